@@ -1,0 +1,55 @@
+# `make demo` and `make test` are all that is needed; `make check` is what CI runs.
+# Everything shares one profile, so the dependencies are built once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.PHONY: help demo test check deps clean-demo
+
+help:
+	@echo "make demo    real flight departures become a view of delays, in under a minute once built"
+	echo "make test    every test"
+	echo "make check   what CI runs: test, format, clippy, demo"
+	echo "make deps    checks for, and where it may installs, what the build needs"
+
+demo: deps
+	@cargo run --package millstream-sql --bin millstream -- demo
+
+test: deps
+	@cargo test --workspace
+
+check: test
+	@cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(MAKE) --no-print-directory demo
+
+# LIBCLANG_PATH is left alone: bindgen finds /usr/lib/llvm-*/lib by itself, and setting it here but not in a shell would have RocksDB
+# built again at each change between the two.
+# Needed: cargo (the toolchain of rust-version in Cargo.toml), a C++ compiler and libclang, for RocksDB. No cmake.
+deps:
+	@missing=()
+	command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs, then run this again" >&2; exit 1; }
+	command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || missing+=(g++)
+	found=
+	for pattern in "$${LIBCLANG_PATH:-/nowhere}/libclang*.so*" '/usr/lib/llvm-*/lib/libclang*.so*' '/usr/lib/*-linux-gnu/libclang*.so*' \
+	    '/usr/lib/libclang*.so*' '/usr/lib64/libclang*.so*' '/usr/local/lib/libclang*.so*'; do
+	    if compgen -G "$$pattern" >/dev/null; then found=yes; fi
+	done
+	[ -n "$$found" ] || command -v brew >/dev/null || missing+=(libclang-dev)
+	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi
+	sudo=()
+	if [ "$$(id -u)" -ne 0 ]; then
+	    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo=(sudo -n); else sudo=(false); fi
+	fi
+	if command -v apt-get >/dev/null && [ "$${sudo[*]}" != false ]; then
+	    echo "installing what the build needs: $${missing[*]}" >&2
+	    "$${sudo[@]}" apt-get update -qq && "$${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null \
+	        || { echo "could not install them: run  apt-get install -y $${missing[*]}  yourself, then run this again" >&2; exit 1; }
+	    exit 0
+	fi
+	echo "the build needs: $${missing[*]}" >&2
+	echo "on Debian or Ubuntu: sudo apt-get install -y $${missing[*]}" >&2
+	exit 1
+
+clean-demo:
+	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/millstream/demo"

@@ -1,0 +1,90 @@
+//! How a connector is run, whatever its class: batches, pace and retries.
+
+use std::time::Duration;
+
+use millstream::connect::PollLimits;
+
+use super::{ConfigError, Direction, Properties};
+
+/// How a connector is run. `Default` suits most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskSettings {
+    /// How much one commit holds at most (`'batch.rows'`, default 10000, and 4 MiB).
+    pub limits: PollLimits,
+    /// A source brings no more than so many rows a second (`'rows.per.second'`); `None`: as fast as it can.
+    pub rows_per_second: Option<f64>,
+    /// The pause before an idle source is asked again.
+    pub idle_wait: Duration,
+    /// What is done after an error that may pass.
+    pub retry: RetryPolicy,
+}
+
+/// What is done after a retryable error. Waits double from the first to the longest; progress resets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// So many attempts in a row before the connector fails (`'max.retries'`, default 10).
+    pub attempts: u32,
+    /// The first wait (`'retry.backoff.ms'`, default 500).
+    pub first_wait: Duration,
+    /// The longest wait.
+    pub longest_wait: Duration,
+}
+
+impl RetryPolicy {
+    /// The wait before retry number `attempt`, counted from 1.
+    pub fn wait(&self, attempt: u32) -> Duration {
+        let doubled =
+            2_u32.checked_pow(attempt.saturating_sub(1)).and_then(|factor| self.first_wait.checked_mul(factor));
+        doubled.unwrap_or(self.longest_wait).min(self.longest_wait)
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts: 10, first_wait: Duration::from_millis(500), longest_wait: Duration::from_secs(60) }
+    }
+}
+
+impl Default for TaskSettings {
+    fn default() -> Self {
+        Self {
+            limits: PollLimits { rows: 10_000, bytes: 4 << 20 },
+            rows_per_second: None,
+            idle_wait: Duration::from_millis(100),
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+impl TaskSettings {
+    pub(super) fn from_properties(properties: &mut Properties, direction: Direction) -> Result<Self, ConfigError> {
+        let mut settings = Self::default();
+        let retry = settings.retry;
+        settings.retry.attempts = properties.parsed("max.retries", 0, retry.attempts, "a count from 0 on")?;
+        let wait_ms =
+            properties.parsed("retry.backoff.ms", 0, retry.first_wait.as_millis() as u64, "milliseconds from 0 on")?;
+        settings.retry.first_wait = Duration::from_millis(wait_ms);
+        if direction == Direction::Source {
+            settings.limits.rows = properties.parsed("batch.rows", 1, settings.limits.rows, "a count from 1 on")?;
+            let rate = properties.parsed("rows.per.second", 0.001, f64::INFINITY, "a number of rows from 0.001 on")?;
+            settings.rows_per_second = rate.is_finite().then_some(rate);
+        }
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let policy = RetryPolicy {
+            attempts: 5,
+            first_wait: Duration::from_millis(100),
+            longest_wait: Duration::from_millis(350),
+        };
+        let waits: Vec<u128> = [1, 2, 3, 40].map(|attempt| policy.wait(attempt).as_millis()).into();
+        assert_eq!(waits, [100, 200, 350, 350]);
+    }
+}

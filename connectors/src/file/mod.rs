@@ -1,0 +1,32 @@
+//! Files as sources and sinks.
+//!
+//! [`FileSource`] reads NDJSON or CSV, plain or `.zst`, and may follow a plain file as it grows; [`FileSink`] writes
+//! NDJSON, exactly once. A file is recognised across restarts by its length and a fingerprint of its first bytes, never
+//! taken for another one that happens to have its name.
+
+mod csv_rows;
+mod fingerprint;
+mod json_rows;
+mod json_text;
+mod row_reader;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+mod timestamp_text;
+
+pub use sink::{FileSink, FileSinkWriter, LineShape};
+pub use source::{CsvOptions, FileFormat, FileSource, FileSourceReader};
+pub(crate) use timestamp_text::parse_timestamp;
+
+/// What a row decoder makes of one row. Buffers are kept from row to row.
+#[derive(Debug, Default)]
+struct DecodedRow {
+    /// The key in KAFKA STRING form; meaningful if `has_key`.
+    key: Vec<u8>,
+    has_key: bool,
+    /// Event time in ms, if the configuration names a field for it.
+    timestamp: Option<i64>,
+    /// The value, unless the row itself is the value.
+    value: Vec<u8>,
+}

@@ -1,0 +1,486 @@
+//! The file source: rows of an NDJSON or CSV file become records.
+//!
+//! - The value is a JSON object: the line as it is, or a CSV row with the names of its header line (types: see `csv_rows`).
+//!   `key.field` names the field whose text becomes the key (numbers as decimal text, null or absent: no key); the field
+//!   stays in the value. `timestamp.field` holds epoch ms or ISO-8601 text; without it the time of reading is the timestamp.
+//! - A record with a key goes where Kafka's Java client would put it; those without go round the partitions.
+//! - A row that cannot be taken goes, as it is, to `<topic>-dead-letter` with the headers `reason`, `file`, `line`, `byte`.
+//!   Lines that are empty or blank are skipped.
+//!
+//! The position is the byte and line of the next row, the count of rows without a key (from which their partition
+//! follows), and what the file is recognised by. Invariant: equal positions bring equal records, however batches are cut.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, Metadata},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use millstream::{
+    connect::{
+        ConnectError, PollLimits, Position, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch,
+        SourceStart, SourceTopic,
+    },
+    log::{Append, TopicConfig, partition_for_key},
+    record::{Header, PartitionId, RecordRef, RecordsBuilder, TopicName, TopicPartition},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DecodedRow,
+    csv_rows::CsvRows,
+    fingerprint::Fingerprint,
+    json_rows::JsonRows,
+    row_reader::{Defect, Next, Row, RowPosition, RowReader, RowRules},
+};
+use crate::{
+    config::{ConfigError, Properties},
+    runtime::Clock,
+};
+
+/// How rows are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileFormat {
+    /// A JSON object a line.
+    Json,
+    /// Comma-separated values with a header line.
+    Csv(CsvOptions),
+}
+
+/// A dialect of CSV.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CsvOptions {
+    /// Between fields: one ASCII character (`'csv.delimiter'`).
+    pub delimiter: u8,
+    /// A text that means null besides the empty field (`'csv.null'`), such as `NA`.
+    pub null: Option<String>,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        Self { delimiter: b',', null: None }
+    }
+}
+
+/// A file to be read: the settings of `'connector.class' = 'file'` as a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSource {
+    /// The file (`'path'`), plain or, by its ending, `.zst`.
+    pub path: PathBuf,
+    /// Where to (`'topic'`).
+    pub topic: TopicName,
+    /// How rows are written (`'format'`).
+    pub format: FileFormat,
+    /// The field that becomes the key (`'key.field'`).
+    pub key_field: Option<String>,
+    /// The field that holds event time (`'timestamp.field'`).
+    pub timestamp_field: Option<String>,
+    /// How many partitions the topic is made with, if it is not there (`'partitions'`, default 1).
+    pub partitions: u32,
+    /// Whether the file is still growing (`'follow'`, default false).
+    pub follow: bool,
+}
+
+impl FileSource {
+    /// A source without key and event time, into a topic of one partition, that ends at the end of the file.
+    pub fn new(path: impl Into<PathBuf>, topic: TopicName, format: FileFormat) -> Self {
+        Self { path: path.into(), topic, format, key_field: None, timestamp_field: None, partitions: 1, follow: false }
+    }
+
+    pub(crate) fn from_properties(properties: &mut Properties) -> Result<Self, ConfigError> {
+        let path = properties.required("path");
+        let topic = properties.required("topic");
+        let format = properties.required("format");
+        let delimiter = properties.optional("csv.delimiter");
+        let null = properties.optional("csv.null");
+        properties.complete("file source")?;
+        let (path, topic, format) = (path.unwrap_or_default(), topic.unwrap_or_default(), format.unwrap_or_default());
+        let bad = |name: &str, value: &str, expected: &str| {
+            Err(ConfigError::BadValue { name: name.into(), value: value.into(), expected: expected.into() })
+        };
+        if path.is_empty() || path.contains('*') {
+            return bad("path", &path, "the path of one file; patterns are not supported yet");
+        }
+        if [".gz", ".bz2", ".xz"].iter().any(|ending| path.ends_with(ending)) {
+            return bad("path", &path, "a plain or a .zst file; unpack .gz and others first");
+        }
+        let format = match format.to_ascii_lowercase().as_str() {
+            "json" => {
+                let given =
+                    [("csv.delimiter", &delimiter), ("csv.null", &null)].into_iter().find(|(_, value)| value.is_some());
+                if let Some((name, _)) = given {
+                    let reason = "it is for csv".into();
+                    return Err(ConfigError::Conflict { name: name.into(), other: "'format' = 'json'".into(), reason });
+                }
+                FileFormat::Json
+            }
+            "csv" => {
+                let delimiter = match delimiter.as_deref() {
+                    None => b',',
+                    Some("\\t" | "tab") => b'\t',
+                    Some(text) => match text.as_bytes() {
+                        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => *byte,
+                        _ => return bad("csv.delimiter", text, "one ASCII character other than a quote, or tab"),
+                    },
+                };
+                FileFormat::Csv(CsvOptions { delimiter, null })
+            }
+            _ => return bad("format", &format, "json or csv"),
+        };
+        let source = Self {
+            topic: crate::config::parse_value("topic", &topic)?,
+            key_field: properties.optional("key.field"),
+            timestamp_field: properties.optional("timestamp.field"),
+            partitions: properties.parsed("partitions", 1, 1, "a count from 1 on")?,
+            follow: properties.flag("follow")?,
+            ..Self::new(path, TopicName::new("unset").expect("a legal name"), format)
+        };
+        if source.follow && source.is_compressed() {
+            let reason = "a compressed file cannot be followed as it grows".into();
+            return Err(ConfigError::Conflict { name: "follow".into(), other: "a .zst file".into(), reason });
+        }
+        Ok(source)
+    }
+
+    /// The topic of rows that could not be taken.
+    pub fn dead_letter_topic(&self) -> String {
+        format!("{}-dead-letter", self.topic)
+    }
+
+    /// The source that reads it.
+    pub fn reader(self, clock: Arc<dyn Clock>) -> FileSourceReader {
+        FileSourceReader { partition_name: format!("file:{}", self.path.display()), config: self, clock, open: None }
+    }
+
+    fn is_compressed(&self) -> bool {
+        self.path.extension().is_some_and(|ending| ending == "zst")
+    }
+}
+
+/// What is committed with the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct FilePosition {
+    byte: u64,
+    lines: u64,
+    /// Rows without a key so far.
+    keyless: u64,
+    /// Of the file as it is stored, as far as it was read.
+    fingerprint: Fingerprint,
+    /// The length of a compressed file; a plain one may grow.
+    compressed_bytes: Option<u64>,
+}
+
+/// Reads the rows of one file.
+pub struct FileSourceReader {
+    config: FileSource,
+    /// The source partition that the position is kept under.
+    partition_name: String,
+    clock: Arc<dyn Clock>,
+    /// From `open` on.
+    open: Option<OpenFile>,
+}
+
+struct OpenFile {
+    rows: RowReader,
+    /// `None`: CSV whose header line is not there yet.
+    decoder: Option<Decoder>,
+    decoded: DecodedRow,
+    partitions: u32,
+    dead_letters: TopicName,
+    /// Behind the rows handed out.
+    position: FilePosition,
+    inode: u64,
+    length: u64,
+}
+
+enum Decoder {
+    Json(JsonRows),
+    Csv(CsvRows),
+}
+
+impl Decoder {
+    fn decode(&mut self, row: &Row<'_>, decoded: &mut DecodedRow) -> Result<(), String> {
+        decoded.has_key = false;
+        decoded.timestamp = None;
+        match (row.defect, self) {
+            (Some(Defect::TooLong { dropped }), _) => {
+                Err(format!("the line is too long; its last {dropped} bytes are left out here"))
+            }
+            (Some(Defect::OpenQuote), _) => Err("a quote that is opened here is not closed".to_owned()),
+            (None, Self::Json(rows)) => rows.decode(row.text, decoded),
+            (None, Self::Csv(rows)) => rows.decode(row.text, decoded),
+        }
+    }
+}
+
+impl FileSourceReader {
+    fn io(&self, action: &'static str) -> impl Fn(std::io::Error) -> ConnectError + use<> {
+        io_error(&self.config.path, action)
+    }
+
+    fn input(&self, problem: String) -> ConnectError {
+        ConnectError::Input { input: self.config.path.display().to_string(), problem }
+    }
+
+    fn changed(&self, problem: String) -> ConnectError {
+        let problem = format!("{problem}; put the file back, or read the new one with a connector of another name");
+        ConnectError::Position { partition: self.partition_name.clone(), problem }
+    }
+
+    /// The position to start from: the saved one, if the file is still the one it speaks of.
+    fn start_position(&self, positions: &Positions, metadata: &Metadata) -> Result<FilePosition, ConnectError> {
+        let head = || File::open(&self.config.path).map_err(self.io("open"));
+        let is_compressed = self.config.is_compressed();
+        let Some(saved) = positions.get(&self.partition_name) else {
+            let fingerprint = if is_compressed {
+                Fingerprint::of_head(head()?).map_err(self.io("read"))?
+            } else {
+                Fingerprint::default()
+            };
+            let compressed_bytes = is_compressed.then_some(metadata.len());
+            return Ok(FilePosition { byte: 0, lines: 0, keyless: 0, fingerprint, compressed_bytes });
+        };
+        let saved: FilePosition = serde_json::from_slice(&saved.0)
+            .map_err(|error| self.changed(format!("the position is not readable ({error})")))?;
+        let length = metadata.len();
+        match saved.compressed_bytes {
+            Some(expected) if expected != length => {
+                Err(self.changed(format!("the file has {length} bytes, it had {expected}")))
+            }
+            None if length < saved.byte => {
+                Err(self.changed(format!("the file has {length} bytes, fewer than the {} already read", saved.byte)))
+            }
+            _ if !saved.fingerprint.matches(head()?).map_err(self.io("read"))? => {
+                Err(self.changed("the file begins otherwise than the one that was read: it was replaced".into()))
+            }
+            _ => Ok(saved),
+        }
+    }
+
+    /// Reads the header line of CSV, if it is there; rows begin behind it.
+    fn read_header(&self, open: &mut OpenFile) -> Result<(), ConnectError> {
+        let FileFormat::Csv(options) = &self.config.format else { return Ok(()) };
+        match open.rows.next().map_err(self.io("read"))? {
+            Next::Pending | Next::End => return Ok(()),
+            Next::Row(row) if row.defect.is_some() => return Err(self.input("the header line is not readable".into())),
+            Next::Row(row) => {
+                let names = CsvRows::new(
+                    row.text,
+                    options,
+                    self.config.key_field.as_deref(),
+                    self.config.timestamp_field.as_deref(),
+                );
+                open.decoder = Some(Decoder::Csv(names.map_err(|problem| self.input(problem))?));
+                if open.position.byte == 0 && open.position.compressed_bytes.is_none() {
+                    open.position.fingerprint.extend(row.raw);
+                }
+            }
+        }
+        if open.position.byte == 0 {
+            let behind = open.rows.position();
+            (open.position.byte, open.position.lines) = (behind.byte, behind.lines);
+        }
+        Ok(())
+    }
+
+    /// Fails if the followed file is no longer the one at the path.
+    fn check_still_there(&self, open: &mut OpenFile) -> Result<(), ConnectError> {
+        let metadata = std::fs::metadata(&self.config.path).map_err(self.io("look at"))?;
+        open.length = metadata.len();
+        if metadata.ino() != open.inode {
+            return Err(self.changed("the file was replaced by another".into()));
+        }
+        if metadata.len() < open.position.byte {
+            let (length, byte) = (metadata.len(), open.position.byte);
+            return Err(self.changed(format!("the file has {length} bytes, fewer than the {byte} already read")));
+        }
+        Ok(())
+    }
+
+    fn poll_open(&self, open: &mut OpenFile, limits: PollLimits) -> Result<SourceBatch, ConnectError> {
+        let before = open.position;
+        if open.decoder.is_none() {
+            self.read_header(open)?;
+        }
+        let mut output = Output::new(open.partitions);
+        let mut readiness = Readiness::Ready;
+        let now = self.clock.now();
+        let OpenFile { rows, decoder, decoded, position, .. } = open;
+        while output.rows < limits.rows && output.bytes < limits.bytes {
+            let Some(decoder) = decoder.as_mut() else {
+                readiness = if self.config.follow { Readiness::Idle } else { Readiness::Exhausted };
+                break;
+            };
+            let row = match rows.next().map_err(io_error(&self.config.path, "read"))? {
+                Next::Row(row) => row.without_byte_order_mark(),
+                Next::Pending => {
+                    readiness = Readiness::Idle;
+                    break;
+                }
+                Next::End => {
+                    readiness = Readiness::Exhausted;
+                    break;
+                }
+            };
+            if position.compressed_bytes.is_none() {
+                position.fingerprint.extend(row.raw);
+            }
+            let is_blank = row.defect.is_none() && row.text.iter().all(u8::is_ascii_whitespace);
+            if !is_blank {
+                match decoder.decode(&row, decoded) {
+                    Ok(()) => {
+                        let value =
+                            if matches!(decoder, Decoder::Csv(_)) { decoded.value.as_slice() } else { row.text };
+                        let key = decoded.has_key.then_some(decoded.key.as_slice());
+                        let partition = match key {
+                            Some(key) => partition_for_key(key, output.partitions),
+                            None => PartitionId((position.keyless % u64::from(output.partitions)) as u32),
+                        };
+                        position.keyless += u64::from(key.is_none());
+                        let timestamp = decoded.timestamp.map_or(now, millstream::record::Timestamp);
+                        output.push(partition, RecordRef { key, value: Some(value), timestamp, headers: &[] });
+                    }
+                    Err(reason) => {
+                        let headers = dead_letter_headers(&self.config.path, &row, reason);
+                        output.reject(RecordRef {
+                            key: None,
+                            value: Some(row.text),
+                            timestamp: now,
+                            headers: &headers,
+                        });
+                    }
+                }
+            }
+            let behind = rows.position();
+            (position.byte, position.lines) = (behind.byte, behind.lines);
+        }
+        if readiness == Readiness::Idle {
+            self.check_still_there(open)?;
+        }
+        let (appends, rejected) = output.finish(&self.config.topic, &open.dead_letters);
+        let mut positions = Positions::new();
+        if open.position != before {
+            let position = serde_json::to_vec(&open.position).expect("plain numbers are always JSON");
+            positions.insert(self.partition_name.clone(), Position(position));
+        }
+        Ok(SourceBatch { appends, positions, readiness, rejected })
+    }
+}
+
+impl Source for FileSourceReader {
+    fn topics(&self) -> Vec<SourceTopic> {
+        let config = TopicConfig { partitions: self.config.partitions, ..TopicConfig::default() };
+        vec![SourceTopic { name: self.config.topic.clone(), config }]
+    }
+
+    fn open(&mut self, start: SourceStart<'_>) -> Result<(), ConnectError> {
+        self.open = None;
+        let file = File::open(&self.config.path).map_err(self.io("open"))?;
+        let metadata = file.metadata().map_err(self.io("look at"))?;
+        if metadata.is_dir() {
+            return Err(self.input("is a directory; name one file".into()));
+        }
+        let position = self.start_position(start.positions, &metadata)?;
+        let (csv_delimiter, decoder) = match &self.config.format {
+            FileFormat::Csv(options) => (Some(options.delimiter), None),
+            FileFormat::Json => {
+                let names = (self.config.key_field.as_deref(), self.config.timestamp_field.as_deref());
+                (None, Some(Decoder::Json(JsonRows::new(names.0, names.1))))
+            }
+        };
+        let rules = RowRules { csv_delimiter, follow: self.config.follow };
+        let dead_letters = TopicName::new(&self.config.dead_letter_topic()).map_err(millstream::log::LogError::from)?;
+        let mut open = OpenFile {
+            rows: RowReader::open(file, self.config.is_compressed(), rules).map_err(self.io("read"))?,
+            decoder,
+            decoded: DecodedRow::default(),
+            partitions: start.partitions.get(&self.config.topic).copied().unwrap_or(self.config.partitions),
+            dead_letters,
+            position,
+            inode: metadata.ino(),
+            length: metadata.len(),
+        };
+        if position.byte > 0 {
+            self.read_header(&mut open)?;
+            open.rows.seek(RowPosition { byte: position.byte, lines: position.lines }).map_err(self.io("go on in"))?;
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    fn poll(&mut self, limits: PollLimits) -> Result<SourceBatch, ConnectError> {
+        let Some(mut open) = self.open.take() else {
+            return Err(self.input("polled before it was opened; this is a bug of the caller".into()));
+        };
+        let batch = self.poll_open(&mut open, limits)?;
+        self.open = Some(open);
+        Ok(batch)
+    }
+
+    fn progress(&self) -> Progress {
+        let Some(open) = &self.open else { return Progress::default() };
+        let total = (!self.config.follow).then_some(open.length);
+        Progress { done: open.rows.stored_bytes_read(), total, unit: ProgressUnit::Bytes }
+    }
+}
+
+/// Collects the records of one poll.
+struct Output {
+    partitions: u32,
+    builders: BTreeMap<PartitionId, RecordsBuilder>,
+    dead_letters: RecordsBuilder,
+    rows: usize,
+    bytes: usize,
+}
+
+impl Output {
+    fn new(partitions: u32) -> Self {
+        Self { partitions, builders: BTreeMap::new(), dead_letters: RecordsBuilder::default(), rows: 0, bytes: 0 }
+    }
+
+    fn push(&mut self, partition: PartitionId, record: RecordRef<'_>) {
+        self.rows += 1;
+        self.bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        self.builders.entry(partition).or_default().push(record);
+    }
+
+    fn reject(&mut self, record: RecordRef<'_>) {
+        self.rows += 1;
+        self.bytes += record.value.map_or(0, <[u8]>::len);
+        self.dead_letters.push(record);
+    }
+
+    fn finish(mut self, topic: &TopicName, dead_letters: &TopicName) -> (Vec<Append>, u64) {
+        let rejected = self.dead_letters.len() as u64;
+        let mut appends: Vec<Append> = self
+            .builders
+            .into_iter()
+            .map(|(partition, mut builder)| Append {
+                partition: TopicPartition::new(topic.clone(), partition),
+                records: builder.finish(),
+            })
+            .collect();
+        if rejected > 0 {
+            let partition = TopicPartition::new(dead_letters.clone(), PartitionId(0));
+            appends.push(Append { partition, records: self.dead_letters.finish() });
+        }
+        (appends, rejected)
+    }
+}
+
+fn io_error(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> ConnectError + use<> {
+    let file = path.to_path_buf();
+    move |source| ConnectError::Io { file: file.clone(), action, source }
+}
+
+fn dead_letter_headers(path: &Path, row: &Row<'_>, reason: String) -> Vec<Header> {
+    let header = |name: &str, value: String| Header { name: name.into(), value: Some(value.into_bytes()) };
+    vec![
+        header("reason", reason),
+        header("file", path.display().to_string()),
+        header("line", row.line.to_string()),
+        header("byte", row.byte.to_string()),
+    ]
+}

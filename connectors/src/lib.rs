@@ -1,0 +1,35 @@
+//! Connectors: how records enter and leave Millstream, and the runtime that drives them.
+//!
+//! A connector is a [`Source`](millstream::connect::Source) or a [`Sink`](millstream::connect::Sink) on a thread of its
+//! own. Records of a source and its position are committed in one transaction, so that a restart, however hard, neither
+//! loses nor repeats a row; a sink says what it promises.
+//!
+//! # Map
+//! - [`config`]: `WITH (...)` properties, parsed once into typed structs
+//! - [`runtime`]: threads, commits, positions, retries, status
+//! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
+//! - [`nexmark`]: a generator of auction events
+//!
+//! # Example
+//! ```no_run
+//! use millstream::{log::SharedLog, record::TopicName};
+//! use millstream_connectors::{file::{FileFormat, FileSource}, runtime};
+//!
+//! # fn example(log: SharedLog) -> Result<(), Box<dyn std::error::Error>> {
+//! let source = FileSource { key_field: Some("id".into()), ..FileSource::new("orders.ndjson", TopicName::new("orders")?, FileFormat::Json) };
+//! let mut orders = runtime::start("orders-file", source.into(), log)?;
+//! orders.wait_until_exhausted(None)?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod config;
+pub mod file;
+pub mod nexmark;
+pub mod runtime;
+
+#[cfg(test)]
+mod memory_log;
+
+pub use config::{ConfigError, ConnectorConfig, ConnectorKind, Direction};
+pub use runtime::{ConnectorState, ConnectorStatus, RunningConnector, StartError, start};

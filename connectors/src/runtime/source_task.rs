@@ -1,0 +1,154 @@
+//! The loop of a source: poll, commit rows and position in one transaction, again.
+//!
+//! Invariant: the committed position and the committed rows always agree, because there is no commit of one without the
+//! other. Nothing else survives the task, so the way back from an error is the way back from a crash: a new session,
+//! opened from the committed position, behind a producer that fences whatever came before.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use millstream::{
+    connect::{ConnectError, PollLimits, Readiness, Source, SourceBatch, SourceStart},
+    log::{Producer, SharedLog, TopicConfig, Transaction},
+    record::{Timestamp, TopicName},
+};
+
+use super::{
+    Clock, ConnectorState,
+    positions::{ensure_positions_topic, ensure_topic, position_append, read_positions},
+    producer_name,
+    status::Shared,
+};
+use crate::config::TaskSettings;
+
+/// A throttled source commits so often, for an even flow.
+const THROTTLED_BATCHES_PER_SECOND: f64 = 10.0;
+
+pub(super) struct SourceTask {
+    pub(super) name: String,
+    pub(super) source: Box<dyn Source>,
+    pub(super) settings: TaskSettings,
+    pub(super) log: SharedLog,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl SourceTask {
+    /// Runs until the source is exhausted, fails for good, or is told to stop.
+    pub(super) fn run(&mut self) -> Result<ConnectorState, ConnectError> {
+        let mut failures = 0;
+        loop {
+            match self.session(&mut failures) {
+                Err(error) if error.is_retryable() && failures < self.settings.retry.attempts => {
+                    failures += 1;
+                    let wait = self.settings.retry.wait(failures);
+                    self.shared.retrying(&error, wait);
+                    self.clock.wait(wait, &self.shared.stop);
+                }
+                ended => return ended,
+            }
+            if self.shared.stop.is_raised() {
+                return Ok(ConnectorState::Stopped);
+            }
+        }
+    }
+
+    /// From opening to the end or the first error. Any commit ends a row of failures.
+    fn session(&mut self, failures: &mut u32) -> Result<ConnectorState, ConnectError> {
+        // The order matters: whoever wrote positions before is fenced before they are read.
+        let mut producer = self.log.producer(&producer_name(&self.name))?;
+        let mut topics = self.open()?;
+        let mut pace = Pace::new(&self.settings, self.clock.now());
+        while !self.shared.stop.is_raised() {
+            let batch = self.source.poll(pace.limits)?;
+            let readiness = batch.readiness;
+            let rows = self.commit(producer.as_mut(), &mut topics, batch)?;
+            if rows.is_some() {
+                *failures = 0;
+            }
+            match readiness {
+                Readiness::Exhausted => return Ok(ConnectorState::Exhausted),
+                Readiness::Ready => pace.hold(rows.unwrap_or(0), self.clock.as_ref(), &self.shared),
+                Readiness::Idle => self.clock.wait(self.settings.idle_wait, &self.shared.stop),
+            }
+        }
+        Ok(ConnectorState::Stopped)
+    }
+
+    /// Makes the topics and opens the source at its committed position; returns the topics that are there.
+    fn open(&mut self) -> Result<BTreeSet<TopicName>, ConnectError> {
+        let log = self.log.as_ref();
+        ensure_positions_topic(log)?;
+        let mut partitions = BTreeMap::new();
+        for topic in self.source.topics() {
+            partitions.insert(topic.name.clone(), ensure_topic(log, &topic.name, &topic.config)?);
+        }
+        let positions = read_positions(log, &self.name)?;
+        self.source.open(SourceStart { positions: &positions, partitions: &partitions })?;
+        Ok(partitions.into_keys().collect())
+    }
+
+    /// Commits a batch; `None` if there was nothing to commit.
+    fn commit(
+        &self,
+        producer: &mut dyn Producer,
+        topics: &mut BTreeSet<TopicName>,
+        batch: SourceBatch,
+    ) -> Result<Option<u64>, ConnectError> {
+        let SourceBatch { mut appends, positions, readiness, rejected } = batch;
+        appends.retain(|append| !append.records.is_empty());
+        let progress = self.source.progress();
+        let rows = appends.iter().map(|append| append.records.len() as u64).sum::<u64>() - rejected;
+        let committed = !appends.is_empty() || !positions.is_empty();
+        if committed {
+            for append in &appends {
+                if topics.insert(append.partition.topic.clone()) {
+                    ensure_topic(self.log.as_ref(), &append.partition.topic, &TopicConfig::default())?;
+                }
+            }
+            let kept = positions.iter().map(|(source_partition, position)| (source_partition, Some(position)));
+            appends.push(position_append(&self.name, kept, self.clock.now()));
+            producer.commit(Transaction { appends, offsets: Vec::new() })?;
+        }
+        self.shared.update(|status| {
+            status.rows += rows;
+            status.rejected += rejected;
+            status.commits += u64::from(committed);
+            status.progress = progress;
+            status.idle = readiness != Readiness::Ready;
+        });
+        Ok(committed.then_some(rows))
+    }
+}
+
+/// Keeps a source at its rows per second, over the whole session.
+struct Pace {
+    limits: PollLimits,
+    rows_per_second: Option<f64>,
+    started: Timestamp,
+    rows: u64,
+}
+
+impl Pace {
+    fn new(settings: &TaskSettings, now: Timestamp) -> Self {
+        let mut limits = settings.limits;
+        if let Some(rate) = settings.rows_per_second {
+            limits.rows = limits.rows.min((rate / THROTTLED_BATCHES_PER_SECOND).ceil() as usize).max(1);
+        }
+        Self { limits, rows_per_second: settings.rows_per_second, started: now, rows: 0 }
+    }
+
+    /// Waits until `rows` more are due.
+    fn hold(&mut self, rows: u64, clock: &dyn Clock, shared: &Shared) {
+        self.rows += rows;
+        let Some(rate) = self.rows_per_second else { return };
+        let due_ms = self.started.0.saturating_add((self.rows as f64 * 1000.0 / rate) as i64);
+        let wait_ms = due_ms.saturating_sub(clock.now().0);
+        if wait_ms > 0 {
+            clock.wait(Duration::from_millis(wait_ms as u64), &shared.stop);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The builder: a graph under construction, shared by the streams and tables made from it.
+//!
+//! A chain of calls reads better without a `?` in every line, so a mistake is kept and returned by [`StreamsBuilder::build`]; the
+//! operator that could not be added is left out until then.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use super::{
+    ColumnStream, ColumnTable, KStream, KTable,
+    options::{Consumed, Materialized, SourceOptions},
+    typed::{Data, Shape},
+};
+use crate::{
+    operator::{IdentityRows, StoreRetention, StoreSpec},
+    record::TopicName,
+    schema::StreamSchema,
+    topology::{Node, NodeId, NodeKind, SourceNode, TopicRef, Topology, TopologyError},
+};
+
+/// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).
+#[derive(Clone, Default)]
+pub struct StreamsBuilder {
+    graph: Rc<RefCell<Graph>>,
+}
+
+/// What has been added so far.
+#[derive(Default)]
+pub(super) struct Graph {
+    pub(super) nodes: Vec<Node>,
+    pub(super) stores: Vec<StoreSpec>,
+    error: Option<TopologyError>,
+}
+
+impl Graph {
+    /// Adds a node called `<operator>-<number>`.
+    pub(super) fn add(
+        &mut self,
+        operator: &str,
+        kind: NodeKind,
+        inputs: Vec<NodeId>,
+        schema: Arc<StreamSchema>,
+    ) -> NodeId {
+        let id = NodeId(self.nodes.len());
+        self.nodes.push(Node { name: format!("{operator}-{}", id.0), kind, inputs, schema });
+        id
+    }
+
+    /// Adds a store and gives its number.
+    pub(super) fn add_store(&mut self, store: StoreSpec) -> usize {
+        self.stores.push(store);
+        self.stores.len() - 1
+    }
+
+    /// A name for something that was given none.
+    pub(super) fn unnamed(&self, what: &str) -> String {
+        format!("{what}-{}", self.nodes.len())
+    }
+
+    /// Keeps the first mistake.
+    pub(super) fn fail(&mut self, operator: &str, problem: impl std::fmt::Display) {
+        let error = TopologyError::Operator { operator: operator.to_owned(), problem: problem.to_string() };
+        self.error.get_or_insert(error);
+    }
+
+    /// Makes the operators that feed `node` say what was there before, as far up as changes come from.
+    pub(super) fn require_before(&mut self, node: NodeId) {
+        match &mut self.nodes[node.0].kind {
+            NodeKind::Table { needs_before, .. } => *needs_before = true,
+            NodeKind::Aggregate(aggregate) => aggregate.needs_before = true,
+            NodeKind::Transform(_) => {
+                for input in self.nodes[node.0].inputs.clone() {
+                    self.require_before(input);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+pub(super) type SharedGraph = Rc<RefCell<Graph>>;
+
+impl StreamsBuilder {
+    /// An empty builder.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads `topic` as a stream of facts, typed by serde: a struct is a row of columns, anything else a single column called
+    /// `key` or `value`.
+    pub fn stream<K: Data, V: Data>(&self, topic: &str, consumed: Consumed<K, V>) -> KStream<K, V> {
+        KStream::new(self.stream_columns(topic, self.typed_source::<K, V>(topic, consumed)))
+    }
+
+    /// Reads `topic` as a table: the newest record of each key is its row.
+    pub fn table<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        consumed: Consumed<K, V>,
+        materialized: Materialized,
+    ) -> KTable<K, V> {
+        KTable::new(self.table_columns(topic, self.typed_source::<K, V>(topic, consumed), materialized))
+    }
+
+    fn typed_source<K: Data, V: Data>(&self, topic: &str, consumed: Consumed<K, V>) -> SourceOptions {
+        let fields = Shape::<K>::of("key").and_then(|key| Ok((key.fields, Shape::<V>::of("value")?.fields)));
+        let (key, value) = fields.unwrap_or_else(|problem| {
+            self.graph.borrow_mut().fail(&format!("source {topic}"), problem);
+            Default::default()
+        });
+        consumed.into_source(key, value)
+    }
+
+    /// Reads `topic` as a stream of columns.
+    pub fn stream_columns(&self, topic: &str, options: SourceOptions) -> ColumnStream {
+        let mut graph = self.graph.borrow_mut();
+        let operator = format!("source {topic}");
+        let schema = StreamSchema::new(options.key, options.value, options.windowed).unwrap_or_else(|error| {
+            graph.fail(&operator, error);
+            StreamSchema::new(vec![], vec![], false).expect("no columns cannot clash")
+        });
+        let name = TopicName::new(topic).unwrap_or_else(|error| {
+            graph.fail(&operator, error);
+            TopicName::new("unnamed").expect("legal")
+        });
+        let source = SourceNode {
+            topic: TopicRef::External(name),
+            formats: options.formats,
+            timestamp: options.timestamp,
+            reset: options.reset,
+            decoded: vec![true; schema.value().len()],
+        };
+        let node = graph.add("source", NodeKind::Source(source), vec![], Arc::clone(&schema));
+        drop(graph);
+        ColumnStream { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
+    }
+
+    /// Reads `topic` as a table of columns, kept in a store.
+    pub fn table_columns(&self, topic: &str, options: SourceOptions, materialized: Materialized) -> ColumnTable {
+        self.stream_columns(topic, options).to_table(materialized)
+    }
+
+    /// The finished topology.
+    ///
+    /// # Errors
+    /// The first mistake made on the way, or what is wrong with the whole.
+    pub fn build(self) -> Result<Topology, TopologyError> {
+        let mut graph = self.graph.borrow_mut();
+        if let Some(error) = graph.error.take() {
+            return Err(error);
+        }
+        Topology::new(graph.nodes.clone(), graph.stores.clone())
+    }
+}
+
+/// The store of a table whose rows are stored as they are read.
+pub(super) fn identity_store(name: String, schema: &StreamSchema) -> StoreSpec {
+    StoreSpec {
+        name,
+        key: schema.key().to_vec(),
+        retention: StoreRetention::Forever,
+        layout: Arc::new(IdentityRows::new(schema.value().to_vec())),
+    }
+}

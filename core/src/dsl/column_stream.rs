@@ -1,0 +1,262 @@
+//! Streams of columns: operators written as expressions. SQL and the typed streams are built on it.
+
+use std::{rc::Rc, sync::Arc};
+
+use arrow::datatypes::Field;
+
+use super::{
+    ColumnTable,
+    builder::{SharedGraph, identity_store},
+    options::{Materialized, Produced, Repartitioned},
+};
+use crate::{
+    expression::{Aggregation, AggregationSet, Expr},
+    operator::{Column, Filter, FoldFactory, JoinKind, Project, StoreRetention, StoreSpec, Transform},
+    record::TopicName,
+    schema::StreamSchema,
+    topology::{
+        AggregateNode, Formats, JoinNode, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor,
+        TopicRef,
+    },
+    window::TimeWindows,
+};
+
+/// A stream of rows: every record is a fact.
+#[derive(Clone)]
+pub struct ColumnStream {
+    pub(super) graph: SharedGraph,
+    pub(super) node: NodeId,
+    pub(super) schema: Arc<StreamSchema>,
+    /// Whether the key is no longer the one that partitioned the records.
+    pub(super) rekeyed: bool,
+}
+
+impl ColumnStream {
+    /// The columns.
+    pub fn schema(&self) -> &Arc<StreamSchema> {
+        &self.schema
+    }
+
+    /// Keeps the records for which `predicate` is true.
+    pub fn filter(&self, predicate: &Expr) -> Self {
+        match Filter::new(predicate, &self.schema) {
+            Ok(filter) => self.transform("filter", Arc::new(filter), Arc::clone(&self.schema), self.rekeyed),
+            Err(error) => self.failed("filter", error),
+        }
+    }
+
+    /// Computes new value columns; the key stays.
+    pub fn select(&self, value: &[Column]) -> Self {
+        match Project::new(None, value, &self.schema) {
+            Ok(project) => {
+                let schema = Arc::clone(project.output());
+                self.transform("select", Arc::new(project), schema, self.rekeyed)
+            }
+            Err(error) => self.failed("select", error),
+        }
+    }
+
+    /// Computes a new key and new value columns; records move to the partition of the new key where that matters.
+    pub fn select_key(&self, key: &[Column], value: &[Column]) -> Self {
+        match Project::new(Some(key), value, &self.schema) {
+            Ok(project) => {
+                let schema = Arc::clone(project.output());
+                self.transform("select-key", Arc::new(project), schema, true)
+            }
+            Err(error) => self.failed("select_key", error),
+        }
+    }
+
+    /// Applies a stateless function whose output has `schema`; `rekeyed` says that keys are not those that partitioned the records.
+    pub fn transform(
+        &self,
+        name: &str,
+        transform: Arc<dyn Transform>,
+        schema: Arc<StreamSchema>,
+        rekeyed: bool,
+    ) -> Self {
+        let kind = NodeKind::Transform(transform);
+        let node = self.graph.borrow_mut().add(name, kind, vec![self.node], Arc::clone(&schema));
+        Self { graph: Rc::clone(&self.graph), node, schema, rekeyed }
+    }
+
+    /// The records of both streams, which have the same columns.
+    pub fn merge(&self, other: &Self) -> Self {
+        if self.schema != other.schema {
+            return self.failed("merge", "the streams have different columns");
+        }
+        let inputs = vec![self.node, other.node];
+        let node = self.graph.borrow_mut().add("merge", NodeKind::Merge, inputs, Arc::clone(&self.schema));
+        Self { node, rekeyed: self.rekeyed || other.rekeyed, ..self.clone() }
+    }
+
+    /// Moves every record to the partition of its key, through a topic of the topology's own.
+    pub fn repartition(&self, options: Repartitioned) -> Self {
+        let mut graph = self.graph.borrow_mut();
+        let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
+        let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
+        let sink = SinkNode { topic: topic.clone(), formats: Formats::INTERNAL };
+        graph.add("repartition-sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
+        let source = SourceNode {
+            topic,
+            formats: Formats::INTERNAL,
+            timestamp: TimestampExtractor::Record,
+            reset: OffsetReset::Earliest,
+            decoded: vec![true; self.schema.value().len()],
+        };
+        let node = graph.add("repartition-source", NodeKind::Source(source), vec![], Arc::clone(&self.schema));
+        drop(graph);
+        Self { node, rekeyed: false, ..self.clone() }
+    }
+
+    /// This stream with every record in the partition of its key.
+    pub(super) fn partitioned_by_key(&self, name: Option<&str>) -> Self {
+        if !self.rekeyed {
+            return self.clone();
+        }
+        self.repartition(Repartitioned { name: name.map(str::to_owned), partitions: None })
+    }
+
+    /// Writes the records to `topic`.
+    pub fn to(&self, topic: &str, produced: Produced) {
+        let mut graph = self.graph.borrow_mut();
+        let check =
+            |side, format: crate::format::Format, fields| format.serializer(side, produced.formats.wrapping, fields);
+        let problem = TopicName::new(topic).map_err(|error| error.to_string()).and_then(|name| {
+            check(crate::format::Side::Key, produced.formats.key, self.schema.key())
+                .map_err(|error| error.to_string())?;
+            check(crate::format::Side::Value, produced.formats.value, self.schema.value())
+                .map_err(|error| error.to_string())?;
+            Ok(name)
+        });
+        match problem {
+            Ok(name) => {
+                let sink = SinkNode { topic: TopicRef::External(name), formats: produced.formats };
+                graph.add("sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
+            }
+            Err(problem) => graph.fail(&format!("to {topic}"), problem),
+        }
+    }
+
+    /// Makes a table of the newest record of each key.
+    pub fn to_table(&self, materialized: Materialized) -> ColumnTable {
+        let input = self.partitioned_by_key(materialized.name.as_deref());
+        let mut graph = self.graph.borrow_mut();
+        let name = materialized.name.unwrap_or_else(|| graph.unnamed("table"));
+        let store = graph.add_store(identity_store(name, &input.schema));
+        let kind = NodeKind::Table { store, needs_before: false };
+        let node = graph.add("table", kind, vec![input.node], Arc::clone(&input.schema));
+        drop(graph);
+        ColumnTable { graph: Rc::clone(&self.graph), node, schema: input.schema, store: Some(store) }
+    }
+
+    /// Groups by the key there is.
+    pub fn group_by_key(&self) -> ColumnGroup {
+        ColumnGroup { stream: self.clone(), windows: None }
+    }
+
+    /// Meets each record with the row of its key in `table`. `names` are the value columns of the result: the stream's, then the
+    /// table's.
+    pub fn join(&self, table: &ColumnTable, kind: JoinKind, names: &[String]) -> Self {
+        let Some(store) = table.store else {
+            return self.failed("join", "the table is not kept in a store; materialise it first");
+        };
+        let (own, other) = (self.schema.value(), table.schema.value());
+        if names.len() != own.len() + other.len() {
+            return self.failed("join", format!("{} names for {} columns", names.len(), own.len() + other.len()));
+        }
+        let types = |schema: &StreamSchema| schema.key().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+        if table.schema.is_windowed() || self.schema.is_windowed() {
+            return self.failed("join", "joins with windowed keys are not there yet");
+        }
+        if types(&self.schema) != types(&table.schema) {
+            return self.failed("join", "the keys of stream and table are of different types");
+        }
+        let field = |(name, field): (&String, &Arc<Field>)| Arc::new(field.as_ref().clone().with_name(name));
+        let value = names.iter().zip(own.iter().chain(other)).map(field).collect();
+        let schema = match StreamSchema::new(self.schema.key().to_vec(), value, false) {
+            Ok(schema) => schema,
+            Err(error) => return self.failed("join", error),
+        };
+        let input = self.partitioned_by_key(None);
+        let mut graph = self.graph.borrow_mut();
+        let layout = Arc::clone(&graph.stores[store].layout);
+        let kind = NodeKind::Join(JoinNode { kind, store, layout });
+        let node = graph.add("join", kind, vec![input.node], Arc::clone(&schema));
+        drop(graph);
+        Self { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
+    }
+
+    /// Keeps a mistake for `build` and goes on as if the operator were not there.
+    pub(super) fn failed(&self, operator: &str, problem: impl std::fmt::Display) -> Self {
+        self.graph.borrow_mut().fail(operator, problem);
+        self.clone()
+    }
+}
+
+/// A stream grouped by its key, with or without windows.
+#[derive(Clone)]
+pub struct ColumnGroup {
+    pub(super) stream: ColumnStream,
+    pub(super) windows: Option<TimeWindows>,
+}
+
+impl ColumnGroup {
+    /// Groups by window, too.
+    pub fn windowed_by(mut self, windows: TimeWindows) -> Self {
+        self.windows = Some(windows);
+        self
+    }
+
+    /// Computes aggregate expressions per group, such as `sum(col("amount")).alias("total")`.
+    pub fn aggregate(&self, calls: &[Expr], materialized: Materialized) -> ColumnTable {
+        let bound =
+            calls.iter().map(|call| Aggregation::bind(call, &self.stream.schema)).collect::<Result<Vec<_>, _>>();
+        let fold = match bound {
+            Ok(aggregations) => AggregationSet::new(aggregations),
+            Err(error) => {
+                self.stream.failed("aggregate", error);
+                AggregationSet::new(Vec::new())
+            }
+        };
+        self.fold(Arc::new(fold), materialized)
+    }
+
+    /// Folds each group in a way of one's own.
+    pub fn fold(&self, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
+        let input = self.stream.partitioned_by_key(materialized.name.as_deref());
+        let mut graph = self.stream.graph.borrow_mut();
+        let schema = StreamSchema::new(input.schema.key().to_vec(), fold.result_fields(), self.windows.is_some());
+        let schema = schema.unwrap_or_else(|error| {
+            graph.fail("aggregate", error);
+            Arc::clone(&input.schema)
+        });
+        if input.schema.is_windowed() {
+            graph.fail("aggregate", "the key has a window already; group by other columns first");
+        }
+        let retention = match self.windows {
+            None => StoreRetention::Forever,
+            Some(windows) => {
+                let least = crate::record::TimeSpan::from_millis(
+                    windows.size().millis().saturating_add(windows.grace().millis()),
+                );
+                let least = least.unwrap_or_default();
+                let retention = materialized.retention.unwrap_or(least);
+                if retention < least {
+                    graph.fail(
+                        "aggregate",
+                        format!("a retention of {retention} is shorter than size and grace: {least}"),
+                    );
+                }
+                StoreRetention::Windows { size: windows.size(), retention }
+            }
+        };
+        let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate"));
+        let layout = Arc::clone(&fold).layout();
+        let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
+        let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows: self.windows, needs_before: false });
+        let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
+        drop(graph);
+        ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store: Some(store) }
+    }
+}

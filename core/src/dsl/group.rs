@@ -1,0 +1,181 @@
+//! Typed groups: what can be computed over them.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ColumnGroup, ColumnTable, ColumnTableGroup, KTable,
+    options::Materialized,
+    row_fold::RowFold,
+    typed::{Data, Shape},
+};
+use crate::{
+    expression::{Expr, avg, count, lit, max, min, sum},
+    window::TimeWindows,
+};
+
+/// A key in a window `[start, end)`, in milliseconds since the epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Windowed<K> {
+    /// The key.
+    pub key: K,
+    /// The first moment of the window.
+    pub start: i64,
+    /// The first moment after it.
+    pub end: i64,
+}
+
+macro_rules! aggregations {
+    ($key:ty) => {
+        /// How many records.
+        pub fn count(&self, materialized: impl Into<Materialized>) -> KTable<$key, i64> {
+            self.single(count(lit(1_i64)), materialized.into())
+        }
+
+        /// The sum of an expression over the records; null values do not count. `T` must be the type of the sum: `i64` for whole
+        /// numbers, `f64` for others.
+        pub fn sum<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<$key, T> {
+            self.single(sum(of), materialized.into())
+        }
+
+        /// The least value of an expression.
+        pub fn min<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<$key, T> {
+            self.single(min(of), materialized.into())
+        }
+
+        /// The greatest value of an expression.
+        pub fn max<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<$key, T> {
+            self.single(max(of), materialized.into())
+        }
+
+        /// The mean of an expression.
+        pub fn avg(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<$key, f64> {
+            self.single(avg(of), materialized.into())
+        }
+
+        /// Several aggregate expressions at once; `T` is a struct of their aliases.
+        pub fn aggregate_expr<T: Data>(
+            &self,
+            calls: &[Expr],
+            materialized: impl Into<Materialized>,
+        ) -> KTable<$key, T> {
+            typed(self.group.aggregate(calls, materialized.into()))
+        }
+
+        /// Brings two values together into one, again and again.
+        pub fn reduce(
+            &self,
+            reducer: impl Fn(V, V) -> V + Send + Sync + 'static,
+            materialized: impl Into<Materialized>,
+        ) -> KTable<$key, V> {
+            let step = move |_: &K, value: V, state: Option<V>| match state {
+                Some(state) => reducer(state, value),
+                None => value,
+            };
+            self.fold(RowFold::new("reduce", step), materialized.into())
+        }
+
+        /// Folds values into a state of another type, beginning with what `initial` gives.
+        pub fn aggregate<A: Data>(
+            &self,
+            initial: impl Fn() -> A + Send + Sync + 'static,
+            aggregator: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+            materialized: impl Into<Materialized>,
+        ) -> KTable<$key, A> {
+            let step =
+                move |key: &K, value: V, state: Option<A>| aggregator(key, value, state.unwrap_or_else(&initial));
+            self.fold(RowFold::new("aggregate", step), materialized.into())
+        }
+
+        fn single<T: Data>(&self, call: Expr, materialized: Materialized) -> KTable<$key, T> {
+            typed(self.group.aggregate(&[call.alias("value")], materialized))
+        }
+
+        fn fold<A: Data>(&self, fold: Result<RowFold<K, V, A>, String>, materialized: Materialized) -> KTable<$key, A> {
+            match fold {
+                Ok(fold) => KTable::new(self.group.fold(Arc::new(fold), materialized)),
+                Err(problem) => {
+                    self.group.stream.failed("aggregate", problem);
+                    KTable::new(self.group.aggregate(&[], materialized))
+                }
+            }
+        }
+    };
+}
+
+/// A table of columns as a typed one, if the columns are those of the type.
+fn typed<K: Data, T: Data>(table: ColumnTable) -> KTable<K, T> {
+    let expected = Shape::<T>::of("value").map(|shape| shape.fields);
+    let columns = |fields: &[arrow::datatypes::FieldRef]| {
+        fields.iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect::<Vec<_>>().join(", ")
+    };
+    let problem = match expected {
+        Ok(expected) if columns(&expected) == columns(table.schema().value()) => return KTable::new(table),
+        Ok(expected) => {
+            format!("it gives ({}), the type asked for has ({})", columns(table.schema().value()), columns(&expected))
+        }
+        Err(problem) => problem,
+    };
+    KTable::new(table.failed("aggregate", problem))
+}
+
+/// A stream grouped by key.
+pub struct KGroupedStream<K, V> {
+    group: ColumnGroup,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Data, V: Data> KGroupedStream<K, V> {
+    pub(super) fn new(group: ColumnGroup) -> Self {
+        Self { group, types: PhantomData }
+    }
+
+    /// Groups by window, too.
+    pub fn windowed_by(&self, windows: TimeWindows) -> KWindowedStream<K, V> {
+        KWindowedStream { group: self.group.clone().windowed_by(windows), types: PhantomData }
+    }
+
+    aggregations!(K);
+}
+
+/// A stream grouped by key and window.
+pub struct KWindowedStream<K, V> {
+    group: ColumnGroup,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Data, V: Data> KWindowedStream<K, V> {
+    aggregations!(Windowed<K>);
+}
+
+/// A table grouped by another column than its key.
+pub struct KGroupedTable<K, V> {
+    group: ColumnTableGroup,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K: Data, V: Data> KGroupedTable<K, V> {
+    pub(super) fn new(group: ColumnTableGroup) -> Self {
+        Self { group, types: PhantomData }
+    }
+
+    /// How many rows.
+    pub fn count(&self, materialized: impl Into<Materialized>) -> KTable<K, i64> {
+        self.single(count(lit(1_i64)), materialized.into())
+    }
+
+    /// The sum of an expression over the rows.
+    pub fn sum<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
+        self.single(sum(of), materialized.into())
+    }
+
+    /// The mean of an expression over the rows.
+    pub fn avg(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, f64> {
+        self.single(avg(of), materialized.into())
+    }
+
+    fn single<T: Data>(&self, call: Expr, materialized: Materialized) -> KTable<K, T> {
+        typed(self.group.aggregate(&[call.alias("value")], materialized))
+    }
+}

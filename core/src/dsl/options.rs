@@ -1,0 +1,132 @@
+//! One options struct an operation: what has a sensible default is here, what changes results is an argument.
+
+use std::marker::PhantomData;
+
+use arrow::datatypes::FieldRef;
+
+use crate::{
+    format::{Format, Wrapping},
+    record::TimeSpan,
+    topology::{Formats, OffsetReset, TimestampExtractor},
+};
+
+/// How a topic of columns is read.
+#[derive(Debug, Clone)]
+pub struct SourceOptions {
+    /// The key columns.
+    pub key: Vec<FieldRef>,
+    /// The value columns.
+    pub value: Vec<FieldRef>,
+    /// Whether keys carry the start of a window of this length behind them.
+    pub windowed: bool,
+    /// How records are written.
+    pub formats: Formats,
+    /// Where timestamps come from.
+    pub timestamp: TimestampExtractor,
+    /// Where to begin in a topic of which nothing was read yet.
+    pub reset: OffsetReset,
+}
+
+/// How a topic is read into a typed stream or table.
+#[derive(Debug, Clone)]
+pub struct Consumed<K, V> {
+    formats: Formats,
+    timestamp: TimestampExtractor,
+    reset: OffsetReset,
+    types: PhantomData<fn() -> (K, V)>,
+}
+
+impl<K, V> Consumed<K, V> {
+    /// Keys and values in these formats.
+    pub fn with(key: Format, value: Format) -> Self {
+        Self {
+            formats: Formats { key, value, wrapping: Wrapping::Unwrapped },
+            timestamp: TimestampExtractor::Record,
+            reset: OffsetReset::Earliest,
+            types: PhantomData,
+        }
+    }
+
+    /// JSON values and keys as Kafka's own serialisers write them: text, or big-endian numbers.
+    pub fn json() -> Self {
+        Self::with(Format::Kafka, Format::Json)
+    }
+
+    /// Keys and values as Kafka's own serialisers write them.
+    pub fn kafka() -> Self {
+        Self::with(Format::Kafka, Format::Kafka)
+    }
+
+    /// Takes timestamps from a column of the value.
+    pub fn timestamp_column(mut self, name: &str) -> Self {
+        self.timestamp = TimestampExtractor::Column { name: name.to_owned(), format: None };
+        self
+    }
+
+    /// Begins elsewhere than at the first record.
+    pub fn reset(mut self, reset: OffsetReset) -> Self {
+        self.reset = reset;
+        self
+    }
+
+    pub(super) fn into_source(self, key: Vec<FieldRef>, value: Vec<FieldRef>) -> SourceOptions {
+        let Self { formats, timestamp, reset, .. } = self;
+        SourceOptions { key, value, windowed: false, formats, timestamp, reset }
+    }
+}
+
+/// How a topic is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Produced {
+    /// How records are written.
+    pub formats: Formats,
+}
+
+impl Produced {
+    /// Keys and values in these formats.
+    pub fn with(key: Format, value: Format) -> Self {
+        Self { formats: Formats { key, value, wrapping: Wrapping::Unwrapped } }
+    }
+
+    /// JSON values and keys as Kafka's own serialisers write them.
+    pub fn json() -> Self {
+        Self::with(Format::Kafka, Format::Json)
+    }
+
+    /// Keys and values as Kafka's own serialisers write them.
+    pub fn kafka() -> Self {
+        Self::with(Format::Kafka, Format::Kafka)
+    }
+}
+
+/// How a table is kept.
+#[derive(Debug, Clone, Default)]
+pub struct Materialized {
+    /// The name of its store and of the view that can be queried; one is made up if there is none.
+    pub name: Option<String>,
+    /// How long windows are kept, from their start; at least the window's size and grace, which is the default.
+    pub retention: Option<TimeSpan>,
+}
+
+impl Materialized {
+    /// A store of this name.
+    pub fn named(name: &str) -> Self {
+        Self { name: Some(name.to_owned()), retention: None }
+    }
+}
+
+/// A name may stand for the options: `count("orders-per-customer")`.
+impl From<&str> for Materialized {
+    fn from(name: &str) -> Self {
+        Self::named(name)
+    }
+}
+
+/// How records are moved to the partitions of their keys.
+#[derive(Debug, Clone, Default)]
+pub struct Repartitioned {
+    /// The middle of the topic's name: `<application>-<name>-repartition`.
+    pub name: Option<String>,
+    /// How many partitions; by default as many as what is read beside it, or as where it comes from.
+    pub partitions: Option<u32>,
+}

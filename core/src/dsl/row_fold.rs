@@ -1,0 +1,119 @@
+//! Folding with closures: `reduce` and `aggregate`.
+//!
+//! A closure cannot be merged with itself, so records wait until the stored state is at hand and are then folded in order: at the commit, or
+//! at once where every record passes its update on.
+
+use std::sync::Arc;
+
+use arrow::{array::ArrayRef, datatypes::FieldRef};
+
+use super::typed::{Data, Shape};
+use crate::{
+    expression::RowError,
+    operator::{Fold, FoldError, FoldFactory, Folded, Rows, StateLayout, scatter},
+};
+
+type Step<K, V, A> = dyn Fn(&K, V, Option<A>) -> A + Send + Sync;
+
+/// A fold of values `V` into states `A`.
+pub(super) struct RowFold<K, V, A> {
+    what: &'static str,
+    key: Shape<K>,
+    value: Shape<V>,
+    state: Shape<A>,
+    step: Arc<Step<K, V, A>>,
+}
+
+impl<K: Data, V: Data, A: Data> RowFold<K, V, A> {
+    pub(super) fn new(
+        what: &'static str,
+        step: impl Fn(&K, V, Option<A>) -> A + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            what,
+            key: Shape::of("key")?,
+            value: Shape::of("value")?,
+            state: Shape::of("value")?,
+            step: Arc::new(step),
+        })
+    }
+}
+
+impl<K: Data, V: Data, A: Data> StateLayout for RowFold<K, V, A> {
+    fn state_fields(&self) -> Vec<FieldRef> {
+        self.state.fields.clone()
+    }
+
+    fn result_fields(&self) -> Vec<FieldRef> {
+        self.state.fields.clone()
+    }
+
+    fn results_of(&self, states: &[ArrayRef]) -> Result<Vec<ArrayRef>, FoldError> {
+        Ok(states.to_vec())
+    }
+}
+
+impl<K: Data, V: Data, A: Data> FoldFactory for RowFold<K, V, A> {
+    fn create(&self) -> Result<Box<dyn Fold>, FoldError> {
+        Ok(Box::new(Pending {
+            key: self.key.clone(),
+            value: self.value.clone(),
+            state: self.state.clone(),
+            step: Arc::clone(&self.step),
+            waiting: Vec::new(),
+        }))
+    }
+
+    fn reads(&self) -> Option<Vec<String>> {
+        None
+    }
+
+    fn describe(&self) -> String {
+        format!("{} by a closure", self.what)
+    }
+
+    fn layout(self: Arc<Self>) -> Arc<dyn StateLayout> {
+        self
+    }
+}
+
+/// Records that wait for the stored state of their group.
+struct Pending<K, V, A> {
+    key: Shape<K>,
+    value: Shape<V>,
+    state: Shape<A>,
+    step: Arc<Step<K, V, A>>,
+    waiting: Vec<(usize, K, V)>,
+}
+
+impl<K: Data, V: Data, A: Data> Fold for Pending<K, V, A> {
+    fn add(&mut self, rows: &Rows<'_>, errors: &mut Vec<RowError>) -> Result<(), FoldError> {
+        let batch = rows.batch;
+        let keys = self.key.read(&batch.keys()[..batch.schema().key().len()], batch.len(), errors);
+        let values = self.value.read(batch.values(), batch.len(), errors);
+        for (index, &group) in rows.groups.iter().enumerate() {
+            let row = rows.picked.map_or(index, |picked| picked.value(index) as usize);
+            if let (Some(key), Some(value)) = (&keys[row], &values[row]) {
+                self.waiting.push((group, key.clone(), value.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, stored: Folded, total: usize, errors: &mut Vec<RowError>) -> Result<Vec<ArrayRef>, FoldError> {
+        let mut states: Vec<Option<A>> = (0..total).map(|_| None).collect();
+        for (state, &group) in
+            self.state.read(&stored.states, stored.groups.len(), errors).into_iter().zip(&stored.groups)
+        {
+            states[group] = state;
+        }
+        for (group, key, value) in self.waiting.drain(..) {
+            let state = states[group].take();
+            states[group] = Some((self.step)(&key, value, state));
+        }
+        let (groups, there): (Vec<usize>, Vec<A>) =
+            states.into_iter().enumerate().filter_map(|(group, state)| Some((group, state?))).unzip();
+        let columns = self.state.write(&there).map_err(FoldError::of)?;
+        scatter(&columns, &groups, total)
+    }
+}

@@ -1,0 +1,152 @@
+//! Formats: the bytes of keys and values to Arrow columns and back.
+//!
+//! A [`Deserializer`] is built for the columns of one side (key or value) and for those of them that are read; it turns a
+//! column of bytes into those columns, batch by batch, and names the rows that it cannot decode instead of failing. A
+//! [`Serializer`] does the reverse.
+
+mod delimited;
+mod error;
+mod json;
+mod kafka;
+mod none;
+mod row;
+
+use arrow::{
+    array::{ArrayRef, BinaryArray},
+    buffer::NullBuffer,
+    datatypes::FieldRef,
+};
+
+pub use error::{DecodeError, FormatError};
+
+/// How keys or values are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// A JSON object of the columns; a single key column, or a single value column with [`Wrapping::Unwrapped`], is the bare
+    /// JSON value. Names are matched without regard to case.
+    Json,
+    /// One line of separated values, in column order.
+    Delimited {
+        /// What separates them.
+        delimiter: char,
+    },
+    /// One column as Kafka's own serialisers write it: big-endian numbers, UTF-8 text, raw bytes.
+    Kafka,
+    /// No bytes at all: there are no columns on this side.
+    None,
+    /// Millstream's own row encoding, for internal topics: typed, compact, exact for every type.
+    Row,
+}
+
+/// Whether a single value column is a field of a record or stands alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wrapping {
+    /// `{"A": 1}`.
+    Wrapped,
+    /// `1`.
+    Unwrapped,
+}
+
+/// Turns bytes into columns.
+pub trait Deserializer: Send {
+    /// Decodes one row a value of `bytes`. Null bytes give a row of nulls and are no error. A row that cannot be decoded is a
+    /// row of nulls and is listed in [`Decoded::errors`].
+    fn decode(&mut self, bytes: &BinaryArray) -> Decoded;
+}
+
+/// Turns columns into bytes.
+pub trait Serializer: Send {
+    /// Encodes the columns, row by row. A row that `present` calls null becomes null bytes. On the key side a row whose
+    /// columns are all null becomes null bytes.
+    ///
+    /// # Errors
+    /// [`FormatError`] if a value of these columns cannot be written in the format.
+    fn encode(
+        &mut self,
+        columns: &[ArrayRef],
+        rows: usize,
+        present: Option<&NullBuffer>,
+    ) -> Result<BinaryArray, FormatError>;
+}
+
+/// What came of a batch of bytes.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The columns that were asked for, each with one value a row.
+    pub columns: Vec<ArrayRef>,
+    /// The rows that could not be decoded, rising.
+    pub errors: Vec<DecodeError>,
+}
+
+/// Which side of a record is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The key.
+    Key,
+    /// The value.
+    Value,
+}
+
+impl Format {
+    /// A decoder for records of the columns `fields`, of which those at `projection` are wanted, in that order.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the format cannot hold such columns.
+    pub fn deserializer(
+        &self,
+        side: Side,
+        wrapping: Wrapping,
+        fields: &[FieldRef],
+        projection: &[usize],
+    ) -> Result<Box<dyn Deserializer>, FormatError> {
+        match *self {
+            Self::Json => {
+                Ok(Box::new(json::JsonDeserializer::new(is_bare(side, wrapping, fields), fields, projection)?))
+            }
+            Self::Delimited { delimiter } => {
+                Ok(Box::new(delimited::DelimitedDeserializer::new(delimiter, fields, projection)?))
+            }
+            Self::Kafka => Ok(Box::new(kafka::KafkaDeserializer::new(fields, projection)?)),
+            Self::None => Ok(Box::new(none::NoneDeserializer::new(fields, projection)?)),
+            Self::Row => Ok(Box::new(row::RowDeserializer::new(fields, projection)?)),
+        }
+    }
+
+    /// An encoder for records of the columns `fields`.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the format cannot hold such columns.
+    pub fn serializer(
+        &self,
+        side: Side,
+        wrapping: Wrapping,
+        fields: &[FieldRef],
+    ) -> Result<Box<dyn Serializer>, FormatError> {
+        match *self {
+            Self::Json => Ok(Box::new(json::JsonSerializer::new(side, is_bare(side, wrapping, fields), fields)?)),
+            Self::Delimited { delimiter } => {
+                Ok(Box::new(delimited::DelimitedSerializer::new(side, delimiter, fields)?))
+            }
+            Self::Kafka => Ok(Box::new(kafka::KafkaSerializer::new(fields)?)),
+            Self::None => Ok(Box::new(none::NoneSerializer::new(fields)?)),
+            Self::Row => Ok(Box::new(row::RowSerializer::new(fields)?)),
+        }
+    }
+}
+
+/// Whether a record of these columns is the bare value of its only column.
+fn is_bare(side: Side, wrapping: Wrapping, fields: &[FieldRef]) -> bool {
+    fields.len() == 1 && (side == Side::Key || wrapping == Wrapping::Unwrapped)
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Json => f.write_str("JSON"),
+            Self::Delimited { .. } => f.write_str("DELIMITED"),
+            Self::Kafka => f.write_str("KAFKA"),
+            Self::None => f.write_str("NONE"),
+            Self::Row => f.write_str("ROW"),
+        }
+    }
+}

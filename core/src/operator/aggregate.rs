@@ -1,0 +1,382 @@
+//! Aggregate: one state per key, or per key and window, revised by each record.
+//!
+//! Two steps. Rows that arrive are grouped and folded in memory. At the flush the states of the interval are merged into the
+//! stored ones: each touched key is read and written once, however many records it had. Under [`EmitPolicy::Record`] the
+//! second step follows every *round* instead: the rows of a batch are dealt into rounds in which no key occurs twice, so that each
+//! record gets its own update and the work stays vectorised.
+//!
+//! ```text
+//! rows   a b a a b      rounds  1: a b    2: a b    3: a      updates are put back into the order of the rows
+//! ```
+//!
+//! Invariants: stream time never goes back and includes the record that is looked at; a closed window never reopens; a record
+//! revises each open window that holds it once. The timestamp of a result is the highest of the records in it.
+//!
+//! Nulls: a record without key (of several key columns: with a null in any) is a dead letter; so is one without value unless
+//! there are windows, in which case it counts, as in Kafka Streams.
+//!
+//! Windows and lateness after Kafka Streams; two-step aggregation after the mini-batch aggregation of Flink SQL.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, Int64Array, UInt32Array},
+    buffer::NullBuffer,
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+use datafusion::logical_expr::EmitTo;
+use datafusion::physical_plan::aggregates::{
+    group_values::{GroupValues, new_group_values},
+    order::GroupOrdering,
+};
+
+use super::{
+    Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
+    fold::{rows_of, scatter},
+    table::{drop_null_keys, stored_fields},
+    task_store::TaskStore,
+};
+use crate::{
+    Batch,
+    batch::Before,
+    expression::RowError,
+    record::Timestamp,
+    row::RowCodec,
+    schema::{StreamSchema, WINDOWSTART},
+    window::TimeWindows,
+};
+
+/// What an aggregate is built from.
+#[derive(Clone)]
+pub struct AggregateSettings {
+    /// The number of its store in the task.
+    pub store: usize,
+    /// Key columns of the input, key and result columns of the output.
+    pub output: Arc<StreamSchema>,
+    /// What is computed.
+    pub fold: Arc<dyn FoldFactory>,
+    /// Per which windows, if any.
+    pub windows: Option<TimeWindows>,
+    /// When updates are passed on.
+    pub emit: EmitPolicy,
+    /// Whether someone below needs to know what was there before.
+    pub needs_before: bool,
+}
+
+/// Aggregates rows by key, or by key and window.
+pub struct Aggregate {
+    settings: AggregateSettings,
+    stream_time: Timestamp,
+    keys: RowCodec,
+    states: RowCodec,
+    /// What the groups of this interval are called: key columns, then the window's start.
+    group_schema: SchemaRef,
+    interval: Interval,
+}
+
+/// The rows folded since the last flush.
+struct Interval {
+    groups: Box<dyn GroupValues>,
+    /// The highest timestamp of each group.
+    times: Vec<i64>,
+    fold: Box<dyn Fold>,
+}
+
+/// Rows with the windows they fall into: entry `i` is row `rows[i]` in the window that starts at `starts[i]`.
+struct Assigned {
+    rows: UInt32Array,
+    starts: Option<Int64Array>,
+}
+
+impl Interval {
+    fn new(schema: &SchemaRef, fold: &dyn FoldFactory) -> Result<Self, FoldError> {
+        let groups = new_group_values(Arc::clone(schema), &GroupOrdering::None).map_err(FoldError::of)?;
+        Ok(Self { groups, times: Vec::new(), fold: fold.create()? })
+    }
+}
+
+impl Aggregate {
+    /// An aggregate with nothing folded yet.
+    ///
+    /// # Errors
+    /// [`FoldError`] if a column has no row encoding or a function no accumulator.
+    pub fn new(settings: AggregateSettings) -> Result<Self, FoldError> {
+        let mut group_fields = settings.output.key().to_vec();
+        if settings.windows.is_some() {
+            group_fields.push(Arc::new(Field::new(WINDOWSTART, DataType::Int64, false)));
+        }
+        let group_schema = Arc::new(Schema::new(group_fields));
+        Ok(Self {
+            stream_time: Timestamp::NONE,
+            keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
+            states: RowCodec::new(&stored_fields(settings.fold.clone().layout().as_ref())).map_err(FoldError::of)?,
+            interval: Interval::new(&group_schema, settings.fold.as_ref())?,
+            group_schema,
+            settings,
+        })
+    }
+
+    /// Finds each row's windows; rows that missed one or more closed windows become dead letters.
+    fn assign(&mut self, batch: &Batch, context: &mut Context<'_>) -> Assigned {
+        let times = batch.times().values();
+        let Some(windows) = self.settings.windows else {
+            return Assigned { rows: (0..batch.len() as u32).collect(), starts: None };
+        };
+        let mut rows = Vec::with_capacity(batch.len());
+        let mut starts = Vec::with_capacity(batch.len());
+        let mut late = Vec::new();
+        for (row, &time) in times.iter().enumerate() {
+            self.stream_time = self.stream_time.max(Timestamp(time));
+            for start in windows.starts(Timestamp(time)) {
+                if windows.is_closed(start, self.stream_time) {
+                    late.push((row, self.lateness(windows, Timestamp(time), start)));
+                } else {
+                    rows.push(row as u32);
+                    starts.push(start.millis());
+                }
+            }
+        }
+        context.reject(batch, Reason::Late, late);
+        Assigned { rows: UInt32Array::from(rows), starts: Some(Int64Array::from(starts)) }
+    }
+
+    fn lateness(&self, windows: TimeWindows, time: Timestamp, start: Timestamp) -> String {
+        let (end, stream_time) = (windows.end(start), self.stream_time);
+        format!(
+            "the record of {time} is late for the window {start} to {end}: stream time is {stream_time}, grace {}",
+            windows.grace()
+        )
+    }
+
+    /// Groups the rows at `assigned` and folds them.
+    fn fold(&mut self, batch: &Batch, assigned: &Assigned, errors: &mut Vec<RowError>) -> Result<(), FoldError> {
+        let every_row =
+            assigned.rows.len() == batch.len() && assigned.starts.as_ref().is_none_or(|_| is_identity(&assigned.rows));
+        let picked = (!every_row).then_some(&assigned.rows);
+        let mut columns = Vec::with_capacity(self.group_schema.fields().len());
+        for column in &batch.keys()[..self.settings.output.key().len()] {
+            columns.push(match picked {
+                Some(picked) => arrow::compute::take(column, picked, None).map_err(FoldError::of)?,
+                None => Arc::clone(column),
+            });
+        }
+        if let Some(starts) = &assigned.starts {
+            columns.push(Arc::new(starts.clone()));
+        }
+        let mut groups = Vec::with_capacity(assigned.rows.len());
+        self.interval.groups.intern(&columns, &mut groups).map_err(FoldError::of)?;
+        let total = self.interval.groups.len();
+        let times = batch.times().values();
+        self.interval.times.resize(total, i64::MIN);
+        for (&row, &group) in assigned.rows.values().iter().zip(&groups) {
+            let newest = &mut self.interval.times[group];
+            *newest = (*newest).max(times[row as usize]);
+        }
+        self.interval.fold.add(&Rows { batch, picked, groups: &groups, total }, errors)
+    }
+
+    /// Merges the interval into the store and gives one row a touched group, in the order of first touch.
+    fn flush(&mut self, store: &mut TaskStore, errors: &mut Vec<RowError>) -> Result<Option<Batch>, FoldError> {
+        let total = self.interval.groups.len();
+        if total == 0 {
+            return Ok(None);
+        }
+        let mut columns = self.interval.groups.emit(EmitTo::All).map_err(FoldError::of)?;
+        let starts = self.settings.windows.is_some().then(|| columns.pop()).flatten();
+        let store_keys = self.store_keys(&columns, starts.as_ref())?;
+        let keys: Vec<&[u8]> = store_keys.iter().collect();
+
+        let (stored, stored_times) = self.read(store, &keys)?;
+        let before = if self.settings.needs_before {
+            let results = self.settings.fold.results_of(&stored.states)?;
+            let mut had = vec![false; total];
+            stored.groups.iter().for_each(|&group| had[group] = true);
+            Some(Before { values: scatter(&results, &stored.groups, total)?, present: Some(NullBuffer::from(had)) })
+        } else {
+            None
+        };
+        let mut times = std::mem::take(&mut self.interval.times);
+        for (&group, &time) in stored.groups.iter().zip(stored_times.values()) {
+            times[group] = times[group].max(time);
+        }
+        let states = self.interval.fold.finish(stored, total, errors)?;
+        let results = self.settings.fold.results_of(&states)?;
+        let times: ArrayRef = Arc::new(Int64Array::from(times));
+        self.write(store, &keys, &states, &times)?;
+
+        if let (Some(starts), Some(windows)) = (starts, self.settings.windows) {
+            let size = windows.size().millis();
+            let ends: Int64Array = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&starts)
+                .unary(|start| start.saturating_add(size));
+            columns.extend([starts, Arc::new(ends)]);
+        }
+        columns.extend(results);
+        columns.extend([times, Batch::no_offsets(total)]);
+        Ok(Some(Batch::new(Arc::clone(&self.settings.output), columns).with_before(before)))
+    }
+
+    fn store_keys(&self, columns: &[ArrayRef], starts: Option<&ArrayRef>) -> Result<StoreKeys, FoldError> {
+        let rows = self.keys.encode(columns).map_err(FoldError::of)?;
+        let starts = starts.map(|starts| arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(starts));
+        let mut keys = StoreKeys { bytes: Vec::new(), ends: Vec::with_capacity(rows.num_rows()) };
+        for (index, row) in rows.iter().enumerate() {
+            match starts {
+                Some(starts) => millstream_state::key::window_key(starts.value(index), row.as_ref(), &mut keys.bytes),
+                None => keys.bytes.extend_from_slice(row.as_ref()),
+            }
+            keys.ends.push(keys.bytes.len());
+        }
+        Ok(keys)
+    }
+
+    /// The stored states of those keys that have one, and their timestamps.
+    fn read(&self, store: &TaskStore, keys: &[&[u8]]) -> Result<(Folded, Int64Array), FoldError> {
+        let mut bytes = Vec::new();
+        let mut found: Vec<(usize, usize, usize)> = Vec::new();
+        let mut each = |index: usize, value: Option<&[u8]>| {
+            if let Some(value) = value {
+                found.push((index, bytes.len(), bytes.len() + value.len()));
+                bytes.extend_from_slice(value);
+            }
+        };
+        store.get_many(keys, &mut each).map_err(FoldError::of)?;
+        let rows = found.iter().map(|&(_, start, end)| &bytes[start..end]);
+        let mut states = self.states.decode(rows).map_err(FoldError::of)?;
+        let times = states
+            .pop()
+            .map(|times| Int64Array::from(times.to_data()))
+            .unwrap_or_else(|| Int64Array::from(Vec::<i64>::new()));
+        Ok((Folded { states, groups: found.into_iter().map(|(index, ..)| index).collect() }, times))
+    }
+
+    fn write(
+        &self,
+        store: &mut TaskStore,
+        keys: &[&[u8]],
+        states: &[ArrayRef],
+        times: &ArrayRef,
+    ) -> Result<(), FoldError> {
+        debug_assert_eq!(rows_of(states), keys.len(), "one state a group");
+        let columns: Vec<ArrayRef> = states.iter().chain([times]).cloned().collect();
+        let rows = self.states.encode(&columns).map_err(FoldError::of)?;
+        let times = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(times);
+        for ((key, row), &time) in keys.iter().zip(rows.iter()).zip(times.values()) {
+            store.put(key, Some(row.as_ref()), Timestamp(time));
+        }
+        Ok(())
+    }
+
+    /// Folds and flushes round by round, so that each row of `assigned` has its own update; updates are in the order of rows.
+    fn fold_each(
+        &mut self,
+        batch: &Batch,
+        assigned: &Assigned,
+        store: &mut TaskStore,
+        errors: &mut Vec<RowError>,
+    ) -> Result<Option<Batch>, FoldError> {
+        let mut updates = Vec::new();
+        let mut positions: Vec<u32> = Vec::with_capacity(assigned.rows.len());
+        for round in self.rounds(batch, assigned)? {
+            let entries = UInt32Array::from(round);
+            let rows = arrow::compute::take(&assigned.rows, &entries, None).map_err(FoldError::of)?;
+            let starts =
+                assigned.starts.as_ref().map(|starts| arrow::compute::take(starts, &entries, None)).transpose();
+            let part = Assigned {
+                rows: UInt32Array::from(rows.to_data()),
+                starts: starts.map_err(FoldError::of)?.map(|starts| Int64Array::from(starts.to_data())),
+            };
+            self.fold(batch, &part, errors)?;
+            updates.extend(self.flush(store, errors)?);
+            positions.extend(entries.values());
+        }
+        if updates.is_empty() {
+            return Ok(None);
+        }
+        let mut order: Vec<u32> = (0..positions.len() as u32).collect();
+        order.sort_unstable_by_key(|&update| positions[update as usize]);
+        let updates = Batch::concat(&updates).map_err(FoldError::of)?;
+        updates.take(&UInt32Array::from(order)).map(Some).map_err(FoldError::of)
+    }
+
+    /// Deals the entries of `assigned` into rounds in which no key and window occurs twice.
+    fn rounds(&self, batch: &Batch, assigned: &Assigned) -> Result<Vec<Vec<u32>>, FoldError> {
+        let take = |column: &ArrayRef| arrow::compute::take(column, &assigned.rows, None).map_err(FoldError::of);
+        let keyed = &batch.keys()[..self.settings.output.key().len()];
+        let mut columns = keyed.iter().map(take).collect::<Result<Vec<_>, _>>()?;
+        if let Some(starts) = &assigned.starts {
+            columns.push(Arc::new(starts.clone()));
+        }
+        let mut scratch =
+            new_group_values(Arc::clone(&self.group_schema), &GroupOrdering::None).map_err(FoldError::of)?;
+        let mut groups = Vec::new();
+        scratch.intern(&columns, &mut groups).map_err(FoldError::of)?;
+        let mut seen = vec![0_usize; scratch.len()];
+        let mut rounds: Vec<Vec<u32>> = Vec::new();
+        for (entry, &group) in groups.iter().enumerate() {
+            let round = seen[group];
+            seen[group] += 1;
+            if round == rounds.len() {
+                rounds.push(Vec::new());
+            }
+            rounds[round].push(entry as u32);
+        }
+        Ok(rounds)
+    }
+}
+
+/// Keys of stores, one after another in one buffer.
+struct StoreKeys {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl StoreKeys {
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+}
+
+fn is_identity(rows: &UInt32Array) -> bool {
+    rows.values().iter().enumerate().all(|(index, &row)| index == row as usize)
+}
+
+impl Operator for Aggregate {
+    fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        let mut batch = drop_null_keys(batch, context)?;
+        if let (None, Some(present)) = (self.settings.windows, batch.present().cloned()) {
+            let without = (0..batch.len()).filter(|&row| present.is_null(row));
+            context.reject(&batch, Reason::NullValue, without.map(|row| (row, "the record has no value".to_owned())));
+            let keep = BooleanArray::new(present.into_inner(), None);
+            batch = batch.filter(&keep).map_err(|error| context.error(error))?;
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let assigned = self.assign(&batch, context);
+        let mut errors = Vec::new();
+        let folded = match self.settings.emit {
+            EmitPolicy::Commit => self.fold(&batch, &assigned, &mut errors).map(|()| None),
+            EmitPolicy::Record => {
+                self.fold_each(&batch, &assigned, &mut context.stores[self.settings.store], &mut errors)
+            }
+        };
+        context.output.extend(folded.map_err(|error| context.error(error))?);
+        context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
+        Ok(())
+    }
+
+    fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        let updates = self.flush(&mut context.stores[self.settings.store], &mut Vec::new());
+        context.output.extend(updates.map_err(|error| context.error(error))?);
+        Ok(())
+    }
+
+    fn stream_time(&self) -> Option<Timestamp> {
+        self.settings.windows.map(|_| self.stream_time)
+    }
+
+    fn restore_stream_time(&mut self, stream_time: Timestamp) {
+        self.stream_time = self.stream_time.max(stream_time);
+    }
+}

@@ -1,0 +1,148 @@
+//! Dead letters: records that could not be processed, kept with where they were and why.
+
+use std::fmt;
+
+use arrow::array::Array;
+
+use crate::{
+    Batch,
+    record::{Header, Offset, Record, RecordRef, Timestamp, TopicPartition},
+};
+
+/// Why a record was not processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Its bytes are not what its format says.
+    Undecodable,
+    /// Its timestamp is missing, unreadable or negative.
+    Timestamp,
+    /// All windows it falls into were closed.
+    Late,
+    /// It has no key where one is needed.
+    NullKey,
+    /// It has no value where one is needed.
+    NullValue,
+    /// An expression failed for it.
+    Expression,
+}
+
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 6] =
+        [Self::Undecodable, Self::Timestamp, Self::Late, Self::NullKey, Self::NullValue, Self::Expression];
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Undecodable => "undecodable",
+            Self::Timestamp => "timestamp",
+            Self::Late => "late",
+            Self::NullKey => "null key",
+            Self::NullValue => "null value",
+            Self::Expression => "expression",
+        })
+    }
+}
+
+/// A record that was not processed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Why.
+    pub reason: Reason,
+    /// Why, in full.
+    pub problem: String,
+    /// The operator that met it.
+    pub operator: String,
+    /// Where it was read.
+    pub origin: Option<TopicPartition>,
+    /// At which offset; unknown for rows that were computed.
+    pub offset: Option<Offset>,
+    /// Its bytes as they were read, or its columns as JSON text where it was decoded already.
+    pub record: Record,
+}
+
+impl DeadLetter {
+    /// A row that was decoded already: its columns are kept as JSON text.
+    pub fn of_row(
+        operator: &str,
+        origin: Option<&TopicPartition>,
+        batch: &Batch,
+        row: usize,
+        reason: Reason,
+        problem: String,
+    ) -> Self {
+        let offsets = batch.offsets();
+        Self {
+            reason,
+            problem,
+            operator: operator.to_owned(),
+            origin: origin.cloned(),
+            offset: offsets.is_valid(row).then(|| Offset(offsets.value(row) as u64)),
+            record: Record {
+                key: None,
+                value: Some(row_as_json(batch, row)),
+                timestamp: Timestamp(batch.times().value(row)),
+                headers: Vec::new(),
+            },
+        }
+    }
+
+    /// A record whose bytes could not be used.
+    pub fn of_record(
+        operator: &str,
+        origin: &TopicPartition,
+        offset: Offset,
+        record: RecordRef<'_>,
+        reason: Reason,
+        problem: String,
+    ) -> Self {
+        Self {
+            reason,
+            problem,
+            operator: operator.to_owned(),
+            origin: Some(origin.clone()),
+            offset: Some(offset),
+            record: Record {
+                key: record.key.map(Into::into),
+                value: record.value.map(Into::into),
+                timestamp: record.timestamp,
+                headers: record.headers.to_vec(),
+            },
+        }
+    }
+
+    /// The record as it goes to the dead-letter topic: unchanged, with headers that say where it was and why it is here.
+    pub fn into_record(self, task: super::TaskId) -> Record {
+        let mut headers = self.record.headers;
+        let mut header = |name: &str, value: String| {
+            headers.push(Header { name: format!("millstream.{name}"), value: Some(value.into_bytes()) });
+        };
+        header("reason", self.reason.to_string());
+        header("problem", self.problem);
+        header("operator", self.operator);
+        header("task", task.to_string());
+        if let Some(origin) = self.origin {
+            header("topic", origin.topic.to_string());
+            header("partition", origin.partition.to_string());
+        }
+        if let Some(offset) = self.offset {
+            header("offset", offset.to_string());
+        }
+        Record { headers, ..self.record }
+    }
+}
+
+fn row_as_json(batch: &Batch, row: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut writer = arrow::json::LineDelimitedWriter::new(&mut text);
+    let written = writer.write(&batch.rows().slice(row, 1)).and_then(|()| writer.finish());
+    drop(writer);
+    match written {
+        Ok(()) => {
+            text.truncate(text.trim_ascii_end().len());
+            text
+        }
+        Err(problem) => format!("the row cannot be written as JSON: {problem}").into_bytes(),
+    }
+}

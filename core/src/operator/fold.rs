@@ -1,0 +1,176 @@
+//! Folding rows of a group into a state, and reading results from states.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, UInt32Array},
+    datatypes::FieldRef,
+};
+use datafusion::logical_expr::GroupsAccumulator;
+
+use crate::{
+    Batch,
+    expression::{AggregationSet, RowError},
+};
+
+/// Why rows could not be folded or read.
+#[derive(Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct FoldError {
+    /// What happened.
+    pub problem: String,
+}
+
+impl FoldError {
+    /// Wraps an error of a library.
+    pub fn of(error: impl std::fmt::Display) -> Self {
+        Self { problem: error.to_string() }
+    }
+}
+
+/// The columns of stored rows, and the value columns that are read from them.
+pub trait StateLayout: Send + Sync {
+    /// The columns that are stored.
+    fn state_fields(&self) -> Vec<FieldRef>;
+
+    /// The columns that are read.
+    fn result_fields(&self) -> Vec<FieldRef>;
+
+    /// The results of stored states, row by row.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the states cannot be read.
+    fn results_of(&self, states: &[ArrayRef]) -> Result<Vec<ArrayRef>, FoldError>;
+}
+
+/// How an aggregation folds: makes one [`Fold`] a task.
+pub trait FoldFactory: StateLayout {
+    /// An empty fold.
+    ///
+    /// # Errors
+    /// [`FoldError`] if there is none for these types.
+    fn create(&self) -> Result<Box<dyn Fold>, FoldError>;
+
+    /// Which columns of a row it needs; `None` for all.
+    fn reads(&self) -> Option<Vec<String>>;
+
+    /// What it computes, for `describe`.
+    fn describe(&self) -> String;
+
+    /// The same as what reads its states.
+    fn layout(self: Arc<Self>) -> Arc<dyn StateLayout>;
+}
+
+/// Rows to be folded: row `picked[i]` of `batch`, or row `i` where nothing is picked, belongs to group `groups[i]`.
+pub struct Rows<'a> {
+    /// The rows.
+    pub batch: &'a Batch,
+    /// Which of them; `None` for all, in order.
+    pub picked: Option<&'a UInt32Array>,
+    /// One group a row.
+    pub groups: &'a [usize],
+    /// How many groups there are by now.
+    pub total: usize,
+}
+
+/// Stored states that exist already: row `i` is that of group `groups[i]`.
+pub struct Folded {
+    /// The states.
+    pub states: Vec<ArrayRef>,
+    /// Their groups.
+    pub groups: Vec<usize>,
+}
+
+/// The uncommitted part of an aggregation in one task.
+pub trait Fold: Send {
+    /// Takes rows, in order.
+    ///
+    /// # Errors
+    /// [`FoldError`] if state would be wrong afterwards.
+    fn add(&mut self, rows: &Rows<'_>, errors: &mut Vec<RowError>) -> Result<(), FoldError>;
+
+    /// Brings stored states and the rows taken since together, gives the states of groups `0..total`, and is empty again.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    fn finish(&mut self, stored: Folded, total: usize, errors: &mut Vec<RowError>) -> Result<Vec<ArrayRef>, FoldError>;
+}
+
+impl StateLayout for AggregationSet {
+    fn state_fields(&self) -> Vec<FieldRef> {
+        self.states()
+    }
+
+    fn result_fields(&self) -> Vec<FieldRef> {
+        self.results()
+    }
+
+    fn results_of(&self, states: &[ArrayRef]) -> Result<Vec<ArrayRef>, FoldError> {
+        AggregationSet::results_of(self, states).map_err(FoldError::of)
+    }
+}
+
+impl FoldFactory for AggregationSet {
+    fn create(&self) -> Result<Box<dyn Fold>, FoldError> {
+        let partial = self.accumulators().map_err(FoldError::of)?;
+        Ok(Box::new(VectorisedFold { set: self.clone(), partial }))
+    }
+
+    fn reads(&self) -> Option<Vec<String>> {
+        Some(self.columns())
+    }
+
+    fn describe(&self) -> String {
+        self.results().iter().map(|field| field.name().clone()).collect::<Vec<_>>().join(", ")
+    }
+
+    fn layout(self: Arc<Self>) -> Arc<dyn StateLayout> {
+        self
+    }
+}
+
+/// Folds with DataFusion's vectorised accumulators: rows into partial states, partial states into stored ones.
+struct VectorisedFold {
+    set: AggregationSet,
+    partial: Vec<Box<dyn GroupsAccumulator>>,
+}
+
+impl Fold for VectorisedFold {
+    fn add(&mut self, rows: &Rows<'_>, errors: &mut Vec<RowError>) -> Result<(), FoldError> {
+        self.set
+            .update(&mut self.partial, rows.batch.rows(), rows.picked, rows.groups, rows.total, errors)
+            .map_err(FoldError::of)
+    }
+
+    fn finish(
+        &mut self,
+        stored: Folded,
+        total: usize,
+        _errors: &mut Vec<RowError>,
+    ) -> Result<Vec<ArrayRef>, FoldError> {
+        let partial = self.set.take_states(&mut self.partial).map_err(FoldError::of)?;
+        if stored.groups.is_empty() {
+            return Ok(partial);
+        }
+        let mut whole = self.set.accumulators().map_err(FoldError::of)?;
+        let all: Vec<usize> = (0..total).collect();
+        self.set.merge(&mut whole, &stored.states, &stored.groups, total).map_err(FoldError::of)?;
+        self.set.merge(&mut whole, &partial, &all, total).map_err(FoldError::of)?;
+        self.set.take_states(&mut whole).map_err(FoldError::of)
+    }
+}
+
+/// Rows `0..rows` of which row `groups[i]` is row `i` of `columns`, and the others are null.
+pub(crate) fn scatter(columns: &[ArrayRef], groups: &[usize], rows: usize) -> Result<Vec<ArrayRef>, FoldError> {
+    let mut indices: Vec<Option<u32>> = vec![None; rows];
+    for (index, &group) in groups.iter().enumerate() {
+        indices[group] = Some(index as u32);
+    }
+    let indices = UInt32Array::from(indices);
+    columns.iter().map(|column| arrow::compute::take(column, &indices, None).map_err(FoldError::of)).collect()
+}
+
+/// How many rows a state has.
+pub(crate) fn rows_of(states: &[ArrayRef]) -> usize {
+    states.first().map_or(0, |column| column.len())
+}

@@ -1,0 +1,139 @@
+//! Sink: rows to records of a topic, each to the partition of its key.
+//!
+//! The partition is that of Kafka's own partitioner over the key's bytes (of a windowed key: over the key without its window, so
+//! that all windows of a key stay together). Records without a key go to the partition of the task.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, BinaryArray, BinaryBuilder, Int64Array};
+use arrow::datatypes::Int64Type;
+
+use super::{Context, Operator, OperatorError};
+use crate::{
+    Batch,
+    format::{Format, FormatError, Serializer, Side, Wrapping},
+    log::partition_for_key,
+    record::{PartitionId, Records, Timestamp, TopicName},
+    schema::StreamSchema,
+};
+
+/// How records without a key are spread, and over how many partitions all are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partitioning {
+    /// How many partitions the topic has.
+    pub partitions: u32,
+    /// Where records without a key go, modulo the above.
+    pub keyless: PartitionId,
+}
+
+/// What a sink is built from.
+#[derive(Debug, Clone)]
+pub struct SinkSettings {
+    /// The topic.
+    pub topic: TopicName,
+    /// The columns that arrive.
+    pub schema: Arc<StreamSchema>,
+    /// How keys are written.
+    pub key_format: Format,
+    /// How values are written.
+    pub value_format: Format,
+    /// Whether a single value column is a field of a record.
+    pub wrapping: Wrapping,
+    /// Where records go.
+    pub partitioning: Partitioning,
+}
+
+/// Records for one partition of a topic.
+#[derive(Debug, Clone)]
+pub struct SinkRecords {
+    /// The topic.
+    pub topic: TopicName,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The records.
+    pub records: Records,
+}
+
+/// Writes rows to a topic.
+pub struct Sink {
+    settings: SinkSettings,
+    key: Box<dyn Serializer>,
+    value: Box<dyn Serializer>,
+}
+
+impl Sink {
+    /// A sink.
+    ///
+    /// # Errors
+    /// [`FormatError`] if the formats cannot hold the columns.
+    pub fn new(settings: SinkSettings) -> Result<Self, FormatError> {
+        let key = settings.key_format.serializer(Side::Key, Wrapping::Wrapped, settings.schema.key())?;
+        let value = settings.value_format.serializer(Side::Value, settings.wrapping, settings.schema.value())?;
+        Ok(Self { settings, key, value })
+    }
+
+    fn encode(&mut self, batch: &Batch) -> Result<Vec<SinkRecords>, FormatError> {
+        let key_columns = self.settings.schema.key().len();
+        let bare_keys = self.key.encode(&batch.keys()[..key_columns], batch.len(), None)?;
+        let values = self.value.encode(batch.values(), batch.len(), batch.present())?;
+        let keys = if self.settings.schema.is_windowed() {
+            with_window_start(&bare_keys, batch.keys()[key_columns].as_primitive::<Int64Type>())
+        } else {
+            bare_keys.clone()
+        };
+        let records = Records::new(keys, values, batch.times().clone(), None);
+        let Partitioning { partitions, keyless } = self.settings.partitioning;
+        let of = |partition: u32, records: Records| SinkRecords {
+            topic: self.settings.topic.clone(),
+            partition: PartitionId(partition),
+            records,
+        };
+        if partitions == 1 {
+            return Ok(vec![of(0, records)]);
+        }
+        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); partitions as usize];
+        for row in 0..batch.len() {
+            let partition = if bare_keys.is_valid(row) {
+                partition_for_key(bare_keys.value(row), partitions).0
+            } else {
+                keyless.0 % partitions
+            };
+            rows[partition as usize].push(row as u32);
+        }
+        let filled = rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty());
+        Ok(filled.map(|(partition, rows)| of(partition as u32, records.take(rows))).collect())
+    }
+}
+
+/// Keys followed by the start of their window, eight bytes big-endian, as Kafka Streams writes windowed keys.
+fn with_window_start(keys: &BinaryArray, starts: &Int64Array) -> BinaryArray {
+    let mut windowed = BinaryBuilder::with_capacity(keys.len(), keys.value_data().len() + 8 * keys.len());
+    let mut bytes = Vec::new();
+    for (row, &start) in starts.values().iter().enumerate() {
+        bytes.clear();
+        if keys.is_valid(row) {
+            bytes.extend_from_slice(keys.value(row));
+        }
+        bytes.extend_from_slice(&start.to_be_bytes());
+        windowed.append_value(&bytes);
+    }
+    windowed.finish()
+}
+
+impl Operator for Sink {
+    fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        let records = self.encode(&batch).map_err(|error| context.error(error))?;
+        context.sinks.extend(records);
+        Ok(())
+    }
+
+    fn on_flush(&mut self, _context: &mut Context<'_>) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    fn stream_time(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn restore_stream_time(&mut self, _stream_time: Timestamp) {}
+}

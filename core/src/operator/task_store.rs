@@ -1,0 +1,308 @@
+//! A task's view of a state store: what is committed, and over it what this commit interval has written.
+//!
+//! Invariants: the committed store changes only after the transaction that holds the same changes was committed, so a crash at
+//! any moment leaves a store that is some earlier point of its changelog. What was written and not committed lives here
+//! and dies with the task.
+
+use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
+
+use arrow::{
+    array::{BinaryBuilder, Int64Array},
+    datatypes::FieldRef,
+};
+use hashbrown::HashTable;
+
+use super::fold::StateLayout;
+use crate::record::{Records, TimeSpan, Timestamp};
+
+/// What a store is called and holds: known when the topology is built.
+#[derive(Clone)]
+pub struct StoreSpec {
+    /// Its name, unique in the topology; a view of that name can be queried.
+    pub name: String,
+    /// The key columns, without window bounds.
+    pub key: Vec<FieldRef>,
+    /// How long rows are kept.
+    pub retention: StoreRetention,
+    /// The columns of a stored row and what is read from them.
+    pub layout: Arc<dyn StateLayout>,
+}
+
+/// How long a store keeps its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreRetention {
+    /// One row a key, until it is deleted.
+    Forever,
+    /// One row a key and window of `size`, until the window's start lies `retention` behind the newest update.
+    Windows {
+        /// The length of a window.
+        size: TimeSpan,
+        /// How long a window is kept, from its start.
+        retention: TimeSpan,
+    },
+}
+
+impl StoreRetention {
+    /// Whether keys carry a window.
+    pub fn is_windowed(self) -> bool {
+        matches!(self, Self::Windows { .. })
+    }
+}
+
+/// The committed rows of a store on one partition.
+///
+/// # Contract
+/// Reads see whole commits only. A change is seen by the next read of the same task.
+pub trait CommittedStore: Send {
+    /// Gives each key's row, in the order of the keys.
+    ///
+    /// # Errors
+    /// A text that says which store failed and why.
+    fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String>;
+
+    /// Takes the changes of a commit, which ends at offset `next` of changelog `incarnation`.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many).
+    fn apply(&mut self, changes: &Records, incarnation: u128, next: u64) -> Result<(), String>;
+
+    /// Removes the windows that start before `start`.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many).
+    fn expire_before(&mut self, start: Timestamp) -> Result<(), String>;
+
+    /// Up to where of which changelog incarnation the content goes; `None` for an empty store.
+    fn position(&self) -> Option<(u128, u64)>;
+
+    /// Forgets everything.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many).
+    fn reset(&mut self) -> Result<(), String>;
+}
+
+/// A committed store in memory, for tests and tools that need no disk.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    rows: Arc<parking_lot::RwLock<BTreeMap<Vec<u8>, Vec<u8>>>>,
+    position: Option<(u128, u64)>,
+}
+
+impl MemoryStore {
+    /// A handle to the rows, which sees every later change.
+    pub fn rows(&self) -> Arc<parking_lot::RwLock<BTreeMap<Vec<u8>, Vec<u8>>>> {
+        Arc::clone(&self.rows)
+    }
+}
+
+impl CommittedStore for MemoryStore {
+    fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> {
+        let rows = self.rows.read();
+        for (index, key) in keys.iter().enumerate() {
+            each(index, rows.get(*key).map(Vec::as_slice));
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, changes: &Records, incarnation: u128, next: u64) -> Result<(), String> {
+        let mut rows = self.rows.write();
+        for change in changes.iter() {
+            let Some(key) = change.key else { continue };
+            match change.value {
+                Some(value) => rows.insert(key.to_vec(), value.to_vec()),
+                None => rows.remove(key),
+            };
+        }
+        self.position = Some((incarnation, next));
+        Ok(())
+    }
+
+    fn expire_before(&mut self, start: Timestamp) -> Result<(), String> {
+        let mut bound = Vec::new();
+        millstream_state::key::window_key(start.millis(), &[], &mut bound);
+        let mut rows = self.rows.write();
+        *rows = rows.split_off(&bound);
+        Ok(())
+    }
+
+    fn position(&self) -> Option<(u128, u64)> {
+        self.position
+    }
+
+    fn reset(&mut self) -> Result<(), String> {
+        self.rows.write().clear();
+        self.position = None;
+        Ok(())
+    }
+}
+
+/// A row written and not yet committed: where its bytes lie in the arena.
+struct Pending {
+    key: (usize, usize),
+    value: Option<(usize, usize)>,
+    time: i64,
+}
+
+/// A store as a task reads and writes it.
+pub struct TaskStore {
+    committed: Box<dyn CommittedStore>,
+    retention: StoreRetention,
+    pending: Vec<Pending>,
+    index: HashTable<usize>,
+    arena: Vec<u8>,
+    hasher: foldhash::fast::RandomState,
+    /// The newest update seen: decides what expires. Comes back by itself, from the changelog.
+    newest: Timestamp,
+}
+
+impl TaskStore {
+    /// A store over what is committed.
+    pub fn new(committed: Box<dyn CommittedStore>, retention: StoreRetention) -> Self {
+        Self {
+            committed,
+            retention,
+            pending: Vec::new(),
+            index: HashTable::new(),
+            arena: Vec::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            newest: Timestamp::NONE,
+        }
+    }
+
+    fn find(&self, key: &[u8]) -> Option<usize> {
+        let hash = self.hasher.hash_one(key);
+        let same = |&entry: &usize| self.bytes(self.pending[entry].key) == key;
+        self.index.find(hash, same).copied()
+    }
+
+    fn bytes(&self, (start, end): (usize, usize)) -> &[u8] {
+        &self.arena[start..end]
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> (usize, usize) {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        (start, self.arena.len())
+    }
+
+    /// Gives each key's row as this task sees it, in no particular order.
+    ///
+    /// # Errors
+    /// Those of the committed store.
+    pub fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> {
+        if self.pending.is_empty() {
+            return self.committed.get_many(keys, each);
+        }
+        let mut missing = Vec::with_capacity(keys.len());
+        let mut missing_keys = Vec::with_capacity(keys.len());
+        for (position, key) in keys.iter().enumerate() {
+            match self.find(key) {
+                Some(entry) => each(position, self.pending[entry].value.map(|value| self.bytes(value))),
+                None => {
+                    missing.push(position);
+                    missing_keys.push(*key);
+                }
+            }
+        }
+        self.committed.get_many(&missing_keys, &mut |index, value| each(missing[index], value))
+    }
+
+    /// Writes a row, or deletes it.
+    pub fn put(&mut self, key: &[u8], value: Option<&[u8]>, time: Timestamp) {
+        let value = value.map(|value| self.keep(value));
+        let time = time.millis();
+        if let Some(entry) = self.find(key) {
+            self.pending[entry].value = value;
+            self.pending[entry].time = time;
+            return;
+        }
+        let key_range = self.keep(key);
+        let entry = self.pending.len();
+        self.pending.push(Pending { key: key_range, value, time });
+        let (hasher, arena, pending) = (&self.hasher, &self.arena, &self.pending);
+        let hash_of = |&entry: &usize| {
+            let (start, end) = pending[entry].key;
+            hasher.hash_one(&arena[start..end])
+        };
+        self.index.insert_unique(hasher.hash_one(key), entry, hash_of);
+    }
+
+    /// Bytes written and not yet committed.
+    pub fn pending_bytes(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// The changes of this commit interval as changelog records, one a key, in the order of first change.
+    pub fn changes(&self) -> Records {
+        let mut keys = BinaryBuilder::with_capacity(self.pending.len(), self.arena.len());
+        let mut values = BinaryBuilder::with_capacity(self.pending.len(), self.arena.len());
+        for entry in &self.pending {
+            keys.append_value(self.bytes(entry.key));
+            values.append_option(entry.value.map(|value| self.bytes(value)));
+        }
+        let times = Int64Array::from_iter_values(self.pending.iter().map(|entry| entry.time));
+        Records::new(keys.finish(), values.finish(), times, None)
+    }
+
+    /// Takes committed changes over: those of [`changes`](Self::changes) after their commit, or records of the changelog when the
+    /// store is restored.
+    ///
+    /// # Errors
+    /// Those of the committed store.
+    pub fn apply(&mut self, changes: &Records, incarnation: u128, next: u64) -> Result<(), String> {
+        self.pending.clear();
+        self.index.clear();
+        self.arena.clear();
+        self.committed.apply(changes, incarnation, next)?;
+        let newest = arrow::compute::max(changes.timestamps()).map_or(Timestamp::NONE, Timestamp);
+        if newest <= self.newest {
+            return Ok(());
+        }
+        self.newest = newest;
+        match self.retention {
+            StoreRetention::Forever => Ok(()),
+            StoreRetention::Windows { retention, .. } => self.committed.expire_before(newest.minus(retention)),
+        }
+    }
+
+    /// The committed store underneath.
+    pub fn committed(&mut self) -> &mut dyn CommittedStore {
+        self.committed.as_mut()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(store: &TaskStore, keys: &[&str]) -> Vec<Option<String>> {
+        let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
+        let mut rows = vec![None; keys.len()];
+        let mut each = |index: usize, value: Option<&[u8]>| {
+            rows[index] = value.map(|value| String::from_utf8_lossy(value).into_owned());
+        };
+        store.get_many(&keys, &mut each).expect("memory does not fail");
+        rows
+    }
+
+    #[test]
+    fn a_task_sees_its_own_writes_and_others_only_the_committed_ones() {
+        let committed = MemoryStore::default();
+        let outside = committed.rows();
+        let mut store = TaskStore::new(Box::new(committed), StoreRetention::Forever);
+        store.put(b"a", Some(b"1"), Timestamp(5));
+        store.put(b"b", Some(b"2"), Timestamp(5));
+        store.put(b"a", Some(b"3"), Timestamp(6));
+        store.put(b"b", None, Timestamp(7));
+        assert_eq!(read(&store, &["b", "a", "c"]), [None, Some("3".into()), None]);
+        assert!(outside.read().is_empty());
+
+        let changes = store.changes();
+        assert_eq!(changes.len(), 2, "one change a key");
+        store.apply(&changes, 1, 2).expect("memory does not fail");
+        assert_eq!(read(&store, &["a", "b"]), [Some("3".into()), None]);
+        assert_eq!(outside.read().len(), 1);
+        assert!(store.changes().is_empty());
+    }
+}

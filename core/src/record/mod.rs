@@ -1,0 +1,13 @@
+//! What a log holds: records, and the names and positions by which they are found.
+//!
+//! A record is a key, a value, a timestamp and headers. Key and value are bytes or null; a null value deletes its key
+//! where the topic is read as a table (a *tombstone*). Names and positions are newtypes with only the arithmetic that
+//! means something; raw integers live in the codecs.
+
+mod id;
+mod records;
+mod time;
+
+pub use id::{GroupId, InvalidName, Offset, PartitionId, TopicName, TopicPartition};
+pub use records::{Header, Record, RecordRef, Records, RecordsBuilder};
+pub use time::{TimeSpan, Timestamp};

@@ -1,0 +1,295 @@
+//! From nodes to running tasks: operators, inputs at their committed positions, stores brought up to their changelogs.
+
+use std::sync::Arc;
+
+use millstream_state::{StateBackend, Store};
+
+use super::{
+    StreamsError,
+    metrics::Counters,
+    partitions::Partitions,
+    source_reader::SourceReader,
+    stores::{PersistentStore, store_name},
+    task::{RunningNode, RunningStore, Task},
+};
+use crate::{
+    log::{CleanupPolicy, Log, LogError, TopicConfig},
+    operator::{
+        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator,
+        Partitioning, Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+    },
+    record::{GroupId, PartitionId, TopicName, TopicPartition},
+    topology::{Node, NodeKind, OffsetReset, SourceNode, Subtopology, TopicRef, Topology},
+};
+
+/// Bytes of a changelog replayed at once.
+const RESTORE_BYTES: usize = 4 << 20;
+
+/// The stores of one name, by partition: what a view reads.
+#[derive(Clone)]
+pub(crate) enum StoreHandle {
+    /// On disk.
+    Persistent(Arc<Store>),
+    /// In memory.
+    Memory(Arc<parking_lot::RwLock<std::collections::BTreeMap<Vec<u8>, Vec<u8>>>>),
+}
+
+/// Builds the tasks of an application.
+pub(super) struct Builder<'a> {
+    pub(super) topology: &'a Topology,
+    pub(super) application: &'a str,
+    pub(super) log: &'a dyn Log,
+    /// `None`: stores are in memory.
+    pub(super) state: Option<&'a StateBackend>,
+    pub(super) emit: EmitPolicy,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// Tasks, and their stores as others may read them: store number, partition, handle.
+pub(super) struct Built {
+    pub(super) tasks: Vec<Task>,
+    pub(super) stores: Vec<(usize, PartitionId, StoreHandle)>,
+}
+
+/// The topic that holds the changes of a store.
+pub(crate) fn changelog_topic(application: &str, store: &str) -> Result<TopicName, StreamsError> {
+    Ok(TopicName::new(&format!("{application}-{store}-changelog"))?)
+}
+
+/// The topic that keeps records which could not be processed.
+pub(crate) fn dead_letter_topic(application: &str) -> Result<TopicName, StreamsError> {
+    Ok(TopicName::new(&format!("{application}-dead-letter"))?)
+}
+
+impl Builder<'_> {
+    /// Makes internal topics where they are missing and builds every task.
+    pub(super) fn build(&self) -> Result<Built, StreamsError> {
+        let partitions = Partitions::find(self.topology, self.application, self.log)?;
+        self.ensure_topic(&dead_letter_topic(self.application)?, &TopicConfig::default())?;
+        for node in self.topology.nodes() {
+            if let NodeKind::Source(SourceNode { topic: topic @ TopicRef::Internal { .. }, .. }) = &node.kind {
+                let name = Partitions::resolve(self.application, topic)?;
+                let config = TopicConfig { partitions: partitions.of(&name), ..TopicConfig::default() };
+                self.ensure_topic(&name, &config)?;
+            }
+        }
+        let mut built = Built { tasks: Vec::new(), stores: Vec::new() };
+        for (number, part) in self.topology.subtopologies().iter().enumerate() {
+            let count = partitions.tasks(self.topology, part)?;
+            for &store in &part.stores {
+                let spec = &self.topology.stores()[store];
+                self.ensure_topic(&changelog_topic(self.application, &spec.name)?, &changelog_config(count))?;
+            }
+            for partition in (0..count).map(PartitionId) {
+                let id = TaskId { subtopology: number, partition };
+                let task = self.task(id, part, &partitions, &mut built.stores)?;
+                built.tasks.push(task);
+            }
+        }
+        Ok(built)
+    }
+
+    fn ensure_topic(&self, topic: &TopicName, config: &TopicConfig) -> Result<(), StreamsError> {
+        match self.log.create_topic(topic, config) {
+            Ok(()) => Ok(()),
+            Err(LogError::TopicExists { .. }) => {
+                let found = self.log.describe_topic(topic)?.config.partitions;
+                if found == config.partitions {
+                    return Ok(());
+                }
+                Err(StreamsError::PartitionsChanged { topic: topic.clone(), found, needed: config.partitions })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn task(
+        &self,
+        id: TaskId,
+        part: &Subtopology,
+        partitions: &Partitions,
+        handles: &mut Vec<(usize, PartitionId, StoreHandle)>,
+    ) -> Result<Task, StreamsError> {
+        let group = GroupId::new(self.application)?;
+        let mut stores = Vec::new();
+        for &number in &part.stores {
+            let (store, handle) = self.store(&self.topology.stores()[number], id.partition)?;
+            stores.push(store);
+            handles.push((number, id.partition, handle));
+        }
+        let local_store =
+            |number: usize| part.stores.iter().position(|&store| store == number).expect("a part owns its stores");
+        let local_node = |node: usize| part.nodes.iter().position(|id| id.0 == node);
+        let consumers = self.topology.consumers();
+        let mut nodes = Vec::new();
+        let mut readers = Vec::new();
+        let mut metadata = Vec::new();
+        for (index, &node_id) in part.nodes.iter().enumerate() {
+            let node = &self.topology.nodes()[node_id.0];
+            let below = consumers.get(&node_id).map_or(&[][..], Vec::as_slice);
+            let operator = match &node.kind {
+                NodeKind::Source(source) => {
+                    let feeds_table =
+                        below.iter().any(|id| matches!(self.topology.nodes()[id.0].kind, NodeKind::Table { .. }));
+                    let reader =
+                        self.reader(index, node, source, id.partition, partitions, feeds_table, &group, &mut metadata)?;
+                    readers.extend(reader);
+                    None
+                }
+                _ => Some(self.operator(node, id, partitions, &local_store)?),
+            };
+            let consumers = below.iter().filter_map(|id| local_node(id.0)).collect();
+            nodes.push(RunningNode { name: node.name.clone(), operator, consumers });
+        }
+        let dead_letters = TopicPartition::new(dead_letter_topic(self.application)?, PartitionId(0));
+        let mut task = Task::new(id, group, nodes, readers, stores, dead_letters, Arc::clone(&self.counters));
+        metadata.iter().for_each(|metadata| task.restore_stream_times(metadata));
+        Ok(task)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all of it is one position in one topic")]
+    fn reader(
+        &self,
+        index: usize,
+        node: &Node,
+        source: &SourceNode,
+        partition: PartitionId,
+        partitions: &Partitions,
+        feeds_table: bool,
+        group: &GroupId,
+        metadata: &mut Vec<Vec<u8>>,
+    ) -> Result<Option<SourceReader>, StreamsError> {
+        let topic = Partitions::resolve(self.application, &source.topic)?;
+        if partition.0 >= partitions.of(&topic) {
+            return Ok(None);
+        }
+        let from = TopicPartition::new(topic, partition);
+        let next = match self.log.committed(group, &from)? {
+            Some(position) => {
+                metadata.push(position.metadata);
+                position.next.max(self.log.start_offset(&from)?)
+            }
+            None => match source.reset {
+                OffsetReset::Earliest => self.log.start_offset(&from)?,
+                OffsetReset::Latest => self.log.end_offset(&from)?,
+            },
+        };
+        SourceReader::new(index, &node.name, source, &node.schema, from, next, feeds_table)
+            .map(Some)
+            .map_err(|source| StreamsError::Format { operator: node.name.clone(), source })
+    }
+
+    fn operator(
+        &self,
+        node: &Node,
+        id: TaskId,
+        partitions: &Partitions,
+        local_store: &dyn Fn(usize) -> usize,
+    ) -> Result<Box<dyn Operator>, StreamsError> {
+        let fold_error = |source: FoldError| StreamsError::Fold { operator: node.name.clone(), source };
+        Ok(match &node.kind {
+            NodeKind::Source(_) => unreachable!("sources are readers, not operators"),
+            NodeKind::Transform(transform) => Box::new(Transformer::new(Arc::clone(transform))),
+            NodeKind::Merge => Box::new(Merge),
+            NodeKind::Table { store, needs_before } => {
+                Box::new(Table::new(local_store(*store), &node.schema, *needs_before).map_err(fold_error)?)
+            }
+            NodeKind::Aggregate(aggregate) => {
+                let settings = AggregateSettings {
+                    store: local_store(aggregate.store),
+                    output: Arc::clone(&node.schema),
+                    fold: Arc::clone(&aggregate.fold),
+                    windows: aggregate.windows,
+                    emit: self.emit,
+                    needs_before: aggregate.needs_before,
+                };
+                Box::new(Aggregate::new(settings).map_err(fold_error)?)
+            }
+            NodeKind::Join(join) => {
+                let layout = Arc::clone(&join.layout);
+                let output = Arc::clone(&node.schema);
+                Box::new(StreamTableJoin::new(join.kind, local_store(join.store), layout, output).map_err(fold_error)?)
+            }
+            NodeKind::Sink(sink) => {
+                let topic = Partitions::resolve(self.application, &sink.topic)?;
+                let partitioning = Partitioning { partitions: partitions.of(&topic), keyless: id.partition };
+                let settings = SinkSettings {
+                    topic,
+                    schema: Arc::clone(&node.schema),
+                    key_format: sink.formats.key,
+                    value_format: sink.formats.value,
+                    wrapping: sink.formats.wrapping,
+                    partitioning,
+                };
+                let sink = Sink::new(settings);
+                Box::new(sink.map_err(|source| StreamsError::Format { operator: node.name.clone(), source })?)
+            }
+        })
+    }
+
+    fn store(&self, spec: &StoreSpec, partition: PartitionId) -> Result<(RunningStore, StoreHandle), StreamsError> {
+        let topic = changelog_topic(self.application, &spec.name)?;
+        let incarnation = self.log.describe_topic(&topic)?.incarnation;
+        let changelog = TopicPartition::new(topic, partition);
+        let error = |problem: String| StreamsError::Store { store: spec.name.clone(), problem };
+        let (committed, handle): (Box<dyn CommittedStore>, _) = match self.state {
+            Some(backend) => {
+                let name = store_name(self.application, &spec.name, partition);
+                let store = PersistentStore::open(backend, &name, spec.retention).map_err(|e| error(e.to_string()))?;
+                let handle = StoreHandle::Persistent(store.store());
+                (Box::new(store), handle)
+            }
+            None => {
+                let store = MemoryStore::default();
+                let handle = StoreHandle::Memory(store.rows());
+                (Box::new(store), handle)
+            }
+        };
+        let mut store = TaskStore::new(committed, spec.retention);
+        restore(&mut store, self.log, &changelog, incarnation, &error)?;
+        Ok((RunningStore { name: spec.name.clone(), store, changelog, incarnation }, handle))
+    }
+}
+
+/// Brings a store up to the end of its changelog: from where it is, or from the start if it does not belong to this changelog.
+fn restore(
+    store: &mut TaskStore,
+    log: &dyn Log,
+    changelog: &TopicPartition,
+    incarnation: u128,
+    error: &dyn Fn(String) -> StreamsError,
+) -> Result<(), StreamsError> {
+    let (start, end) = (log.start_offset(changelog)?, log.end_offset(changelog)?);
+    let mut next = match store.committed().position() {
+        None => start,
+        Some((known, next)) if known == incarnation && (start.0..=end.0).contains(&next) => crate::record::Offset(next),
+        Some((known, next)) => {
+            let why = if known == incarnation {
+                "its position is outside the changelog"
+            } else {
+                "the changelog was made anew"
+            };
+            tracing::warn!("{changelog}: the store at {next} is rebuilt from {start} to {end}: {why}");
+            store.committed().reset().map_err(error)?;
+            start
+        }
+    };
+    while next < end {
+        let fetched = log.fetch(changelog, next, RESTORE_BYTES)?;
+        for batch in &fetched.batches {
+            let last = batch.offsets.at(batch.records.len() - 1);
+            store.apply(&batch.records, incarnation, last.next().0).map_err(error)?;
+        }
+        if fetched.next <= next {
+            break;
+        }
+        next = fetched.next;
+    }
+    Ok(())
+}
+
+/// A changelog keeps the last change of each key. It has no retention by time even where windows expire: its timestamps are event
+/// time, and replaying old events must not make the log forget what the stores still need.
+fn changelog_config(partitions: u32) -> TopicConfig {
+    TopicConfig { partitions, cleanup: CleanupPolicy::Compact, ..TopicConfig::default() }
+}

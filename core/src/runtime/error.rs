@@ -1,0 +1,101 @@
+//! Why a topology cannot start or go on.
+
+use crate::{
+    format::FormatError,
+    log::{CommitError, LogError},
+    operator::{FoldError, OperatorError, TaskId},
+    record::{InvalidName, TopicName},
+};
+
+/// An error of a running topology.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamsError {
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A commit failed.
+    #[error("commit failed: {0}")]
+    Commit(#[from] CommitError),
+    /// A name that cannot be.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// A store failed.
+    #[error("store {store}: {problem}")]
+    Store {
+        /// The store.
+        store: String,
+        /// What happened.
+        problem: String,
+    },
+    /// An operator failed.
+    #[error("task {task}: {source}")]
+    Operator {
+        /// Where.
+        task: TaskId,
+        /// What happened.
+        #[source]
+        source: OperatorError,
+    },
+    /// A format cannot hold the columns.
+    #[error("{operator}: {source}")]
+    Format {
+        /// The source or sink.
+        operator: String,
+        /// What is wrong.
+        #[source]
+        source: FormatError,
+    },
+    /// An aggregation or join cannot be built.
+    #[error("{operator}: {source}")]
+    Fold {
+        /// The operator.
+        operator: String,
+        /// What is wrong.
+        #[source]
+        source: FoldError,
+    },
+    /// Topics that are joined have different numbers of partitions.
+    #[error(
+        "topic {left} has {left_partitions} partition(s) and {right} has {right_partitions}: \
+         what is joined must have equally many; repartition one of them"
+    )]
+    NotCoPartitioned {
+        /// One topic.
+        left: TopicName,
+        /// Its partitions.
+        left_partitions: u32,
+        /// Another topic.
+        right: TopicName,
+        /// Its partitions.
+        right_partitions: u32,
+    },
+    /// The number of partitions of an internal topic is not known.
+    #[error("topic {topic}: nothing decides how many partitions it has; give a number")]
+    UnknownPartitions {
+        /// The topic.
+        topic: String,
+    },
+    /// An internal topic from an earlier run does not fit.
+    #[error(
+        "topic {topic} has {found} partition(s) from an earlier run, this topology needs {needed}; \
+         choose another application id, or delete the application's topics and stores"
+    )]
+    PartitionsChanged {
+        /// The topic.
+        topic: TopicName,
+        /// How many it has.
+        found: u32,
+        /// How many are needed.
+        needed: u32,
+    },
+    /// A thread ended without saying why: a mistake of the program.
+    #[error("a worker thread panicked; this is a mistake of the program, please report it: {what}")]
+    Panic {
+        /// The panic's message.
+        what: String,
+    },
+    /// The operating system gave no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+}

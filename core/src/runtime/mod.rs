@@ -1,0 +1,25 @@
+//! Running topologies: tasks, threads, commits, restoring.
+//!
+//! [`Streams::start`] turns a [`Topology`](crate::topology::Topology) into tasks, one per subtopology and partition, and shares them out
+//! to worker threads. Only [`Clock`] reads a clock.
+
+mod build;
+mod clock;
+mod config;
+mod error;
+mod metrics;
+mod partitions;
+mod source_reader;
+mod stores;
+mod streams;
+mod synchronous;
+mod task;
+mod worker;
+
+pub(crate) use build::StoreHandle;
+pub use clock::{Clock, SystemClock};
+pub use config::StreamsConfig;
+pub use error::StreamsError;
+pub use metrics::{Counters, Metrics};
+pub use streams::{Status, Streams, delete_application};
+pub use synchronous::SynchronousStreams;

@@ -1,0 +1,276 @@
+//! The input of a task: one partition of one topic, fetched, decoded and waiting to be processed.
+//!
+//! Invariants: rows leave in offset order; a record that cannot be used becomes a dead letter when the rows before it have left, so that
+//! it is committed with them and neither lost nor repeated.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, new_null_array},
+    buffer::BooleanBuffer,
+    compute,
+    datatypes::{DataType, Int64Type, TimeUnit},
+};
+
+use crate::{
+    Batch,
+    format::{Deserializer, FormatError, Side},
+    log::{FetchedBatch, Log, LogError, Offsets},
+    operator::{DeadLetter, Reason},
+    record::{Offset, Timestamp, TopicPartition},
+    schema::StreamSchema,
+    topology::{SourceNode, TimestampExtractor},
+};
+
+/// Bytes fetched at once.
+const FETCH_BYTES: usize = 1 << 20;
+/// Rows that wait at most, before no more are fetched.
+const BUFFERED_ROWS: usize = 65_536;
+
+/// Reads one partition for a task.
+pub(super) struct SourceReader {
+    pub(super) partition: TopicPartition,
+    /// The number of the source node.
+    pub(super) node: usize,
+    /// Whether a table is fed: its records go first among equals.
+    pub(super) feeds_table: bool,
+    decoder: Decoder,
+    buffered: VecDeque<Batch>,
+    buffered_rows: usize,
+    dead_letters: VecDeque<DeadLetter>,
+    /// Where to fetch on.
+    fetch_next: Offset,
+    /// The first offset not yet processed.
+    pub(super) next: Offset,
+    /// Whether the last fetch came to the end.
+    at_end: bool,
+}
+
+/// Turns fetched bytes into batches.
+struct Decoder {
+    schema: Arc<StreamSchema>,
+    operator: String,
+    key: Box<dyn Deserializer>,
+    value: Box<dyn Deserializer>,
+    decoded: Vec<bool>,
+    timestamp: TimestampExtractor,
+}
+
+impl SourceReader {
+    pub(super) fn new(
+        node: usize,
+        name: &str,
+        source: &SourceNode,
+        schema: &Arc<StreamSchema>,
+        partition: TopicPartition,
+        from: Offset,
+        feeds_table: bool,
+    ) -> Result<Self, FormatError> {
+        let wrapping = source.formats.wrapping;
+        let key_columns: Vec<usize> = (0..schema.key().len()).collect();
+        let value_columns: Vec<usize> = (0..schema.value().len()).filter(|&column| source.decoded[column]).collect();
+        let decoder = Decoder {
+            schema: Arc::clone(schema),
+            operator: name.to_owned(),
+            key: source.formats.key.deserializer(Side::Key, wrapping, schema.key(), &key_columns)?,
+            value: source.formats.value.deserializer(Side::Value, wrapping, schema.value(), &value_columns)?,
+            decoded: source.decoded.clone(),
+            timestamp: source.timestamp.clone(),
+        };
+        Ok(Self {
+            partition,
+            node,
+            feeds_table,
+            decoder,
+            buffered: VecDeque::new(),
+            buffered_rows: 0,
+            dead_letters: VecDeque::new(),
+            fetch_next: from,
+            next: from,
+            at_end: false,
+        })
+    }
+
+    /// Fetches more if there is room; afterwards an empty buffer means that the partition is read to its end.
+    pub(super) fn fill(&mut self, log: &dyn Log) -> Result<(), LogError> {
+        while self.buffered_rows == 0 || (!self.at_end && self.buffered_rows < BUFFERED_ROWS / 2) {
+            let fetched = log.fetch(&self.partition, self.fetch_next, FETCH_BYTES)?;
+            self.at_end = fetched.batches.is_empty() || fetched.next >= fetched.end;
+            for batch in &fetched.batches {
+                let rows = self.decoder.decode(&self.partition, batch, &mut self.dead_letters);
+                self.buffered_rows += rows.len();
+                self.buffered.extend((!rows.is_empty()).then_some(rows));
+            }
+            self.fetch_next = fetched.next;
+            if self.at_end {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The timestamp of the next row.
+    pub(super) fn head(&self) -> Option<Timestamp> {
+        self.buffered.front().map(|batch| Timestamp(batch.times().value(0)))
+    }
+
+    /// Takes the longest stretch of rows whose timestamps do not pass `limit`, at least one.
+    pub(super) fn take_run(&mut self, limit: Option<Timestamp>) -> Option<Batch> {
+        let batch = self.buffered.pop_front()?;
+        let run = match limit {
+            None => batch.len(),
+            Some(limit) => {
+                batch.times().values().iter().position(|&time| time > limit.millis()).unwrap_or(batch.len()).max(1)
+            }
+        };
+        let taken = batch.slice(0, run);
+        if run < batch.len() {
+            self.buffered.push_front(batch.slice(run, batch.len() - run));
+        }
+        self.buffered_rows -= run;
+        Some(taken)
+    }
+
+    /// Moves the position past everything that has left, and gives the dead letters that lie before it.
+    pub(super) fn advance(&mut self) -> impl Iterator<Item = DeadLetter> {
+        self.next = match self.buffered.front() {
+            Some(batch) => Offset(batch.offsets().value(0) as u64),
+            None => self.fetch_next,
+        };
+        let passed = self
+            .dead_letters
+            .iter()
+            .take_while(|letter| letter.offset.is_some_and(|offset| offset < self.next))
+            .count();
+        self.dead_letters.drain(..passed)
+    }
+
+    /// Whether nothing waits and nothing more was there at the last look.
+    pub(super) fn is_drained(&self) -> bool {
+        self.buffered.is_empty()
+    }
+}
+
+impl Decoder {
+    fn decode(
+        &mut self,
+        partition: &TopicPartition,
+        batch: &FetchedBatch,
+        dead_letters: &mut VecDeque<DeadLetter>,
+    ) -> Batch {
+        let records = &batch.records;
+        let rows = records.len();
+        let mut failures: Vec<(usize, Reason, String)> = Vec::new();
+        let mut side = |decoder: &mut Box<dyn Deserializer>, bytes: &BinaryArray, side: &str| {
+            let decoded = decoder.decode(bytes);
+            for error in decoded.errors {
+                failures.push((error.row, Reason::Undecodable, format!("{side}: {}", error.problem)));
+            }
+            decoded.columns
+        };
+        let mut columns = side(&mut self.key, records.keys(), "key");
+        let mut values = side(&mut self.value, records.values(), "value").into_iter();
+        for (field, &decoded) in self.schema.value().iter().zip(&self.decoded) {
+            let column = if decoded { values.next() } else { None };
+            columns.push(column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
+        }
+        let times = self.timestamps(&columns, batch, &mut failures);
+        let offsets = match &batch.offsets {
+            Offsets::From(base) => Int64Array::from_iter_values((base.0..).take(rows).map(|offset| offset as i64)),
+            Offsets::Each(offsets) => Int64Array::from_iter_values(offsets.iter().map(|offset| offset.0 as i64)),
+        };
+        columns.extend([Arc::new(times) as ArrayRef, Arc::new(offsets)]);
+        let decoded = Batch::new(Arc::clone(&self.schema), columns).with_present(records.values().nulls().cloned());
+        if failures.is_empty() {
+            return decoded;
+        }
+        failures.sort_by_key(|(row, ..)| *row);
+        failures.dedup_by_key(|(row, ..)| *row);
+        let mut keep = vec![true; rows];
+        for (row, reason, problem) in failures {
+            keep[row] = false;
+            let offset = batch.offsets.at(row);
+            tracing::warn!("{partition} offset={offset} {reason}: {problem}");
+            let letter = DeadLetter::of_record(&self.operator, partition, offset, records.get(row), reason, problem);
+            dead_letters.push_back(letter);
+        }
+        let keep = BooleanArray::new(BooleanBuffer::from(keep), None);
+        decoded.filter(&keep).expect("the mask has one bit a row")
+    }
+
+    /// Timestamps without nulls; rows without a usable one fail and hold 0.
+    fn timestamps(
+        &self,
+        columns: &[ArrayRef],
+        batch: &FetchedBatch,
+        failures: &mut Vec<(usize, Reason, String)>,
+    ) -> Int64Array {
+        let times = match &self.timestamp {
+            TimestampExtractor::Record => batch.records.timestamps().clone(),
+            TimestampExtractor::Column { name, format } => match self.schema.columns().index_of(name) {
+                Ok(index) => extract(&columns[index], format.as_deref()),
+                Err(_) => Int64Array::new_null(batch.records.len()),
+            },
+        };
+        let mut fixed = Vec::with_capacity(times.len());
+        for (row, time) in times.iter().enumerate() {
+            let problem = match time {
+                Some(time) if time >= 0 => {
+                    fixed.push(time);
+                    continue;
+                }
+                Some(time) => format!("the timestamp {time} is negative"),
+                None if batch.records.values().is_null(row) => {
+                    fixed.push(batch.records.timestamps().value(row).max(0));
+                    continue;
+                }
+                None => "the timestamp column is null or unreadable".to_owned(),
+            };
+            fixed.push(0);
+            failures.push((row, Reason::Timestamp, problem));
+        }
+        Int64Array::from(fixed)
+    }
+}
+
+/// Milliseconds since the epoch from a column; null where there is no moment in it.
+fn extract(column: &ArrayRef, format: Option<&str>) -> Int64Array {
+    let millis = match column.data_type() {
+        DataType::Utf8 => {
+            let text = column.as_string::<i32>();
+            return text.iter().map(|text| text.and_then(|text| parse(text, format))).collect();
+        }
+        DataType::Int64 => Ok(Arc::clone(column)),
+        DataType::Date32 => compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
+            .and_then(|column| compute::cast(&column, &DataType::Int64)),
+        DataType::Timestamp(..) => compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
+            .and_then(|column| compute::cast(&column, &DataType::Int64)),
+        _ => compute::cast(column, &DataType::Int64),
+    };
+    match millis {
+        Ok(millis) => millis.as_primitive::<Int64Type>().clone(),
+        Err(_) => Int64Array::new_null(column.len()),
+    }
+}
+
+fn parse(text: &str, format: Option<&str>) -> Option<i64> {
+    use chrono::{DateTime, NaiveDate, NaiveDateTime};
+    let naive = |moment: NaiveDateTime| moment.and_utc().timestamp_millis();
+    match format {
+        Some(format) => DateTime::parse_from_str(text, format)
+            .map(|moment| moment.timestamp_millis())
+            .or_else(|_| NaiveDateTime::parse_from_str(text, format).map(naive))
+            .or_else(|_| {
+                NaiveDate::parse_from_str(text, format).map(|date| naive(date.and_time(chrono::NaiveTime::MIN)))
+            })
+            .ok(),
+        None => DateTime::parse_from_rfc3339(text)
+            .map(|moment| moment.timestamp_millis())
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(naive))
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(naive))
+            .or_else(|_| {
+                NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|date| naive(date.and_time(chrono::NaiveTime::MIN)))
+            })
+            .ok(),
+    }
+}

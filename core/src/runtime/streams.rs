@@ -1,0 +1,269 @@
+//! A topology that runs: its threads, what is known of them, and its views.
+
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::{
+    Metrics, StreamsConfig, StreamsError,
+    build::{Builder, Built, StoreHandle, changelog_topic, dead_letter_topic},
+    metrics::Counters,
+    partitions::Partitions,
+    stores::store_name,
+    worker::{Shared, Worker},
+};
+use crate::{
+    log::{Log, LogError, SharedLog},
+    query::View,
+    record::{GroupId, PartitionId, TopicPartition},
+    topology::{NodeKind, SourceNode, TopicRef, Topology},
+};
+
+/// What a running topology is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// Working, or waiting for records.
+    Running,
+    /// Ended by an error; what was committed is kept.
+    Failed {
+        /// What happened.
+        error: String,
+    },
+    /// Ended because it was told to.
+    Stopped,
+}
+
+/// A running topology. Dropping it stops it without a last commit; [`stop`](Self::stop) commits first.
+pub struct Streams {
+    shared: Arc<Shared>,
+    status: Arc<Mutex<Status>>,
+    threads: Vec<JoinHandle<()>>,
+    views: BTreeMap<String, View>,
+    inputs: Vec<TopicPartition>,
+    group: GroupId,
+    log: SharedLog,
+}
+
+impl Streams {
+    /// Makes internal topics, brings stores up to date and starts the threads.
+    ///
+    /// # Errors
+    /// If a topic that is read or written does not exist, if joined topics differ in partitions, or if log or stores fail.
+    pub fn start(topology: &Topology, config: StreamsConfig) -> Result<Self, StreamsError> {
+        let counters = Arc::new(Counters::default());
+        let builder = Builder {
+            topology,
+            application: &config.application_id,
+            log: config.log.as_ref(),
+            state: Some(config.state.as_ref()),
+            emit: config.emit,
+            counters: Arc::clone(&counters),
+        };
+        let Built { tasks, stores } = builder.build()?;
+        let visibility = Arc::new(RwLock::new(()));
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            counters,
+            visibility: Arc::clone(&visibility),
+            idle_rounds: AtomicU64::new(0),
+        });
+        let status = Arc::new(Mutex::new(Status::Running));
+        let inputs = tasks.iter().flat_map(|task| &task.readers).map(|reader| reader.partition.clone()).collect();
+        let views = views(topology, &stores, &visibility);
+
+        let workers = config.threads.clamp(1, tasks.len().max(1));
+        let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+        for (index, task) in tasks.into_iter().enumerate() {
+            shares[index % workers].push(task);
+        }
+        let own_stores: Vec<_> = stores
+            .into_iter()
+            .filter_map(|(_, _, handle)| match handle {
+                StoreHandle::Persistent(store) => Some(store),
+                StoreHandle::Memory(_) => None,
+            })
+            .collect();
+        let mut threads = Vec::new();
+        for (number, tasks) in shares.into_iter().enumerate() {
+            let name = format!("{}-{number}", config.application_id);
+            // The first worker checkpoints for all; a checkpoint takes a store's lock for no longer than a batch.
+            let stores = if number == 0 { own_stores.clone() } else { Vec::new() };
+            let checkpoint = move || {
+                stores.iter().try_for_each(|store| {
+                    let error = |e: millstream_state::StoreError| StreamsError::Store {
+                        store: store.name().to_owned(),
+                        problem: e.to_string(),
+                    };
+                    store.checkpoint().map_err(error)
+                })
+            };
+            let worker = Worker {
+                tasks,
+                producer: config.log.producer(&name)?,
+                log: Arc::clone(&config.log),
+                clock: Arc::clone(&config.clock),
+                commit_interval: config.commit_interval,
+                transaction_bytes: config.transaction_bytes,
+                checkpoint_interval: config.checkpoint_interval,
+                checkpoint: Box::new(checkpoint),
+                shared: Arc::clone(&shared),
+            };
+            threads.push(spawn(name, worker, Arc::clone(&status), Arc::clone(&shared))?);
+        }
+        let group = GroupId::new(&config.application_id)?;
+        Ok(Self { shared, status, threads, views, inputs, group, log: config.log })
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Status {
+        self.status.lock().clone()
+    }
+
+    /// What it has done since it was started.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.counters.read()
+    }
+
+    /// How many committed records of its inputs, repartition topics included, it has not yet committed as processed.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub fn lag(&self) -> Result<u64, StreamsError> {
+        let mut lag = 0;
+        for input in &self.inputs {
+            let end = self.log.end_offset(input)?;
+            let next = match self.log.committed(&self.group, input)? {
+                Some(position) => position.next,
+                None => self.log.start_offset(input)?,
+            };
+            lag += end.since(next);
+        }
+        Ok(lag)
+    }
+
+    /// The view of a store.
+    pub fn view(&self, store: &str) -> Option<View> {
+        self.views.get(store).cloned()
+    }
+
+    /// The views of all stores, by name.
+    pub fn views(&self) -> impl Iterator<Item = (&str, &View)> {
+        self.views.iter().map(|(name, view)| (name.as_str(), view))
+    }
+
+    /// Commits what was processed, writes stores to disk, and ends the threads.
+    ///
+    /// # Errors
+    /// What the topology had failed with, if it had.
+    pub fn stop(mut self) -> Result<(), String> {
+        self.join();
+        match self.status() {
+            Status::Failed { error } => Err(error),
+            Status::Running | Status::Stopped => Ok(()),
+        }
+    }
+
+    fn join(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            // A panic was caught and made the status already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+impl std::fmt::Debug for Streams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streams").field("group", &self.group).field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "workers are joined when the topology stops")]
+fn spawn(
+    name: String,
+    mut worker: Worker,
+    status: Arc<Mutex<Status>>,
+    shared: Arc<Shared>,
+) -> Result<JoinHandle<()>, StreamsError> {
+    let work = move || {
+        let result = std::panic::catch_unwind(AssertUnwindSafe(|| worker.run()));
+        let result = result.unwrap_or_else(|panic| {
+            let what = panic.downcast_ref::<String>().cloned();
+            let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(StreamsError::Panic { what: what.unwrap_or_else(|| "no message".to_owned()) })
+        });
+        let mut status = status.lock();
+        match result {
+            Ok(()) if *status == Status::Running => *status = Status::Stopped,
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!("{error}");
+                shared.stop.store(true, Ordering::Release);
+                if !matches!(*status, Status::Failed { .. }) {
+                    *status = Status::Failed { error: error.to_string() };
+                }
+            }
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(work).map_err(StreamsError::Thread)
+}
+
+/// The views over stores, each over all its partitions.
+pub(super) fn views(
+    topology: &Topology,
+    stores: &[(usize, PartitionId, StoreHandle)],
+    visibility: &Arc<RwLock<()>>,
+) -> BTreeMap<String, View> {
+    let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
+        let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());
+        (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility)))
+    };
+    topology.stores().iter().enumerate().map(view).collect()
+}
+
+/// Removes what an application has left: its internal topics and its stores. It must not be running.
+///
+/// # Errors
+/// Those of the log and of the stores; what was removed until then stays removed.
+pub fn delete_application(
+    topology: &Topology,
+    application: &str,
+    log: &dyn Log,
+    state: &millstream_state::StateBackend,
+) -> Result<(), StreamsError> {
+    let delete = |topic: &crate::record::TopicName| match log.delete_topic(topic) {
+        Ok(()) | Err(LogError::UnknownTopic { .. }) => Ok(()),
+        Err(error) => Err(error),
+    };
+    for node in topology.nodes() {
+        if let NodeKind::Source(SourceNode { topic: topic @ TopicRef::Internal { .. }, .. }) = &node.kind {
+            delete(&Partitions::resolve(application, topic)?)?;
+        }
+    }
+    delete(&dead_letter_topic(application)?)?;
+    let existing = state.store_names();
+    for spec in topology.stores() {
+        delete(&changelog_topic(application, &spec.name)?)?;
+        let all = (0..).map(|partition| store_name(application, &spec.name, PartitionId(partition)));
+        for name in all.take_while(|name| existing.contains(name)) {
+            let error =
+                |e: millstream_state::StoreError| StreamsError::Store { store: name.clone(), problem: e.to_string() };
+            state.drop_store(&name).map_err(error)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! A topology that runs in the caller's thread, step by step: what tests and tools use.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+
+use super::{
+    Clock, Metrics, StreamsError,
+    build::{Builder, Built},
+    metrics::Counters,
+    streams::views,
+    worker::{Shared, Worker},
+};
+use crate::{log::SharedLog, operator::EmitPolicy, query::View, record::Timestamp, topology::Topology};
+
+/// Tasks with stores in memory, driven by hand. It reads no clock.
+pub struct SynchronousStreams {
+    worker: Worker,
+    views: BTreeMap<String, View>,
+}
+
+/// A clock that stands still.
+struct NoClock;
+
+impl Clock for NoClock {
+    fn wall(&self) -> Timestamp {
+        Timestamp(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl SynchronousStreams {
+    /// Builds every task of `topology` over `log`.
+    ///
+    /// # Errors
+    /// As [`Streams::start`](super::Streams::start).
+    pub fn new(topology: &Topology, application: &str, log: SharedLog, emit: EmitPolicy) -> Result<Self, StreamsError> {
+        let counters = Arc::new(Counters::default());
+        let builder =
+            Builder { topology, application, log: log.as_ref(), state: None, emit, counters: Arc::clone(&counters) };
+        let Built { tasks, stores } = builder.build()?;
+        let visibility = Arc::new(RwLock::new(()));
+        let views = views(topology, &stores, &visibility);
+        let shared =
+            Arc::new(Shared { stop: AtomicBool::new(false), counters, visibility, idle_rounds: AtomicU64::new(0) });
+        let worker = Worker {
+            tasks,
+            producer: log.producer(application)?,
+            log,
+            clock: Arc::new(NoClock),
+            commit_interval: Duration::ZERO,
+            transaction_bytes: usize::MAX,
+            checkpoint_interval: Duration::MAX,
+            checkpoint: Box::new(|| Ok(())),
+            shared,
+        };
+        Ok(Self { worker, views })
+    }
+
+    /// Processes and commits until there is nothing left to read, through all repartition topics.
+    ///
+    /// # Errors
+    /// What a task or a commit fails with.
+    pub fn run_until_idle(&mut self) -> Result<(), StreamsError> {
+        loop {
+            let mut worked = false;
+            while self.worker.process()? {
+                worked = true;
+            }
+            if self.worker.is_dirty() {
+                self.worker.commit()?;
+                worked = true;
+            }
+            if !worked {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What was done so far.
+    pub fn metrics(&self) -> Metrics {
+        self.worker.shared.counters.read()
+    }
+
+    /// The view of a store.
+    pub fn view(&self, store: &str) -> Option<View> {
+        self.views.get(store).cloned()
+    }
+}

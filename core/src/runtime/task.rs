@@ -1,0 +1,260 @@
+//! A task: one subtopology on one partition, with its operators, its inputs and its stores.
+//!
+//! It knows no thread and no transaction: it is told to process and to flush, and hands over what belongs into the next commit.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{StreamsError, metrics::Counters, source_reader::SourceReader};
+use crate::{
+    Batch,
+    log::{Append, GroupOffset, Log, OffsetCommit},
+    operator::{Context, DeadLetter, Operator, OperatorError, SinkRecords, TaskId, TaskStore},
+    record::{GroupId, Records, Timestamp, TopicPartition},
+};
+
+/// An operator in a task. A source has none.
+pub(super) struct RunningNode {
+    pub(super) name: String,
+    pub(super) operator: Option<Box<dyn Operator>>,
+    /// The nodes of this task that take its output.
+    pub(super) consumers: Vec<usize>,
+}
+
+/// A store in a task, and where its changes go.
+pub(super) struct RunningStore {
+    pub(super) name: String,
+    pub(super) store: TaskStore,
+    pub(super) changelog: TopicPartition,
+    pub(super) incarnation: u128,
+}
+
+/// One subtopology on one partition.
+pub(super) struct Task {
+    pub(super) id: TaskId,
+    pub(super) group: GroupId,
+    pub(super) nodes: Vec<RunningNode>,
+    pub(super) readers: Vec<SourceReader>,
+    /// The stores, and beside them what is known of each.
+    stores: Vec<TaskStore>,
+    store_infos: Vec<StoreInfo>,
+    dead_letter_topic: TopicPartition,
+    sinks: Vec<SinkRecords>,
+    dead_letters: Vec<DeadLetter>,
+    counters: Arc<Counters>,
+    /// Whether anything was processed since the last commit.
+    dirty: bool,
+}
+
+struct StoreInfo {
+    name: String,
+    changelog: TopicPartition,
+    incarnation: u128,
+}
+
+/// What a task puts into a commit, and what it needs to take the receipt.
+#[derive(Default)]
+pub(super) struct Contribution {
+    pub(super) appends: Vec<Append>,
+    pub(super) offsets: Vec<OffsetCommit>,
+    pub(super) records_out: usize,
+    /// For each store with changes: its number, the changes, and which of `appends` holds them.
+    pub(super) changes: Vec<(usize, Records, usize)>,
+}
+
+impl Task {
+    pub(super) fn new(
+        id: TaskId,
+        group: GroupId,
+        nodes: Vec<RunningNode>,
+        readers: Vec<SourceReader>,
+        stores: Vec<RunningStore>,
+        dead_letter_topic: TopicPartition,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let (stores, store_infos) = stores
+            .into_iter()
+            .map(|running| {
+                let RunningStore { name, store, changelog, incarnation } = running;
+                (store, StoreInfo { name, changelog, incarnation })
+            })
+            .unzip();
+        Self {
+            id,
+            group,
+            nodes,
+            readers,
+            stores,
+            store_infos,
+            dead_letter_topic,
+            sinks: Vec::new(),
+            dead_letters: Vec::new(),
+            counters,
+            dirty: false,
+        }
+    }
+
+    /// Processes one run of input; says whether there was any.
+    pub(super) fn process(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
+        for reader in self.readers.iter_mut().filter(|reader| reader.is_drained()) {
+            reader.fill(log)?;
+        }
+        let Some((chosen, limit)) = self.choose() else { return Ok(self.pass_rejected()) };
+        let reader = &mut self.readers[chosen];
+        let Some(batch) = reader.take_run(limit) else { return Ok(false) };
+        let (node, partition) = (reader.node, reader.partition.clone());
+        self.counters.add_in(batch.len());
+        self.dead_letters.extend(reader.advance());
+        self.dirty = true;
+        self.deliver(node, vec![batch], Some(&partition))?;
+        Ok(true)
+    }
+
+    /// The input whose next row is earliest, and how far it may run before another one's turn comes.
+    fn choose(&self) -> Option<(usize, Option<Timestamp>)> {
+        let heads = || {
+            let ready = self.readers.iter().enumerate();
+            ready.filter_map(|(index, reader)| Some(((reader.head()?, !reader.feeds_table, index), index)))
+        };
+        let (_, chosen) = heads().min()?;
+        let limit = heads().filter(|(_, index)| *index != chosen).map(|((head, ..), _)| head).min();
+        Some((chosen, limit))
+    }
+
+    /// Moves positions past records none of which could be used.
+    fn pass_rejected(&mut self) -> bool {
+        let mut moved = false;
+        for reader in &mut self.readers {
+            let before = reader.next;
+            self.dead_letters.extend(reader.advance());
+            moved |= reader.next != before;
+        }
+        self.dirty |= moved;
+        moved
+    }
+
+    /// Hands batches that `node` has given to its consumers, and what those give to theirs, until nothing is left.
+    fn deliver(
+        &mut self,
+        node: usize,
+        batches: Vec<Batch>,
+        origin: Option<&TopicPartition>,
+    ) -> Result<(), StreamsError> {
+        let mut queue: VecDeque<(usize, Batch)> = VecDeque::new();
+        let enqueue = |queue: &mut VecDeque<_>, consumers: &[usize], batches: Vec<Batch>| {
+            for batch in batches {
+                queue.extend(consumers.iter().map(|&consumer| (consumer, batch.clone())));
+            }
+        };
+        enqueue(&mut queue, &self.nodes[node].consumers, batches);
+        while let Some((index, batch)) = queue.pop_front() {
+            let mut output = Vec::new();
+            self.run(index, origin, &mut output, |operator, context| operator.on_batch(batch, context))?;
+            enqueue(&mut queue, &self.nodes[index].consumers, output);
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        index: usize,
+        origin: Option<&TopicPartition>,
+        output: &mut Vec<Batch>,
+        work: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result<(), OperatorError>,
+    ) -> Result<(), StreamsError> {
+        let RunningNode { name, operator: Some(operator), .. } = &mut self.nodes[index] else { return Ok(()) };
+        let mut context = Context {
+            stores: &mut self.stores,
+            output,
+            sinks: &mut self.sinks,
+            dead_letters: &mut self.dead_letters,
+            operator: name,
+            origin,
+        };
+        work(operator.as_mut(), &mut context).map_err(|source| StreamsError::Operator { task: self.id, source })
+    }
+
+    /// Whether a commit would change anything.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Bytes that wait for a commit.
+    pub(super) fn uncommitted_bytes(&self) -> usize {
+        let sinks: usize = self.sinks.iter().map(|sink| sink.records.payload_bytes()).sum();
+        sinks + self.stores.iter().map(TaskStore::pending_bytes).sum::<usize>()
+    }
+
+    /// Flushes every operator, inputs before outputs, and gives everything that belongs into the commit.
+    pub(super) fn prepare_commit(&mut self) -> Result<Contribution, StreamsError> {
+        for node in 0..self.nodes.len() {
+            let mut output = Vec::new();
+            self.run(node, None, &mut output, |operator, context| operator.on_flush(context))?;
+            self.deliver(node, output, None)?;
+        }
+        let mut contribution = Contribution::default();
+        let mut by_partition: BTreeMap<TopicPartition, Vec<Records>> = BTreeMap::new();
+        for SinkRecords { topic, partition, records } in self.sinks.drain(..) {
+            contribution.records_out += records.len();
+            by_partition.entry(TopicPartition::new(topic, partition)).or_default().push(records);
+        }
+        for (partition, records) in by_partition {
+            contribution.appends.push(Append { partition, records: Records::concat(&records) });
+        }
+        if !self.dead_letters.is_empty() {
+            self.dead_letters.iter().for_each(|letter| self.counters.add_dead_letter(letter.reason));
+            let records = self.dead_letters.drain(..).map(|letter| letter.into_record(self.id)).collect();
+            contribution.appends.push(Append { partition: self.dead_letter_topic.clone(), records });
+        }
+        for (index, (store, info)) in self.stores.iter().zip(&self.store_infos).enumerate() {
+            let changes = store.changes();
+            if !changes.is_empty() {
+                contribution.changes.push((index, changes.clone(), contribution.appends.len()));
+                contribution.appends.push(Append { partition: info.changelog.clone(), records: changes });
+            }
+        }
+        let metadata = self.stream_times();
+        contribution.offsets.extend(self.readers.iter().map(|reader| OffsetCommit {
+            group: self.group.clone(),
+            partition: reader.partition.clone(),
+            position: GroupOffset { next: reader.next, metadata: metadata.clone() },
+        }));
+        self.dirty = false;
+        Ok(contribution)
+    }
+
+    /// Takes changes over into the stores: they are committed now.
+    pub(super) fn committed(&mut self, store: usize, changes: &Records, next: u64) -> Result<(), StreamsError> {
+        let info = &self.store_infos[store];
+        self.stores[store]
+            .apply(changes, info.incarnation, next)
+            .map_err(|problem| StreamsError::Store { store: info.name.clone(), problem })
+    }
+
+    /// The stream time of each operator that has one, as JSON.
+    fn stream_times(&self) -> Vec<u8> {
+        let times: BTreeMap<&str, i64> = self
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.name.as_str(), node.operator.as_ref()?.stream_time()?)))
+            .filter(|(_, time)| *time != Timestamp::NONE)
+            .map(|(name, time)| (name, time.millis()))
+            .collect();
+        if times.is_empty() {
+            return Vec::new();
+        }
+        serde_json::to_vec(&times).expect("text and numbers can be written as JSON")
+    }
+
+    /// Takes back the stream times that were committed with a position.
+    pub(super) fn restore_stream_times(&mut self, metadata: &[u8]) {
+        let Ok(times) = serde_json::from_slice::<BTreeMap<String, i64>>(metadata) else { return };
+        for node in &mut self.nodes {
+            if let (Some(operator), Some(&time)) = (&mut node.operator, times.get(&node.name)) {
+                operator.restore_stream_time(Timestamp(time));
+            }
+        }
+    }
+}

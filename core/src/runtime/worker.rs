@@ -1,0 +1,130 @@
+//! A worker: one thread with some of the tasks, and the producer that commits for all of them at once.
+//!
+//! # The life of a commit
+//! 1. Every dirty task flushes: aggregates merge their interval into the stores' pending changes and pass updates on.
+//! 2. Records for topics, dead letters, changes of stores, input positions and stream times of all tasks form one transaction.
+//! 3. The log makes it durable and visible, all or nothing.
+//! 4. Only then do the stores take the changes over, with the position they now correspond to.
+//!
+//! A crash before 3 leaves nothing; a crash after 3 is repaired by replaying the changelogs. An error at any step ends the worker
+//! without another commit.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+
+use super::{Clock, StreamsError, metrics::Counters, task::Task};
+use crate::log::{Producer, SharedLog, Transaction};
+
+/// How many runs of input a worker takes before it looks at the clock.
+const RUNS_BETWEEN_LOOKS: usize = 4;
+/// How long an idle worker waits for commits of others before it looks around.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+
+/// What workers of one application share.
+pub(super) struct Shared {
+    pub(super) stop: AtomicBool,
+    pub(super) counters: Arc<Counters>,
+    /// Held for reading while stores take a commit over, for writing while a view is opened: a view sees whole commits.
+    pub(super) visibility: Arc<RwLock<()>>,
+    /// Rises when a worker has found nothing more to read and nothing to commit.
+    pub(super) idle_rounds: AtomicU64,
+}
+
+/// One thread's work.
+pub(super) struct Worker {
+    pub(super) tasks: Vec<Task>,
+    pub(super) log: SharedLog,
+    pub(super) producer: Box<dyn Producer>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) commit_interval: Duration,
+    pub(super) transaction_bytes: usize,
+    pub(super) checkpoint_interval: Duration,
+    pub(super) checkpoint: Box<dyn Fn() -> Result<(), StreamsError> + Send>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Worker {
+    /// Works until told to stop, then commits once more and checkpoints.
+    pub(super) fn run(&mut self) -> Result<(), StreamsError> {
+        let mut last_commit = self.clock.monotonic();
+        let mut last_checkpoint = last_commit;
+        let mut seen = 0;
+        while !self.shared.stop.load(Ordering::Acquire) {
+            let worked = self.process()?;
+            let now = self.clock.monotonic();
+            let due = now.saturating_sub(last_commit) >= self.commit_interval;
+            if self.is_dirty() && (due || self.uncommitted_bytes() > self.transaction_bytes) {
+                self.commit()?;
+                last_commit = now;
+            }
+            if now.saturating_sub(last_checkpoint) >= self.checkpoint_interval {
+                (self.checkpoint)()?;
+                last_checkpoint = now;
+            }
+            if !worked {
+                let left = self.commit_interval.saturating_sub(now.saturating_sub(last_commit));
+                let wait = if self.is_dirty() { left.min(IDLE_WAIT) } else { IDLE_WAIT };
+                if !self.is_dirty() {
+                    self.shared.idle_rounds.fetch_add(1, Ordering::Relaxed);
+                }
+                seen = self.log.wait_for_commit(seen, wait);
+            }
+        }
+        if self.is_dirty() {
+            self.commit()?;
+        }
+        (self.checkpoint)()
+    }
+
+    /// Gives every task some runs; says whether any had work.
+    pub(super) fn process(&mut self) -> Result<bool, StreamsError> {
+        let mut worked = false;
+        for task in &mut self.tasks {
+            for _ in 0..RUNS_BETWEEN_LOOKS {
+                if !task.process(self.log.as_ref())? {
+                    break;
+                }
+                worked = true;
+            }
+        }
+        Ok(worked)
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.tasks.iter().any(Task::is_dirty)
+    }
+
+    fn uncommitted_bytes(&self) -> usize {
+        self.tasks.iter().map(Task::uncommitted_bytes).sum()
+    }
+
+    /// Commits everything that was processed, in one step.
+    pub(super) fn commit(&mut self) -> Result<(), StreamsError> {
+        let mut transaction = Transaction::default();
+        let mut changes = Vec::new();
+        let mut records_out = 0;
+        for (index, task) in self.tasks.iter_mut().enumerate().filter(|(_, task)| task.is_dirty()) {
+            let contribution = task.prepare_commit()?;
+            let first_append = transaction.appends.len();
+            transaction.appends.extend(contribution.appends);
+            transaction.offsets.extend(contribution.offsets);
+            records_out += contribution.records_out;
+            let placed = contribution.changes.into_iter();
+            changes.extend(placed.map(|(store, records, append)| (index, store, records, first_append + append)));
+        }
+        let receipt = self.producer.commit(transaction)?;
+        let _visible = self.shared.visibility.read();
+        for (task, store, records, append) in changes {
+            self.tasks[task].committed(store, &records, receipt.end_offsets[append].0)?;
+        }
+        self.shared.counters.add_commit(records_out);
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! The columns of a stream or table: which are key, which are value, and the pseudo columns beside them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+
+/// The pseudo column that holds a record's timestamp: milliseconds since the epoch, never null.
+pub const ROWTIME: &str = "ROWTIME";
+/// The pseudo column that holds a record's offset where it was read; null in results that were computed.
+pub const ROWOFFSET: &str = "ROWOFFSET";
+/// The key column that holds the first moment of a window, in milliseconds since the epoch.
+pub const WINDOWSTART: &str = "WINDOWSTART";
+/// The key column that holds the first moment after a window, in milliseconds since the epoch.
+pub const WINDOWEND: &str = "WINDOWEND";
+
+/// A schema that cannot be: two columns of one name, or one that is reserved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// Two columns have the same name.
+    #[error("two columns are called `{name}`; rename one")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// The name belongs to a pseudo column.
+    #[error("`{name}` is the name of a pseudo column; choose another")]
+    Reserved {
+        /// The name.
+        name: String,
+    },
+}
+
+/// The columns of a stream or table, in the order in which a [`Batch`](crate::Batch) carries them:
+///
+/// ```text
+/// key columns | WINDOWSTART WINDOWEND (windowed only) | value columns | ROWTIME | ROWOFFSET
+/// ```
+///
+/// The window bounds belong to the key: a windowed table has one row per key and window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSchema {
+    key: Vec<FieldRef>,
+    value: Vec<FieldRef>,
+    windowed: bool,
+    columns: SchemaRef,
+}
+
+impl StreamSchema {
+    /// Puts key and value columns together. Every column is nullable, whatever the fields say.
+    ///
+    /// # Errors
+    /// [`SchemaError`] if a name occurs twice or is reserved.
+    pub fn new(key: Vec<FieldRef>, value: Vec<FieldRef>, windowed: bool) -> Result<Arc<Self>, SchemaError> {
+        let nullable = |fields: Vec<FieldRef>| -> Vec<FieldRef> {
+            fields.into_iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect()
+        };
+        let (key, value) = (nullable(key), nullable(value));
+        let bound = |name: &str| Arc::new(Field::new(name, DataType::Int64, true));
+        let bounds = if windowed { vec![bound(WINDOWSTART), bound(WINDOWEND)] } else { Vec::new() };
+        let reserved = |name: &str| {
+            name == ROWTIME || name == ROWOFFSET || (windowed && (name == WINDOWSTART || name == WINDOWEND))
+        };
+        let mut seen = std::collections::HashSet::new();
+        for field in key.iter().chain(&value) {
+            if reserved(field.name()) {
+                return Err(SchemaError::Reserved { name: field.name().clone() });
+            }
+            if !seen.insert(field.name().as_str()) {
+                return Err(SchemaError::Duplicate { name: field.name().clone() });
+            }
+        }
+        let pseudo = [
+            Arc::new(Field::new(ROWTIME, DataType::Int64, false)),
+            Arc::new(Field::new(ROWOFFSET, DataType::Int64, true)),
+        ];
+        let columns = Arc::new(Schema::new(
+            key.iter().cloned().chain(bounds).chain(value.iter().cloned()).chain(pseudo).collect::<Vec<_>>(),
+        ));
+        Ok(Arc::new(Self { key, value, windowed, columns }))
+    }
+
+    /// The key columns, without window bounds.
+    pub fn key(&self) -> &[FieldRef] {
+        &self.key
+    }
+
+    /// The value columns.
+    pub fn value(&self) -> &[FieldRef] {
+        &self.value
+    }
+
+    /// Whether the key includes the bounds of a window.
+    pub fn is_windowed(&self) -> bool {
+        self.windowed
+    }
+
+    /// All columns in batch order, pseudo columns last.
+    pub fn columns(&self) -> &SchemaRef {
+        &self.columns
+    }
+
+    /// How many columns make the key, window bounds included.
+    pub fn key_width(&self) -> usize {
+        self.key.len() + if self.windowed { 2 } else { 0 }
+    }
+
+    /// Where the value columns lie.
+    pub fn value_range(&self) -> std::ops::Range<usize> {
+        self.key_width()..self.key_width() + self.value.len()
+    }
+
+    /// Where `ROWTIME` lies.
+    pub fn time_index(&self) -> usize {
+        self.value_range().end
+    }
+
+    /// Where `ROWOFFSET` lies.
+    pub fn offset_index(&self) -> usize {
+        self.time_index() + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str) -> FieldRef {
+        Arc::new(Field::new(name, DataType::Int64, false))
+    }
+
+    #[test]
+    fn columns_lie_in_batch_order() {
+        let schema = StreamSchema::new(vec![field("k")], vec![field("a"), field("b")], true).expect("legal");
+        let names: Vec<_> = schema.columns().fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["k", "WINDOWSTART", "WINDOWEND", "a", "b", "ROWTIME", "ROWOFFSET"]);
+        assert_eq!((schema.key_width(), schema.value_range(), schema.time_index()), (3, 3..5, 5));
+    }
+
+    #[test]
+    fn names_are_unique_and_not_reserved() {
+        assert_eq!(
+            StreamSchema::new(vec![field("k")], vec![field("k")], false),
+            Err(SchemaError::Duplicate { name: "k".into() })
+        );
+        assert_eq!(
+            StreamSchema::new(vec![], vec![field("ROWTIME")], false),
+            Err(SchemaError::Reserved { name: "ROWTIME".into() })
+        );
+    }
+}

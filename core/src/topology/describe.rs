@@ -1,0 +1,70 @@
+//! A topology as text.
+
+use std::fmt::Write;
+
+use super::{Node, NodeKind, OffsetReset, TimestampExtractor, Topology};
+use crate::operator::{JoinKind, StoreRetention};
+
+pub(super) fn describe(topology: &Topology) -> String {
+    let mut text = String::new();
+    for (number, part) in topology.subtopologies().iter().enumerate() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "subtopology {number}");
+        for &id in &part.nodes {
+            let node = &topology.nodes()[id.0];
+            let inputs: Vec<&str> = node.inputs.iter().map(|input| topology.nodes()[input.0].name.as_str()).collect();
+            let from = if inputs.is_empty() { String::new() } else { format!(" <- {}", inputs.join(", ")) };
+            let _ = writeln!(text, "  {}{from}", node.name);
+            let _ = writeln!(text, "      {}", what(topology, node));
+        }
+    }
+    text
+}
+
+fn what(topology: &Topology, node: &Node) -> String {
+    let store = |number: usize| {
+        let store = &topology.stores()[number];
+        match store.retention {
+            StoreRetention::Forever => format!("store `{}`", store.name),
+            StoreRetention::Windows { retention, .. } => format!("store `{}` kept for {retention}", store.name),
+        }
+    };
+    match &node.kind {
+        NodeKind::Source(source) => {
+            let fields = node.schema.value();
+            let read: Vec<&str> = fields
+                .iter()
+                .zip(&source.decoded)
+                .filter(|(_, read)| **read)
+                .map(|(field, _)| field.name().as_str())
+                .collect();
+            let mut text = format!("topic {} ({}), decodes [{}]", source.topic, source.formats, read.join(", "));
+            if let TimestampExtractor::Column { name, format } = &source.timestamp {
+                let _ = write!(
+                    text,
+                    ", timestamp from {name}{}",
+                    format.as_ref().map(|f| format!(" as {f}")).unwrap_or_default()
+                );
+            }
+            if source.reset == OffsetReset::Latest {
+                text.push_str(", from the latest");
+            }
+            text
+        }
+        NodeKind::Transform(transform) => transform.describe(),
+        NodeKind::Merge => "merge".to_owned(),
+        NodeKind::Table { store: number, .. } => format!("table: newest record per key, {}", store(*number)),
+        NodeKind::Aggregate(aggregate) => {
+            let windows = aggregate.windows.map(|windows| format!(" WINDOW {windows}")).unwrap_or_default();
+            format!("aggregate: {}{windows}, {}", aggregate.fold.describe(), store(aggregate.store))
+        }
+        NodeKind::Join(join) => {
+            let kind = match join.kind {
+                JoinKind::Inner => "inner",
+                JoinKind::Left => "left",
+            };
+            format!("{kind} join with the table in {}", store(join.store))
+        }
+        NodeKind::Sink(sink) => format!("to topic {} ({})", sink.topic, sink.formats),
+    }
+}

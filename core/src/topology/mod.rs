@@ -1,0 +1,136 @@
+//! The logical graph of a pipeline: what is read, done and written, before any of it runs.
+//!
+//! Nodes are added inputs first, so that a node's inputs always have lower numbers and the order of numbers is an order of
+//! processing. The graph is cut at repartition topics into *subtopologies*; each runs as one task per partition. A topology knows no
+//! runtime: it can be described, tested and run in several ways.
+
+mod describe;
+mod node;
+mod prune;
+mod subtopology;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use node::{
+    AggregateNode, Formats, JoinNode, Node, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor,
+    TopicRef,
+};
+pub use subtopology::Subtopology;
+
+use crate::{operator::StoreSpec, record::InvalidName};
+
+/// A complete, checked graph.
+#[derive(Clone)]
+pub struct Topology {
+    nodes: Vec<Node>,
+    stores: Vec<StoreSpec>,
+    subtopologies: Vec<Subtopology>,
+}
+
+/// Why a graph is no topology.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopologyError {
+    /// There is nothing to read.
+    #[error("the topology has no source: begin with a stream or a table")]
+    NoSource,
+    /// Two stores have one name.
+    #[error("two state stores are called `{name}`; give each its own name")]
+    DuplicateStore {
+        /// The name.
+        name: String,
+    },
+    /// Two internal topics have one name.
+    #[error("two repartitions are called `{name}`; give each its own name")]
+    DuplicateRepartition {
+        /// The name.
+        name: String,
+    },
+    /// One topic is read twice by one subtopology.
+    #[error("topic {topic} is read twice in one part of the topology; read it once and branch")]
+    TopicReadTwice {
+        /// The topic.
+        topic: String,
+    },
+    /// An operator does not fit its input.
+    #[error("{operator}: {problem}")]
+    Operator {
+        /// What was to be added, as the user calls it.
+        operator: String,
+        /// Why it cannot be.
+        problem: String,
+    },
+    /// A name that cannot be.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+impl Topology {
+    /// Checks a graph, finds its subtopologies and which columns each source has to decode.
+    ///
+    /// # Errors
+    /// [`TopologyError`] for a graph that could not run.
+    pub(crate) fn new(mut nodes: Vec<Node>, stores: Vec<StoreSpec>) -> Result<Self, TopologyError> {
+        if !nodes.iter().any(|node| matches!(node.kind, NodeKind::Source(_))) {
+            return Err(TopologyError::NoSource);
+        }
+        let mut names = BTreeSet::new();
+        for store in &stores {
+            if !names.insert(store.name.as_str()) {
+                return Err(TopologyError::DuplicateStore { name: store.name.clone() });
+            }
+        }
+        let mut repartitions = BTreeSet::new();
+        for node in &nodes {
+            if let NodeKind::Sink(SinkNode { topic: TopicRef::Internal { name, .. }, .. }) = &node.kind
+                && !repartitions.insert(name.clone())
+            {
+                return Err(TopologyError::DuplicateRepartition { name: name.clone() });
+            }
+        }
+        prune::prune(&mut nodes);
+        let subtopologies = subtopology::cut(&nodes);
+        for part in &subtopologies {
+            let mut topics = BTreeSet::new();
+            for &source in &part.sources {
+                if let NodeKind::Source(SourceNode { topic, .. }) = &nodes[source.0].kind
+                    && !topics.insert(topic.to_string())
+                {
+                    return Err(TopologyError::TopicReadTwice { topic: topic.to_string() });
+                }
+            }
+        }
+        Ok(Self { nodes, stores, subtopologies })
+    }
+
+    /// The nodes, inputs before outputs.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The state stores, by the numbers that nodes use.
+    pub fn stores(&self) -> &[StoreSpec] {
+        &self.stores
+    }
+
+    /// The parts that run as tasks of their own.
+    pub fn subtopologies(&self) -> &[Subtopology] {
+        &self.subtopologies
+    }
+
+    /// The nodes that read the output of each node.
+    pub fn consumers(&self) -> BTreeMap<NodeId, Vec<NodeId>> {
+        let mut consumers: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+        for (index, node) in self.nodes.iter().enumerate() {
+            for &input in &node.inputs {
+                consumers.entry(input).or_default().push(NodeId(index));
+            }
+        }
+        consumers
+    }
+
+    /// The graph as text: subtopologies, their nodes with every setting that can change a result, and what flows where.
+    pub fn describe(&self) -> String {
+        describe::describe(self)
+    }
+}

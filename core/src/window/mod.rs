@@ -1,0 +1,7 @@
+//! Windows: which windows a timestamp falls into, and when a window is closed.
+//!
+//! A window knows no store and no clock; it is told the stream time. The rules are those of Kafka Streams.
+
+mod time_windows;
+
+pub use time_windows::{InvalidWindow, TimeWindows};

@@ -1,0 +1,328 @@
+//! `CREATE STREAM|TABLE .. (columns) WITH (..)` to a [`Source`], with the rules that need nothing but the statement.
+//!
+//! The rules on formats are ksqlDB's: KAFKA holds one column of a simple type, DELIMITED no nested ones, NONE nothing.
+
+use super::error::CatalogError;
+use super::properties::SourceProperties;
+use super::registry::Catalog;
+use super::source::{Column, Format, FormatKind, Source, TimestampColumn, WindowInfo};
+use super::sql_type::SqlType;
+use crate::syntax::Position;
+use crate::syntax::ast::{ColumnDef, ColumnRole, CreateSource, SourceKind};
+
+/// Names that every source has without declaring them.
+pub const SYSTEM_COLUMNS: [&str; 5] = ["ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND"];
+
+/// The source that a statement declares; the key format is KAFKA if none is given. Nothing is recorded.
+pub fn declare_source(
+    catalog: &Catalog,
+    create: &CreateSource,
+    properties: &SourceProperties,
+    statement: &str,
+) -> Result<Source, CatalogError> {
+    let missing = |reason: &str| CatalogError::Incomplete { at: properties.span.start, reason: reason.to_owned() };
+    let topic = properties.topic.clone().ok_or_else(|| missing("KAFKA_TOPIC is missing from WITH (..)"))?;
+    let value_format =
+        properties.value().ok_or_else(|| missing("VALUE_FORMAT (or FORMAT) is missing from WITH (..)"))?;
+    if create.columns.is_empty() {
+        let what = "a declaration without columns".to_owned();
+        return Err(CatalogError::NotYet {
+            at: create.name.span.end,
+            what,
+            instead: Some("list the columns: (name type, ..)"),
+        });
+    }
+    let columns = columns(catalog, create)?;
+    let source = Source {
+        name: create.name.value.clone(),
+        kind: create.kind,
+        columns,
+        topic,
+        key_format: properties.key().unwrap_or(Format::plain(FormatKind::Kafka)),
+        value_format,
+        wrap_single_value: properties.wrap_single_value.as_ref().map(|wrap| wrap.node),
+        timestamp: timestamp(create, properties)?,
+        window: properties
+            .window_type
+            .as_ref()
+            .map(|window| WindowInfo { window_type: window.node, size_ms: properties.window_size_ms }),
+        created_by: None,
+        is_source: create.is_source,
+        statement: statement.to_owned(),
+    };
+    check_source(&source, create, properties)?;
+    Ok(source)
+}
+
+fn columns(catalog: &Catalog, create: &CreateSource) -> Result<Vec<Column>, CatalogError> {
+    let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
+    for written in &create.columns {
+        let column = column(catalog, written)?;
+        let twice = match column.role {
+            ColumnRole::Headers => {
+                columns.iter().any(|other| matches!(other.role, ColumnRole::Headers | ColumnRole::Header(_)))
+            }
+            ColumnRole::Header(_) => {
+                columns.iter().any(|other| other.role == column.role || other.role == ColumnRole::Headers)
+            }
+            _ => false,
+        };
+        if twice {
+            return Err(invalid(written, "another column takes these headers already"));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
+}
+
+/// One column as declared (or added), its type resolved.
+pub fn column(catalog: &Catalog, written: &ColumnDef) -> Result<Column, CatalogError> {
+    let data_type = catalog.resolve_type(&written.data_type)?;
+    if SYSTEM_COLUMNS.contains(&written.name.value.as_str()) {
+        return Err(invalid(written, "every source has it; choose another name"));
+    }
+    let wrong_header = |wanted: &str| Err(invalid(written, &format!("its type must be {wanted}, not {data_type}")));
+    match &written.role {
+        ColumnRole::Header(_) if data_type != SqlType::Bytes => return wrong_header("BYTES"),
+        ColumnRole::Headers if !is_header_list(&data_type) => {
+            return wrong_header("ARRAY<STRUCT<KEY STRING, VALUE BYTES>>");
+        }
+        ColumnRole::Key | ColumnRole::PrimaryKey if data_type.contains_map() => {
+            return Err(invalid(written, "a key cannot hold a MAP"));
+        }
+        _ => {}
+    }
+    Ok(Column { name: written.name.value.clone(), data_type, role: written.role.clone() })
+}
+
+fn is_header_list(data_type: &SqlType) -> bool {
+    let SqlType::Array(item) = data_type else { return false };
+    let SqlType::Struct(fields) = item.as_ref() else { return false };
+    let shape: Vec<(&str, &SqlType)> = fields.iter().map(|field| (field.name.as_str(), &field.data_type)).collect();
+    shape == [("KEY", &SqlType::Varchar), ("VALUE", &SqlType::Bytes)]
+}
+
+fn check_source(source: &Source, create: &CreateSource, properties: &SourceProperties) -> Result<(), CatalogError> {
+    let at = create.name.span.start;
+    let keys = source.key_columns().count();
+    if source.kind == SourceKind::Table && keys == 0 {
+        let reason =
+            format!("table {} has no PRIMARY KEY; mark its key column, as in `ID STRING PRIMARY KEY`", source.name);
+        return Err(CatalogError::Incomplete { at, reason });
+    }
+    if let (Some(window), 0) = (&properties.window_type, keys) {
+        let reason = "windowed keys need a KEY column".to_owned();
+        return Err(CatalogError::InvalidProperty { at: window.span.start, name: "WINDOW_TYPE".to_owned(), reason });
+    }
+    let side = |wanted: fn(&ColumnRole) -> bool| -> Vec<(&ColumnDef, &Column)> {
+        create.columns.iter().zip(&source.columns).filter(|(_, column)| wanted(&column.role)).collect()
+    };
+    let key = side(|role| matches!(role, ColumnRole::Key | ColumnRole::PrimaryKey));
+    let value = side(|role| *role == ColumnRole::Value);
+    let place = |format: Option<Position>| format.unwrap_or(properties.span.start);
+    check_format(
+        "KEY_FORMAT",
+        source.key_format.kind,
+        &key,
+        place(properties.key_format.as_ref().map(|f| f.span.start)),
+    )?;
+    let value_place = place(properties.value_format.as_ref().map(|f| f.span.start));
+    if source.value_format.kind == FormatKind::None {
+        let reason = "NONE is for keys only".to_owned();
+        return Err(CatalogError::InvalidProperty { at: value_place, name: "VALUE_FORMAT".to_owned(), reason });
+    }
+    check_format("VALUE_FORMAT", source.value_format.kind, &value, value_place)?;
+    check_timestamp(source, properties)?;
+    if let Some(wrap) = &properties.wrap_single_value {
+        let reason = match source.value_format.kind {
+            _ if value.len() != 1 => Some("it is for values of one column".to_owned()),
+            kind if wrap.node && kind != FormatKind::Json => Some(format!("format {kind} cannot wrap a value")),
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            let name = "WRAP_SINGLE_VALUE".to_owned();
+            return Err(CatalogError::InvalidProperty { at: wrap.span.start, name, reason });
+        }
+    }
+    Ok(())
+}
+
+/// Text needs a pattern; BIGINT (ms) and TIMESTAMP need none.
+fn check_timestamp(source: &Source, properties: &SourceProperties) -> Result<(), CatalogError> {
+    let (Some(timestamp), Some(named)) = (&source.timestamp, &properties.timestamp) else { return Ok(()) };
+    let Some(column) = source.column(&timestamp.column) else { return Ok(()) };
+    let reason = match (&column.data_type, &timestamp.format) {
+        (SqlType::BigInt | SqlType::Timestamp, None) | (SqlType::Varchar, Some(_)) => return Ok(()),
+        (SqlType::Varchar, None) => format!("column {} is text; give its pattern as TIMESTAMP_FORMAT", column.name),
+        (SqlType::BigInt | SqlType::Timestamp, Some(_)) => {
+            format!("column {} is {}; TIMESTAMP_FORMAT is for text", column.name, column.data_type)
+        }
+        _ => format!("column {} must be BIGINT, TIMESTAMP or text, not {}", column.name, column.data_type),
+    };
+    Err(CatalogError::InvalidProperty { at: named.span.start, name: "TIMESTAMP".to_owned(), reason })
+}
+
+fn check_format(
+    property: &str,
+    format: FormatKind,
+    columns: &[(&ColumnDef, &Column)],
+    at: Position,
+) -> Result<(), CatalogError> {
+    let refuse = |reason: String| Err(CatalogError::InvalidProperty { at, name: property.to_owned(), reason });
+    match format {
+        FormatKind::None if !columns.is_empty() => refuse("NONE is for sources without key columns".to_owned()),
+        FormatKind::Kafka if columns.len() > 1 => {
+            refuse(format!("KAFKA holds one column, not {}; use JSON or DELIMITED", columns.len()))
+        }
+        FormatKind::Kafka | FormatKind::Delimited => {
+            let simple = [SqlType::Int, SqlType::BigInt, SqlType::Double, SqlType::Varchar, SqlType::Bytes];
+            let fits = |data_type: &SqlType| match format {
+                FormatKind::Kafka => simple.contains(data_type),
+                _ => !data_type.is_nested(),
+            };
+            match columns.iter().find(|(_, column)| !fits(&column.data_type)) {
+                Some((written, column)) => {
+                    Err(invalid(written, &format!("format {format} has no {}; use JSON", column.data_type)))
+                }
+                None => Ok(()),
+            }
+        }
+        FormatKind::None | FormatKind::Json => Ok(()),
+    }
+}
+
+/// The timestamp column, checked against the written columns.
+fn timestamp(create: &CreateSource, properties: &SourceProperties) -> Result<Option<TimestampColumn>, CatalogError> {
+    let Some(named) = &properties.timestamp else { return Ok(None) };
+    if !create.columns.iter().any(|column| column.name.value == named.node) {
+        let known = create.columns.iter().map(|column| column.name.value.clone()).collect();
+        return Err(CatalogError::UnknownColumn {
+            at: named.span.start,
+            name: named.node.clone(),
+            source_name: create.name.value.clone(),
+            suggestion: crate::syntax::suggest::nearest(
+                &named.node,
+                create.columns.iter().map(|column| column.name.value.as_str()),
+            )
+            .map(str::to_owned),
+            known: super::error::NameList(known),
+        });
+    }
+    let format = properties.timestamp_format.as_ref().map(|format| format.node.clone());
+    Ok(Some(TimestampColumn { column: named.node.clone(), format }))
+}
+
+fn invalid(written: &ColumnDef, reason: &str) -> CatalogError {
+    CatalogError::InvalidColumn {
+        at: written.name.span.start,
+        name: written.name.value.clone(),
+        reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::properties::PropertyScope;
+    use super::*;
+    use crate::syntax::ast::Statement;
+    use crate::syntax::parse_statement;
+
+    fn declare(text: &str) -> Result<Source, CatalogError> {
+        let parsed = parse_statement(text).unwrap();
+        let Statement::CreateSource(create) = &parsed.statement else { panic!("{text}") };
+        let properties = SourceProperties::parse(&create.properties, PropertyScope::Declare)?;
+        declare_source(&Catalog::new(), create, &properties, &parsed.text)
+    }
+
+    fn check_error(text: &str, want: &str) {
+        assert_eq!(declare(text).unwrap_err().to_string(), want, "text: {text}");
+    }
+
+    #[test]
+    fn a_stream_with_everything() {
+        let text = "CREATE STREAM s (id INT KEY, ts STRING, m MAP<STRING, INT>, h ARRAY<STRUCT<key STRING, value BYTES>> HEADERS) \
+            WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='ts', TIMESTAMP_FORMAT='yyyy', \
+            WINDOW_TYPE='TUMBLING', WINDOW_SIZE='2 SECONDS')";
+        let source = declare(text).unwrap();
+        assert_eq!(
+            source.schema_text(),
+            "`ID` INTEGER KEY, `TS` STRING, `M` MAP<STRING, INTEGER>, `H` ARRAY<STRUCT<`KEY` STRING, `VALUE` BYTES>> HEADERS"
+        );
+        assert_eq!((source.key_format.kind, source.value_format.kind), (FormatKind::Kafka, FormatKind::Json));
+        assert_eq!(
+            source.timestamp,
+            Some(TimestampColumn { column: "TS".to_owned(), format: Some("yyyy".to_owned()) })
+        );
+        assert_eq!(source.window.and_then(|w| w.size_ms), Some(2_000));
+        assert_eq!((source.topic.as_str(), source.statement.as_str()), ("t", text));
+        assert_eq!(source.key_columns().count() + source.value_columns().count() + source.header_columns().count(), 4);
+    }
+
+    #[test]
+    fn rules_of_declarations() {
+        check_error(
+            "CREATE STREAM s (v INT) WITH (VALUE_FORMAT='JSON')",
+            "1:25: KAFKA_TOPIC is missing from WITH (..)",
+        );
+        check_error(
+            "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t')",
+            "1:25: VALUE_FORMAT (or FORMAT) is missing from WITH (..)",
+        );
+        check_error(
+            "CREATE STREAM s WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
+            "1:16: a declaration without columns is not there yet; list the columns: (name type, ..)",
+        );
+        check_error(
+            "CREATE TABLE s (v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
+            "1:14: table S has no PRIMARY KEY; mark its key column, as in `ID STRING PRIMARY KEY`",
+        );
+        check_error(
+            "CREATE STREAM s (rowtime BIGINT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
+            "1:18: column ROWTIME: every source has it; choose another name",
+        );
+        check_error(
+            "CREATE STREAM s (v STRNG) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
+            "1:20: no type STRNG; did you mean STRING",
+        );
+        check_error(
+            "CREATE STREAM s (h INT HEADERS) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
+            "1:18: column H: its type must be ARRAY<STRUCT<KEY STRING, VALUE BYTES>>, not INTEGER",
+        );
+        check_error(
+            "CREATE STREAM s (k MAP<STRING, INT> KEY, v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
+            "1:18: column K: a key cannot hold a MAP",
+        );
+        check_error(
+            "CREATE STREAM s (k INT KEY, l INT KEY, v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON')",
+            "1:47: KEY_FORMAT: KAFKA holds one column, not 2; use JSON or DELIMITED",
+        );
+        check_error(
+            "CREATE STREAM s (v ARRAY<INT>) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='DELIMITED')",
+            "1:18: column V: format DELIMITED has no ARRAY<INTEGER>; use JSON",
+        );
+        check_error(
+            "CREATE STREAM s (k INT KEY, v INT) WITH (KAFKA_TOPIC='t', KEY_FORMAT='NONE', VALUE_FORMAT='JSON')",
+            "1:70: KEY_FORMAT: NONE is for sources without key columns",
+        );
+        check_error(
+            "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='NONE')",
+            "1:61: VALUE_FORMAT: NONE is for keys only",
+        );
+        check_error(
+            "CREATE STREAM s (v INT, w INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', WRAP_SINGLE_VALUE=TRUE)",
+            "1:94: WRAP_SINGLE_VALUE: it is for values of one column",
+        );
+        check_error(
+            "CREATE STREAM s (ts BIGINT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='tss')",
+            "1:83: no column TSS in S; it has TS",
+        );
+        check_error(
+            "CREATE STREAM s (ts STRING) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='ts')",
+            "1:83: TIMESTAMP: column TS is text; give its pattern as TIMESTAMP_FORMAT",
+        );
+        check_error(
+            "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', WINDOW_TYPE='SESSION')",
+            "1:81: WINDOW_TYPE: windowed keys need a KEY column",
+        );
+    }
+}

@@ -1,0 +1,460 @@
+//! `WITH (..)` of streams, tables and INSERT as typed fields, parsed once.
+//!
+//! Names are case-insensitive. What is given must be known, of the right type and at peace with the rest; what is part of
+//! ksqlDB but not there yet says so. Connectors have their own properties, which stay a list.
+
+use super::error::{CatalogError, NameList};
+use super::source::{Format, FormatKind, WindowType};
+use crate::syntax::ast::{Literal, Properties, Property, Spanned};
+use crate::syntax::suggest::nearest;
+use crate::syntax::{Position, Span};
+
+/// Where a `WITH` clause stands, which decides what it may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PropertyScope {
+    /// `CREATE .. (columns) WITH (..)`.
+    Declare,
+    /// `CREATE .. WITH (..) AS SELECT`.
+    AsSelect,
+    /// `INSERT INTO .. WITH (..) SELECT`.
+    Insert,
+}
+
+/// What happens to old records of a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CleanupPolicy {
+    /// Deleted by time.
+    Delete,
+    /// The last one of each key stays.
+    Compact,
+    /// Both.
+    CompactDelete,
+}
+
+/// The properties of a stream, a table or an INSERT; what was not given is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceProperties {
+    /// `KAFKA_TOPIC`.
+    pub topic: Option<String>,
+    /// `PARTITIONS`, at least 1.
+    pub partitions: Option<u32>,
+    /// `REPLICAS`, at least 1.
+    pub replicas: Option<u16>,
+    /// `RETENTION_MS`; -1 means for ever.
+    pub retention_ms: Option<i64>,
+    /// `CLEANUP_POLICY`.
+    pub cleanup_policy: Option<CleanupPolicy>,
+    /// `KEY_FORMAT` or `FORMAT`, with `KEY_DELIMITER`.
+    pub key_format: Option<Spanned<FormatKind>>,
+    /// `KEY_DELIMITER`.
+    pub key_delimiter: Option<char>,
+    /// `VALUE_FORMAT` or `FORMAT`.
+    pub value_format: Option<Spanned<FormatKind>>,
+    /// `VALUE_DELIMITER`.
+    pub value_delimiter: Option<char>,
+    /// `WRAP_SINGLE_VALUE`.
+    pub wrap_single_value: Option<Spanned<bool>>,
+    /// `TIMESTAMP`: a column, upper-cased unless it was in backticks inside the string.
+    pub timestamp: Option<Spanned<String>>,
+    /// `TIMESTAMP_FORMAT`.
+    pub timestamp_format: Option<Spanned<String>>,
+    /// `WINDOW_TYPE`.
+    pub window_type: Option<Spanned<WindowType>>,
+    /// `WINDOW_SIZE`.
+    pub window_size_ms: Option<i64>,
+    /// `QUERY_ID`.
+    pub query_id: Option<String>,
+    /// The whole clause.
+    pub span: Span,
+}
+
+const FOR_SOURCES: [&str; 13] = [
+    "KAFKA_TOPIC",
+    "PARTITIONS",
+    "REPLICAS",
+    "RETENTION_MS",
+    "CLEANUP_POLICY",
+    "FORMAT",
+    "KEY_FORMAT",
+    "VALUE_FORMAT",
+    "KEY_DELIMITER",
+    "VALUE_DELIMITER",
+    "WRAP_SINGLE_VALUE",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+];
+const FOR_DECLARED: [&str; 2] = ["WINDOW_TYPE", "WINDOW_SIZE"];
+const FOR_INSERT: [&str; 1] = ["QUERY_ID"];
+const NOT_YET: [&str; 8] = [
+    "KEY_SCHEMA_ID",
+    "VALUE_SCHEMA_ID",
+    "KEY_SCHEMA_FULL_NAME",
+    "VALUE_SCHEMA_FULL_NAME",
+    "VALUE_AVRO_SCHEMA_FULL_NAME",
+    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
+    "SOURCED_BY_CONNECTOR",
+];
+const FORMATS: [(&str, FormatKind); 4] = [
+    ("NONE", FormatKind::None),
+    ("KAFKA", FormatKind::Kafka),
+    ("JSON", FormatKind::Json),
+    ("DELIMITED", FormatKind::Delimited),
+];
+const FORMATS_NOT_YET: [&str; 4] = ["AVRO", "PROTOBUF", "PROTOBUF_NOSR", "JSON_SR"];
+
+impl SourceProperties {
+    /// Reads a `WITH` clause.
+    pub fn parse(written: &Properties, scope: PropertyScope) -> Result<Self, CatalogError> {
+        let mut read = Self {
+            topic: None,
+            partitions: None,
+            replicas: None,
+            retention_ms: None,
+            cleanup_policy: None,
+            key_format: None,
+            key_delimiter: None,
+            value_format: None,
+            value_delimiter: None,
+            wrap_single_value: None,
+            timestamp: None,
+            timestamp_format: None,
+            window_type: None,
+            window_size_ms: None,
+            query_id: None,
+            span: written.span,
+        };
+        for property in &written.entries {
+            read.read(property, scope)?;
+        }
+        read.check(written)?;
+        Ok(read)
+    }
+
+    /// The key format with its delimiter, if one was given.
+    pub fn key(&self) -> Option<Format> {
+        self.key_format.as_ref().map(|kind| Format { kind: kind.node, delimiter: self.key_delimiter })
+    }
+
+    /// The value format with its delimiter, if one was given.
+    pub fn value(&self) -> Option<Format> {
+        self.value_format.as_ref().map(|kind| Format { kind: kind.node, delimiter: self.value_delimiter })
+    }
+
+    fn read(&mut self, property: &Property, scope: PropertyScope) -> Result<(), CatalogError> {
+        let name = property.name.value.to_ascii_uppercase();
+        let allowed: Vec<&str> = match scope {
+            PropertyScope::Declare => [&FOR_SOURCES[..], &FOR_DECLARED[..]].concat(),
+            PropertyScope::AsSelect => FOR_SOURCES.to_vec(),
+            PropertyScope::Insert => FOR_INSERT.to_vec(),
+        };
+        if !allowed.contains(&name.as_str()) {
+            return Err(not_allowed(property, &name, &allowed));
+        }
+        match name.as_str() {
+            "KAFKA_TOPIC" => self.topic = Some(topic(property)?),
+            "PARTITIONS" => self.partitions = Some(number(property, 1, u32::MAX)?),
+            "REPLICAS" => self.replicas = Some(number(property, 1, u16::MAX)?),
+            "RETENTION_MS" => self.retention_ms = Some(number(property, -1, i64::MAX)?),
+            "CLEANUP_POLICY" => self.cleanup_policy = Some(cleanup_policy(property)?),
+            "FORMAT" => {
+                let kind = spanned(property, format(property)?);
+                (self.key_format, self.value_format) = (Some(kind.clone()), Some(kind));
+            }
+            "KEY_FORMAT" => self.key_format = Some(spanned(property, format(property)?)),
+            "VALUE_FORMAT" => self.value_format = Some(spanned(property, format(property)?)),
+            "KEY_DELIMITER" => self.key_delimiter = Some(delimiter(property)?),
+            "VALUE_DELIMITER" => self.value_delimiter = Some(delimiter(property)?),
+            "WRAP_SINGLE_VALUE" => self.wrap_single_value = Some(spanned(property, boolean(property)?)),
+            "TIMESTAMP" => self.timestamp = Some(spanned(property, column(property)?)),
+            "TIMESTAMP_FORMAT" => self.timestamp_format = Some(spanned(property, text(property)?.to_owned())),
+            "WINDOW_TYPE" => self.window_type = Some(spanned(property, window_type(property)?)),
+            "WINDOW_SIZE" => self.window_size_ms = Some(window_size(property)?),
+            _ => self.query_id = Some(text(property)?.to_ascii_uppercase()),
+        }
+        Ok(())
+    }
+
+    /// Properties that do not go together.
+    fn check(&self, written: &Properties) -> Result<(), CatalogError> {
+        let given = |name: &str| written.entries.iter().find(|property| property.name.value.eq_ignore_ascii_case(name));
+        let clash = |property: &Property, reason: &str| Err(invalid(property, reason));
+        if let (Some(both), Some(one)) = (given("FORMAT"), given("KEY_FORMAT").or(given("VALUE_FORMAT"))) {
+            let later = if both.name.span.start > one.name.span.start { both } else { one };
+            return clash(later, "FORMAT stands for KEY_FORMAT and VALUE_FORMAT; give either it or these");
+        }
+        for (name, format) in [("KEY_DELIMITER", &self.key_format), ("VALUE_DELIMITER", &self.value_format)] {
+            if let (Some(property), Some(format)) = (given(name), format)
+                && format.node != FormatKind::Delimited
+            {
+                return clash(property, &format!("format {} has no delimiter, only DELIMITED has", format.node));
+            }
+        }
+        if let (Some(property), None) = (given("TIMESTAMP_FORMAT"), &self.timestamp) {
+            return clash(property, "there is no TIMESTAMP to which it belongs");
+        }
+        let sized = self.window_type.as_ref().is_some_and(|window| window.node != WindowType::Session);
+        match (given("WINDOW_TYPE"), given("WINDOW_SIZE")) {
+            (Some(property), None) if sized => clash(property, "WINDOW_SIZE is missing, as in WINDOW_SIZE = '1 HOUR'"),
+            (Some(_), Some(property)) if !sized => clash(property, "sessions have no fixed size"),
+            (None, Some(property)) => clash(property, "there is no WINDOW_TYPE to which it belongs"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn not_allowed(property: &Property, name: &str, allowed: &[&str]) -> CatalogError {
+    let at = property.name.span.start;
+    if NOT_YET.contains(&name) {
+        let instead = Some("schemas are written in the statement");
+        return CatalogError::NotYet { at, what: format!("property {name}"), instead };
+    }
+    let suggestion = nearest(name, allowed.iter().copied()).map(str::to_owned);
+    let known = NameList(allowed.iter().map(|name| (*name).to_owned()).collect());
+    CatalogError::UnknownProperty { at, name: property.name.value.clone(), suggestion, known }
+}
+
+fn spanned<T>(property: &Property, node: T) -> Spanned<T> {
+    Spanned { node, span: property.value_span }
+}
+
+fn invalid(property: &Property, reason: &str) -> CatalogError {
+    let name = property.name.value.to_ascii_uppercase();
+    CatalogError::InvalidProperty { at: property.name.span.start, name, reason: reason.to_owned() }
+}
+
+fn invalid_value(property: &Property, reason: String) -> CatalogError {
+    let name = property.name.value.to_ascii_uppercase();
+    CatalogError::InvalidProperty { at: property.value_span.start, name, reason }
+}
+
+fn shown(literal: &Literal) -> String {
+    match literal {
+        Literal::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        Literal::Number(digits) => digits.clone(),
+        Literal::Boolean(true) => "TRUE".to_owned(),
+        Literal::Boolean(false) => "FALSE".to_owned(),
+    }
+}
+
+fn wanted(property: &Property, what: &str) -> CatalogError {
+    invalid_value(property, format!("expected {what}, found {}", shown(&property.value)))
+}
+
+fn text(property: &Property) -> Result<&str, CatalogError> {
+    match &property.value {
+        Literal::Text(text) if !text.is_empty() => Ok(text),
+        _ => Err(wanted(property, "a string in single quotes")),
+    }
+}
+
+fn boolean(property: &Property) -> Result<bool, CatalogError> {
+    match &property.value {
+        Literal::Boolean(value) => Ok(*value),
+        _ => Err(wanted(property, "TRUE or FALSE")),
+    }
+}
+
+fn number<T>(property: &Property, least: T, most: T) -> Result<T, CatalogError>
+where
+    T: std::str::FromStr + PartialOrd + std::fmt::Display,
+{
+    match &property.value {
+        Literal::Number(digits) => match digits.parse::<T>() {
+            Ok(number) if number >= least && number <= most => Ok(number),
+            _ => Err(wanted(property, &format!("a whole number from {least} to {most}"))),
+        },
+        _ => Err(wanted(property, "a whole number without quotes")),
+    }
+}
+
+/// Kafka's rule for the names of topics.
+fn topic(property: &Property) -> Result<String, CatalogError> {
+    let name = text(property)?;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.len() > 249 || !name.chars().all(legal) || name == "." || name == ".." {
+        return Err(wanted(property, "the name of a topic: up to 249 letters, digits, `.`, `_` and `-`"));
+    }
+    Ok(name.to_owned())
+}
+
+fn one_of<T: Copy>(property: &Property, choices: &[(&str, T)]) -> Result<T, CatalogError> {
+    let value = text(property)?;
+    if let Some((_, choice)) = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)) {
+        return Ok(*choice);
+    }
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    let mut reason = format!("there is no '{value}'");
+    match nearest(value, names.iter().copied()) {
+        Some(meant) => reason.push_str(&format!("; did you mean '{meant}'")),
+        None => reason.push_str(&format!("; there is {}", names.join(", "))),
+    }
+    Err(invalid_value(property, reason))
+}
+
+fn format(property: &Property) -> Result<FormatKind, CatalogError> {
+    let name = text(property)?.to_ascii_uppercase();
+    if FORMATS_NOT_YET.contains(&name.as_str()) {
+        let at = property.value_span.start;
+        return Err(CatalogError::NotYet {
+            at,
+            what: format!("format {name}"),
+            instead: Some("use JSON or DELIMITED"),
+        });
+    }
+    one_of(property, &FORMATS)
+}
+
+fn cleanup_policy(property: &Property) -> Result<CleanupPolicy, CatalogError> {
+    one_of(
+        property,
+        &[
+            ("delete", CleanupPolicy::Delete),
+            ("compact", CleanupPolicy::Compact),
+            ("compact,delete", CleanupPolicy::CompactDelete),
+            ("delete,compact", CleanupPolicy::CompactDelete),
+        ],
+    )
+}
+
+fn delimiter(property: &Property) -> Result<char, CatalogError> {
+    let value = text(property)?;
+    let mut characters = value.chars();
+    match (characters.next(), characters.next()) {
+        (Some(one), None) => Ok(one),
+        _ if value.eq_ignore_ascii_case("SPACE") => Ok(' '),
+        _ if value.eq_ignore_ascii_case("TAB") => Ok('\t'),
+        _ => Err(wanted(property, "one character, 'SPACE' or 'TAB'")),
+    }
+}
+
+/// The name of a column inside a string.
+fn column(property: &Property) -> Result<String, CatalogError> {
+    let value = text(property)?;
+    match value.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
+        Some(quoted) if !quoted.is_empty() => Ok(quoted.replace("``", "`")),
+        Some(_) => Err(wanted(property, "the name of a column")),
+        None => Ok(value.to_ascii_uppercase()),
+    }
+}
+
+fn window_type(property: &Property) -> Result<WindowType, CatalogError> {
+    one_of(
+        property,
+        &[("TUMBLING", WindowType::Tumbling), ("HOPPING", WindowType::Hopping), ("SESSION", WindowType::Session)],
+    )
+}
+
+/// `'n unit'` in ms.
+fn window_size(property: &Property) -> Result<i64, CatalogError> {
+    const UNITS: [(&str, i64); 5] =
+        [("MILLISECOND", 1), ("SECOND", 1_000), ("MINUTE", 60_000), ("HOUR", 3_600_000), ("DAY", 86_400_000)];
+    let value = text(property)?.to_ascii_uppercase();
+    let parts: Vec<&str> = value.split_whitespace().collect();
+    let size = match parts.as_slice() {
+        [count, unit] => UNITS
+            .iter()
+            .find(|(name, _)| *unit == *name || unit.strip_suffix('S') == Some(*name))
+            .and_then(|(_, ms)| count.parse::<i64>().ok()?.checked_mul(*ms)),
+        _ => None,
+    };
+    match size {
+        Some(size @ 1..) => Ok(size),
+        _ => Err(wanted(property, "a length such as '30 SECONDS'")),
+    }
+}
+
+/// The place of a property's value in a clause, for errors of later stages; the clause itself if it was not given.
+pub fn place_of(written: &Properties, name: &str) -> Position {
+    let found = written.entries.iter().find(|property| property.name.value.eq_ignore_ascii_case(name));
+    found.map_or(written.span.start, |property| property.value_span.start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::syntax::ast::Statement;
+    use crate::syntax::parse_statement;
+
+    fn read(with: &str) -> Result<SourceProperties, CatalogError> {
+        match parse_statement(&format!("CREATE STREAM s (v INT) WITH ({with})")).unwrap().statement {
+            Statement::CreateSource(create) => SourceProperties::parse(&create.properties, PropertyScope::Declare),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Columns count from the start of the clause's inside, so that the table below can be read.
+    fn check_error(with: &str, want: &str) {
+        let error = read(with).unwrap_err().to_string();
+        let (place, message) = error.split_once(": ").unwrap();
+        let column: usize = place.split_once(':').unwrap().1.parse().unwrap();
+        assert_eq!(format!("{}: {message}", column - "CREATE STREAM s (v INT) WITH (".len()), want, "WITH: {with}");
+    }
+
+    #[test]
+    fn all_properties_are_read() {
+        let all = "kafka_topic='a.b', Partitions=4, REPLICAS=1, RETENTION_MS=-1, CLEANUP_POLICY='compact', key_format='Kafka', \
+                   VALUE_FORMAT='delimited', VALUE_DELIMITER='TAB', WRAP_SINGLE_VALUE=false, TIMESTAMP='ts', \
+                   TIMESTAMP_FORMAT='yyyy', WINDOW_TYPE='hopping', WINDOW_SIZE='5 minutes'";
+        let read = read(all).unwrap();
+        assert_eq!(read.topic.as_deref(), Some("a.b"));
+        assert_eq!((read.partitions, read.replicas, read.retention_ms), (Some(4), Some(1), Some(-1)));
+        assert_eq!(read.cleanup_policy, Some(CleanupPolicy::Compact));
+        assert_eq!(read.key(), Some(Format::plain(FormatKind::Kafka)));
+        assert_eq!(read.value(), Some(Format { kind: FormatKind::Delimited, delimiter: Some('\t') }));
+        assert_eq!(read.wrap_single_value.map(|s| s.node), Some(false));
+        assert_eq!(read.timestamp.map(|s| s.node).as_deref(), Some("TS"));
+        assert_eq!(read.timestamp_format.map(|s| s.node).as_deref(), Some("yyyy"));
+        assert_eq!(read.window_type.map(|s| s.node), Some(WindowType::Hopping));
+        assert_eq!(read.window_size_ms, Some(300_000));
+    }
+
+    #[test]
+    fn format_is_both() {
+        let read = read("FORMAT='JSON', TIMESTAMP='`ts`'").unwrap();
+        assert_eq!(read.key(), Some(Format::plain(FormatKind::Json)));
+        assert_eq!(read.value(), Some(Format::plain(FormatKind::Json)));
+        assert_eq!(read.timestamp.map(|s| s.node).as_deref(), Some("ts"));
+    }
+
+    #[test]
+    fn mistakes_are_refused_with_a_place() {
+        check_error("KAFKA_TOPC='a'", "1: no property KAFKA_TOPC here; did you mean KAFKA_TOPIC");
+        check_error(
+            "QUERY_ID='a'",
+            "1: no property QUERY_ID here; there is KAFKA_TOPIC, PARTITIONS, REPLICAS, RETENTION_MS, \
+            CLEANUP_POLICY, FORMAT, KEY_FORMAT, VALUE_FORMAT, KEY_DELIMITER, VALUE_DELIMITER, WRAP_SINGLE_VALUE, TIMESTAMP and 3 more",
+        );
+        check_error(
+            "VALUE_SCHEMA_ID=1",
+            "1: property VALUE_SCHEMA_ID is not there yet; schemas are written in the statement",
+        );
+        check_error("FORMAT='AVRO'", "8: format AVRO is not there yet; use JSON or DELIMITED");
+        check_error("FORMAT='JSN'", "8: FORMAT: there is no 'JSN'; did you mean 'JSON'");
+        check_error("FORMAT='XML'", "8: FORMAT: there is no 'XML'; there is NONE, KAFKA, JSON, DELIMITED");
+        check_error("FORMAT=1", "8: FORMAT: expected a string in single quotes, found 1");
+        check_error("PARTITIONS='4'", "12: PARTITIONS: expected a whole number without quotes, found '4'");
+        check_error("PARTITIONS=0", "12: PARTITIONS: expected a whole number from 1 to 4294967295, found 0");
+        check_error("WRAP_SINGLE_VALUE='x'", "19: WRAP_SINGLE_VALUE: expected TRUE or FALSE, found 'x'");
+        check_error(
+            "KAFKA_TOPIC='a b'",
+            "13: KAFKA_TOPIC: expected the name of a topic: up to 249 letters, digits, `.`, `_` and `-`, found 'a b'",
+        );
+        check_error(
+            "FORMAT='JSON', KEY_FORMAT='KAFKA'",
+            "16: KEY_FORMAT: FORMAT stands for KEY_FORMAT and VALUE_FORMAT; give either it or these",
+        );
+        check_error(
+            "FORMAT='JSON', VALUE_DELIMITER='|'",
+            "16: VALUE_DELIMITER: format JSON has no delimiter, only DELIMITED has",
+        );
+        check_error(
+            "VALUE_DELIMITER='||'",
+            "17: VALUE_DELIMITER: expected one character, 'SPACE' or 'TAB', found '||'",
+        );
+        check_error("TIMESTAMP_FORMAT='y'", "1: TIMESTAMP_FORMAT: there is no TIMESTAMP to which it belongs");
+        check_error("WINDOW_TYPE='TUMBLING'", "1: WINDOW_TYPE: WINDOW_SIZE is missing, as in WINDOW_SIZE = '1 HOUR'");
+        check_error("WINDOW_TYPE='SESSION', WINDOW_SIZE='1 DAY'", "24: WINDOW_SIZE: sessions have no fixed size");
+        check_error("WINDOW_SIZE='1 WEEK'", "13: WINDOW_SIZE: expected a length such as '30 SECONDS', found '1 WEEK'");
+    }
+}

@@ -1,0 +1,220 @@
+//! Streams and tables: columns, formats, time, window.
+
+use std::fmt;
+
+use super::error::{CatalogError, NameList};
+use super::query::QueryId;
+use super::sql_type::SqlType;
+use crate::syntax::Position;
+use crate::syntax::ast::{ColumnRole, SourceKind};
+use crate::syntax::suggest::nearest;
+
+/// A stream or table over a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Stream or table.
+    pub kind: SourceKind,
+    /// Its columns, in the order declared. Names are distinct.
+    pub columns: Vec<Column>,
+    /// The topic.
+    pub topic: String,
+    /// How keys are written. [`FormatKind::None`] only without key columns.
+    pub key_format: Format,
+    /// How values are written.
+    pub value_format: Format,
+    /// Whether a single value column is wrapped in a record; none means the format's own way.
+    pub wrap_single_value: Option<bool>,
+    /// The column that holds a record's time; none means the record's own timestamp.
+    pub timestamp: Option<TimestampColumn>,
+    /// The window in its keys, if they are windowed.
+    pub window: Option<WindowInfo>,
+    /// The query that made it, for `AS SELECT`; none for declared ones.
+    pub created_by: Option<QueryId>,
+    /// `CREATE SOURCE ..`: read-only.
+    pub is_source: bool,
+    /// The text of the statement that made it.
+    pub statement: String,
+}
+
+impl Source {
+    /// The columns of the key, in order.
+    pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| column.is_key())
+    }
+
+    /// The columns of the value, in order.
+    pub fn value_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| column.role == ColumnRole::Value)
+    }
+
+    /// The columns taken from headers, in order.
+    pub fn header_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| matches!(column.role, ColumnRole::Headers | ColumnRole::Header(_)))
+    }
+
+    /// A column by its exact name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// A column that a statement names at a place.
+    pub fn expect_column(&self, name: &str, at: Position) -> Result<&Column, CatalogError> {
+        self.column(name).ok_or_else(|| self.unknown_column(name, at))
+    }
+
+    /// The error for a column that is not there.
+    pub fn unknown_column(&self, name: &str, at: Position) -> CatalogError {
+        let known = || self.columns.iter().map(|column| column.name.as_str());
+        // The wrong letter case is the commonest mistake with quoted names, also in names too short for a suggestion.
+        let same = known().find(|column| column.eq_ignore_ascii_case(name));
+        CatalogError::UnknownColumn {
+            at,
+            name: name.to_owned(),
+            source_name: self.name.clone(),
+            suggestion: same.or_else(|| nearest(name, known())).map(str::to_owned),
+            known: NameList(known().map(str::to_owned).collect()),
+        }
+    }
+
+    /// The columns as ksqlDB prints a schema: `` `ID` INTEGER KEY, `V` STRING ``.
+    pub fn schema_text(&self) -> String {
+        self.columns.iter().map(Column::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Why another source may not take its place, if not: ksqlDB wants the same kind, key and value columns as before, and
+    /// new columns only at the end.
+    pub fn why_not_replaced_by(&self, new: &Source) -> Option<String> {
+        if self.kind != new.kind {
+            return Some(format!("it is a {}, not a {}", self.kind, new.kind));
+        }
+        if self.is_source || new.is_source {
+            return Some("it is read-only (CREATE SOURCE); drop it first".to_owned());
+        }
+        if !self.key_columns().eq(new.key_columns()) {
+            return Some(format!("the key columns differ; it has {}", self.schema_text()));
+        }
+        let kept = self.columns.iter().filter(|column| !column.is_key());
+        let changed = kept.clone().find(|column| new.column(&column.name) != Some(*column));
+        if let Some(column) = changed {
+            return Some(format!("column {column} must stay; columns can only be added"));
+        }
+        let in_place = kept.eq(new
+            .columns
+            .iter()
+            .filter(|column| !column.is_key())
+            .take(self.columns.len() - self.key_columns().count()));
+        (!in_place).then(|| format!("new columns come after {}", self.schema_text()))
+    }
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub data_type: SqlType,
+    /// Where its values are in a record.
+    pub role: ColumnRole,
+}
+
+impl Column {
+    /// Whether it is part of the key.
+    pub fn is_key(&self) -> bool {
+        matches!(self.role, ColumnRole::Key | ColumnRole::PrimaryKey)
+    }
+}
+
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.name, self.data_type)?;
+        match &self.role {
+            ColumnRole::Value => Ok(()),
+            ColumnRole::Key => f.write_str(" KEY"),
+            ColumnRole::PrimaryKey => f.write_str(" PRIMARY KEY"),
+            ColumnRole::Headers => f.write_str(" HEADERS"),
+            ColumnRole::Header(name) => write!(f, " HEADER('{}')", name.replace('\'', "''")),
+        }
+    }
+}
+
+/// A format with its settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Format {
+    /// Which.
+    pub kind: FormatKind,
+    /// The sign between fields; only with [`FormatKind::Delimited`], where none means a comma.
+    pub delimiter: Option<char>,
+}
+
+impl Format {
+    /// A format without settings.
+    pub const fn plain(kind: FormatKind) -> Self {
+        Self { kind, delimiter: None }
+    }
+}
+
+/// How the bytes of a key or value are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FormatKind {
+    /// There are none.
+    None,
+    /// One number or string, as Kafka's own serializers write them.
+    Kafka,
+    /// JSON.
+    Json,
+    /// Separated text.
+    Delimited,
+}
+
+impl fmt::Display for FormatKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FormatKind::None => "NONE",
+            FormatKind::Kafka => "KAFKA",
+            FormatKind::Json => "JSON",
+            FormatKind::Delimited => "DELIMITED",
+        })
+    }
+}
+
+/// The column that holds a record's time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimestampColumn {
+    /// Its name.
+    pub column: String,
+    /// The pattern of its text; none for BIGINT (ms) and TIMESTAMP columns.
+    pub format: Option<String>,
+}
+
+/// The window in the keys of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WindowInfo {
+    /// Which windows.
+    pub window_type: WindowType,
+    /// Their length; none for sessions.
+    pub size_ms: Option<i64>,
+}
+
+/// Which windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WindowType {
+    /// Side by side.
+    Tumbling,
+    /// Overlapping.
+    Hopping,
+    /// Bounded by pauses.
+    Session,
+}
+
+impl fmt::Display for WindowType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WindowType::Tumbling => "TUMBLING",
+            WindowType::Hopping => "HOPPING",
+            WindowType::Session => "SESSION",
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! What ends a command before it is done: its message is all that the user gets to see.
+
+use std::{io, path::PathBuf};
+
+use millstream::log::{CommitError, LogError};
+
+use crate::{
+    engine::EngineError,
+    output::OutputError,
+    shell::{console::ConsoleError, session::TerminalError},
+};
+
+/// Why a command ended with exit code 1.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// A statement was refused or failed, or its answer could not be written.
+    #[error(transparent)]
+    Console(#[from] ConsoleError),
+    /// The engine did not open, run or stop as it should.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The log refused.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Records were not written.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A result could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// The terminal failed.
+    #[error(transparent)]
+    Terminal(#[from] TerminalError),
+    /// Signals cannot be caught, so that an orderly end could not be asked for.
+    #[error("cannot catch signals: {source}")]
+    Signals {
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file or directory that the command needs.
+    #[error("{}: cannot {action}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A request that cannot be met; says what to do instead.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    /// Names the file and the action of a failure of the operating system.
+    pub fn file(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, action, source }
+    }
+
+    /// Whether the reader of the output has gone, which is nothing to complain about.
+    pub fn is_closed_pipe(&self) -> bool {
+        match self {
+            Self::Console(error) => error.is_closed_pipe(),
+            Self::Output(error) => error.is_closed_pipe(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Why the engine cannot do what it is asked.
+//!
+//! `Display` is `line:column: message; hint` where the place in the text is known.
+
+use std::{path::PathBuf, time::Duration};
+
+use millstream::{
+    log::{CommitError, LogError},
+    record::InvalidName,
+    runtime::StreamsError,
+};
+use millstream_connectors::StartError;
+
+use crate::{
+    catalog::CatalogError,
+    planner::PlanError,
+    syntax::{Position, SyntaxError},
+};
+
+/// An error of the engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The text is no statement of the language.
+    #[error(transparent)]
+    Syntax(#[from] SyntaxError),
+    /// The statement cannot be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A mistake of the user in a place, or something that could not be done for it.
+    #[error("{at}: {problem}")]
+    Statement {
+        /// Where.
+        at: Position,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The data directory cannot be used.
+    #[error("{}: {problem}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// The log failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A commit failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A name that no topic can have.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// State stores failed.
+    #[error(transparent)]
+    State(#[from] millstream_state::StoreError),
+    /// A recorded statement cannot be brought back.
+    #[error("recorded statement {number} ({text}): {problem}")]
+    Replay {
+        /// Which one.
+        number: u64,
+        /// Its beginning.
+        text: String,
+        /// Why.
+        problem: String,
+    },
+    /// A query cannot run.
+    #[error("query {id}: {problem}")]
+    Query {
+        /// Its id.
+        id: String,
+        /// Why.
+        problem: String,
+    },
+    /// A connector cannot run.
+    #[error("connector {name}: {problem}")]
+    Connector {
+        /// Its name.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// The time to wait was over before everything was done.
+    #[error("after {waited:?} still {what}")]
+    StillBusy {
+        /// How long was waited.
+        waited: Duration,
+        /// What is not done.
+        what: String,
+    },
+    /// The operating system gave no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] std::io::Error),
+}
+
+impl EngineError {
+    /// Where in the text it is: line and column, both from 1.
+    pub fn position(&self) -> Option<(u32, u32)> {
+        let at = match self {
+            Self::Syntax(error) => error.position(),
+            Self::Plan(error) => error.position(),
+            Self::Statement { at, .. } => *at,
+            _ => return None,
+        };
+        Some((at.line, at.column))
+    }
+
+    /// A mistake of the user, or something that could not be done, for what stands at a place.
+    pub(super) fn at(at: Position, problem: impl std::fmt::Display) -> Self {
+        Self::Statement { at, problem: problem.to_string() }
+    }
+
+    /// Why a query did not start.
+    pub(super) fn start(id: &str, error: &StreamsError) -> Self {
+        Self::Query { id: id.to_owned(), problem: error.to_string() }
+    }
+
+    /// Why a connector did not start.
+    pub(super) fn connector(name: &str, error: &StartError) -> Self {
+        Self::Connector { name: name.to_owned(), problem: error.to_string() }
+    }
+}
+
+impl From<CatalogError> for EngineError {
+    fn from(error: CatalogError) -> Self {
+        Self::Plan(error.into())
+    }
+}

@@ -1,0 +1,75 @@
+//! What an engine has done and has yet to do.
+
+use std::fmt;
+
+/// Connectors and queries at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The connectors, by name.
+    pub connectors: Vec<ConnectorProgress>,
+    /// The persistent queries, by id.
+    pub queries: Vec<QueryProgress>,
+}
+
+/// A connector at one moment; counts are those since the engine was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorProgress {
+    /// Its name.
+    pub name: String,
+    /// `RUNNING`, `EXHAUSTED`, `FAILED` or `STOPPED`.
+    pub state: String,
+    /// Whether it has nothing to do now.
+    pub idle: bool,
+    /// Rows committed.
+    pub rows: u64,
+    /// Rows that went to a dead-letter topic.
+    pub rejected: u64,
+    /// How far it is in its input, in bytes or rows.
+    pub done: u64,
+    /// How much there is, if that is known.
+    pub total: Option<u64>,
+    /// Its last error.
+    pub error: Option<String>,
+}
+
+/// A query at one moment; counts are those since the engine was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryProgress {
+    /// Its id.
+    pub id: String,
+    /// What it is doing.
+    pub state: QueryState,
+    /// Records read, repartitioned ones included.
+    pub records_in: u64,
+    /// Records written, repartitioned ones included.
+    pub records_out: u64,
+    /// Records that wait in its inputs.
+    pub lag: u64,
+    /// Records that came after their windows were closed.
+    pub late: u64,
+    /// Other records that could not be processed.
+    pub errors: u64,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// What a query is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryState {
+    /// Working or waiting.
+    Running,
+    /// Ended by an error.
+    Failed,
+    /// Ended because it was told to.
+    Stopped,
+}
+
+impl fmt::Display for QueryState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "RUNNING",
+            Self::Failed => "ERROR",
+            Self::Stopped => "STOPPED",
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! The SQL front end.
+pub mod catalog;
+pub mod planner;
+pub mod response;
+pub mod syntax;

@@ -1,0 +1,361 @@
+//! GROUP BY: aggregates per key, or per key and window.
+//!
+//! Items are bound over the input, with aggregates in them; then each aggregate and each grouping expression in them is replaced
+//! by the column that will hold it. What is left over of the input's columns is a mistake of the user.
+//!
+//! ```text
+//! SELECT ucase(city) AS c, SUM(a) / COUNT(*) AS mean .. GROUP BY ucase(city)
+//!   key  C = upper(CITY)      aggregates  __AGG0 = sum(A), __AGG1 = count(1)      items  C, __AGG0 / __AGG1 AS MEAN
+//! ```
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    common::{
+        Column as ColumnName,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    error::DataFusionError,
+};
+use millstream::{
+    dsl::{ColumnGroup, ColumnStream, ColumnTable, Materialized},
+    expression::{Expr, col},
+    operator::Column,
+    record::TimeSpan,
+    schema::{ROWTIME, StreamSchema, WINDOWEND, WINDOWSTART},
+    window::TimeWindows,
+};
+
+use super::{
+    bind::{self, bind, is_column, with_bigints},
+    error::PlanError,
+    query::{Flow, Item, Joined, Purpose, Selected, Stored, WrittenItem, expand},
+};
+use crate::{
+    catalog::{WindowInfo, WindowType},
+    syntax::{
+        Position, position_of,
+        ast::{self, StreamQuery, Window, WindowClause},
+    },
+};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// Whether an aggregate function is called in an expression.
+pub(super) fn contains_aggregate(expr: &Expr) -> bool {
+    expr.exists(|part| Ok(matches!(part, Expr::AggregateFunction(_)))).unwrap_or(false)
+}
+
+/// Grouping expressions and aggregates, with the columns that hold them.
+struct Grouping {
+    keys: Vec<(String, Expr)>,
+    calls: Vec<(String, Expr)>,
+    windowed: bool,
+}
+
+/// Plans GROUP BY, HAVING and the projection over it.
+pub(super) fn aggregate(
+    query: &StreamQuery,
+    group_by: &[ast::Expr],
+    joined: Joined,
+    store: &str,
+) -> Result<Selected, PlanError> {
+    let Joined { flow, scope, sources, stored: _ } = joined;
+    let input = Arc::clone(flow.schema().columns());
+    let windows = query.window.as_ref().map(time_windows).transpose()?;
+    let written = expand(&query.items, &scope, Purpose::Push, !query.joins.is_empty())?;
+
+    let mut scope = scope;
+    let columns = match windows {
+        Some(_) => {
+            scope.add_column(0, WINDOWSTART, true);
+            scope.add_column(0, WINDOWEND, true);
+            with_bigints(&input, &[WINDOWSTART, WINDOWEND])
+        }
+        None => Arc::clone(&input),
+    };
+    let group_at = query.group_by.as_ref().map_or(query.span.start, |group_by| group_by.span.start);
+    let keys = group_by.iter().map(|expr| group_key(expr, &scope, &input, group_at)).collect::<Result<Vec<_>, _>>()?;
+    let bound = written.iter().map(|item| bind(&item.expr, &scope, &columns, item.at)).collect::<Result<Vec<_>, _>>()?;
+
+    let mut grouping = Grouping { keys: name_keys(keys, &written, &bound), calls: Vec::new(), windowed: windows.is_some() };
+    let rewritten = written.iter().zip(bound).map(|(item, expr)| grouping.rewrite(expr, item)).collect::<Result<Vec<_>, _>>()?;
+    let having = match &query.having {
+        None => None,
+        Some(having) => {
+            let at = position_of(&having.node).unwrap_or(having.span.start);
+            let expr = bind(&having.node, &scope, &columns, having.span.start)?;
+            let item = WrittenItem { name: String::new(), expr: having.node.clone(), at, is_copy: false };
+            Some((grouping.rewrite(expr, &item)?, at))
+        }
+    };
+    if grouping.calls.is_empty() {
+        let hint = "add one, such as COUNT(*), in SELECT or HAVING";
+        return Err(PlanError::invalid_hint(group_at, "GROUP BY needs an aggregate function", hint));
+    }
+
+    let materialized = Materialized { name: Some(store.to_owned()), retention: retention(query)? };
+    let table = match flow {
+        Flow::Stream(stream) => grouping.over_stream(&stream, windows, materialized),
+        Flow::Table(table) => {
+            if let Some(window) = &query.window {
+                return Err(PlanError::invalid(window.span.start, "WINDOW is for streams; a table has one row a key"));
+            }
+            grouping.over_table(&table, materialized)
+        }
+    };
+    finish(query, grouping, table, written, rewritten, having, sources, windows)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one query, put together once")]
+fn finish(
+    query: &StreamQuery,
+    grouping: Grouping,
+    table: ColumnTable,
+    written: Vec<WrittenItem>,
+    rewritten: Vec<Expr>,
+    having: Option<(Expr, Position)>,
+    sources: Vec<crate::catalog::Source>,
+    windows: Option<TimeWindows>,
+) -> Result<Selected, PlanError> {
+    let result = Arc::clone(table.schema().columns());
+    // The builder keeps what is wrong with an aggregate call until the end; here its column is then missing.
+    if let Some((name, call)) = grouping.calls.iter().find(|(name, _)| result.index_of(name).is_err()) {
+        let at = written.iter().find(|item| item.name == *name).map_or(query.span.start, |item| item.at);
+        return Err(PlanError::Expression { at, problem: format!("{call} cannot be computed over these columns") });
+    }
+    let mut items = Vec::with_capacity(written.len());
+    for (written, expr) in written.into_iter().zip(rewritten) {
+        let at = position_of(&written.expr).unwrap_or(written.at);
+        let (expr, data_type) = bind::normalised(expr, &result, at)?;
+        items.push(Item { name: written.name, expr, data_type, at: written.at, is_copy: written.is_copy });
+    }
+    let mut stored = table.store_name().map(|store| Stored { store, filters: Vec::new() });
+    let mut flow = Flow::Table(table);
+    if let Some((predicate, at)) = having {
+        bind::expect_boolean(&predicate, &result, "HAVING", at)?;
+        flow = flow.filter(&predicate);
+        if let Some(stored) = &mut stored {
+            stored.filters.push(predicate);
+        }
+    }
+    let window = windows.map(|windows| WindowInfo {
+        window_type: if windows.is_tumbling() { WindowType::Tumbling } else { WindowType::Hopping },
+        size_ms: Some(windows.size().millis()),
+    });
+    Ok(Selected { flow, stored, items, key: None, window, sources, at: query.span.start })
+}
+
+fn group_key(expr: &ast::Expr, scope: &super::scope::Scope, input: &SchemaRef, at: Position) -> Result<Expr, PlanError> {
+    let at = position_of(expr).unwrap_or(at);
+    let bound = bind(expr, scope, input, at)?;
+    if contains_aggregate(&bound) {
+        return Err(PlanError::invalid(at, "GROUP BY cannot have aggregate functions"));
+    }
+    Ok(bind::normalised(bound, input, at)?.0)
+}
+
+/// A key is called like the first item that is just it, or like its column, or `KSQL_COL_n`.
+fn name_keys(keys: Vec<Expr>, written: &[WrittenItem], bound: &[Expr]) -> Vec<(String, Expr)> {
+    let plain = |expr: &Expr| match expr {
+        Expr::Cast(cast) => cast.expr.as_ref().clone(),
+        other => other.clone(),
+    };
+    let name = |index: usize, key: &Expr| {
+        let selected = written.iter().zip(bound).find(|(item, expr)| !item.is_copy && (*expr == key || **expr == plain(key)));
+        match (selected, key) {
+            (Some((item, _)), _) => item.name.clone(),
+            (None, Expr::Column(column)) => column.name.clone(),
+            (None, _) => format!("KSQL_COL_{index}"),
+        }
+    };
+    keys.into_iter().enumerate().map(|(index, key)| (name(index, &key), key)).collect()
+}
+
+impl Grouping {
+    /// Puts key and aggregate columns in the place of what they hold.
+    fn rewrite(&mut self, expr: Expr, item: &WrittenItem) -> Result<Expr, PlanError> {
+        let at = position_of(&item.expr).unwrap_or(item.at);
+        let is_whole = matches!(expr, Expr::AggregateFunction(_));
+        let mut left_over = None;
+        let rewritten = expr.transform_down(|part| {
+            if let Some(name) = self.key_of(&part) {
+                return Ok(Transformed::new(col(&name), true, TreeNodeRecursion::Jump));
+            }
+            if matches!(part, Expr::AggregateFunction(_)) {
+                let preferred = is_whole.then_some(item.name.as_str()).filter(|name| !name.is_empty());
+                let name = self.call(part, preferred)?;
+                return Ok(Transformed::new(col(&name), true, TreeNodeRecursion::Jump));
+            }
+            if let Expr::Column(column) = &part {
+                let is_bound = self.windowed && (column.name == WINDOWSTART || column.name == WINDOWEND);
+                if !is_bound {
+                    left_over.get_or_insert(column.name.clone());
+                }
+            }
+            Ok(Transformed::no(part))
+        });
+        let problem = |error: DataFusionError| PlanError::Expression { at, problem: super::error::one_line(&error.strip_backtrace()) };
+        let rewritten = rewritten.map_err(problem)?.data;
+        match left_over {
+            None => Ok(rewritten),
+            Some(name) => {
+                let named = bind::named_columns(&item.expr).into_iter().find(|(_, column)| name.ends_with(&column.value));
+                let at = named.map_or(at, |(_, column)| super::scope::place(&column, at));
+                let hint = "group by it, or take an aggregate of it such as MAX";
+                Err(PlanError::invalid_hint(at, format!("column {name} is neither grouped by nor in an aggregate function"), hint))
+            }
+        }
+    }
+
+    fn key_of(&self, part: &Expr) -> Option<String> {
+        let matches = |key: &Expr| match key {
+            key if key == part => true,
+            Expr::Cast(cast) => cast.expr.as_ref() == part && !is_plain_column(part),
+            _ => false,
+        };
+        self.keys.iter().find(|(_, key)| matches(key)).map(|(name, _)| name.clone())
+    }
+
+    fn call(&mut self, call: Expr, preferred: Option<&str>) -> Result<String, DataFusionError> {
+        let Expr::AggregateFunction(function) = &call else {
+            return Err(DataFusionError::Plan("no aggregate function".to_owned()));
+        };
+        if function.params.args.iter().any(contains_aggregate) {
+            return Err(DataFusionError::Plan("aggregate functions cannot be nested".to_owned()));
+        }
+        if let Some((name, _)) = self.calls.iter().find(|(_, known)| *known == call) {
+            return Ok(name.clone());
+        }
+        let is_free = |name: &str| {
+            !self.keys.iter().any(|(key, _)| key == name) && !self.calls.iter().any(|(known, _)| known == name)
+        };
+        let reserved = |name: &str| matches!(name, ROWTIME | WINDOWSTART | WINDOWEND | millstream::schema::ROWOFFSET);
+        let name = match preferred.filter(|name| is_free(name) && !reserved(name)) {
+            Some(name) => name.to_owned(),
+            None => format!("__AGG{}", self.calls.len()),
+        };
+        self.calls.push((name.clone(), call));
+        Ok(name)
+    }
+
+    /// Whether the key of the input is the one that is grouped by, so that nothing has to move.
+    fn keeps_key(&self, schema: &StreamSchema) -> bool {
+        !schema.is_windowed()
+            && schema.key().len() == self.keys.len()
+            && schema.key().iter().zip(&self.keys).all(|(field, (_, key))| is_column(key, field.name()))
+    }
+
+    fn over_stream(&mut self, stream: &ColumnStream, windows: Option<TimeWindows>, materialized: Materialized) -> ColumnTable {
+        let (input, calls) = if self.keeps_key(stream.schema()) {
+            let names: Vec<String> = self.keys.iter().map(|(name, _)| name.clone()).collect();
+            (rename(stream, &names), self.renamed_calls(&self.renamed_keys(stream.schema())))
+        } else {
+            let (values, renamed) = self.values();
+            (stream.select_key(&self.key_columns(), &values), self.renamed_calls(&renamed))
+        };
+        let group: ColumnGroup = match windows {
+            Some(windows) => input.group_by_key().windowed_by(windows),
+            None => input.group_by_key(),
+        };
+        group.aggregate(&calls, materialized)
+    }
+
+    fn over_table(&mut self, table: &ColumnTable, materialized: Materialized) -> ColumnTable {
+        let (values, renamed) = self.values();
+        table.group_by(&self.key_columns(), &values).aggregate(&self.renamed_calls(&renamed), materialized)
+    }
+
+    fn key_columns(&self) -> Vec<Column> {
+        self.keys.iter().map(|(name, expr)| Column::new(name, expr.clone())).collect()
+    }
+
+    fn renamed_keys(&self, schema: &StreamSchema) -> BTreeMap<String, String> {
+        schema.key().iter().zip(&self.keys).map(|(field, (name, _))| (field.name().clone(), name.clone())).collect()
+    }
+
+    /// The columns that aggregates read, as value columns beside the new key, and what they are then called.
+    fn values(&self) -> (Vec<Column>, BTreeMap<String, String>) {
+        let mut read: Vec<&ColumnName> = self.calls.iter().flat_map(|(_, call)| call.column_refs()).collect();
+        read.sort();
+        read.dedup();
+        let mut values = Vec::new();
+        let mut renamed = BTreeMap::new();
+        for column in read.into_iter().filter(|column| column.name != ROWTIME) {
+            let name = column.name.as_str();
+            if let Some((key, _)) = self.keys.iter().find(|(_, key)| is_column(key, name)) {
+                renamed.insert(name.to_owned(), key.clone());
+                continue;
+            }
+            let reserved = [WINDOWSTART, WINDOWEND, millstream::schema::ROWOFFSET].contains(&name);
+            let clashes = reserved || self.keys.iter().any(|(key, _)| key == name);
+            let new = if clashes { format!("__{name}") } else { name.to_owned() };
+            values.push(Column::new(&new, col(name)));
+            renamed.insert(name.to_owned(), new);
+        }
+        (values, renamed)
+    }
+
+    fn renamed_calls(&self, renamed: &BTreeMap<String, String>) -> Vec<Expr> {
+        let rename = |call: &Expr| {
+            let changed = call.clone().transform(|part| match &part {
+                Expr::Column(column) => match renamed.get(&column.name) {
+                    Some(new) if *new != column.name => Ok(Transformed::yes(col(new))),
+                    _ => Ok(Transformed::no(part)),
+                },
+                _ => Ok(Transformed::no(part)),
+            });
+            changed.map_or_else(|_| call.clone(), |changed| changed.data)
+        };
+        self.calls.iter().map(|(name, call)| rename(call).alias(name)).collect()
+    }
+}
+
+fn is_plain_column(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(_))
+}
+
+/// A stream under other names of its key columns; names that a value column has are left as they are.
+fn rename(stream: &ColumnStream, names: &[String]) -> ColumnStream {
+    if stream.schema().key().iter().zip(names).all(|(field, name)| field.name() == name) {
+        return stream.clone();
+    }
+    match super::rename_key::RenameKey::new(stream.schema(), names) {
+        Ok(renamed) => {
+            let schema = Arc::clone(renamed.output());
+            stream.transform("rename-key", Arc::new(renamed), schema, false)
+        }
+        Err(_) => stream.clone(),
+    }
+}
+
+fn span(interval: &ast::Interval) -> TimeSpan {
+    TimeSpan::from_millis(interval.millis()).unwrap_or_default()
+}
+
+fn time_windows(clause: &WindowClause) -> Result<TimeWindows, PlanError> {
+    let at = clause.span.start;
+    let (size, advance) = match &clause.window {
+        Window::Tumbling { size } => (size, size),
+        Window::Hopping { size, advance } => (size, advance),
+        Window::Session { .. } => return Err(PlanError::not_yet_hint(at, "SESSION windows are", "use TUMBLING or HOPPING")),
+    };
+    // ksqlDB's default: a day in all, as Kafka Streams had it before grace was asked for.
+    let default = TimeSpan::from_millis((DAY_MS - size.millis()).max(0)).unwrap_or_default();
+    let grace = clause.grace.as_ref().map_or(default, span);
+    TimeWindows::hopping(span(size), span(advance), grace).map_err(|error| PlanError::invalid(at, error.to_string()))
+}
+
+fn retention(query: &StreamQuery) -> Result<Option<TimeSpan>, PlanError> {
+    let Some(clause) = &query.window else { return Ok(None) };
+    let Some(written) = &clause.retention else { return Ok(None) };
+    let windows = time_windows(clause)?;
+    let least = windows.size().millis().saturating_add(windows.grace().millis());
+    if written.millis() < least {
+        let least = TimeSpan::from_millis(least).unwrap_or_default();
+        let problem = format!("RETENTION {} is shorter than size and grace period, {least}", span(written));
+        return Err(PlanError::invalid_hint(written.span.start, problem, "give a shorter GRACE PERIOD or a longer RETENTION"));
+    }
+    Ok(Some(span(written)))
+}

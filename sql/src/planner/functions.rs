@@ -1,0 +1,117 @@
+//! The functions and operators of expressions: DataFusion's, some of them also under the names that ksqlDB gives them.
+//!
+//! One context serves all planning. Names keep their letter case: the parser has upper-cased what was not quoted.
+
+use std::sync::OnceLock;
+
+use datafusion::{
+    execution::FunctionRegistry,
+    prelude::{SessionConfig, SessionContext},
+};
+
+use crate::syntax::suggest::nearest;
+
+/// ksqlDB's name, DataFusion's name.
+const ALIASES: [(&str, &str); 10] = [
+    ("ucase", "upper"),
+    ("lcase", "lower"),
+    ("len", "character_length"),
+    ("ifnull", "nvl"),
+    ("instr", "strpos"),
+    ("ceiling", "ceil"),
+    ("sign", "signum"),
+    ("split", "string_to_array"),
+    ("elt", "array_element"),
+    ("slice", "array_slice"),
+];
+
+/// A context that knows all functions and no table.
+pub(crate) fn new_context() -> SessionContext {
+    let mut config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+    let parser = &mut config.options_mut().sql_parser;
+    parser.enable_ident_normalization = false;
+    parser.map_string_types_to_utf8view = false;
+    parser.collect_spans = true;
+    let context = SessionContext::new_with_config(config);
+    for (name, known) in ALIASES {
+        let found = context.state_ref().read().udf(known);
+        if let (Ok(function), Err(_)) = (found, context.state_ref().read().udf(name)) {
+            context.register_udf(function.as_ref().clone().with_aliases([name]));
+        }
+    }
+    context
+}
+
+/// The context that expressions are bound with.
+pub(crate) fn context() -> &'static SessionContext {
+    static CONTEXT: OnceLock<SessionContext> = OnceLock::new();
+    CONTEXT.get_or_init(new_context)
+}
+
+/// What a name means where a function is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FunctionKind {
+    /// A value per row.
+    Scalar,
+    /// A value per group.
+    Aggregate,
+    /// A value per row and its neighbours.
+    Window,
+    /// Nothing.
+    Unknown,
+}
+
+/// What the function called `name` is; letter case does not matter.
+pub(crate) fn kind_of(name: &str) -> FunctionKind {
+    let name = name.to_ascii_lowercase();
+    let state = context().state_ref();
+    let state = state.read();
+    if state.aggregate_functions().contains_key(&name) {
+        FunctionKind::Aggregate
+    } else if state.scalar_functions().contains_key(&name) || state.higher_order_functions().contains_key(&name) {
+        FunctionKind::Scalar
+    } else if state.window_functions().contains_key(&name) {
+        FunctionKind::Window
+    } else {
+        FunctionKind::Unknown
+    }
+}
+
+/// All scalar and aggregate functions: name in upper case, and what it is.
+pub(crate) fn all() -> Vec<(String, FunctionKind)> {
+    let state = context().state_ref();
+    let state = state.read();
+    let mut all: Vec<(String, FunctionKind)> = state
+        .scalar_functions()
+        .keys()
+        .map(|name| (name.to_ascii_uppercase(), FunctionKind::Scalar))
+        .chain(state.aggregate_functions().keys().map(|name| (name.to_ascii_uppercase(), FunctionKind::Aggregate)))
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all.dedup_by(|a, b| a.0 == b.0);
+    all
+}
+
+/// The function whose name is most like `name`.
+pub(crate) fn nearest_function(name: &str) -> Option<String> {
+    let all = all();
+    nearest(name, all.iter().map(|(name, _)| name.as_str())).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_both_languages_are_known() {
+        for name in ["UCASE", "upper", "LEN", "COALESCE", "IFNULL", "INSTR"] {
+            assert_eq!(kind_of(name), FunctionKind::Scalar, "{name}");
+        }
+        for name in ["COUNT", "SUM", "min", "AVG"] {
+            assert_eq!(kind_of(name), FunctionKind::Aggregate, "{name}");
+        }
+        assert_eq!(kind_of("ROW_NUMBER"), FunctionKind::Window);
+        assert_eq!(kind_of("NOSUCH"), FunctionKind::Unknown);
+        assert_eq!(nearest_function("UCAS").as_deref(), Some("UCASE"));
+    }
+}

@@ -1,0 +1,168 @@
+//! Sources of the catalog as streams and tables of the DSL.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, FieldRef};
+use millstream::{
+    StreamsBuilder,
+    dsl::{ColumnStream, SourceOptions},
+    format::{Format, Wrapping},
+    schema::StreamSchema,
+    topology::{Formats, OffsetReset, TimestampExtractor},
+};
+
+use super::{
+    error::PlanError,
+    windowed_key::{WindowedKey, raw_key},
+};
+use crate::{
+    catalog::{self, Column, FormatKind, Source, WindowType},
+    syntax::Position,
+};
+
+/// A column as the engine knows it.
+pub(crate) fn field(column: &Column) -> FieldRef {
+    Arc::new(Field::new(&column.name, column.data_type.to_arrow(), true))
+}
+
+/// A format as the engine knows it.
+pub(crate) fn format(format: catalog::Format) -> Format {
+    match format.kind {
+        FormatKind::None => Format::None,
+        FormatKind::Kafka => Format::Kafka,
+        FormatKind::Json => Format::Json,
+        FormatKind::Delimited => Format::Delimited { delimiter: format.delimiter.unwrap_or(',') },
+    }
+}
+
+/// How records of a source are written.
+pub(crate) fn formats(source: &Source) -> Formats {
+    let wrapping = match source.wrap_single_value {
+        Some(false) => Wrapping::Unwrapped,
+        Some(true) | None => Wrapping::Wrapped,
+    };
+    Formats { key: format(source.key_format), value: format(source.value_format), wrapping }
+}
+
+/// How a source is read; the keys of a windowed one as plain bytes.
+///
+/// # Errors
+/// If it has something that cannot be read yet.
+pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Result<SourceOptions, PlanError> {
+    if let Some(column) = source.header_columns().next() {
+        return Err(PlanError::not_yet(at, format!("{} has the column {} from headers; reading these is", source.name, column.name)));
+    }
+    let mut formats = formats(source);
+    let key = match source.window {
+        None => source.key_columns().map(field).collect(),
+        Some(_) => {
+            formats.key = Format::Kafka;
+            vec![raw_key()]
+        }
+    };
+    let timestamp = match &source.timestamp {
+        None => TimestampExtractor::Record,
+        Some(column) => TimestampExtractor::Column {
+            name: column.column.clone(),
+            format: column.format.as_deref().map(|pattern| chrono_pattern(pattern, at)).transpose()?,
+        },
+    };
+    Ok(SourceOptions { key, value: source.value_columns().map(field).collect(), windowed: false, formats, timestamp, reset })
+}
+
+/// The size of the windows in the keys of a source.
+///
+/// # Errors
+/// For sessions, which have none.
+pub(crate) fn window_size(source: &Source, at: Position) -> Result<Option<i64>, PlanError> {
+    match source.window {
+        None => Ok(None),
+        Some(window) if window.window_type == WindowType::Session => {
+            Err(PlanError::not_yet(at, format!("{} has SESSION windows, which are", source.name)))
+        }
+        Some(window) => Ok(window.size_ms),
+    }
+}
+
+/// Reads a source as a stream of facts (of a table: of changes).
+///
+/// # Errors
+/// If it has something that cannot be read yet.
+pub(super) fn stream(
+    builder: &StreamsBuilder,
+    source: &Source,
+    reset: OffsetReset,
+    at: Position,
+) -> Result<ColumnStream, PlanError> {
+    let stream = builder.stream_columns(&source.topic, options(source, reset, at)?);
+    let Some(size_ms) = window_size(source, at)? else { return Ok(stream) };
+    let refuse = |error: &dyn std::fmt::Display| PlanError::invalid(at, error.to_string());
+    let key = source.key_columns().map(field).collect();
+    let schema = StreamSchema::new(key, stream.schema().value().to_vec(), true).map_err(|error| refuse(&error))?;
+    let split = WindowedKey::new(format(source.key_format), Arc::clone(&schema), size_ms).map_err(|error| refuse(&error))?;
+    Ok(stream.transform("windowed-key", Arc::new(split), schema, false))
+}
+
+/// A pattern of `java.time.format.DateTimeFormatter`, in which ksqlDB writes them, as one of `chrono`.
+///
+/// # Errors
+/// For letters that have no counterpart.
+fn chrono_pattern(pattern: &str, at: Position) -> Result<String, PlanError> {
+    let mut out = String::new();
+    let mut letters = pattern.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter == '\'' {
+            let text: String = letters.by_ref().take_while(|c| *c != '\'').collect();
+            out.push_str(if text.is_empty() { "'" } else { &text });
+            continue;
+        }
+        let mut count = 1;
+        while letter.is_ascii_alphabetic() && letters.peek() == Some(&letter) {
+            letters.next();
+            count += 1;
+        }
+        out.push_str(match (letter, count) {
+            ('y' | 'u', 4) => "%Y",
+            ('y' | 'u', 2) => "%y",
+            ('M', 1 | 2) => "%m",
+            ('M', 3) => "%b",
+            ('d', 1 | 2) => "%d",
+            ('H', 1 | 2) => "%H",
+            ('h', 1 | 2) => "%I",
+            ('a', 1) => "%p",
+            ('m', 1 | 2) => "%M",
+            ('s', 1 | 2) => "%S",
+            ('S', 3) => "%3f",
+            ('S', 6) => "%6f",
+            ('S', 9) => "%9f",
+            ('X' | 'x' | 'Z' | 'z', _) => "%#z",
+            ('%', _) => "%%",
+            (other, _) if !other.is_ascii_alphabetic() => {
+                out.push(other);
+                continue;
+            }
+            (other, count) => {
+                let written: String = std::iter::repeat_n(other, count).collect();
+                return Err(PlanError::not_yet(at, format!("`{written}` in TIMESTAMP_FORMAT '{pattern}' is")));
+            }
+        });
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_of_java_become_patterns_of_chrono() {
+        let check = |java: &str, want: &str| {
+            let got = chrono_pattern(java, Position::START).unwrap_or_else(|error| error.to_string());
+            assert_eq!(got, want, "{java}");
+        };
+        check("yyyy-MM-dd HH:mm:ss", "%Y-%m-%d %H:%M:%S");
+        check("yyyy-MM-dd'T'HH:mm:ss.SSSX", "%Y-%m-%dT%H:%M:%S.%3f%#z");
+        check("dd/MM/yy", "%d/%m/%y");
+        check("QQQ", "1:1: `QQQ` in TIMESTAMP_FORMAT 'QQQ' is not there yet");
+    }
+}

@@ -1,0 +1,38 @@
+//! From statements and the catalog to topologies.
+//!
+//! A continuous query becomes a chain of the column DSL, the same that Rust programs use; its expressions are DataFusion's, bound over
+//! the columns of its sources. The planner knows no thread, no topic's content and no store.
+//!
+//! # Map
+//! - `query`: FROM, WHERE, the projection; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
+//! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
+//! - [`insert_values`]: rows to records
+//! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
+//!   [`iso_time`]: moments as text
+//! - [`input`]: sources to streams; `rename_key`, `windowed_key`: transforms of keys
+//! - [`error`]: what can be wrong, always with a place
+
+mod aggregate;
+mod bind;
+pub mod error;
+pub(crate) mod functions;
+pub(crate) mod input;
+pub mod insert_values;
+pub(crate) mod iso_time;
+mod join;
+pub mod push;
+mod query;
+mod rename_key;
+mod scope;
+pub mod sink;
+pub mod view_plan;
+pub(crate) mod windowed_key;
+
+pub(crate) use bind::moment_literal;
+pub use error::PlanError;
+pub(crate) use error::one_line;
+pub use insert_values::{InsertPlan, plan_insert_values};
+pub use push::{PushPlan, plan_push};
+pub(crate) use query::legal;
+pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};
+pub use view_plan::ViewPlan;

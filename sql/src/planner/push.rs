@@ -1,0 +1,169 @@
+//! Push queries: the rows of a continuous query, sent as they come.
+//!
+//! The last operator projects each batch and sends it through a bounded channel, so that a slow reader holds back its own query and
+//! nothing else. Rows that a table has lost are not shown.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::Duration,
+};
+
+use arrow::{
+    array::{ArrayRef, BooleanArray, RecordBatch},
+    datatypes::{Field, Schema, SchemaRef},
+};
+use millstream::{
+    Batch, StreamsBuilder,
+    expression::{Expression, RowError},
+    operator::{Reads, Transform, TransformError},
+    schema::StreamSchema,
+    topology::{OffsetReset, Topology},
+};
+use parking_lot::Mutex;
+
+use super::{
+    error::PlanError,
+    query::{Flow, Purpose, QueryContext},
+};
+use crate::{catalog::Catalog, syntax::ast::StreamQuery};
+
+/// Batches that wait for their reader.
+const WAITING: usize = 16;
+/// How long a full channel is left alone.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A push query, ready to run.
+pub struct PushPlan {
+    /// What runs.
+    pub topology: Topology,
+    /// The columns of its rows.
+    pub schema: SchemaRef,
+    /// Where the rows come.
+    pub rows: Receiver<Result<RecordBatch, String>>,
+    /// Set to give up what waits to be sent.
+    pub stop: Arc<AtomicBool>,
+    /// The names of the sources it reads.
+    pub sources: Vec<String>,
+}
+
+/// Plans a push query that begins where `reset` says.
+///
+/// # Errors
+/// [`PlanError`].
+pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> Result<PushPlan, PlanError> {
+    let builder = StreamsBuilder::new();
+    let context = QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Push, store: "result".to_owned() };
+    let selected = context.select(query)?;
+    let stream = match &selected.flow {
+        Flow::Stream(stream) => stream.clone(),
+        Flow::Table(table) => table.to_stream(),
+    };
+    let at = selected.at;
+    let bind = |item: &super::query::Item| {
+        Expression::bind(&item.expr, stream.schema())
+            .map_err(|error| PlanError::Expression { at: item.at, problem: error.problem })
+    };
+    let columns = selected.items.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let fields = selected.items.iter().zip(&columns);
+    let fields: Vec<Field> =
+        fields.map(|(item, column)| Field::new(&item.name, column.field().data_type().clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let (sender, rows) = sync_channel(WAITING);
+    let stop = Arc::new(AtomicBool::new(false));
+    let send = Send {
+        columns,
+        schema: Arc::clone(&schema),
+        sender: Mutex::new(Some(sender)),
+        left: AtomicU64::new(query.limit.as_ref().map_or(u64::MAX, |limit| limit.node)),
+        stop: Arc::clone(&stop),
+    };
+    if query.limit.as_ref().is_some_and(|limit| limit.node == 0) {
+        *send.sender.lock() = None;
+    }
+    let output = StreamSchema::new(vec![], vec![], false).map_err(|error| PlanError::invalid(at, error.to_string()))?;
+    stream.transform("send", Arc::new(send), output, false);
+    let topology = builder.build().map_err(|error| PlanError::invalid(at, error.to_string()))?;
+    let sources = selected.sources.iter().map(|source| source.name.clone()).collect();
+    Ok(PushPlan { topology, schema, rows, stop, sources })
+}
+
+/// Sends rows to whoever asked for them.
+struct Send {
+    columns: Vec<Expression>,
+    schema: SchemaRef,
+    /// None once nobody listens or all rows were sent.
+    sender: Mutex<Option<SyncSender<Result<RecordBatch, String>>>>,
+    /// How many rows may still be sent.
+    left: AtomicU64,
+    stop: Arc<AtomicBool>,
+}
+
+impl Send {
+    fn rows(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<RecordBatch, TransformError> {
+        let column = |expression: &Expression| -> ArrayRef {
+            let mut evaluated = expression.evaluate(batch.rows());
+            errors.append(&mut evaluated.errors);
+            evaluated.column
+        };
+        let columns: Vec<ArrayRef> = self.columns.iter().map(column).collect();
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.len()));
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(TransformError::of)?;
+        match batch.present() {
+            None => Ok(rows),
+            Some(present) => {
+                arrow::compute::filter_record_batch(&rows, &BooleanArray::new(present.inner().clone(), None)).map_err(TransformError::of)
+            }
+        }
+    }
+
+    fn send(&self, rows: RecordBatch) {
+        // One sender at a time, so that the limit is exact whatever the number of tasks.
+        let mut sender = self.sender.lock();
+        let Some(open) = sender.as_ref() else { return };
+        let left = self.left.load(Ordering::Relaxed);
+        let count = (rows.num_rows() as u64).min(left);
+        let mut message = Ok(rows.slice(0, count as usize));
+        loop {
+            match open.try_send(message) {
+                Ok(()) => break,
+                Err(TrySendError::Full(back)) if !self.stop.load(Ordering::Relaxed) => {
+                    message = back;
+                    std::thread::sleep(PAUSE);
+                }
+                Err(_) => {
+                    *sender = None;
+                    return;
+                }
+            }
+        }
+        self.left.store(left - count, Ordering::Relaxed);
+        if left == count {
+            *sender = None;
+        }
+    }
+}
+
+impl Transform for Send {
+    fn apply(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
+        let rows = self.rows(batch, errors)?;
+        if rows.num_rows() > 0 {
+            self.send(rows);
+        }
+        let schema = StreamSchema::new(vec![], vec![], false).map_err(TransformError::of)?;
+        let nothing = || Batch::no_offsets(0);
+        Ok(Batch::new(schema, vec![nothing(), nothing()]))
+    }
+
+    fn reads(&self) -> Reads {
+        Reads::Only(self.columns.iter().flat_map(Expression::columns).collect())
+    }
+
+    fn describe(&self) -> String {
+        let column = |(field, column): (&Arc<Field>, &Expression)| format!("{} = {column}", field.name());
+        format!("send: {}", self.schema.fields().iter().zip(&self.columns).map(column).collect::<Vec<_>>().join(", "))
+    }
+}

@@ -1,0 +1,354 @@
+//! A continuous query to streams and tables of the DSL, up to its projection: sources, joins, WHERE, then GROUP BY or the items.
+//!
+//! What is done with the result (a topic, a view, rows on a screen) is decided by who asks: see [`sink`](super::sink) and
+//! [`push`](super::push).
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use millstream::{
+    StreamsBuilder,
+    dsl::{ColumnStream, ColumnTable, Materialized},
+    expression::Expr,
+    schema::{ROWOFFSET, ROWTIME, StreamSchema, WINDOWEND, WINDOWSTART},
+    topology::OffsetReset,
+};
+
+use super::{
+    aggregate::{self, contains_aggregate},
+    bind::{self, bind},
+    error::PlanError,
+    input, join,
+    scope::Scope,
+};
+use crate::{
+    catalog::{Catalog, Source, WindowInfo},
+    syntax::{
+        Position, position_of,
+        ast::{self, Emit, SelectItem, SourceKind, StreamQuery},
+    },
+};
+
+/// What a query makes of its sources.
+pub(super) enum Flow {
+    Stream(ColumnStream),
+    Table(ColumnTable),
+}
+
+impl Flow {
+    pub(super) fn schema(&self) -> &Arc<StreamSchema> {
+        match self {
+            Self::Stream(stream) => stream.schema(),
+            Self::Table(table) => table.schema(),
+        }
+    }
+
+    pub(super) fn filter(self, predicate: &Expr) -> Self {
+        match self {
+            Self::Stream(stream) => Self::Stream(stream.filter(predicate)),
+            Self::Table(table) => Self::Table(table.filter(predicate)),
+        }
+    }
+
+    pub(super) fn kind(&self) -> SourceKind {
+        match self {
+            Self::Stream(_) => SourceKind::Stream,
+            Self::Table(_) => SourceKind::Table,
+        }
+    }
+}
+
+/// A column of the projection.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) name: String,
+    /// Over the columns of the flow.
+    pub(super) expr: Expr,
+    pub(super) data_type: DataType,
+    pub(super) at: Position,
+    /// Written as `AS_VALUE(..)`: never the key.
+    pub(super) is_copy: bool,
+}
+
+/// A store whose rows, filtered, are the rows of a table.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) store: String,
+    pub(super) filters: Vec<Expr>,
+}
+
+/// A query planned up to its projection.
+pub(super) struct Selected {
+    pub(super) flow: Flow,
+    /// Where the rows of a table are kept.
+    pub(super) stored: Option<Stored>,
+    pub(super) items: Vec<Item>,
+    /// The new key: none keeps the one there is, no columns drop it.
+    pub(super) key: Option<Vec<Expr>>,
+    pub(super) window: Option<WindowInfo>,
+    /// The sources that are read, left-most first.
+    pub(super) sources: Vec<Source>,
+    /// Where the query begins.
+    pub(super) at: Position,
+}
+
+/// Who asks for a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A persistent query: its result has a key, and is stored or written.
+    Persistent,
+    /// Rows on a screen.
+    Push,
+}
+
+/// What planning a query needs to know.
+pub(super) struct QueryContext<'a> {
+    pub(super) catalog: &'a Catalog,
+    pub(super) builder: &'a StreamsBuilder,
+    pub(super) reset: OffsetReset,
+    pub(super) purpose: Purpose,
+    /// The name of the store that holds the result, should there be one.
+    pub(super) store: String,
+}
+
+/// A name in which only letters, digits and underscores are left, so that topics can be called after it.
+pub(crate) fn legal(name: &str) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
+    name.chars().map(legal).take(100).collect()
+}
+
+/// The columns of a flow with their names, before the projection.
+pub(super) struct Joined {
+    pub(super) flow: Flow,
+    pub(super) scope: Scope,
+    pub(super) sources: Vec<Source>,
+    pub(super) stored: Option<Stored>,
+}
+
+impl QueryContext<'_> {
+    /// Plans a query up to its projection.
+    ///
+    /// # Errors
+    /// [`PlanError`] with the place of what is wrong.
+    pub(super) fn select(&self, query: &StreamQuery) -> Result<Selected, PlanError> {
+        check_clauses(query, self.purpose)?;
+        let Joined { mut flow, scope, sources, mut stored } =
+            if query.joins.is_empty() { self.single(query)? } else { join::join(self, query)? };
+        if let Some(filter) = &query.filter {
+            let at = filter.span.start;
+            let predicate = bind(&filter.node, &scope, flow.schema().columns(), at)?;
+            if contains_aggregate(&predicate) {
+                return Err(PlanError::invalid_hint(at, "WHERE cannot have aggregate functions", "use HAVING"));
+            }
+            bind::expect_boolean(&predicate, flow.schema().columns(), "WHERE", position_of(&filter.node).unwrap_or(at))?;
+            flow = flow.filter(&predicate);
+            if let Some(stored) = &mut stored {
+                stored.filters.push(predicate);
+            }
+        }
+        match &query.group_by {
+            Some(group_by) => {
+                aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored }, &self.store)
+            },
+            None => self.project(query, Joined { flow, scope, sources, stored }),
+        }
+    }
+
+    /// A query over one source.
+    fn single(&self, query: &StreamQuery) -> Result<Joined, PlanError> {
+        let source = self.catalog.expect_source(&query.from.name)?.clone();
+        let at = query.from.name.span.start;
+        let scope = source_scope(&query.from, &source);
+        let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
+        if source.kind == SourceKind::Stream || as_changes {
+            let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at)?);
+            return Ok(Joined { flow, scope, sources: vec![source], stored: None });
+        }
+        if source.window.is_some() {
+            let hint = "read its topic as a stream: CREATE STREAM .. WITH (KAFKA_TOPIC = .., WINDOW_TYPE = ..)";
+            return Err(PlanError::not_yet_hint(at, "continuous queries over windowed tables are", hint));
+        }
+        let store = format!("{}-table", legal(&source.name));
+        let options = input::options(&source, OffsetReset::Earliest, at)?;
+        let table = self.builder.table_columns(&source.topic, options, Materialized::named(&store));
+        let stored = Some(Stored { store, filters: Vec::new() });
+        Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], stored })
+    }
+
+    /// A projection without GROUP BY.
+    fn project(&self, query: &StreamQuery, joined: Joined) -> Result<Selected, PlanError> {
+        let Joined { flow, scope, sources, stored } = joined;
+        let columns = flow.schema().columns();
+        let mut items = Vec::new();
+        for written in expand(&query.items, &scope, self.purpose, !query.joins.is_empty())? {
+            let expr = bind(&written.expr, &scope, columns, written.at)?;
+            if contains_aggregate(&expr) {
+                let at = position_of(&written.expr).unwrap_or(written.at);
+                return Err(PlanError::invalid_hint(at, "an aggregate function needs GROUP BY", "group by a column or an expression"));
+            }
+            let (expr, data_type) = bind::normalised(expr, columns, position_of(&written.expr).unwrap_or(written.at))?;
+            items.push(Item { name: written.name, expr, data_type, at: written.at, is_copy: written.is_copy });
+        }
+        let key = match &query.partition_by {
+            None => None,
+            Some(partition_by) => {
+                if flow.kind() == SourceKind::Table {
+                    let hint = "a table is partitioned by its key; use GROUP BY for another one";
+                    return Err(PlanError::invalid_hint(partition_by.span.start, "PARTITION BY is for streams", hint));
+                }
+                Some(partition_key(&partition_by.node, &scope, &flow, partition_by.span.start)?)
+            }
+        };
+        let window = if key.is_none() { sources[0].window.filter(|_| flow.schema().is_windowed()) } else { None };
+        Ok(Selected { flow, stored, items, key, window, sources, at: query.span.start })
+    }
+}
+
+fn partition_key(written: &[ast::Expr], scope: &Scope, flow: &Flow, at: Position) -> Result<Vec<Expr>, PlanError> {
+    if let [expr] = written
+        && expr.to_string().eq_ignore_ascii_case("NULL")
+    {
+        return Ok(Vec::new());
+    }
+    written
+        .iter()
+        .map(|expr| {
+            let bound = bind(expr, scope, flow.schema().columns(), at)?;
+            Ok(bind::normalised(bound, flow.schema().columns(), position_of(expr).unwrap_or(at))?.0)
+        })
+        .collect()
+}
+
+/// The names that a query over one source can use.
+pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
+    let mut scope = Scope::default();
+    let number = scope.add_source(&written.reference().value, &source.name);
+    for column in source.columns.iter().filter(|column| column.is_key()).chain(source.value_columns()) {
+        scope.add_column(number, &column.name, false);
+    }
+    if source.window.is_some() {
+        scope.add_column(number, WINDOWSTART, true);
+        scope.add_column(number, WINDOWEND, true);
+    }
+    scope.add_column(number, ROWTIME, true);
+    scope.add_column(number, ROWOFFSET, true);
+    scope
+}
+
+/// An item of the projection with its name, before it is bound.
+pub(super) struct WrittenItem {
+    pub(super) name: String,
+    pub(super) expr: ast::Expr,
+    pub(super) at: Position,
+    pub(super) is_copy: bool,
+}
+
+/// The items of a projection, stars replaced by columns, each with its name.
+///
+/// A column is called what it is called in its source, or `SOURCE_COLUMN` where sources clash (and for stars of a join); other
+/// expressions are called `KSQL_COL_n`, as in ksqlDB.
+pub(super) fn expand(
+    items: &[SelectItem],
+    scope: &Scope,
+    purpose: Purpose,
+    is_join: bool,
+) -> Result<Vec<WrittenItem>, PlanError> {
+    let mut written = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        match item {
+            SelectItem::All { span } => {
+                for source in 0..scope.sources.len() {
+                    written.extend(star(scope, source, purpose, is_join, span.start));
+                }
+            }
+            SelectItem::AllOf { source, span } => {
+                let source = scope.source(&source.value, source.span.start)?;
+                written.extend(star(scope, source, purpose, is_join, span.start));
+            }
+            SelectItem::AllFields { span, .. } => {
+                return Err(PlanError::not_yet_hint(span.start, "->* is", "name the fields"));
+            }
+            SelectItem::Expr { expr, alias, span } => {
+                let is_copy = bind::as_value(expr).is_some();
+                let at = alias.as_ref().map_or(span.start, |_| position_of(expr).unwrap_or(span.start));
+                let name = match alias {
+                    Some(alias) => alias.value.clone(),
+                    None => default_name(expr, scope, index),
+                };
+                if matches!(name.as_str(), ROWTIME | ROWOFFSET) && purpose == Purpose::Persistent {
+                    let hint = format!("give it a name, as in {name} AS TS");
+                    return Err(PlanError::invalid_hint(at, format!("every stream has {name}"), hint));
+                }
+                written.push(WrittenItem { name, expr: expr.clone(), at, is_copy });
+            }
+        }
+    }
+    if purpose == Purpose::Persistent {
+        for (index, item) in written.iter().enumerate() {
+            if written[..index].iter().any(|earlier| earlier.name == item.name) {
+                let hint = "give one of them another name with AS";
+                return Err(PlanError::invalid_hint(item.at, format!("two columns are called {}", item.name), hint));
+            }
+        }
+    }
+    Ok(written)
+}
+
+fn default_name(expr: &ast::Expr, scope: &Scope, index: usize) -> String {
+    use datafusion::sql::sqlparser::ast::Expr as Sql;
+    match expr {
+        Sql::Identifier(name) => name.value.clone(),
+        Sql::CompoundIdentifier(parts) if parts.len() == 2 && scope.is_source(&parts[0].value) => {
+            if scope.clashes(&parts[1].value) {
+                format!("{}_{}", parts[0].value, parts[1].value)
+            } else {
+                parts[1].value.clone()
+            }
+        }
+        _ => format!("KSQL_COL_{index}"),
+    }
+}
+
+fn star(scope: &Scope, source: usize, purpose: Purpose, is_join: bool, at: Position) -> Vec<WrittenItem> {
+    use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident};
+    let reference = &scope.sources[source].reference;
+    let is_shown = |name: &str, is_pseudo: bool| {
+        !is_pseudo || (purpose == Purpose::Push && matches!(name, WINDOWSTART | WINDOWEND))
+    };
+    let shown = scope.columns.iter().filter(|column| column.source == source && is_shown(&column.name, column.is_pseudo));
+    shown
+        .map(|column| WrittenItem {
+            name: if is_join { format!("{reference}_{}", column.name) } else { column.name.clone() },
+            expr: Sql::CompoundIdentifier(vec![
+                Ident::with_quote('`', reference.as_str()),
+                Ident::with_quote('`', column.name.as_str()),
+            ]),
+            at,
+            is_copy: false,
+        })
+        .collect()
+}
+
+/// Clauses that do not go together, whatever the sources are.
+fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError> {
+    if let Some(emit) = &query.emit
+        && emit.node == Emit::Final
+    {
+        return Err(PlanError::not_yet_hint(emit.span.start, "EMIT FINAL is", "use EMIT CHANGES"));
+    }
+    if let (Some(limit), Purpose::Persistent) = (&query.limit, purpose) {
+        return Err(PlanError::invalid(limit.span.start, "LIMIT is for queries that are shown, not for persistent ones"));
+    }
+    if query.group_by.is_none() {
+        if let Some(window) = &query.window {
+            return Err(PlanError::invalid(window.span.start, "WINDOW needs GROUP BY"));
+        }
+        if let Some(having) = &query.having {
+            return Err(PlanError::invalid_hint(having.span.start, "HAVING needs GROUP BY", "use WHERE to filter rows"));
+        }
+    }
+    if let (Some(_), Some(partition_by)) = (&query.group_by, &query.partition_by) {
+        return Err(PlanError::invalid(partition_by.span.start, "PARTITION BY and GROUP BY exclude each other: both make the key"));
+    }
+    Ok(())
+}

@@ -1,0 +1,150 @@
+//! What names mean in a query: columns of its sources, as the user writes them, to columns of the batches that flow.
+//!
+//! Invariants: each user-visible column has one internal name; pseudo columns keep theirs.
+
+use datafusion::sql::sqlparser::ast::Ident;
+
+use super::error::PlanError;
+use crate::{
+    syntax::{Position, suggest::nearest},
+};
+
+/// A source under the name that qualifies its columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ScopeSource {
+    /// The alias, or the name if there is none.
+    pub(super) reference: String,
+    /// The stream or table.
+    pub(super) name: String,
+}
+
+/// A column that can be named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ScopeColumn {
+    /// The number of its source.
+    pub(super) source: usize,
+    /// Its name as the user writes it.
+    pub(super) name: String,
+    /// Its name in the batches.
+    pub(super) internal: String,
+    /// Whether `*` leaves it out.
+    pub(super) is_pseudo: bool,
+}
+
+/// The names of a query.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scope {
+    pub(super) sources: Vec<ScopeSource>,
+    pub(super) columns: Vec<ScopeColumn>,
+}
+
+/// Where an identifier stands.
+pub(super) fn place(ident: &Ident, otherwise: Position) -> Position {
+    Position::from_location(ident.span.start).unwrap_or(otherwise)
+}
+
+impl Scope {
+    /// Adds a source and gives its number.
+    pub(super) fn add_source(&mut self, reference: &str, name: &str) -> usize {
+        self.sources.push(ScopeSource { reference: reference.to_owned(), name: name.to_owned() });
+        self.sources.len() - 1
+    }
+
+    /// Adds a column under its own name.
+    pub(super) fn add_column(&mut self, source: usize, name: &str, is_pseudo: bool) {
+        let (name, internal) = (name.to_owned(), name.to_owned());
+        self.columns.push(ScopeColumn { source, name, internal, is_pseudo });
+    }
+
+    /// Whether the first part of a compound name is one of the sources.
+    pub(super) fn is_source(&self, name: &str) -> bool {
+        self.sources.iter().any(|source| source.reference == name || source.name == name)
+    }
+
+    /// Whether several sources have a column of this name.
+    pub(super) fn clashes(&self, name: &str) -> bool {
+        self.columns.iter().filter(|column| column.name == name && !column.is_pseudo).count() > 1
+    }
+
+    /// The column that a name means, with a source before it or not.
+    pub(super) fn resolve(&self, qualifier: Option<&Ident>, name: &Ident, otherwise: Position) -> Result<&ScopeColumn, PlanError> {
+        let at = place(name, otherwise);
+        let source = match qualifier {
+            None => None,
+            Some(qualifier) => Some(self.source(&qualifier.value, place(qualifier, otherwise))?),
+        };
+        let mut found =
+            self.columns.iter().filter(|column| column.name == name.value && source.is_none_or(|source| column.source == source));
+        let Some(first) = found.next() else { return Err(self.unknown(source, &name.value, at)) };
+        let Some(second) = found.next() else { return Ok(first) };
+        let reference = |column: &ScopeColumn| self.sources[column.source].reference.clone();
+        Err(PlanError::AmbiguousColumn {
+            at,
+            name: name.value.clone(),
+            sources: format!("{} and {}", reference(first), reference(second)),
+            example: format!("{}.{}", reference(first), name.value),
+        })
+    }
+
+    /// The number of the source that is called so.
+    pub(super) fn source(&self, name: &str, at: Position) -> Result<usize, PlanError> {
+        let by = |wanted: fn(&ScopeSource) -> &str| self.sources.iter().position(|source| wanted(source) == name);
+        by(|source| &source.reference).or_else(|| by(|source| &source.name)).ok_or_else(|| {
+            let known: Vec<&str> = self.sources.iter().map(|source| source.reference.as_str()).collect();
+            let hint = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean {near}"),
+                None => format!("there is {}", known.join(", ")),
+            };
+            PlanError::invalid_hint(at, format!("{name} is no source of this query"), hint)
+        })
+    }
+
+    fn unknown(&self, source: Option<usize>, name: &str, at: Position) -> PlanError {
+        let candidates: Vec<&ScopeColumn> =
+            self.columns.iter().filter(|column| source.is_none_or(|source| column.source == source)).collect();
+        let names: Vec<&str> = candidates.iter().map(|column| column.name.as_str()).collect();
+        let same = names.iter().copied().find(|known| known.eq_ignore_ascii_case(name));
+        let scope = match source {
+            Some(source) => self.sources[source].name.clone(),
+            None => self.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", "),
+        };
+        let known: Vec<&str> =
+            candidates.iter().filter(|column| !column.is_pseudo).map(|column| column.name.as_str()).collect();
+        PlanError::UnknownColumn {
+            at,
+            name: name.to_owned(),
+            scope: if scope.is_empty() { "this expression".to_owned() } else { scope },
+            suggestion: same.or_else(|| nearest(name, names.iter().copied())).map(str::to_owned),
+            known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(qualifier: Option<&str>, name: &str, want: &str) {
+        let mut scope = Scope::default();
+        for (reference, source) in [("O", "ORDERS"), ("C", "CUSTOMERS")] {
+            let number = scope.add_source(reference, source);
+            scope.add_column(number, "ID", false);
+            scope.add_column(number, &format!("{reference}_NAME"), false);
+        }
+        let (qualifier, name) = (qualifier.map(Ident::new), Ident::new(name));
+        let got = scope.resolve(qualifier.as_ref(), &name, Position::new(1, 8));
+        let got = got.map_or_else(|error| error.to_string(), |column| format!("{}.{}", column.source, column.internal));
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn names_are_found_or_refused_with_their_neighbours() {
+        check(Some("O"), "ID", "0.ID");
+        check(Some("CUSTOMERS"), "ID", "1.ID");
+        check(None, "C_NAME", "1.C_NAME");
+        check(None, "ID", "1:8: column ID is in O and C; write which one, as in O.ID");
+        check(Some("O"), "NAME", "1:8: no column NAME in ORDERS; it has ID, O_NAME");
+        check(None, "C_NAM", "1:8: no column C_NAM in ORDERS, CUSTOMERS; did you mean C_NAME; it has ID, O_NAME, ID, C_NAME");
+        check(Some("X"), "ID", "1:8: X is no source of this query; there is O, C");
+    }
+}

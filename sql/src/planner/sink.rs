@@ -1,0 +1,387 @@
+//! Persistent queries: the result of a query as a topic, an entry of the catalog and, for a table, a view.
+//!
+//! Rules of ksqlDB: every key column is in the projection, once; there is a value column; formats are those of the left-most source
+//! unless WITH says otherwise.
+
+use std::sync::Arc;
+
+use arrow::datatypes::FieldRef;
+use millstream::{
+    StreamsBuilder,
+    dsl::{ColumnStream, Produced},
+    expression::{Expr, col},
+    format::{Format as CoreFormat, Side},
+    operator::Column as Projected,
+    schema::{StreamSchema, WINDOWEND, WINDOWSTART},
+    topology::{Formats, OffsetReset, Topology},
+};
+
+use super::{
+    bind::is_column,
+    error::PlanError,
+    input,
+    query::{Flow, Item, Purpose, QueryContext, Selected, legal},
+    rename_key::RenameKey,
+    view_plan::ViewPlan,
+};
+use crate::{
+    catalog::{
+        Catalog, CleanupPolicy, Column, Format, FormatKind, PropertyScope, QueryId, Source, SourceProperties, SqlType, TimestampColumn,
+    },
+    syntax::{
+        Position,
+        ast::{ColumnRole, CreateAsSelect, InsertSelect, SourceKind},
+    },
+};
+
+/// The topic that a persistent query writes, should it have to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkTopic {
+    /// Its name.
+    pub name: String,
+    /// `PARTITIONS`; none means as many as the left-most source has.
+    pub partitions: Option<u32>,
+    /// The topic whose partitions count if none are given.
+    pub like: String,
+    /// `RETENTION_MS`; none and -1 keep records for ever.
+    pub retention_ms: Option<i64>,
+    /// What becomes of old records.
+    pub cleanup: CleanupPolicy,
+}
+
+/// A persistent query, ready to run.
+pub struct PersistentPlan {
+    /// What runs.
+    pub topology: Topology,
+    /// The stream or table that is made; of an INSERT the one that is written, as it is.
+    pub sink: Source,
+    /// The topic it writes.
+    pub topic: SinkTopic,
+    /// How the rows of a table are read.
+    pub view: Option<ViewPlan>,
+    /// The names of the sources it reads.
+    pub sources: Vec<String>,
+}
+
+/// A projection cut into key and value.
+struct Split {
+    /// The new key, or none if the key stays and only its names may change.
+    key: Option<Vec<Projected>>,
+    key_names: Vec<String>,
+    value: Vec<Projected>,
+}
+
+/// Plans `CREATE STREAM|TABLE .. AS SELECT`; the entry has the id `query`.
+///
+/// # Errors
+/// [`PlanError`].
+pub fn plan_create(
+    catalog: &Catalog,
+    create: &CreateAsSelect,
+    statement: &str,
+    query: QueryId,
+    reset: OffsetReset,
+) -> Result<PersistentPlan, PlanError> {
+    let properties = SourceProperties::parse(&create.properties, PropertyScope::AsSelect)?;
+    let builder = StreamsBuilder::new();
+    let store = legal(&create.name.value);
+    let context = QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Persistent, store };
+    let selected = context.select(&create.query)?;
+    check_kind(create, &selected)?;
+    let split = split(&selected)?;
+    let view = view(&selected, &split);
+    let (stream, items) = shape(&selected, &split)?;
+    let at = create.name.span.start;
+    let source = sink_source(create, &properties, statement, query, &selected, stream.schema(), &items)?;
+    let formats = input::formats(&source);
+    check_formats(&formats, stream.schema(), at)?;
+    stream.to(&source.topic, Produced { formats });
+    let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
+    let cleanup = match (properties.cleanup_policy, create.kind, source.window) {
+        (Some(given), ..) => given,
+        (None, SourceKind::Stream, _) => CleanupPolicy::Delete,
+        (None, SourceKind::Table, None) => CleanupPolicy::Compact,
+        (None, SourceKind::Table, Some(_)) => CleanupPolicy::CompactDelete,
+    };
+    let topic = SinkTopic {
+        name: source.topic.clone(),
+        partitions: properties.partitions,
+        like: selected.sources[0].topic.clone(),
+        retention_ms: properties.retention_ms,
+        cleanup,
+    };
+    let sources = names(&selected.sources);
+    Ok(PersistentPlan { topology, sink: source, topic, view, sources })
+}
+
+/// Plans `INSERT INTO stream SELECT`.
+///
+/// # Errors
+/// [`PlanError`], among them a projection that does not have the stream's columns.
+pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset) -> Result<PersistentPlan, PlanError> {
+    let target = catalog.expect_kind(&insert.target, SourceKind::Stream)?.clone();
+    let at = insert.target.span.start;
+    if target.is_source {
+        return Err(PlanError::invalid(at, format!("{} is read-only (CREATE SOURCE)", target.name)));
+    }
+    let builder = StreamsBuilder::new();
+    let store = legal(&target.name);
+    let context = QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Persistent, store };
+    let selected = context.select(&insert.query)?;
+    if selected.flow.kind() == SourceKind::Table {
+        return Err(PlanError::invalid_hint(selected.at, "INSERT INTO needs a query that gives a stream", "leave GROUP BY out"));
+    }
+    let split = split_like(&selected, &target)?;
+    let (stream, _) = shape(&selected, &split)?;
+    stream.to(&target.topic, Produced { formats: input::formats(&target) });
+    let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
+    let topic = SinkTopic {
+        name: target.topic.clone(),
+        partitions: None,
+        like: selected.sources[0].topic.clone(),
+        retention_ms: None,
+        cleanup: CleanupPolicy::Delete,
+    };
+    let sources = names(&selected.sources);
+    Ok(PersistentPlan { topology, sink: target, topic, view: None, sources })
+}
+
+fn names(sources: &[Source]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for source in sources {
+        if !names.contains(&source.name) {
+            names.push(source.name.clone());
+        }
+    }
+    names
+}
+
+fn check_kind(create: &CreateAsSelect, selected: &Selected) -> Result<(), PlanError> {
+    let found = selected.flow.kind();
+    if create.kind == found {
+        return Ok(());
+    }
+    let hint = match found {
+        SourceKind::Table => "write CREATE TABLE",
+        SourceKind::Stream => "write CREATE STREAM, or GROUP BY to make a table",
+    };
+    Err(PlanError::invalid_hint(create.name.span.start, format!("this query gives a {found}"), hint))
+}
+
+/// The expressions that make the key of the result, in order.
+fn key_expressions(selected: &Selected) -> Vec<Expr> {
+    match &selected.key {
+        Some(key) => key.clone(),
+        None => selected.flow.schema().key().iter().map(|field| col(field.name())).collect(),
+    }
+}
+
+fn is_window_bound(item: &Item, selected: &Selected) -> bool {
+    selected.flow.schema().is_windowed()
+        && [WINDOWSTART, WINDOWEND].iter().any(|bound| item.name == *bound && is_column(&item.expr, bound))
+}
+
+fn split(selected: &Selected) -> Result<Split, PlanError> {
+    let mut key_items: Vec<&Item> = Vec::new();
+    for expr in key_expressions(selected) {
+        let mut found = selected.items.iter().filter(|item| item.expr == expr && !item.is_copy);
+        let Some(first) = found.next() else {
+            let hint = "every key column must be selected; add it";
+            return Err(PlanError::invalid_hint(selected.at, format!("the key {} is missing from the projection", shown(&expr)), hint));
+        };
+        if let Some(second) = found.next() {
+            let hint = format!("write AS_VALUE({}) for a copy", shown(&expr));
+            return Err(PlanError::invalid_hint(second.at, format!("the key {} is selected twice", shown(&expr)), hint));
+        }
+        key_items.push(first);
+    }
+    let is_key = |item: &Item| key_items.iter().any(|key| std::ptr::eq(*key, item));
+    let value: Vec<Projected> = selected
+        .items
+        .iter()
+        .filter(|item| !is_key(item) && !is_window_bound(item, selected))
+        .map(|item| Projected::new(&item.name, item.expr.clone()))
+        .collect();
+    if value.is_empty() {
+        let hint = "select another column, or AS_VALUE of a key column";
+        return Err(PlanError::invalid_hint(selected.at, "the projection has no value column", hint));
+    }
+    if let Some(item) = selected.items.iter().find(|item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str()) && !is_window_bound(item, selected))
+    {
+        let hint = format!("give it a name, as in {} AS W", item.name);
+        return Err(PlanError::invalid_hint(item.at, format!("{} is the name of a pseudo column", item.name), hint));
+    }
+    let key = selected.key.as_ref().map(|_| key_items.iter().map(|item| Projected::new(&item.name, item.expr.clone())).collect());
+    Ok(Split { key, key_names: key_items.iter().map(|item| item.name.clone()).collect(), value })
+}
+
+fn shown(expr: &Expr) -> String {
+    match expr {
+        Expr::Column(column) => column.name.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The projection of an INSERT, by the names of the columns that are written.
+fn split_like(selected: &Selected, target: &Source) -> Result<Split, PlanError> {
+    let find = |column: &Column| -> Result<&Item, PlanError> {
+        let Some(item) = selected.items.iter().find(|item| item.name == column.name) else {
+            let problem = format!("column {} of {} is missing from the projection", column.name, target.name);
+            return Err(PlanError::invalid_hint(selected.at, problem, "select columns with exactly the names of the stream"));
+        };
+        let wanted = column.data_type.to_arrow();
+        if item.data_type.equals_datatype(&wanted) {
+            return Ok(item);
+        }
+        let found = SqlType::from_arrow(&item.data_type).map_or_else(|| item.data_type.to_string(), |found| found.to_string());
+        let problem = format!("column {} of {} is {}, this is {found}", column.name, target.name, column.data_type);
+        Err(PlanError::invalid_hint(item.at, problem, format!("write CAST(.. AS {})", column.data_type)))
+    };
+    if let Some(item) = selected.items.iter().find(|item| target.column(&item.name).is_none()) {
+        return Err(target.unknown_column(&item.name, item.at).into());
+    }
+    let keys = target.key_columns().map(find).collect::<Result<Vec<_>, _>>()?;
+    let value = target.value_columns().map(find).collect::<Result<Vec<_>, _>>()?;
+    let existing = key_expressions(selected);
+    let keeps = selected.key.is_none()
+        && existing.len() == keys.len()
+        && existing.iter().zip(&keys).all(|(expr, item)| *expr == item.expr);
+    let projected = |item: &Item| Projected::new(&item.name, item.expr.clone());
+    Ok(Split {
+        key: (!keeps).then(|| keys.iter().map(|item| projected(item)).collect()),
+        key_names: keys.iter().map(|item| item.name.clone()).collect(),
+        value: value.into_iter().map(projected).collect(),
+    })
+}
+
+/// Whether a projection leaves the value columns as they are.
+fn is_identity(value: &[Projected], schema: &StreamSchema) -> bool {
+    value.len() == schema.value().len()
+        && value.iter().zip(schema.value()).all(|(column, field)| column.name == *field.name() && is_column(&column.expression, field.name()))
+}
+
+/// The result as a stream of what is to be written, and its items in the order of the projection.
+fn shape(selected: &Selected, split: &Split) -> Result<(ColumnStream, Vec<String>), PlanError> {
+    let items = selected.items.iter().filter(|item| !is_window_bound(item, selected)).map(|item| item.name.clone()).collect();
+    let renamed = |schema: &StreamSchema| {
+        RenameKey::new(schema, &split.key_names).map_err(|error| PlanError::invalid(selected.at, error.to_string()))
+    };
+    let has_names = |schema: &StreamSchema| schema.key().iter().zip(&split.key_names).all(|(field, name)| field.name() == name);
+    let stream = match &selected.flow {
+        Flow::Stream(stream) => match &split.key {
+            Some(key) => stream.select_key(key, &split.value),
+            None => {
+                let schema = stream.schema();
+                let projected = if is_identity(&split.value, schema) { stream.clone() } else { stream.select(&split.value) };
+                if has_names(projected.schema()) {
+                    projected
+                } else {
+                    let rename = renamed(projected.schema())?;
+                    let output = Arc::clone(rename.output());
+                    projected.transform("rename-key", Arc::new(rename), output, false)
+                }
+            }
+        },
+        Flow::Table(table) => {
+            let schema = table.schema();
+            let projected = if is_identity(&split.value, schema) { table.clone() } else { table.select(&split.value) };
+            let stream = projected.to_stream();
+            if has_names(stream.schema()) {
+                stream
+            } else {
+                let rename = renamed(stream.schema())?;
+                let output = Arc::clone(rename.output());
+                stream.transform("rename-key", Arc::new(rename), output, false)
+            }
+        }
+    };
+    Ok((stream, items))
+}
+
+/// How a table's rows are read from its store: the columns in the order of the projection, window bounds behind the key.
+fn view(selected: &Selected, split: &Split) -> Option<ViewPlan> {
+    let stored = selected.stored.as_ref()?;
+    let mut columns: Vec<(String, Expr)> = Vec::new();
+    let keys = key_expressions(selected);
+    for (name, expr) in split.key_names.iter().zip(&keys) {
+        columns.push((name.clone(), expr.clone()));
+    }
+    if selected.flow.schema().is_windowed() {
+        columns.extend([WINDOWSTART, WINDOWEND].map(|name| (name.to_owned(), col(name))));
+    }
+    columns.extend(split.value.iter().map(|column| (column.name.clone(), column.expression.clone())));
+    Some(ViewPlan { store: stored.store.clone(), filters: stored.filters.clone(), columns }.without_offsets())
+}
+
+/// The entry of the catalog.
+fn sink_source(
+    create: &CreateAsSelect,
+    properties: &SourceProperties,
+    statement: &str,
+    query: QueryId,
+    selected: &Selected,
+    schema: &StreamSchema,
+    items: &[String],
+) -> Result<Source, PlanError> {
+    let at = create.name.span.start;
+    let key_role = if create.kind == SourceKind::Table { ColumnRole::PrimaryKey } else { ColumnRole::Key };
+    let column = |field: &FieldRef, role: ColumnRole| -> Result<Column, PlanError> {
+        let Some(data_type) = SqlType::from_arrow(field.data_type()) else {
+            return Err(PlanError::invalid(at, format!("column {} is of a type that cannot be written: {}", field.name(), field.data_type())));
+        };
+        Ok(Column { name: field.name().clone(), data_type, role })
+    };
+    let mut columns = Vec::new();
+    for field in schema.key() {
+        columns.push(column(field, key_role.clone())?);
+    }
+    for field in schema.value() {
+        columns.push(column(field, ColumnRole::Value)?);
+    }
+    let order = |column: &Column| items.iter().position(|name| *name == column.name).unwrap_or(usize::MAX);
+    columns.sort_by_key(|column| (!column.is_key(), order(column)));
+    let first = &selected.sources[0];
+    let kafka = Format::plain(FormatKind::Kafka);
+    let key_format = match (properties.key(), schema.key().len()) {
+        (Some(given), _) => given,
+        (None, 0) => Format::plain(FormatKind::None),
+        (None, _) if first.key_format.kind == FormatKind::None => kafka,
+        (None, _) => first.key_format,
+    };
+    let timestamp = match &properties.timestamp {
+        None => None,
+        Some(named) => {
+            if !schema.columns().fields().iter().any(|field| *field.name() == named.node) {
+                let known: Vec<&str> = schema.value().iter().map(|field| field.name().as_str()).collect();
+                let problem = format!("TIMESTAMP: no column {} in the projection", named.node);
+                return Err(PlanError::invalid_hint(named.span.start, problem, format!("it has {}", known.join(", "))));
+            }
+            let format = properties.timestamp_format.as_ref().map(|format| format.node.clone());
+            Some(TimestampColumn { column: named.node.clone(), format })
+        }
+    };
+    Ok(Source {
+        name: create.name.value.clone(),
+        kind: create.kind,
+        columns,
+        topic: properties.topic.clone().unwrap_or_else(|| create.name.value.clone()),
+        key_format,
+        value_format: properties.value().unwrap_or(first.value_format),
+        wrap_single_value: properties.wrap_single_value.as_ref().map(|wrap| wrap.node).or(first.wrap_single_value),
+        timestamp,
+        window: selected.window,
+        created_by: Some(query),
+        is_source: false,
+        statement: statement.to_owned(),
+    })
+}
+
+fn check_formats(formats: &Formats, schema: &StreamSchema, at: Position) -> Result<(), PlanError> {
+    let check = |side: Side, format: CoreFormat, fields: &[FieldRef], property: &str| {
+        format.serializer(side, formats.wrapping, fields).map(drop).map_err(|error| {
+            PlanError::invalid_hint(at, error.to_string(), format!("say another {property} in WITH (..)"))
+        })
+    };
+    check(Side::Key, formats.key, schema.key(), "KEY_FORMAT")?;
+    check(Side::Value, formats.value, schema.value(), "VALUE_FORMAT")
+}

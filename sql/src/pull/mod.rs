@@ -1,0 +1,300 @@
+//! Pull queries: read once from committed state, planned and run by DataFusion.
+//!
+//! A table that a query of this process keeps is read from its store, every other source from its topic. All stores are taken at one
+//! moment per query, before anything runs.
+//!
+//! # Map
+//! - `view_table`: stores as tables, with gets for keys; `topic_table`: topics as tables
+//! - this file: which sources a query names, its pseudo columns, its errors with their places
+
+mod topic_table;
+mod view_table;
+
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    sync::Arc,
+};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    catalog::{TableProvider, view::ViewTable as LogicalView},
+    common::SchemaError,
+    datasource::provider_as_source,
+    error::{DataFusionError, Result as DataFusionResult},
+    logical_expr::LogicalPlanBuilder,
+    prelude::{SessionContext, ident},
+    sql::{
+        TableReference,
+        parser::Statement as PlanStatement,
+        sqlparser::ast::{
+            self as sql, ExcludeSelectItem, Expr as SqlExpr, Ident, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Visit, VisitMut,
+            Visitor, VisitorMut,
+        },
+    },
+};
+use millstream::{
+    log::SharedLog,
+    query::View,
+    schema::{ROWOFFSET, ROWTIME},
+};
+
+use crate::{
+    catalog::{Catalog, SqlType},
+    planner::{PlanError, ViewPlan, functions, moment_literal, one_line},
+    response::Rows,
+    syntax::{Position, ast::{Name, PullQuery}, position::Span, suggest::nearest},
+};
+use topic_table::{ROWPARTITION, TopicTable};
+use view_table::ViewTable;
+
+/// Columns that are there when they are named, and not part of `*`.
+const PSEUDO: [&str; 3] = [ROWTIME, ROWOFFSET, ROWPARTITION];
+
+/// What a pull query reads from.
+pub struct PullContext<'a> {
+    /// The sources.
+    pub catalog: &'a Catalog,
+    /// The topics.
+    pub log: &'a SharedLog,
+    /// Where DataFusion runs.
+    pub runtime: &'a tokio::runtime::Runtime,
+    /// The store of a table by its name, if a running query keeps it.
+    pub view: &'a dyn Fn(&str) -> Option<(View, ViewPlan)>,
+}
+
+/// Runs a query, all its rows in memory at the end.
+///
+/// # Errors
+/// [`PlanError`] with the place of a name or expression that is wrong; what goes wrong while it runs has the place of the query.
+pub fn run(query: &PullQuery, context: &PullContext<'_>) -> Result<Rows, PlanError> {
+    let (session, plan_query) = prepare(query, context)?;
+    let at = query.span.start;
+    let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
+    context.runtime.block_on(async {
+        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
+        let frame = session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at))?;
+        let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await.map_err(|error| place(error, query, at))?;
+        let schema = batches.first().map_or(schema, |batch| batch.schema());
+        Ok(Rows { schema, batches })
+    })
+}
+
+/// The physical plan of a query, as text.
+///
+/// # Errors
+/// As [`run`].
+pub fn explain(query: &PullQuery, context: &PullContext<'_>) -> Result<String, PlanError> {
+    let (session, plan_query) = prepare(query, context)?;
+    let at = query.span.start;
+    let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
+    context.runtime.block_on(async {
+        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
+        let optimized = session.state().optimize(&plan).map_err(|error| place(error, query, at))?;
+        Ok(optimized.display_indent().to_string())
+    })
+}
+
+/// A session that knows the tables of a query, and the query as DataFusion is to see it.
+fn prepare(query: &PullQuery, context: &PullContext<'_>) -> Result<(SessionContext, Box<Query>), PlanError> {
+    let mut found = Relations::default();
+    let _ = query.query.visit(&mut found);
+    let session = functions::new_context();
+    let pseudo: Vec<&str> = PSEUDO.into_iter().filter(|name| found.columns.contains(*name)).collect();
+    let mut registered = BTreeSet::new();
+    for name in &found.tables {
+        if found.common.contains(&name.value) || !registered.insert(name.value.clone()) {
+            continue;
+        }
+        let at = Position::from_location(name.span.start).unwrap_or(query.span.start);
+        let written = Name { value: name.value.clone(), quoted: false, span: Span { start: at, end: at } };
+        let source = context.catalog.expect_source(&written)?;
+        let table = match (context.view)(&source.name) {
+            Some((view, plan)) => stored(&view, &plan, &pseudo, at)?,
+            None => unstored(TopicTable::new(source, Arc::clone(context.log), at)?, &pseudo, at)?,
+        };
+        let refused = |error: DataFusionError| PlanError::invalid(at, one_line(&error.strip_backtrace()));
+        session.register_table(TableReference::bare(name.value.clone()), table).map_err(refused)?;
+    }
+    let mut plan_query = query.query.clone();
+    if let ControlFlow::Break(error) = plan_query.visit(&mut Rewrite { hidden: &pseudo }) {
+        return Err(error);
+    }
+    Ok((session, plan_query))
+}
+
+/// A table over the store that holds it.
+fn stored(view: &View, plan: &ViewPlan, pseudo: &[&str], at: Position) -> Result<Arc<dyn TableProvider>, PlanError> {
+    let rows = ViewTable::new(view).map_err(|error| PlanError::invalid(at, error.to_string()))?;
+    let build = || -> DataFusionResult<Arc<dyn TableProvider>> {
+        let scan = LogicalPlanBuilder::scan(view.name(), provider_as_source(Arc::new(rows)), None)?.build()?;
+        let plan = plan.over(scan)?;
+        projected(plan, pseudo)
+    };
+    build().map_err(|error| PlanError::invalid(at, one_line(&error.strip_backtrace())))
+}
+
+/// A source over its topic.
+fn unstored(table: TopicTable, pseudo: &[&str], at: Position) -> Result<Arc<dyn TableProvider>, PlanError> {
+    let build = || -> DataFusionResult<Arc<dyn TableProvider>> {
+        let scan = LogicalPlanBuilder::scan("topic", provider_as_source(Arc::new(table)), None)?.build()?;
+        projected(scan, pseudo)
+    };
+    build().map_err(|error| PlanError::invalid(at, one_line(&error.strip_backtrace())))
+}
+
+/// Leaves out the pseudo columns that the query does not name.
+fn projected(plan: datafusion::logical_expr::LogicalPlan, pseudo: &[&str]) -> DataFusionResult<Arc<dyn TableProvider>> {
+    let fields = plan.schema().fields().iter().map(|field| field.name().clone());
+    let shown = fields.filter(|name| !PSEUDO.contains(&name.as_str()) || pseudo.contains(&name.as_str()));
+    let columns: Vec<_> = shown.map(ident).collect();
+    let plan = LogicalPlanBuilder::from(plan).project(columns)?.build()?;
+    Ok(Arc::new(LogicalView::new(plan, None)))
+}
+
+/// The tables and columns that a query names, and its common table expressions.
+#[derive(Default)]
+struct Relations {
+    tables: Vec<Ident>,
+    common: BTreeSet<String>,
+    columns: BTreeSet<String>,
+}
+
+impl Visitor for Relations {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let common = query.with.iter().flat_map(|with| &with.cte_tables);
+        self.common.extend(common.map(|table| table.alias.name.value.clone()));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
+        if let [ObjectNamePart::Identifier(name)] = relation.0.as_slice() {
+            self.tables.push(name.clone());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<()> {
+        match expr {
+            SqlExpr::Identifier(name) => {
+                self.columns.insert(name.value.clone());
+            }
+            SqlExpr::CompoundIdentifier(parts) => self.columns.extend(parts.last().map(|name| name.value.clone())),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts numbers in the place of moments, and leaves named pseudo columns out of stars.
+struct Rewrite<'a> {
+    hidden: &'a [&'a str],
+}
+
+impl VisitorMut for Rewrite<'_> {
+    type Break = PlanError;
+
+    fn post_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<PlanError> {
+        let outcome = match expr {
+            SqlExpr::BinaryOp { left, right, .. } => moment_literal(left, right).and_then(|()| moment_literal(right, left)),
+            SqlExpr::Between { expr, low, high, .. } => moment_literal(expr, low).and_then(|()| moment_literal(expr, high)),
+            _ => Ok(()),
+        };
+        outcome.map_or_else(ControlFlow::Break, ControlFlow::Continue)
+    }
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<PlanError> {
+        if let (SetExpr::Select(select), false) = (query.body.as_mut(), self.hidden.is_empty()) {
+            for item in &mut select.projection {
+                if let SelectItem::Wildcard(options) = item
+                    && options.opt_exclude.is_none()
+                {
+                    let names = self.hidden.iter().map(|name| ObjectName::from(vec![Ident::with_quote('`', *name)]));
+                    options.opt_exclude = Some(ExcludeSelectItem::Multiple(names.collect()));
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// An error of DataFusion with its place, where that can be found.
+fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
+    if let DataFusionError::SchemaError(problem, _) = error.find_root() {
+        match problem.as_ref() {
+            SchemaError::FieldNotFound { field, valid_fields } => {
+                let at = position_of_name(query, &field.name).unwrap_or(at);
+                let names: BTreeSet<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
+                let same = names.iter().copied().find(|name| name.eq_ignore_ascii_case(&field.name));
+                let suggestion = same.or_else(|| nearest(&field.name, names.iter().copied())).map(str::to_owned);
+                let scope = match &field.relation {
+                    Some(relation) => relation.table().to_owned(),
+                    None => "this query".to_owned(),
+                };
+                let known = if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
+                return PlanError::UnknownColumn { at, name: field.name.clone(), scope, suggestion, known };
+            }
+            SchemaError::AmbiguousReference { field } => {
+                let at = position_of_name(query, &field.name).unwrap_or(at);
+                let problem = format!("column {} is in several of the tables", field.name);
+                return PlanError::invalid_hint(at, problem, format!("write which one, as in T.{}", field.name));
+            }
+            _ => {}
+        }
+    }
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
+    let found = span.and_then(|span| {
+        let (line, column) = (u32::try_from(span.start.line).ok()?, u32::try_from(span.start.column).ok()?);
+        (line > 0).then(|| Position::new(line, column))
+    });
+    let text = error.strip_backtrace();
+    if let Some(name) = text.split("Invalid function '").nth(1).and_then(|rest| rest.split('\'').next()) {
+        let name = name.to_ascii_uppercase();
+        let at = position_of_function(query, &name).unwrap_or(at);
+        let suggestion = functions::nearest_function(&name);
+        return PlanError::UnknownFunction { at, name, suggestion };
+    }
+    PlanError::Expression { at: found.unwrap_or(at), problem: one_line(&text) }
+}
+
+/// Finds where a name first stands.
+struct Find<'a> {
+    column: Option<&'a str>,
+    function: Option<&'a str>,
+}
+
+impl Visitor for Find<'_> {
+    type Break = Position;
+
+    fn pre_visit_expr(&mut self, expr: &SqlExpr) -> ControlFlow<Position> {
+        let name = match expr {
+            SqlExpr::Identifier(name) => self.column.filter(|wanted| name.value == **wanted).map(|_| name),
+            SqlExpr::CompoundIdentifier(parts) => parts.last().filter(|name| self.column == Some(name.value.as_str())),
+            SqlExpr::Function(call) => match call.name.0.last() {
+                Some(ObjectNamePart::Identifier(name)) if self.function == Some(name.value.as_str()) => Some(name),
+                _ => None,
+            },
+            _ => None,
+        };
+        match name.and_then(|name| Position::from_location(name.span.start)) {
+            Some(at) => ControlFlow::Break(at),
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn position_of_name(query: &PullQuery, name: &str) -> Option<Position> {
+    query.query.visit(&mut Find { column: Some(name), function: None }).break_value()
+}
+
+fn position_of_function(query: &PullQuery, name: &str) -> Option<Position> {
+    query.query.visit(&mut Find { column: None, function: Some(name) }).break_value()
+}
+
+/// The type of a column for people.
+pub(crate) fn type_text(data_type: &arrow::datatypes::DataType) -> String {
+    SqlType::from_arrow(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
+}

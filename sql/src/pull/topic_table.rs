@@ -1,0 +1,344 @@
+//! The records of a topic as a table of DataFusion, from the start of the topic to its end at the moment of the query.
+//!
+//! Of a table, the newest record of each key is its row, as a view over it would have it. Records that cannot be decoded are
+//! left out and logged.
+
+use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Int64Array, RecordBatch},
+    compute,
+    datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit},
+};
+use datafusion::{
+    catalog::{Session, TableProvider},
+    error::{DataFusionError, Result},
+    execution::{SendableRecordBatchStream, TaskContext},
+    logical_expr::{Expr, TableType},
+    physical_plan::{
+        ExecutionPlan,
+        stream::RecordBatchReceiverStream,
+        streaming::{PartitionStream, StreamingTableExec},
+    },
+};
+use millstream::{
+    dsl::SourceOptions,
+    format::{Deserializer, Format, FormatError, Side},
+    log::{FetchedBatch, LogError, SharedLog},
+    record::{Offset, PartitionId, TopicName, TopicPartition},
+    schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART},
+    topology::{OffsetReset, TimestampExtractor},
+};
+
+use crate::{
+    catalog::Source,
+    planner::{PlanError, input, iso_time},
+    syntax::{Position, ast::SourceKind},
+};
+
+const FETCH_BYTES: usize = 1 << 20;
+const START_BYTES: usize = 8;
+
+/// The partition that a record was read from.
+pub(super) const ROWPARTITION: &str = "ROWPARTITION";
+
+/// A source as it lies in its topic.
+#[derive(Clone)]
+pub(super) struct TopicTable {
+    source: Arc<Source>,
+    key: Vec<FieldRef>,
+    key_format: Format,
+    options: Arc<SourceOptions>,
+    window_ms: Option<i64>,
+    log: SharedLog,
+    topic: TopicName,
+    partitions: u32,
+    schema: SchemaRef,
+}
+
+impl TopicTable {
+    /// The records of `source`, which a query names at a place.
+    ///
+    /// # Errors
+    /// If the topic is not there or holds something that cannot be read yet.
+    pub(super) fn new(source: &Source, log: SharedLog, at: Position) -> Result<Self, PlanError> {
+        let options = input::options(source, OffsetReset::Earliest, at)?;
+        let window_ms = input::window_size(source, at)?;
+        let refuse = |error: &dyn fmt::Display| PlanError::invalid(at, error.to_string());
+        let topic = TopicName::new(&source.topic).map_err(|error| refuse(&error))?;
+        let partitions = log.describe_topic(&topic).map_err(|error| refuse(&error))?.config.partitions;
+        let key: Vec<FieldRef> = source.key_columns().map(input::field).collect();
+        let mut fields = key.clone();
+        if window_ms.is_some() {
+            fields.extend([WINDOWSTART, WINDOWEND].map(|name| Arc::new(Field::new(name, DataType::Int64, true))));
+        }
+        fields.extend(options.value.iter().cloned());
+        fields.extend([ROWTIME, ROWOFFSET, ROWPARTITION].map(|name| Arc::new(Field::new(name, DataType::Int64, true))));
+        Ok(Self {
+            source: Arc::new(source.clone()),
+            key,
+            key_format: input::format(source.key_format),
+            options: Arc::new(options),
+            window_ms,
+            log,
+            topic,
+            partitions,
+            schema: Arc::new(Schema::new(fields)),
+        })
+    }
+}
+
+impl fmt::Debug for TopicTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicTable").field("source", &self.source.name).finish_non_exhaustive()
+    }
+}
+
+type Scan<'a> = Pin<Box<dyn Future<Output = Result<Arc<dyn ExecutionPlan>>> + Send + 'a>>;
+
+impl TableProvider for TopicTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    // `async fn` in a trait of trait objects is written out, as the macro would.
+    fn scan<'life0, 'life1, 'life2, 'life3, 'async_trait>(
+        &'life0 self,
+        _state: &'life1 dyn Session,
+        projection: Option<&'life2 Vec<usize>>,
+        _filters: &'life3 [Expr],
+        limit: Option<usize>,
+    ) -> Scan<'async_trait>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+        'life3: 'async_trait,
+        Self: 'async_trait,
+    {
+        let rows = |partition: u32| -> Arc<dyn PartitionStream> {
+            Arc::new(PartitionRows { table: self.clone(), partition: PartitionId(partition), projection: projection.cloned() })
+        };
+        let partitions = (0..self.partitions).map(rows).collect();
+        let plan = StreamingTableExec::try_new(Arc::clone(&self.schema), partitions, projection, [], false, limit);
+        Box::pin(async move { plan.map(|plan| Arc::new(plan) as Arc<dyn ExecutionPlan>) })
+    }
+}
+
+/// One partition of a topic.
+#[derive(Debug)]
+struct PartitionRows {
+    table: TopicTable,
+    partition: PartitionId,
+    projection: Option<Vec<usize>>,
+}
+
+impl PartitionStream for PartitionRows {
+    fn schema(&self) -> &SchemaRef {
+        &self.table.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut stream = RecordBatchReceiverStream::builder(Arc::clone(&self.table.schema), 2);
+        let sender = stream.tx();
+        let (table, partition, projection) = (self.table.clone(), self.partition, self.projection.clone());
+        stream.spawn_blocking(move || {
+            let mut send = |rows: RecordBatch| sender.blocking_send(Ok(rows)).is_ok();
+            read(&table, partition, projection.as_deref(), &mut send).map_err(|error| DataFusionError::External(error.into()))
+        });
+        stream.build()
+    }
+}
+
+/// Why a topic could not be read.
+#[derive(Debug, thiserror::Error)]
+enum ReadError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+}
+
+/// Reads a partition until `send` says that nobody listens.
+fn read(
+    table: &TopicTable,
+    partition: PartitionId,
+    projection: Option<&[usize]>,
+    send: &mut dyn FnMut(RecordBatch) -> bool,
+) -> Result<(), ReadError> {
+    let partition = TopicPartition::new(table.topic.clone(), partition);
+    let mut decoder = Decoder::new(table, &partition, projection)?;
+    let end = table.log.end_offset(&partition)?;
+    let mut next = table.log.start_offset(&partition)?;
+    let mut kept: Vec<FetchedBatch> = Vec::new();
+    while next < end {
+        let fetched = table.log.fetch(&partition, next, FETCH_BYTES)?;
+        if fetched.batches.is_empty() {
+            break;
+        }
+        next = fetched.next;
+        for batch in fetched.batches {
+            if table.source.kind == SourceKind::Table {
+                kept.push(batch);
+            } else if !send(decoder.decode(&batch, end)?) {
+                return Ok(());
+            }
+        }
+    }
+    for (batch, rows) in newest(&kept) {
+        let all = decoder.decode_rows(batch, end, Some(rows))?;
+        if !send(all) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of each batch that hold the newest value of their key.
+fn newest(batches: &[FetchedBatch]) -> impl Iterator<Item = (&FetchedBatch, Vec<bool>)> {
+    let mut last: HashMap<&[u8], (usize, usize)> = HashMap::new();
+    for (number, batch) in batches.iter().enumerate() {
+        let (keys, values) = (batch.records.keys(), batch.records.values());
+        for row in (0..keys.len()).filter(|row| keys.is_valid(*row)) {
+            if values.is_valid(row) {
+                last.insert(keys.value(row), (number, row));
+            } else {
+                last.remove(keys.value(row));
+            }
+        }
+    }
+    let mut rows: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.records.len()]).collect();
+    for (number, row) in last.into_values() {
+        rows[number][row] = true;
+    }
+    batches.iter().zip(rows)
+}
+
+/// Turns records into rows.
+struct Decoder<'a> {
+    table: &'a TopicTable,
+    partition: &'a TopicPartition,
+    key: Box<dyn Deserializer>,
+    value: Box<dyn Deserializer>,
+    /// Which value columns are decoded; the others are null.
+    wanted: Vec<usize>,
+}
+
+impl<'a> Decoder<'a> {
+    fn new(table: &'a TopicTable, partition: &'a TopicPartition, projection: Option<&[usize]>) -> Result<Self, FormatError> {
+        let options = &table.options;
+        let wrapping = options.formats.wrapping;
+        let keys: Vec<usize> = (0..table.key.len()).collect();
+        let first = table.key.len() + if table.window_ms.is_some() { 2 } else { 0 };
+        let is_time = |name: &str| matches!(&options.timestamp, TimestampExtractor::Column { name: column, .. } if column == name);
+        let wanted: Vec<usize> = (0..options.value.len())
+            .filter(|index| {
+                let picked = projection.is_none_or(|columns| columns.contains(&(first + index)));
+                picked || is_time(options.value[*index].name())
+            })
+            .collect();
+        Ok(Self {
+            table,
+            partition,
+            key: table.key_format.deserializer(Side::Key, wrapping, &table.key, &keys)?,
+            value: options.formats.value.deserializer(Side::Value, wrapping, &options.value, &wanted)?,
+            wanted,
+        })
+    }
+
+    fn decode(&mut self, batch: &FetchedBatch, end: Offset) -> Result<RecordBatch, ReadError> {
+        self.decode_rows(batch, end, None)
+    }
+
+    fn decode_rows(&mut self, batch: &FetchedBatch, end: Offset, only: Option<Vec<bool>>) -> Result<RecordBatch, ReadError> {
+        let records = &batch.records;
+        let rows = records.len();
+        let mut keep = only.unwrap_or_else(|| vec![true; rows]);
+        let (bare, starts) = match self.table.window_ms {
+            None => (records.keys().clone(), None),
+            Some(_) => {
+                let (bare, starts) = split_windows(records.keys(), &mut keep);
+                (bare, Some(starts))
+            }
+        };
+        let keys = self.key.decode(&bare);
+        let values = self.value.decode(records.values());
+        for error in keys.errors.iter().chain(&values.errors).filter(|error| error.row < rows) {
+            if std::mem::replace(&mut keep[error.row], false) {
+                tracing::debug!("{} offset={} left out: {}", self.partition, batch.offsets.at(error.row), error.problem);
+            }
+        }
+        let mut columns: Vec<ArrayRef> = keys.columns;
+        if let (Some(starts), Some(size)) = (starts, self.table.window_ms) {
+            let ends = Int64Array::from_iter_values(starts.iter().map(|start| start.saturating_add(size)));
+            columns.extend([Arc::new(Int64Array::from(starts)) as ArrayRef, Arc::new(ends)]);
+        }
+        let mut decoded = values.columns.into_iter();
+        for (index, field) in self.table.options.value.iter().enumerate() {
+            let column = if self.wanted.contains(&index) { decoded.next() } else { None };
+            columns.push(column.unwrap_or_else(|| arrow::array::new_null_array(field.data_type(), rows)));
+        }
+        let times = self.times(&columns, batch);
+        let offsets = Int64Array::from_iter_values((0..rows).map(|row| batch.offsets.at(row).0 as i64));
+        for (row, keep) in keep.iter_mut().enumerate() {
+            *keep &= batch.offsets.at(row) < end && (records.values().is_valid(row) || self.table.source.kind == SourceKind::Stream);
+        }
+        let partition = Int64Array::from(vec![i64::from(self.partition.partition.0); rows]);
+        columns.extend([Arc::new(times) as ArrayRef, Arc::new(offsets), Arc::new(partition)]);
+        let all = RecordBatch::try_new(Arc::clone(&self.table.schema), columns)?;
+        if keep.iter().all(|keep| *keep) { Ok(all) } else { Ok(compute::filter_record_batch(&all, &BooleanArray::from(keep))?) }
+    }
+
+    /// The timestamps of rows: those of records, or of the column that holds them.
+    fn times(&self, columns: &[ArrayRef], batch: &FetchedBatch) -> Int64Array {
+        let TimestampExtractor::Column { name, format } = &self.table.options.timestamp else {
+            return batch.records.timestamps().clone();
+        };
+        let Ok(index) = self.table.schema.index_of(name) else { return batch.records.timestamps().clone() };
+        let column = &columns[index];
+        if let DataType::Utf8 = column.data_type() {
+            let text = column.as_string::<i32>().iter();
+            return text.map(|text| text.and_then(|text| moment(text, format.as_deref()))).collect();
+        }
+        let millis = match column.data_type() {
+            DataType::Timestamp(..) | DataType::Date32 => {
+                compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
+                    .and_then(|column| compute::cast(&column, &DataType::Int64))
+            }
+            _ => compute::cast(column, &DataType::Int64),
+        };
+        millis.map_or_else(|_| Int64Array::new_null(column.len()), |millis| millis.as_primitive::<Int64Type>().clone())
+    }
+}
+
+fn moment(text: &str, format: Option<&str>) -> Option<i64> {
+    let Some(format) = format else { return iso_time::parse(text) };
+    let naive = chrono::NaiveDateTime::parse_from_str(text, format).map(|moment| moment.and_utc().timestamp_millis());
+    naive.ok().or_else(|| chrono::DateTime::parse_from_str(text, format).ok().map(|moment| moment.timestamp_millis()))
+}
+
+/// Keys without their windows, and the starts of these.
+fn split_windows(keys: &BinaryArray, keep: &mut [bool]) -> (BinaryArray, Vec<i64>) {
+    let mut bare = BinaryBuilder::new();
+    let mut starts = Vec::with_capacity(keys.len());
+    for (row, key) in keys.iter().enumerate() {
+        match key.and_then(|key| key.split_last_chunk::<START_BYTES>()) {
+            Some((key, start)) => {
+                bare.append_value(key);
+                starts.push(i64::from_be_bytes(*start));
+            }
+            None => {
+                bare.append_null();
+                starts.push(0);
+                keep[row] = false;
+            }
+        }
+    }
+    (bare.finish(), starts)
+}

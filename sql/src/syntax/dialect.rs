@@ -1,0 +1,67 @@
+//! The dialect as `sqlparser` needs to know it.
+//!
+//! Names are quoted in backticks or double quotes; `[..]` is a subscript; `:=` and `=>` bind looser than everything else.
+//! `=>` reaches the parser as its lambda arrow and `->` as a subscript, see [`super::lexer`].
+
+use datafusion::sql::sqlparser::dialect::Dialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+/// The dialect of Millstream's SQL. Use it only on tokens of the lexer: it does half of the work.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MillstreamDialect;
+
+/// Looser than OR (5), so that the whole right side belongs to `:=`.
+const ASSIGNMENT_PRECEDENCE: u8 = 1;
+
+impl Dialect for MillstreamDialect {
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_ascii_alphabetic() || ch == '_'
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_ascii_alphanumeric() || ch == '_' || ch == '@'
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '`' || ch == '"'
+    }
+
+    fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
+        Some('`')
+    }
+
+    fn supports_lambda_functions(&self) -> bool {
+        true
+    }
+
+    fn supports_named_fn_args_with_assignment_operator(&self) -> bool {
+        false
+    }
+
+    fn supports_struct_literal(&self) -> bool {
+        true
+    }
+
+    fn supports_map_literal_with_angle_brackets(&self) -> bool {
+        true
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        match parser.peek_token_ref().token {
+            Token::Assignment => Some(Ok(ASSIGNMENT_PRECEDENCE)),
+            // No operators between two expressions here: the lambda arrow is read with its parameters, the
+            // long arrow stands for `->*`, and a colon means nothing.
+            Token::Arrow | Token::LongArrow | Token::Colon => Some(Ok(0)),
+            _ => None,
+        }
+    }
+}

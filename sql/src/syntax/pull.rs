@@ -1,0 +1,133 @@
+//! Queries that are read once: any query of DataFusion's, parsed as a whole by `sqlparser`.
+//!
+//! A query is continuous if `EMIT CHANGES` or `EMIT FINAL` (or a misspelling of these) stands in it outside brackets.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::ast::PullQuery;
+use super::error::SyntaxError;
+use super::parser::{MAX_EXPRESSION_TOKENS, Parsed, Parser};
+use super::suggest::nearest;
+
+/// Words that may have been meant where `sqlparser` gives up.
+const WORDS: [&str; 23] = [
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "JOIN",
+    "INNER",
+    "LEFT",
+    "RIGHT",
+    "FULL",
+    "UNION",
+    "EMIT",
+    "WINDOW",
+    "PARTITION",
+    "DISTINCT",
+    "BETWEEN",
+    "LIKE",
+    "WHEN",
+    "THEN",
+    "CAST",
+];
+
+impl Parser<'_> {
+    /// Whether the query that begins here is continuous.
+    pub(super) fn is_push_query(&self) -> bool {
+        let mut depth = 0_usize;
+        let left = self.token_count().saturating_sub(self.index());
+        (0..left).any(|ahead| {
+            match self.token_at(ahead) {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0
+                && ahead > 0
+                && self.word_at(ahead) == Some("EMIT")
+                && (ahead + 1 == left
+                    || self.word_at(ahead + 1).is_some_and(|word| nearest(word, ["CHANGES", "FINAL"]).is_some()))
+        })
+    }
+
+    /// A query up to the end of the statement.
+    pub(super) fn pull_query(&mut self) -> Parsed<PullQuery> {
+        let start = self.here();
+        let first = self.index();
+        let left = self.token_count() - first;
+        if left > MAX_EXPRESSION_TOKENS {
+            return Err(self.too_long("this query"));
+        }
+        self.check_clauses(left)?;
+        let query = match self.with_sql(|sql| sql.parse_query()) {
+            Ok(query) => query,
+            Err(error) => return Err(self.hinted(error, &WORDS)),
+        };
+        if !self.at_end() {
+            let error = self.unexpected("a clause or the end of the query");
+            return Err(self.hinted(error, &WORDS));
+        }
+        Ok(PullQuery { text: self.text_since(first).to_owned(), span: start.to(self.previous()), query })
+    }
+
+    /// Clauses that only continuous queries have.
+    fn check_clauses(&mut self, left: usize) -> Parsed<()> {
+        for ahead in 0..left {
+            let wrong = match (self.token_at(ahead), self.word_at(ahead), self.word_at(ahead + 1)) {
+                (Token::LongArrow, ..) => Some(("->* is not there yet in a query without EMIT", "name the fields")),
+                (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "SESSION")) => {
+                    Some(("WINDOW needs a continuous query", "add EMIT CHANGES at the end"))
+                }
+                _ => None,
+            };
+            if let Some((message, hint)) = wrong {
+                for _ in 0..ahead {
+                    self.advance();
+                }
+                return Err(SyntaxError::new(self.here().start, message).with_hint(hint));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compact::compact;
+    use super::super::script::parse_statement;
+    use crate::syntax::ast::Statement;
+
+    fn check(text: &str, want: &str) {
+        assert_eq!(compact(text), want, "text: {text}");
+    }
+
+    #[test]
+    fn anything_without_emit_is_a_pull_query() {
+        check("SELECT a, s->b FROM t WHERE k = 'x' LIMIT 3", "pull SELECT A, S['B'] FROM T WHERE K = 'x' LIMIT 3");
+        check(
+            "WITH x AS (SELECT a FROM t) SELECT x.a, COUNT(*) AS n FROM x LEFT JOIN u ON x.a = u.a GROUP BY x.a ORDER BY n DESC",
+            "pull WITH X AS (SELECT A FROM T) SELECT X.A, COUNT(*) AS N FROM X LEFT JOIN U ON X.A = U.A GROUP BY X.A ORDER BY N DESC",
+        );
+        check("SELECT 1 UNION ALL SELECT 2", "pull SELECT 1 UNION ALL SELECT 2");
+        check("VALUES (1, 2), (3, 4)", "pull VALUES (1, 2), (3, 4)");
+        check("(SELECT 1)", "pull (SELECT 1)");
+        check("SELECT emit FROM t", "pull SELECT EMIT FROM T");
+        check(
+            "SELECT SUM(v) OVER (PARTITION BY a ORDER BY b) FROM t",
+            "pull SELECT SUM(V) OVER (PARTITION BY A ORDER BY B) FROM T",
+        );
+    }
+
+    #[test]
+    fn its_text_is_kept() {
+        let text = " /* x */ SELECT a -- y\n FROM t ; ";
+        let Statement::PullQuery(query) = parse_statement(text).unwrap().statement else { panic!("{text}") };
+        assert_eq!(query.text, "SELECT a -- y\n FROM t");
+        assert_eq!((query.span.start.to_string(), query.span.end.to_string()), ("1:10".to_owned(), "2:8".to_owned()));
+    }
+}
