@@ -21,7 +21,7 @@ test: deps
 check: test
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(MAKE) --no-print-directory demo
+	cargo run --package millstream-sql --bin millstream -- demo
 
 # LIBCLANG_PATH is left alone: bindgen finds /usr/lib/llvm-*/lib by itself, and setting it here but not in a shell would have RocksDB
 # built again at each change between the two.

@@ -11,6 +11,7 @@ use super::{
     typed::{Data, Shape},
 };
 use crate::{
+    format::Wrapping,
     operator::{IdentityRows, StoreRetention, StoreSpec},
     record::TopicName,
     schema::StreamSchema,
@@ -102,12 +103,17 @@ impl StreamsBuilder {
     }
 
     fn typed_source<K: Data, V: Data>(&self, topic: &str, consumed: Consumed<K, V>) -> SourceOptions {
-        let fields = Shape::<K>::of("key").and_then(|key| Ok((key.fields, Shape::<V>::of("value")?.fields)));
-        let (key, value) = fields.unwrap_or_else(|problem| {
-            self.graph.borrow_mut().fail(&format!("source {topic}"), problem);
-            Default::default()
-        });
-        consumed.into_source(key, value)
+        let shapes = Shape::<K>::of("key").and_then(|key| Ok((key, Shape::<V>::of("value")?)));
+        match shapes {
+            Ok((key, value)) => {
+                let wrapping = value.wrapping();
+                consumed.into_source(key.fields, value.fields, wrapping)
+            }
+            Err(problem) => {
+                self.graph.borrow_mut().fail(&format!("source {topic}"), problem);
+                consumed.into_source(Vec::new(), Vec::new(), Wrapping::Wrapped)
+            }
+        }
     }
 
     /// Reads `topic` as a stream of columns.

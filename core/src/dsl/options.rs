@@ -69,8 +69,9 @@ impl<K, V> Consumed<K, V> {
         self
     }
 
-    pub(super) fn into_source(self, key: Vec<FieldRef>, value: Vec<FieldRef>) -> SourceOptions {
+    pub(super) fn into_source(self, key: Vec<FieldRef>, value: Vec<FieldRef>, wrapping: Wrapping) -> SourceOptions {
         let Self { formats, timestamp, reset, .. } = self;
+        let formats = Formats { wrapping, ..formats };
         SourceOptions { key, value, windowed: false, formats, timestamp, reset }
     }
 }

@@ -151,7 +151,15 @@ impl<K: Data, V: Data> KStream<K, V> {
 
     /// Writes the records to `topic`.
     pub fn to(&self, topic: &str, produced: Produced) {
-        self.columns.to(topic, produced);
+        match Shape::<V>::of("value") {
+            Ok(shape) => {
+                let formats = crate::topology::Formats { wrapping: shape.wrapping(), ..produced.formats };
+                self.columns.to(topic, Produced { formats });
+            }
+            Err(problem) => {
+                self.columns.failed("to", problem);
+            }
+        }
     }
 
     /// Makes a table of the newest record of each key.

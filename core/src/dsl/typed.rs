@@ -15,7 +15,7 @@ use serde_arrow::{
     utils::{Item, Items},
 };
 
-use crate::{Batch, expression::RowError};
+use crate::{Batch, expression::RowError, format::Wrapping};
 
 /// What can be a key or a value: anything that serde can write and read back.
 pub trait Data: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
@@ -70,6 +70,11 @@ impl<T: Data> Shape<T> {
     /// Whether the type is one column and no struct.
     pub(super) fn is_bare(&self) -> bool {
         self.bare
+    }
+
+    /// A struct is written as a record even if it has one field, a bare type as a bare value.
+    pub(super) fn wrapping(&self) -> Wrapping {
+        if self.bare { Wrapping::Unwrapped } else { Wrapping::Wrapped }
     }
 
     /// The field a bare type is read from and written to.

@@ -182,6 +182,8 @@ impl Aggregate {
             return Ok(None);
         }
         let mut columns = self.interval.groups.emit(EmitTo::All).map_err(FoldError::of)?;
+        // Emitting takes the keys and leaves the index behind, which would point at nothing.
+        self.interval.groups.clear_shrink(total);
         let starts = self.settings.windows.is_some().then(|| columns.pop()).flatten();
         let store_keys = self.store_keys(&columns, starts.as_ref())?;
         let keys: Vec<&[u8]> = store_keys.iter().collect();

@@ -52,6 +52,7 @@ pub struct TopologyTestDriver {
     producer: Box<dyn Producer>,
     streams: SynchronousStreams,
     read: HashMap<TopicPartition, Offset>,
+    paused: bool,
 }
 
 impl TopologyTestDriver {
@@ -82,7 +83,7 @@ impl TopologyTestDriver {
         }
         let streams = SynchronousStreams::new(topology, APPLICATION, Arc::new(log.clone()), emit)?;
         let producer = log.producer("test-input")?;
-        Ok(Self { log, producer, streams, read: HashMap::new() })
+        Ok(Self { log, producer, streams, read: HashMap::new(), paused: false })
     }
 
     /// Writes a record to `topic`, to the partition of its key, and runs until there is nothing left to do.
@@ -107,6 +108,23 @@ impl TopologyTestDriver {
             transaction.appends.push(Append { partition, records: Records::from_iter([record]) });
         }
         self.producer.commit(transaction)?;
+        if self.paused {
+            return Ok(());
+        }
+        Ok(self.streams.run_until_idle()?)
+    }
+
+    /// Lets records pile up, so that several inputs are there before any is processed.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// Processes what has piled up, and from now on every record at once.
+    ///
+    /// # Errors
+    /// If a task fails.
+    pub fn resume(&mut self) -> Result<(), DriverError> {
+        self.paused = false;
         Ok(self.streams.run_until_idle()?)
     }
 

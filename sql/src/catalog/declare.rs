@@ -58,15 +58,9 @@ fn columns(catalog: &Catalog, create: &CreateSource) -> Result<Vec<Column>, Cata
     let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
     for written in &create.columns {
         let column = column(catalog, written)?;
-        let twice = match column.role {
-            ColumnRole::Headers => {
-                columns.iter().any(|other| matches!(other.role, ColumnRole::Headers | ColumnRole::Header(_)))
-            }
-            ColumnRole::Header(_) => {
-                columns.iter().any(|other| other.role == column.role || other.role == ColumnRole::Headers)
-            }
-            _ => false,
-        };
+        // All headers and a single one may stand side by side, the same thing twice may not.
+        let is_header = matches!(column.role, ColumnRole::Headers | ColumnRole::Header(_));
+        let twice = is_header && columns.iter().any(|other| other.role == column.role);
         if twice {
             return Err(invalid(written, "another column takes these headers already"));
         }
@@ -289,6 +283,10 @@ mod tests {
             "1:18: column H: its type must be ARRAY<STRUCT<KEY STRING, VALUE BYTES>>, not INTEGER",
         );
         check_error(
+            "CREATE STREAM s (h BYTES HEADER('a'), i BYTES HEADER('a')) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
+            "1:39: column I: another column takes these headers already",
+        );
+        check_error(
             "CREATE STREAM s (k MAP<STRING, INT> KEY, v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
             "1:18: column K: a key cannot hold a MAP",
         );
@@ -314,7 +312,7 @@ mod tests {
         );
         check_error(
             "CREATE STREAM s (ts BIGINT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='tss')",
-            "1:83: no column TSS in S; it has TS",
+            "1:83: no column TSS in S; did you mean TS, of TS",
         );
         check_error(
             "CREATE STREAM s (ts STRING) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='ts')",

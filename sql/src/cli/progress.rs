@@ -5,7 +5,10 @@ use std::{io::IsTerminal, time::Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::stopwatch::Stopwatch;
-use crate::{engine::Progress, output::group_digits};
+use crate::{
+    engine::{Progress, QueryState},
+    output::group_digits,
+};
 
 /// How often a line is printed where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(2);
@@ -92,24 +95,39 @@ pub fn line(progress: &Progress, elapsed: Duration) -> String {
     parts.join(" | ")
 }
 
-/// What was done in all, a line a connector and query.
+/// What was done in all, a line a connector and query, with what went wrong.
 pub fn summary(progress: &Progress) -> String {
+    let because = |error: &Option<String>| error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     let connectors = progress.connectors.iter().map(|connector| {
-        format!("connector {}: {}, {} rows", connector.name, connector.state, group_digits(connector.rows))
+        let (rows, rejected) = (group_digits(connector.rows), group_digits(connector.rejected));
+        let state = format!("{}{}", connector.state, because(&connector.error));
+        format!("connector {}: {rows} rows, {rejected} rejected, {state}", connector.name)
     });
     let queries = progress.queries.iter().map(|query| {
         format!(
-            "query {}: {}, {} records in, {} out, {} behind, {} late, {} errors",
+            "query {}: {} records in, {} out, {} behind, {} late, {} errors, {}{}",
             query.id,
-            query.state,
             group_digits(query.records_in),
             group_digits(query.records_out),
             group_digits(query.lag),
             group_digits(query.late),
-            group_digits(query.errors)
+            group_digits(query.errors),
+            query.state,
+            because(&query.error),
         )
     });
     connectors.chain(queries).collect::<Vec<_>>().join("\n")
+}
+
+/// The connectors and queries that ended with an error, if any did.
+pub fn failed(progress: &Progress) -> Option<String> {
+    let connectors = progress.connectors.iter().filter(|connector| connector.state == "FAILED");
+    let queries = progress.queries.iter().filter(|query| query.state == QueryState::Failed);
+    let names: Vec<String> = connectors
+        .map(|connector| format!("connector {}", connector.name))
+        .chain(queries.map(|query| format!("query {}", query.id)))
+        .collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn troubles(progress: &Progress) -> Vec<String> {
@@ -120,4 +138,54 @@ fn troubles(progress: &Progress) -> Vec<String> {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{} {what}", group_digits(count)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{ConnectorProgress, QueryProgress};
+
+    fn progress(state: &str, query: QueryState, late: u64) -> Progress {
+        Progress {
+            connectors: vec![ConnectorProgress {
+                name: "F".into(),
+                state: state.into(),
+                idle: false,
+                rows: 2_000,
+                rejected: 0,
+                done: 50,
+                total: Some(200),
+                error: None,
+            }],
+            queries: vec![QueryProgress {
+                id: "Q".into(),
+                state: query,
+                records_in: 1_500,
+                records_out: 3,
+                lag: 500,
+                late,
+                errors: 0,
+                error: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_line_tells_how_far_the_work_is() {
+        let check = |late: u64, expected: &str| {
+            assert_eq!(line(&progress("RUNNING", QueryState::Running, late), Duration::from_secs(2)), expected);
+        };
+        check(0, "25% read | 2,000 rows, 1,000/s | queries 500 behind");
+        check(7, "25% read | 2,000 rows, 1,000/s | queries 500 behind | 7 late");
+    }
+
+    #[test]
+    fn what_failed_is_named() {
+        let check = |state: &str, query: QueryState, expected: Option<&str>| {
+            assert_eq!(failed(&progress(state, query, 0)).as_deref(), expected);
+        };
+        check("EXHAUSTED", QueryState::Running, None);
+        check("FAILED", QueryState::Stopped, Some("connector F"));
+        check("FAILED", QueryState::Failed, Some("connector F, query Q"));
+    }
 }

@@ -4,7 +4,7 @@ use super::{
     arguments::RunArguments,
     failure::Failure,
     idle::{Outcome, run_until_signal, wait_until_idle},
-    progress::{Reporter, summary},
+    progress::{Reporter, failed, summary},
     sql::read_script,
 };
 use crate::{
@@ -28,7 +28,10 @@ pub fn run(arguments: &RunArguments, interrupts: &Interrupts) -> Result<(), Fail
         Outcome::Interrupted => eprintln!("Stopped; run it again to go on"),
     }
     stopped?;
-    Ok(())
+    match failed(&last) {
+        Some(names) => Err(Failure::Refused(format!("{names} ended with an error, see above"))),
+        None => Ok(()),
+    }
 }
 
 fn work(engine: &Engine, script: &str, arguments: &RunArguments, interrupts: &Interrupts) -> Result<Outcome, Failure> {

@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, sync::Arc};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
     common::DFSchema,
-    logical_expr::{Expr, ExprSchemable, cast},
+    logical_expr::{Expr, cast},
     sql::sqlparser::{
         ast::{
             self as sql, AccessExpr, BinaryOperator, ExprWithAlias, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart,
@@ -256,10 +256,4 @@ pub(crate) fn moment_literal(column: &sql::Expr, text: &mut sql::Expr) -> Result
 /// Whether the values of a bound expression are those of `column` under its internal name.
 pub(super) fn is_column(expr: &Expr, column: &str) -> bool {
     matches!(expr, Expr::Column(found) if found.relation.is_none() && found.name == column)
-}
-
-/// The type of an expression before anything is coerced, where that can be told.
-pub(super) fn plain_type(expr: &Expr, columns: &SchemaRef) -> Option<DataType> {
-    let schema = DFSchema::try_from(columns.as_ref().clone()).ok()?;
-    expr.get_type(&schema).ok()
 }

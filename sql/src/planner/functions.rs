@@ -34,8 +34,10 @@ pub(crate) fn new_context() -> SessionContext {
     parser.collect_spans = true;
     let context = SessionContext::new_with_config(config);
     for (name, known) in ALIASES {
-        let found = context.state_ref().read().udf(known);
-        if let (Ok(function), Err(_)) = (found, context.state_ref().read().udf(name)) {
+        // Looked up first: registering takes the lock that a lookup in the condition would still hold.
+        let found = context.udf(known);
+        let taken = context.udf(name).is_ok();
+        if let (Ok(function), false) = (found, taken) {
             context.register_udf(function.as_ref().clone().with_aliases([name]));
         }
     }

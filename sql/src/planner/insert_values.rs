@@ -179,7 +179,7 @@ fn encode(
     let refuse = |error: &dyn std::fmt::Display| PlanError::invalid(at, error.to_string());
     let rows = times.len();
     let formats = input::formats(target);
-    let mut side = |side: Side, wanted: fn(&Column) -> bool, format: millstream::format::Format| {
+    let side = |side: Side, wanted: fn(&Column) -> bool, format: millstream::format::Format| {
         let picked: Vec<usize> = (0..columns.len()).filter(|index| wanted(&columns[*index])).collect();
         let fields: Vec<FieldRef> = picked.iter().map(|index| input::field(&columns[*index])).collect();
         let mut arrays = Vec::with_capacity(picked.len());

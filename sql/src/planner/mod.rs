@@ -32,7 +32,7 @@ pub(crate) use bind::moment_literal;
 pub use error::PlanError;
 pub(crate) use error::one_line;
 pub use insert_values::{InsertPlan, plan_insert_values};
-pub use push::{PushPlan, plan_push};
+pub use push::{PushPlan, RowSender, plan_push};
 pub(crate) use query::legal;
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};
 pub use view_plan::ViewPlan;

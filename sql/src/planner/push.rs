@@ -36,6 +36,9 @@ const WAITING: usize = 16;
 /// How long a full channel is left alone.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// The sending side of a push query.
+pub type RowSender = Arc<Mutex<Option<SyncSender<Result<RecordBatch, String>>>>>;
+
 /// A push query, ready to run.
 pub struct PushPlan {
     /// What runs.
@@ -46,6 +49,8 @@ pub struct PushPlan {
     pub rows: Receiver<Result<RecordBatch, String>>,
     /// Set to give up what waits to be sent.
     pub stop: Arc<AtomicBool>,
+    /// The sending side, to tell why the query ended; none once all rows were sent or nobody listens.
+    pub sender: RowSender,
     /// The names of the sources it reads.
     pub sources: Vec<String>,
 }
@@ -73,11 +78,12 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
         fields.map(|(item, column)| Field::new(&item.name, column.field().data_type().clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
     let (sender, rows) = sync_channel(WAITING);
+    let sender: RowSender = Arc::new(Mutex::new(Some(sender)));
     let stop = Arc::new(AtomicBool::new(false));
     let send = Send {
         columns,
         schema: Arc::clone(&schema),
-        sender: Mutex::new(Some(sender)),
+        sender: Arc::clone(&sender),
         left: AtomicU64::new(query.limit.as_ref().map_or(u64::MAX, |limit| limit.node)),
         stop: Arc::clone(&stop),
     };
@@ -88,7 +94,7 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
     stream.transform("send", Arc::new(send), output, false);
     let topology = builder.build().map_err(|error| PlanError::invalid(at, error.to_string()))?;
     let sources = selected.sources.iter().map(|source| source.name.clone()).collect();
-    Ok(PushPlan { topology, schema, rows, stop, sources })
+    Ok(PushPlan { topology, schema, rows, stop, sender, sources })
 }
 
 /// Sends rows to whoever asked for them.
@@ -96,7 +102,7 @@ struct Send {
     columns: Vec<Expression>,
     schema: SchemaRef,
     /// None once nobody listens or all rows were sent.
-    sender: Mutex<Option<SyncSender<Result<RecordBatch, String>>>>,
+    sender: RowSender,
     /// How many rows may still be sent.
     left: AtomicU64,
     stop: Arc<AtomicBool>,

@@ -19,13 +19,12 @@ use std::{
 use arrow::datatypes::SchemaRef;
 use datafusion::{
     catalog::{TableProvider, view::ViewTable as LogicalView},
-    common::SchemaError,
+    common::{SchemaError, TableReference},
     datasource::provider_as_source,
     error::{DataFusionError, Result as DataFusionResult},
     logical_expr::LogicalPlanBuilder,
     prelude::{SessionContext, ident},
     sql::{
-        TableReference,
         parser::Statement as PlanStatement,
         sqlparser::ast::{
             self as sql, ExcludeSelectItem, Expr as SqlExpr, Ident, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Visit, VisitMut,
@@ -40,7 +39,7 @@ use millstream::{
 };
 
 use crate::{
-    catalog::{Catalog, SqlType},
+    catalog::Catalog,
     planner::{PlanError, ViewPlan, functions, moment_literal, one_line},
     response::Rows,
     syntax::{Position, ast::{Name, PullQuery}, position::Span, suggest::nearest},
@@ -57,10 +56,14 @@ pub struct PullContext<'a> {
     pub catalog: &'a Catalog,
     /// The topics.
     pub log: &'a SharedLog,
-    /// Where DataFusion runs.
-    pub runtime: &'a tokio::runtime::Runtime,
-    /// The store of a table by its name, if a running query keeps it.
-    pub view: &'a dyn Fn(&str) -> Option<(View, ViewPlan)>,
+    /// The stores of tables that running queries keep.
+    pub views: &'a dyn Views,
+}
+
+/// Finds stores.
+pub trait Views {
+    /// The store that holds a table, and how its rows are read; none if no running query keeps the table.
+    fn view(&self, table: &str) -> Option<(View, ViewPlan)>;
 }
 
 /// Runs a query, all its rows in memory at the end.
@@ -71,7 +74,7 @@ pub fn run(query: &PullQuery, context: &PullContext<'_>) -> Result<Rows, PlanErr
     let (session, plan_query) = prepare(query, context)?;
     let at = query.span.start;
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
-    context.runtime.block_on(async {
+    block_on(at, async {
         let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
         let frame = session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at))?;
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
@@ -81,7 +84,13 @@ pub fn run(query: &PullQuery, context: &PullContext<'_>) -> Result<Rows, PlanErr
     })
 }
 
-/// The physical plan of a query, as text.
+/// Runs a query on this thread; what it reads is read on threads of its own.
+fn block_on<T>(at: Position, work: impl Future<Output = Result<T, PlanError>>) -> Result<T, PlanError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.map_err(|error| PlanError::invalid(at, format!("cannot start a runtime: {error}")))?.block_on(work)
+}
+
+/// The optimised plan of a query, as text.
 ///
 /// # Errors
 /// As [`run`].
@@ -89,7 +98,7 @@ pub fn explain(query: &PullQuery, context: &PullContext<'_>) -> Result<String, P
     let (session, plan_query) = prepare(query, context)?;
     let at = query.span.start;
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
-    context.runtime.block_on(async {
+    block_on(at, async {
         let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
         let optimized = session.state().optimize(&plan).map_err(|error| place(error, query, at))?;
         Ok(optimized.display_indent().to_string())
@@ -110,7 +119,7 @@ fn prepare(query: &PullQuery, context: &PullContext<'_>) -> Result<(SessionConte
         let at = Position::from_location(name.span.start).unwrap_or(query.span.start);
         let written = Name { value: name.value.clone(), quoted: false, span: Span { start: at, end: at } };
         let source = context.catalog.expect_source(&written)?;
-        let table = match (context.view)(&source.name) {
+        let table = match context.views.view(&source.name) {
             Some((view, plan)) => stored(&view, &plan, &pseudo, at)?,
             None => unstored(TopicTable::new(source, Arc::clone(context.log), at)?, &pseudo, at)?,
         };
@@ -118,7 +127,7 @@ fn prepare(query: &PullQuery, context: &PullContext<'_>) -> Result<(SessionConte
         session.register_table(TableReference::bare(name.value.clone()), table).map_err(refused)?;
     }
     let mut plan_query = query.query.clone();
-    if let ControlFlow::Break(error) = plan_query.visit(&mut Rewrite { hidden: &pseudo }) {
+    if let ControlFlow::Break(error) = VisitMut::visit(&mut plan_query, &mut Rewrite { hidden: &pseudo }) {
         return Err(error);
     }
     Ok((session, plan_query))
@@ -292,9 +301,4 @@ fn position_of_name(query: &PullQuery, name: &str) -> Option<Position> {
 
 fn position_of_function(query: &PullQuery, name: &str) -> Option<Position> {
     query.query.visit(&mut Find { column: None, function: Some(name) }).break_value()
-}
-
-/// The type of a column for people.
-pub(crate) fn type_text(data_type: &arrow::datatypes::DataType) -> String {
-    SqlType::from_arrow(data_type).map_or_else(|| data_type.to_string(), |known| known.to_string())
 }

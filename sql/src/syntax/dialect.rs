@@ -4,8 +4,11 @@
 //! `=>` reaches the parser as its lambda arrow and `->` as a subscript, see [`super::lexer`].
 
 use datafusion::sql::sqlparser::dialect::Dialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::lexer::CALL_FORMS;
 
 /// The dialect of Millstream's SQL. Use it only on tokens of the lexer: it does half of the work.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,6 +32,11 @@ impl Dialect for MillstreamDialect {
 
     fn identifier_quote_style(&self, _identifier: &str) -> Option<char> {
         Some('`')
+    }
+
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
+        matches!(keyword, Keyword::CASE | Keyword::NOT | Keyword::STRUCT | Keyword::INTERVAL)
+            || CALL_FORMS.contains(&keyword)
     }
 
     fn supports_lambda_functions(&self) -> bool {

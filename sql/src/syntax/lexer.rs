@@ -4,7 +4,8 @@
 //! - Unquoted words are upper-cased.
 //! - `-> name` becomes `['NAME']`, so that a dereference is parsed as a subscript, left to right with the others.
 //!   `->*` becomes a long arrow and `*`.
-//! - `=>` becomes the arrow by which `sqlparser` knows a lambda.
+//! - `=>` becomes the arrow by which `sqlparser` knows a lambda; `>>` becomes two `>`, which close two types.
+//! - Words of special forms that do not begin one here lose their keyword.
 //!
 //! Invariants: the text is at most [`MAX_TEXT_BYTES`], and parentheses, brackets, type brackets and CASE nest at most
 //! [`MAX_DEPTH`] deep in each statement, both checked before anything recursive runs.
@@ -23,6 +24,22 @@ pub const MAX_TEXT_BYTES: usize = 1024 * 1024;
 
 /// The deepest nesting of parentheses, brackets, types and CASE.
 pub const MAX_DEPTH: usize = 50;
+
+/// Words that `sqlparser` reads in a way of their own when a parenthesis follows.
+pub(super) const CALL_FORMS: [Keyword; 12] = [
+    Keyword::CAST,
+    Keyword::TRY_CAST,
+    Keyword::SAFE_CAST,
+    Keyword::CONVERT,
+    Keyword::EXISTS,
+    Keyword::EXTRACT,
+    Keyword::CEIL,
+    Keyword::FLOOR,
+    Keyword::SUBSTR,
+    Keyword::SUBSTRING,
+    Keyword::OVERLAY,
+    Keyword::TRIM,
+];
 
 /// A token with the bytes of the text that it was made of.
 #[derive(Debug, Clone)]
@@ -112,8 +129,18 @@ fn rewrite(raw: Vec<Lexeme>) -> Result<Vec<Lexeme>, SyntaxError> {
     while let Some(mut lexeme) = rest.next() {
         let at = position(&lexeme);
         match &mut lexeme.token.token {
-            Token::Word(word) => upper_case(word),
+            Token::Word(word) => {
+                upper_case(word);
+                if !starts_special_form(word.keyword, rest.peek().map(|next| &next.token.token)) {
+                    word.keyword = Keyword::NoKeyword;
+                }
+            }
             Token::RArrow => lexeme.token.token = Token::Arrow,
+            Token::ShiftRight => {
+                let (first, second) = halves(lexeme);
+                lexemes.push(first);
+                lexeme = second;
+            }
             Token::Arrow => match rest.next_if(|next| matches!(next.token.token, Token::Word(_) | Token::Mul)) {
                 Some(star) if star.token.token == Token::Mul => {
                     lexeme.token.token = Token::LongArrow;
@@ -157,6 +184,31 @@ fn rewrite(raw: Vec<Lexeme>) -> Result<Vec<Lexeme>, SyntaxError> {
     Ok(lexemes)
 }
 
+/// `>>` closes two types; there is no shift.
+fn halves(both: Lexeme) -> (Lexeme, Lexeme) {
+    let TokenSpan { start, end } = both.token.span;
+    let middle = Location { line: start.line, column: start.column + 1 };
+    let half =
+        |start, end, bytes| Lexeme { token: TokenWithSpan { token: Token::Gt, span: TokenSpan { start, end } }, bytes };
+    let Range { start: first, end: last } = both.bytes;
+    (half(start, middle, first..first + 1), half(middle, end, first + 1..last))
+}
+
+/// Whether a word keeps its meaning for `sqlparser`, or is a plain name in front of what follows it.
+///
+/// The dialect reserves the words of special forms, because the parser's way out, to read them again as names, doubles
+/// the work with each level of nesting. So that columns may still be called FLOOR, they lose their meaning here.
+/// POSITION always does: its form `(a IN b)` is tried and taken back, level by level, even in right queries.
+fn starts_special_form(keyword: Keyword, next: Option<&Token>) -> bool {
+    match keyword {
+        Keyword::POSITION | Keyword::LAMBDA => false,
+        Keyword::STRUCT => matches!(next, Some(Token::LParen | Token::Lt)),
+        Keyword::INTERVAL => matches!(next, Some(Token::LParen | Token::SingleQuotedString(_) | Token::Number(..))),
+        other if CALL_FORMS.contains(&other) => next == Some(&Token::LParen),
+        _ => true,
+    }
+}
+
 fn upper_case(word: &mut Word) {
     if word.quote_style.is_none() {
         word.value.make_ascii_uppercase();
@@ -183,10 +235,6 @@ fn check_depth(lexemes: &[Lexeme]) -> Result<(), SyntaxError> {
             Token::RBracket => close(&mut open, |t| *t == Token::LBracket),
             Token::RBrace => close(&mut open, |t| *t == Token::LBrace),
             Token::Gt if open.last() == Some(&Token::Lt) => drop(open.pop()),
-            Token::ShiftRight if open.last() == Some(&Token::Lt) => {
-                open.pop();
-                close(&mut open, |t| *t == Token::Lt);
-            }
             _ => {}
         }
         opens_type = matches!(keyword, Keyword::ARRAY | Keyword::MAP | Keyword::STRUCT);
@@ -229,6 +277,7 @@ mod tests {
         check("select `a b`, \"c\" -- x\n, 'it''s' /* y */;", "SELECT `a b` , \"c\" , 'it's' ;");
         check("a->b[1]->`c`", "A [ 'B' ] [ 1 ] [ 'c' ]");
         check("s->*", "S ->> *");
+        check("ARRAY<ARRAY<INT>>", "ARRAY < ARRAY < INT > >");
         check("(x, y) => x", "( X , Y ) -> X");
     }
 

@@ -208,4 +208,23 @@ fn hostile_texts_end_in_an_error() {
     assert!(compact(&deep("1 + ", "", 100_000)).contains("has more than 10000 words and signs"));
     assert!(compact(&format!("SELECT {}1", "1 + ".repeat(100_000))).contains("has more than 10000 words and signs"));
     assert!(compact(&format!("SELECT {}1", "SELECT ".repeat(1_000))).contains("1:"));
+    // Forms that sqlparser would try in two readings at each level.
+    for form in [
+        "CAST(",
+        "NOT (",
+        "FLOOR(",
+        "POSITION(",
+        "TRIM(",
+        "SUBSTRING(",
+        "EXTRACT(",
+        "STRUCT(",
+        "CASE WHEN (",
+        "(x) => (",
+    ] {
+        let text = deep(form, "", 24);
+        assert!(compact(&text).starts_with("1:"), "text: {text}");
+    }
+    let nested = format!("SELECT * FROM {}", "((SELECT * FROM ".repeat(17));
+    check(&nested, "1:272: subqueries are nested more than 16 deep; name some of them with WITH");
+    assert!(compact(&format!("SELECT * FROM {}", "((SELECT * FROM ".repeat(12))).starts_with("1:"));
 }

@@ -9,6 +9,9 @@ use super::error::SyntaxError;
 use super::parser::{MAX_EXPRESSION_TOKENS, Parsed, Parser};
 use super::suggest::nearest;
 
+/// The deepest nesting of subqueries.
+const MAX_SUBQUERY_DEPTH: usize = 16;
+
 /// Words that may have been meant where `sqlparser` gives up.
 const WORDS: [&str; 23] = [
     "SELECT",
@@ -75,10 +78,19 @@ impl Parser<'_> {
         Ok(PullQuery { text: self.text_since(first).to_owned(), span: start.to(self.previous()), query })
     }
 
-    /// Clauses that only continuous queries have.
+    /// Refuses clauses that only continuous queries have, and subqueries in subqueries beyond measure: when one of those
+    /// turns out wrong, `sqlparser` tries another reading at each level.
     fn check_clauses(&mut self, left: usize) -> Parsed<()> {
+        let mut brackets: Vec<bool> = Vec::new();
         for ahead in 0..left {
+            match self.token_at(ahead) {
+                Token::LParen => brackets.push(matches!(self.word_at(ahead + 1), Some("SELECT" | "WITH"))),
+                Token::RParen => drop(brackets.pop()),
+                _ => {}
+            }
+            let too_deep = brackets.iter().filter(|subquery| **subquery).count() > MAX_SUBQUERY_DEPTH;
             let wrong = match (self.token_at(ahead), self.word_at(ahead), self.word_at(ahead + 1)) {
+                _ if too_deep => Some(("subqueries are nested more than 16 deep", "name some of them with WITH")),
                 (Token::LongArrow, ..) => Some(("->* is not there yet in a query without EMIT", "name the fields")),
                 (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "SESSION")) => {
                     Some(("WINDOW needs a continuous query", "add EMIT CHANGES at the end"))

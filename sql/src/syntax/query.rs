@@ -447,6 +447,9 @@ mod tests {
         check("a BETWEEN 1 AND 2 AND b NOT IN (1, 2)", "A BETWEEN 1 AND 2 AND B NOT IN (1, 2)");
         check("a IS NOT DISTINCT FROM b", "A IS NOT DISTINCT FROM B");
         check("timestamp, date, time, key, type, rowtime", "TIMESTAMP, DATE, TIME, KEY, TYPE, ROWTIME");
+        check("floor, trim, position, cast, interval", "FLOOR, TRIM, POSITION, CAST, INTERVAL");
+        check("floor(x), substring(x, 1, 2), trim(x)", "FLOOR(X), SUBSTRING(X, 1, 2), TRIM(X)");
+        check("CAST(a AS MAP<STRING, ARRAY<ARRAY<INT>>>)", "CAST(A AS Map(STRING, ARRAY<ARRAY<INT>>))");
         check("COUNT_DISTINCT(x), COUNT(), COUNT(*)", "COUNT_DISTINCT(X), COUNT(), COUNT(*)");
     }
 

@@ -7,12 +7,18 @@ mod produce;
 use std::path::Path;
 
 use millstream::{
-    log::SharedLog,
+    log::{
+        SharedLog,
+        embedded::{EmbeddedConfig, EmbeddedLog},
+    },
     record::{InvalidName, PartitionId, TopicName},
 };
 
 use super::{arguments::TopicCommand, failure::Failure};
 use crate::shell::interrupt::Interrupts;
+
+/// Where the engine keeps its log in a data directory.
+const LOG_DIRECTORY: &str = "log";
 
 /// Runs the command.
 ///
@@ -33,7 +39,15 @@ fn open(data: &Path, create: bool) -> Result<SharedLog, Failure> {
         let advice = "name it with --data, or make a topic with `topic produce --create`";
         return Err(Failure::Refused(format!("{}: there is no such data directory; {advice}", data.display())));
     }
-    Ok(crate::engine::open_log(data)?)
+    open_log(data)
+}
+
+/// Opens the log alone, so that queries and connectors of the directory stay at rest.
+///
+/// # Errors
+/// [`Failure::Log`]; among others if another process has it open.
+pub(super) fn open_log(data: &Path) -> Result<SharedLog, Failure> {
+    Ok(EmbeddedLog::open(&data.join(LOG_DIRECTORY), EmbeddedConfig::default())?)
 }
 
 fn topic_name(name: &str) -> Result<TopicName, Failure> {

@@ -1,0 +1,134 @@
+//! Stateless operators of the typed DSL, and what `build` refuses.
+
+use millstream::{
+    StreamsBuilder,
+    dsl::{Consumed, Materialized, Produced},
+    expression::{col, lit},
+    record::Record,
+    testing::TopologyTestDriver,
+    topology::Topology,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Order {
+    item: String,
+    amount: f64,
+}
+
+fn run(topology: &Topology, orders: &[(&str, &str, f64)], output: &str) -> Vec<(String, String)> {
+    let mut driver = TopologyTestDriver::new(topology).expect("can be run");
+    for (key, item, amount) in orders {
+        driver.push("orders", Record::new(*key, format!(r#"{{"item":"{item}","amount":{amount}}}"#))).expect("runs");
+    }
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+    driver.drain(output).expect("an output").into_iter().map(|record| (text(record.key), text(record.value))).collect()
+}
+
+const ORDERS: [(&str, &str, f64); 3] = [("ada", "tea", 2.0), ("bob", "ink", -1.0), ("ada", "pen", 5.0)];
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn closures_and_expressions_filter_alike() {
+    let builder = StreamsBuilder::new();
+    let orders = builder.stream::<String, Order>("orders", Consumed::json());
+    orders.filter(|_, order| order.amount > 0.0).to("closure", Produced::json());
+    orders.filter_expr(col("amount").gt(lit(0.0))).to("expression", Produced::json());
+    let topology = builder.build().expect("legal");
+    let expected = pairs(&[("ada", r#"{"item":"tea","amount":2.0}"#), ("ada", r#"{"item":"pen","amount":5.0}"#)]);
+    assert_eq!(run(&topology, &ORDERS, "closure"), expected);
+    assert_eq!(run(&topology, &ORDERS, "expression"), expected);
+}
+
+#[test]
+fn records_are_mapped_split_and_merged() {
+    let builder = StreamsBuilder::new();
+    let orders = builder.stream::<String, Order>("orders", Consumed::json());
+    let branches = orders.split().branch(|_, order| order.amount < 0.0).default_branch();
+    let bad = branches[0].map_values(|order| format!("bad {}", order.item));
+    let good = branches[1].flat_map(|key, order| {
+        order.item.chars().take(2).map(|letter| (key.clone(), letter.to_string())).collect::<Vec<_>>()
+    });
+    bad.merge(&good).map(|key, text| (text, key)).to("out", Produced::kafka());
+    let expected = pairs(&[("t", "ada"), ("e", "ada"), ("bad ink", "bob"), ("p", "ada"), ("e", "ada")]);
+    assert_eq!(run(&builder.build().expect("legal"), &ORDERS, "out"), expected);
+}
+
+#[test]
+fn closures_fold() {
+    let builder = StreamsBuilder::new();
+    let orders = builder.stream::<String, Order>("orders", Consumed::json());
+    let amounts = orders.map_values(|order| order.amount);
+    amounts.group_by_key().reduce(f64::max, "highest").to_stream().map_values(|a| a.to_string()).to("highest-out", Produced::kafka());
+    let items = orders.group_by(|_, _| "all".to_owned());
+    items
+        .aggregate(String::new, |_, order, list| list + &order.item, Materialized::named("items"))
+        .to_stream()
+        .to("items-out", Produced::kafka());
+    let topology = builder.build().expect("legal");
+    assert_eq!(run(&topology, &ORDERS, "highest-out"), pairs(&[("ada", "2"), ("bob", "-1"), ("ada", "5")]));
+    assert_eq!(run(&topology, &ORDERS, "items-out"), pairs(&[("all", "tea"), ("all", "teaink"), ("all", "teainkpen")]));
+}
+
+#[test]
+fn describe_names_every_setting_that_can_change_a_result() {
+    let builder = StreamsBuilder::new();
+    let orders = builder.stream::<String, Order>("orders", Consumed::json());
+    orders.filter_expr(col("amount").gt(lit(0.0))).group_by(|_, o| o.item.clone()).count("per-item").to_stream().to("out", Produced::json());
+    insta_like(&builder.build().expect("legal").describe());
+}
+
+fn insta_like(text: &str) {
+    let expected = "\
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes [item, amount]
+  filter-1 <- source-0
+      filter: amount > Float64(0)
+  select_key-2 <- filter-1
+      select_key by a closure
+  repartition-sink-3 <- select_key-2
+      to topic <application>-per-item-repartition (key ROW, value ROW)
+subtopology 1
+  repartition-source-4
+      topic <application>-per-item-repartition (key ROW, value ROW), decodes []
+  aggregate-5 <- repartition-source-4
+      aggregate: value, store `per-item`
+  to-stream-6 <- aggregate-5
+      to stream
+  sink-7 <- to-stream-6
+      to topic out (key KAFKA, value JSON)
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn build_says_what_is_wrong() {
+    let refused = |make: &dyn Fn(&StreamsBuilder)| {
+        let builder = StreamsBuilder::new();
+        make(&builder);
+        builder.build().err().expect("refused").to_string()
+    };
+    assert!(refused(&|_| ()).contains("no source"));
+    let unknown = refused(&|builder| {
+        let orders = builder.stream::<String, Order>("orders", Consumed::json());
+        orders.filter_expr(col("amont").gt(lit(0))).to("out", Produced::json());
+    });
+    assert!(unknown.contains("filter") && unknown.contains("amont"), "{unknown}");
+    let twice = refused(&|builder| {
+        let orders = builder.stream::<String, Order>("orders", Consumed::json());
+        orders.group_by_key().count("same");
+        orders.group_by_key().count("same");
+    });
+    assert!(twice.contains("`same`"), "{twice}");
+    let topic = refused(&|builder| builder.stream::<String, Order>("or ders", Consumed::json()).for_each(|_, _| ()));
+    assert!(topic.contains("or ders"), "{topic}");
+    let types = refused(&|builder| {
+        let orders = builder.stream::<String, Order>("orders", Consumed::json());
+        orders.group_by_key().sum::<i64>(col("amount"), "sums");
+    });
+    assert!(types.contains("Float64") && types.contains("Int64"), "{types}");
+}

@@ -1,0 +1,6 @@
+//! Tests of the library through its public API: one binary, one module a concern.
+
+mod aggregates;
+mod dsl;
+mod joins;
+mod recovery;

@@ -1,0 +1,168 @@
+//! The engine: one data directory, what is declared in it, what runs in it.
+//!
+//! An [`Engine`] owns the log, the state stores, the catalog, the persistent queries and the connectors of a directory; a [`Session`]
+//! is a client of it, with properties of its own. Statements that declare something are recorded in a topic of the log and brought back
+//! when the directory is opened again.
+//!
+//! # Invariants
+//! - Statements that change the catalog run one at a time; what is answered with success is recorded durably.
+//! - A query commits under a name made of its id, and ids never come back: no query ever finds the positions of another.
+//!
+//! # Map
+//! - [`config`], [`error`], [`progress`]; `properties`: those of sessions
+//! - `session`: statements to answers; `declare`: those that change the catalog; `show`: those that tell about it; `insert`: rows;
+//!   `push`: endless answers
+//! - `commands`: the record of statements; `open`: bringing it back; `running`: what runs; `idle`: when everything is done
+
+mod commands;
+pub mod config;
+mod declare;
+pub mod error;
+mod idle;
+mod insert;
+mod open;
+pub mod progress;
+mod properties;
+mod push;
+mod running;
+mod session;
+mod show;
+mod text_table;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use millstream::{
+    log::{SharedLog, embedded::EmbeddedLog},
+    record::Timestamp,
+    runtime::Clock,
+};
+use millstream_state::StateBackend;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use self::{commands::CommandLog, running::Running};
+use crate::catalog::Catalog;
+
+pub use config::EngineConfig;
+pub use error::EngineError;
+pub use progress::{ConnectorProgress, Progress, QueryProgress, QueryState};
+pub use session::Session;
+
+/// An engine. Cloning gives another handle to the same one; the directory is free when all handles and sessions are gone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// What handles and sessions share. Locks are taken in the order of the fields.
+pub(crate) struct Inner {
+    config: EngineConfig,
+    /// Held by a statement that changes the catalog.
+    commands: Mutex<CommandLog>,
+    catalog: RwLock<Catalog>,
+    running: Mutex<Running>,
+    log: Arc<EmbeddedLog>,
+    shared: SharedLog,
+    state: Arc<StateBackend>,
+    clock: Arc<dyn Clock>,
+    maintenance: Mutex<Option<Maintenance>>,
+    /// Numbers for what has no lasting name.
+    transient: AtomicU64,
+    /// Spreads inserted rows without a key.
+    keyless: AtomicU64,
+    stopped: AtomicBool,
+}
+
+/// The thread that looks after the log.
+struct Maintenance {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Engine {
+    /// Opens a data directory, or makes it, and starts the queries and connectors that are declared in it.
+    ///
+    /// # Errors
+    /// If another process has the directory, if something in it is damaged, or if a query or connector does not start.
+    pub fn open(config: EngineConfig) -> Result<Self, EngineError> {
+        open::open(config).map(|inner| Self { inner: Arc::new(inner) })
+    }
+
+    /// A new session.
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.inner))
+    }
+
+    /// The log.
+    pub fn log(&self) -> SharedLog {
+        Arc::clone(&self.inner.shared)
+    }
+
+    /// The names of sources and their columns, for completion.
+    pub fn names(&self) -> Vec<String> {
+        let catalog = self.inner.catalog.read();
+        let mut names: Vec<String> = catalog
+            .sources()
+            .flat_map(|source| source.columns.iter().map(|column| &column.name).chain([&source.name]))
+            .cloned()
+            .collect();
+        names.extend(catalog.queries().map(|query| query.id.0.clone()));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// What connectors and queries have done and have yet to do.
+    pub fn progress(&self) -> Progress {
+        self.inner.progress()
+    }
+
+    /// Stops connectors, then queries, which commit what they have processed, and writes all state to disk.
+    ///
+    /// # Errors
+    /// If state cannot be written; the log is complete nevertheless, and the state comes back from it.
+    pub fn shutdown(self) -> Result<(), EngineError> {
+        self.inner.stop()
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    fn stop(&self) -> Result<(), EngineError> {
+        if self.stopped.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let Running { queries, connectors } = std::mem::take(&mut *self.running.lock());
+        for connector in connectors.into_values() {
+            connector.stop();
+        }
+        let mut failed = None;
+        for (id, query) in queries {
+            if let Err(problem) = query.streams.stop() {
+                failed.get_or_insert(EngineError::Query { id: id.0, problem });
+            }
+        }
+        if let Some(Maintenance { stop, thread }) = self.maintenance.lock().take() {
+            *stop.0.lock() = true;
+            stop.1.notify_all();
+            if thread.join().is_err() {
+                tracing::error!("the maintenance thread panicked");
+            }
+        }
+        self.state.checkpoint_all()?;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "the engine did not stop in order");
+        }
+    }
+}

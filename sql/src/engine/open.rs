@@ -1,0 +1,127 @@
+//! Opening a data directory: log, state, recorded statements, then everything that runs.
+//!
+//! Recorded statements are applied to the catalog in order, without running anything; what is left of queries and connectors at the end
+//! is started, in the order in which it was declared.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, atomic::{AtomicBool, AtomicU64}},
+    time::Duration,
+};
+
+use millstream::{
+    log::{
+        SharedLog,
+        embedded::{EmbeddedConfig, EmbeddedLog},
+    },
+    runtime::{Clock, SystemClock},
+};
+use millstream_state::{StateBackend, StateConfig};
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use super::{
+    EngineConfig, Inner, Maintenance,
+    commands::{Command, CommandLog},
+    declare::{self, Started},
+    error::EngineError,
+    properties::SessionProperties,
+    running::Running,
+};
+use crate::{catalog::Catalog, syntax::parse_statement};
+
+pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
+    let directory = config.data.clone();
+    let refuse = |problem: String| EngineError::Directory { directory: directory.clone(), problem };
+    fs::create_dir_all(&config.data).map_err(|error| refuse(format!("cannot make the directory: {error}")))?;
+    let log_config = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::default() };
+    let log = EmbeddedLog::open(&config.data.join("log"), log_config)?;
+    let state = open_state(&config.data.join("state"), config.memory_bytes)?;
+    let shared: SharedLog = Arc::<EmbeddedLog>::clone(&log);
+    let (commands, recorded) = CommandLog::open(&shared)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let inner = Inner {
+        config,
+        commands: Mutex::new(commands),
+        catalog: RwLock::new(Catalog::new()),
+        running: Mutex::new(Running::default()),
+        log,
+        shared,
+        state,
+        clock,
+        maintenance: Mutex::new(None),
+        transient: AtomicU64::new(0),
+        keyless: AtomicU64::new(0),
+        stopped: AtomicBool::new(false),
+    };
+    let started = replay(&inner, recorded)?;
+    for (properties, started) in started {
+        inner.start(started, &properties)?;
+    }
+    *inner.maintenance.lock() = Some(maintain(&inner)?);
+    Ok(inner)
+}
+
+/// A state directory that is damaged beyond use is set aside: it comes back from the log.
+fn open_state(directory: &Path, memory_bytes: usize) -> Result<Arc<StateBackend>, EngineError> {
+    let open = || StateBackend::open(StateConfig::new(directory, memory_bytes));
+    match open() {
+        Err(error) if error.is_rebuildable() => {
+            let aside = directory.with_extension("damaged");
+            tracing::error!(%error, "state is rebuilt from the log; the damaged one is kept at {}", aside.display());
+            let refuse = |error: std::io::Error| EngineError::Directory {
+                directory: directory.to_path_buf(),
+                problem: format!("the state is damaged and cannot be set aside: {error}"),
+            };
+            if aside.exists() {
+                fs::remove_dir_all(&aside).map_err(refuse)?;
+            }
+            fs::rename(directory, &aside).map_err(refuse)?;
+            Ok(open()?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Applies recorded statements to the catalog; gives what is to be started.
+fn replay(inner: &Inner, recorded: Vec<Command>) -> Result<Vec<(SessionProperties, Started)>, EngineError> {
+    let mut catalog = inner.catalog.write();
+    let mut waiting: Vec<(SessionProperties, Started)> = Vec::new();
+    for command in recorded {
+        let properties = SessionProperties { set: command.properties.clone() };
+        let problem = |error: EngineError| EngineError::Replay {
+            number: command.number,
+            text: command.text.lines().next().unwrap_or_default().chars().take(80).collect(),
+            problem: error.to_string(),
+        };
+        let statement = parse_statement(&command.text).map_err(|error| problem(error.into()))?;
+        let query = command.query.clone();
+        let started = declare::apply(&mut catalog, &statement, query.as_deref(), &properties).map_err(problem)?;
+        waiting.extend(started.map(|started| (properties.clone(), started)));
+        waiting.retain(|(_, started)| started.is_declared(&catalog));
+    }
+    Ok(waiting)
+}
+
+fn maintain(inner: &Inner) -> Result<Maintenance, EngineError> {
+    let stop = Arc::new((Mutex::new(false), Condvar::new()));
+    let (log, clock, told) = (Arc::clone(&inner.log), Arc::clone(&inner.clock), Arc::clone(&stop));
+    let interval: Duration = inner.config.maintenance_interval;
+    let work = move || {
+        let mut stopped = told.0.lock();
+        while !*stopped {
+            told.1.wait_for(&mut stopped, interval);
+            if *stopped {
+                break;
+            }
+            let outcome = parking_lot::MutexGuard::unlocked(&mut stopped, || log.maintain(clock.wall()));
+            match outcome {
+                Ok(done) if done.bytes_freed > 0 => tracing::debug!(?done, "maintenance"),
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, "maintenance failed"),
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("maintenance".to_owned()).spawn(work).map_err(EngineError::Thread)?;
+    Ok(Maintenance { stop, thread })
+}

@@ -1,0 +1,275 @@
+//! A session: statements in, answers out, with properties and variables of its own.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Inner,
+    error::EngineError,
+    properties::SessionProperties,
+};
+use crate::{
+    catalog::Catalog,
+    pull::{self, PullContext},
+    response::Response,
+    syntax::{
+        Position, SyntaxError,
+        ast::{ParsedStatement, Statement},
+        parse_script, parse_statement,
+    },
+};
+
+/// A client of an engine.
+pub struct Session {
+    pub(super) inner: Arc<Inner>,
+    pub(super) properties: SessionProperties,
+    pub(super) variables: BTreeMap<String, String>,
+}
+
+/// What is made of a statement that is in force already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repetition {
+    /// It is refused, as in ksqlDB.
+    Refused,
+    /// It is recognised: a script can be run again.
+    Recognised,
+}
+
+impl Session {
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner, properties: SessionProperties::default(), variables: BTreeMap::new() }
+    }
+
+    /// Runs one statement. One that declares something there already is refused.
+    ///
+    /// # Errors
+    /// [`EngineError`], with places in `statement`.
+    pub fn execute(&mut self, statement: &str) -> Result<Response, EngineError> {
+        let text = self.with_variables(statement)?;
+        let parsed = parse_statement(&text)?;
+        self.run(&parsed, Repetition::Refused)
+    }
+
+    /// Runs the statements of a script, one after another. The whole script is parsed before anything runs. A statement that is in force
+    /// already, word for word, is recognised, so that a script can be run again on the same directory. Rows of INSERT .. VALUES are
+    /// inserted again.
+    ///
+    /// # Errors
+    /// The first [`EngineError`], with places in `script`; the statements before it were run.
+    pub fn run_script(
+        &mut self,
+        script: &str,
+        on_response: &mut dyn FnMut(&str, Response),
+    ) -> Result<(), EngineError> {
+        let text = self.with_variables(script)?;
+        for parsed in parse_script(&text)? {
+            let response = self.run(&parsed, Repetition::Recognised)?;
+            on_response(&parsed.text, response);
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, parsed: &ParsedStatement, repetition: Repetition) -> Result<Response, EngineError> {
+        let at = parsed.span.start;
+        match &parsed.statement {
+            Statement::CreateSource(_)
+            | Statement::CreateAsSelect(_)
+            | Statement::InsertSelect(_)
+            | Statement::CreateType(_)
+            | Statement::CreateConnector(_)
+            | Statement::DropSource(_)
+            | Statement::DropType(_)
+            | Statement::DropConnector(_)
+            | Statement::AlterSource(_)
+            | Statement::Terminate(_) => self.declare(parsed, repetition),
+            Statement::InsertValues(insert) => self.inner.insert_values(insert).map(done),
+            Statement::PullQuery(query) => {
+                let inner = &self.inner;
+                let catalog = inner.catalog.read().clone();
+                Ok(Response::Rows(pull::run(query, &inner.pull_context(&catalog))?))
+            }
+            Statement::PushQuery(query) => self.push(query).map(Response::Push),
+            Statement::Print(print) => self.print(print).map(Response::Push),
+            Statement::Show(show) => Ok(self.show(show)),
+            Statement::Describe(describe) => self.describe(describe),
+            Statement::Explain(explain) => self.explain(explain),
+            Statement::Set(set) => {
+                let (name, value) = (&set.name, &set.value);
+                self.properties.set(&name.node, &value.node, name.span.start, value.span.start)?;
+                Ok(done(format!("Set {} to {}", name.node, value.node)))
+            }
+            Statement::Unset(name) => {
+                self.properties.unset(&name.node, name.span.start)?;
+                Ok(done(format!("{} has its default again", name.node)))
+            }
+            Statement::Define(define) => {
+                self.variables.insert(define.name.value.to_ascii_uppercase(), define.value.node.clone());
+                Ok(done(format!("Defined {}", define.name.value)))
+            }
+            Statement::Undefine(name) => match self.variables.remove(&name.value.to_ascii_uppercase()) {
+                Some(_) => Ok(done(format!("Undefined {}", name.value))),
+                None => Err(EngineError::at(name.span.start, format!("no variable {}; give it a value with DEFINE", name.value))),
+            },
+            Statement::Pause(_) => Err(EngineError::at(at, "PAUSE is not there yet; TERMINATE ends a query")),
+            Statement::Resume(_) => Err(EngineError::at(at, "RESUME is not there yet")),
+        }
+    }
+
+    fn declare(&mut self, parsed: &ParsedStatement, repetition: Repetition) -> Result<Response, EngineError> {
+        let there = existing(&self.inner.catalog.read(), parsed, repetition);
+        match there {
+            Some(message) => Ok(done(message)),
+            None => self.inner.declare(parsed, &self.properties).map(done),
+        }
+    }
+
+    /// A text with the values of variables in the place of `${name}`. Places in the text are then those after it.
+    fn with_variables(&self, text: &str) -> Result<String, EngineError> {
+        if !text.contains("${") {
+            return Ok(text.to_owned());
+        }
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find("${") {
+            let Some(length) = rest[start..].find('}') else { break };
+            let name = &rest[start + 2..start + length];
+            let before = &rest[..start];
+            if before.ends_with('$') {
+                out.push_str(&rest[..start - 1]);
+                out.push_str(&rest[start..=start + length]);
+            } else {
+                out.push_str(before);
+                let Some(value) = self.variables.get(&name.to_ascii_uppercase()) else {
+                    let line = u32::try_from(out.matches('\n').count()).unwrap_or(0) + 1;
+                    let column = out.rsplit('\n').next().map_or(0, |line| line.chars().count());
+                    let at = Position::new(line, u32::try_from(column).unwrap_or(0) + 1);
+                    let error = SyntaxError::new(at, format!("variable {name} has no value"));
+                    return Err(error.with_hint("give it one with DEFINE in a statement before").into());
+                };
+                out.push_str(value);
+            }
+            rest = &rest[start + length + 1..];
+        }
+        out.push_str(rest);
+        Ok(out)
+    }
+}
+
+impl Inner {
+    /// What pull queries read from.
+    pub(super) fn pull_context<'a>(&'a self, catalog: &'a Catalog) -> PullContext<'a> {
+        PullContext { catalog, log: &self.shared, views: self }
+    }
+}
+
+fn done(message: String) -> Response {
+    Response::Done { message }
+}
+
+/// The answer to a statement that has nothing to do: what it declares is there, and that is fine.
+fn existing(catalog: &Catalog, parsed: &ParsedStatement, repetition: Repetition) -> Option<String> {
+    let is_same = |text: &str| repetition == Repetition::Recognised && normalised(text) == normalised(&parsed.text);
+    let unchanged = |what: &str, name: &str| format!("{what} {name} exists already, unchanged");
+    let source = |name: &str, if_not_exists: bool, or_replace: bool| {
+        let source = catalog.source(name)?;
+        let what = source.kind.to_string();
+        let is_same = is_same(&source.statement) || (or_replace && normalised(&source.statement) == normalised(&parsed.text));
+        if is_same {
+            return Some(unchanged(&sentence(&what), name));
+        }
+        if_not_exists.then(|| format!("{} {name} exists already", sentence(&what)))
+    };
+    match &parsed.statement {
+        Statement::CreateSource(create) => source(&create.name.value, create.if_not_exists, create.or_replace),
+        Statement::CreateAsSelect(create) => source(&create.name.value, create.if_not_exists, create.or_replace),
+        Statement::InsertSelect(_) => {
+            let query = catalog.queries().find(|query| is_same(&query.statement))?;
+            Some(unchanged("Query", &query.id.0))
+        }
+        Statement::CreateConnector(create) => {
+            let connector = catalog.connectors().find(|connector| connector.name == create.name.value)?;
+            if is_same(&connector.statement) {
+                return Some(unchanged("Connector", &connector.name));
+            }
+            create.if_not_exists.then(|| format!("Connector {} exists already", connector.name))
+        }
+        Statement::CreateType(create) => {
+            let (name, known) = catalog.types().find(|(name, _)| *name == create.name.value)?;
+            let same = catalog.resolve_type(&create.data_type).is_ok_and(|wanted| wanted == *known);
+            if same && repetition == Repetition::Recognised {
+                return Some(unchanged("Type", name));
+            }
+            create.if_not_exists.then(|| format!("Type {name} exists already"))
+        }
+        Statement::DropSource(drop) if drop.if_exists && catalog.source(&drop.name.value).is_none() => {
+            Some(format!("There is no {}", drop.name.value))
+        }
+        Statement::DropType(drop) if drop.if_exists && !catalog.types().any(|(name, _)| name == drop.name.value) => {
+            Some(format!("There is no type {}", drop.name.value))
+        }
+        Statement::DropConnector(drop)
+            if drop.if_exists && !catalog.connectors().any(|connector| connector.name == drop.name.value) =>
+        {
+            Some(format!("There is no connector {}", drop.name.value))
+        }
+        _ => None,
+    }
+}
+
+fn sentence(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or_else(String::new, |first| first.to_string() + &letters.as_str().to_lowercase())
+}
+
+/// A statement without comments, with single spaces and in upper case outside of quotes: equal for statements that differ in layout only.
+fn normalised(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    let mut space = false;
+    while let Some(letter) = letters.next() {
+        match letter {
+            '-' if letters.peek() == Some(&'-') => {
+                letters.by_ref().find(|c| *c == '\n');
+                space = true;
+            }
+            '/' if letters.peek() == Some(&'*') => {
+                let mut last = ' ';
+                letters.by_ref().skip(1).find(|c| std::mem::replace(&mut last, *c) == '*' && *c == '/');
+                space = true;
+            }
+            _ if letter.is_whitespace() => space = true,
+            _ => {
+                let word = |c: char| c.is_alphanumeric() || c == '_';
+                if std::mem::take(&mut space) && out.chars().next_back().is_some_and(word) && word(letter) {
+                    out.push(' ');
+                }
+                out.extend(letter.to_uppercase());
+                if matches!(letter, '\'' | '"' | '`') {
+                    for inner in letters.by_ref() {
+                        out.push(inner);
+                        if inner == letter {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_and_case_make_no_other_statement() {
+        let check = |a: &str, b: &str, same: bool| assert_eq!(normalised(a) == normalised(b), same, "{a} | {b}");
+        check("CREATE  STREAM s\n(a INT)", "create stream S (A int) ", true);
+        check("SELECT a -- the first\nFROM s", "SELECT a FROM s", true);
+        check("SELECT a /* no */ FROM s", "SELECT a FROM s", true);
+        check("SELECT 'a  b' FROM s", "SELECT 'a b' FROM s", false);
+        check("SELECT 'a' FROM s", "SELECT 'A' FROM s", false);
+        check("SELECT a, b", "SELECT a,b", true);
+        check("SELECT ab", "SELECT a b", false);
+    }
+}

@@ -1,0 +1,9 @@
+//! The SQL engine from outside: scripts in, answers out, in a directory of their own.
+
+mod errors;
+mod harness;
+mod plans;
+mod pull_queries;
+mod push_queries;
+mod restart;
+mod tables;
