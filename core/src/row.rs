@@ -59,7 +59,7 @@ mod tests {
 
     use arrow::{
         array::{BooleanArray, Float64Array, Int64Array, StringArray},
-        datatypes::{DataType, Field},
+        datatypes::Field,
     };
 
     use super::*;

@@ -33,6 +33,9 @@
 //! ```
 
 pub mod catalog;
+pub mod shell;
+pub mod output;
+pub mod cli;
 pub mod engine;
 pub mod planner;
 pub mod pull;

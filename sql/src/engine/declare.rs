@@ -339,7 +339,7 @@ impl Inner {
                 if let Err(error) = self.start(started, properties) {
                     *self.catalog.write() = old;
                     commands.undo(number, self.now())?;
-                    return Err(EngineError::at(at, error));
+                    return Err(error.at_place(at));
                 }
             }
             Effect::End { queries, topic } => {

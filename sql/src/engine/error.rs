@@ -111,6 +111,14 @@ impl EngineError {
         Self::Statement { at, problem: problem.to_string() }
     }
 
+    /// What a query or connector could not start for, at the place of the statement that declares it.
+    pub(super) fn at_place(self, at: Position) -> Self {
+        match self {
+            Self::Query { problem, .. } | Self::Connector { problem, .. } => Self::Statement { at, problem },
+            other => Self::at(at, other),
+        }
+    }
+
     /// Why a query did not start.
     pub(super) fn start(id: &str, error: &StreamsError) -> Self {
         Self::Query { id: id.to_owned(), problem: error.to_string() }

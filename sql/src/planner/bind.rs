@@ -4,7 +4,10 @@ use std::{ops::ControlFlow, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
-    common::DFSchema,
+    common::{
+        DFSchema,
+        tree_node::{Transformed, TreeNode},
+    },
     logical_expr::{Expr, cast},
     sql::sqlparser::{
         ast::{
@@ -84,11 +87,13 @@ pub(super) fn with_bigints(columns: &SchemaRef, names: &[&str]) -> SchemaRef {
     Arc::new(Schema::new(columns.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
 }
 
+/// Names that DataFusion gives to parts, such as `count(*)`, are not wanted in plans.
 fn unalias(expr: Expr) -> Expr {
-    match expr {
-        Expr::Alias(alias) => *alias.expr,
-        other => other,
-    }
+    let plain = expr.clone().transform(|part| match part {
+        Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
+        other => Ok(Transformed::no(other)),
+    });
+    plain.map_or(expr, |plain| plain.data)
 }
 
 /// The places and names of all columns that an expression names.

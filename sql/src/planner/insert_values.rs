@@ -133,7 +133,7 @@ fn value(expr: &ast::Expr, column: &Column, at: Position) -> Result<ArrayRef, Pl
     let value = constant(expr, at)?;
     let wanted = column.data_type.to_arrow();
     let problem = |reason: String| {
-        PlanError::invalid(at, format!("column {} is {}: {}", column.name, column.data_type, one_line(&reason)))
+        PlanError::invalid(at, format!("column {} is {}, {}", column.name, column.data_type, one_line(&reason)))
     };
     if value.data_type() == &DataType::Null {
         return Ok(new_null_array(&wanted, 1));
@@ -142,14 +142,14 @@ fn value(expr: &ast::Expr, column: &Column, at: Position) -> Result<ArrayRef, Pl
     let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     // Numbers are not silently made text, nor text truth values.
     if is_text(&wanted) && !is_text(&found) {
-        return Err(problem(format!("{} is no text; write it in quotes", shown(&value))));
+        return Err(problem(format!("{} is not; write it in quotes", shown(&value))));
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let whole = |data_type: &DataType| matches!(data_type, DataType::Int32 | DataType::Int64);
     if whole(&wanted) && found.is_floating() {
-        return Err(problem(format!("{} is no whole number", shown(&value))));
+        return Err(problem(format!("{} is not whole", shown(&value))));
     }
-    compute::cast_with_options(&value, &wanted, &options).map_err(|error| problem(error.to_string()))
+    compute::cast_with_options(&value, &wanted, &options).map_err(|_| problem(format!("{} is not", shown(&value))))
 }
 
 fn shown(value: &ArrayRef) -> String {

@@ -37,13 +37,14 @@ use crate::{
 };
 
 /// The columns that a query names: sources by number, names as written.
-struct Named {
+pub(super) struct Named {
     columns: BTreeSet<(usize, String)>,
     all_of: BTreeSet<usize>,
 }
 
 impl Named {
-    fn has(&self, source: usize, name: &str) -> bool {
+    /// Whether the query needs a column of a source.
+    pub(super) fn has(&self, source: usize, name: &str) -> bool {
         self.all_of.contains(&source) || self.columns.contains(&(source, name.to_owned()))
     }
 }
@@ -70,7 +71,7 @@ pub(super) fn join(context: &QueryContext<'_>, query: &StreamQuery) -> Result<Jo
         let number = index + 1;
         let table = &sources[number];
         let key: Vec<String> = table.key_columns().map(|column| column.name.clone()).collect();
-        let conditions = conditions(step, &scope, &user_scope, number, table)?;
+        let conditions = conditions(step, &user_scope, number, table)?;
         stream = rekey(stream, &mut scope, &conditions, &key, table, &named)?;
         let (joined, table_columns) = meet(context, stream, step, number, table, &named, &user_scope)?;
         stream = joined;
@@ -132,24 +133,24 @@ fn all_names(written: &[&ast::SourceRef], sources: &[Source]) -> Result<Scope, P
 }
 
 /// Looks up every name of the query, so that mistakes are found before anything is joined.
-fn named_columns(query: &StreamQuery, scope: &Scope) -> Result<Named, PlanError> {
+pub(super) fn named_columns(query: &StreamQuery, scope: &Scope) -> Result<Named, PlanError> {
     let mut named = Named { columns: BTreeSet::new(), all_of: BTreeSet::new() };
-    let mut expressions: Vec<&ast::Expr> = Vec::new();
+    // The expressions, each with the source whose columns it only compares with: those need not be carried along.
+    let mut expressions: Vec<(&ast::Expr, Option<usize>)> = Vec::new();
     for item in &query.items {
         match item {
             SelectItem::All { .. } => named.all_of.extend(0..scope.sources.len()),
             SelectItem::AllOf { source, .. } => {
                 named.all_of.insert(scope.source(&source.value, source.span.start)?);
             }
-            SelectItem::AllFields { expr, .. } | SelectItem::Expr { expr, .. } => expressions.push(expr),
+            SelectItem::AllFields { expr, .. } | SelectItem::Expr { expr, .. } => expressions.push((expr, None)),
         }
     }
-    expressions.extend(query.joins.iter().map(|step| &step.on.node));
-    expressions.extend(query.filter.iter().map(|filter| &filter.node));
-    expressions.extend(query.having.iter().map(|having| &having.node));
-    expressions.extend(query.group_by.iter().flat_map(|group_by| &group_by.node));
-    expressions.extend(query.partition_by.iter().flat_map(|partition_by| &partition_by.node));
-    for expression in expressions {
+    expressions.extend(query.joins.iter().enumerate().map(|(index, step)| (&step.on.node, Some(index + 1))));
+    let others = query.filter.iter().chain(&query.having).map(|clause| &clause.node);
+    let others = others.chain(query.group_by.iter().chain(&query.partition_by).flat_map(|clause| &clause.node));
+    expressions.extend(others.map(|expression| (expression, None)));
+    for (expression, compared) in expressions {
         for (qualifier, name) in bind::named_columns(expression) {
             if query.window.is_some() && matches!(name.value.as_str(), "WINDOWSTART" | "WINDOWEND") {
                 continue;
@@ -162,22 +163,17 @@ fn named_columns(query: &StreamQuery, scope: &Scope) -> Result<Named, PlanError>
                 Some(column) if is_field(column) => scope.resolve(None, column, query.span.start)?,
                 qualifier => scope.resolve(qualifier, &name, query.span.start)?,
             };
-            named.columns.insert((column.source, column.name.clone()));
+            if compared != Some(column.source) {
+                named.columns.insert((column.source, column.name.clone()));
+            }
         }
     }
     Ok(named)
 }
 
-/// One `left = right` of ON: an expression over what is joined so far, and a key column of the table.
-struct Condition {
-    left: Expr,
-    at: Position,
-}
-
 /// The conditions of ON in the order of the table's key columns.
 fn conditions(
     step: &ast::Join,
-    scope: &Scope,
     user_scope: &Scope,
     number: usize,
     table: &Source,
@@ -204,7 +200,6 @@ fn conditions(
             }
         };
         let key = key_position(&right, user_scope, number, table, at)?;
-        let _ = scope;
         if by_key[key].replace((left, at)).is_some() {
             return Err(PlanError::invalid(at, "a key column of the table is compared twice"));
         }
@@ -276,11 +271,11 @@ fn rekey(
             let problem = format!("the sides of = have different types: {found} and {}", column.data_type);
             return Err(PlanError::invalid_hint(*at, problem, format!("write CAST(.. AS {})", column.data_type)));
         }
-        conditions.push(Condition { left, at: *at });
+        conditions.push(left);
     }
     let schema = stream.schema();
     let keeps = schema.key().len() == conditions.len()
-        && schema.key().iter().zip(&conditions).all(|(field, condition)| is_column(&condition.left, field.name()));
+        && schema.key().iter().zip(&conditions).all(|(field, left)| is_column(left, field.name()));
 
     let mut taken: BTreeSet<String> = schema.key().iter().map(|field| field.name().clone()).collect();
     taken.extend([ROWTIME.to_owned(), ROWOFFSET.to_owned()]);
@@ -288,7 +283,7 @@ fn rekey(
         true => schema.key().iter().map(|field| field.name().clone()).collect(),
         false => {
             taken.clear();
-            let reference = |condition: &Condition| match &condition.left {
+            let reference = |left: &Expr| match left {
                 Expr::Column(column) => scope
                     .columns
                     .iter()
@@ -298,7 +293,7 @@ fn rekey(
             };
             let fallback = |index: usize| format!("ROWKEY_{}", key_of_table[index]);
             let names = conditions.iter().enumerate();
-            names.map(|(index, condition)| unique(reference(condition).unwrap_or_else(|| fallback(index)), &mut taken)).collect()
+            names.map(|(index, left)| unique(reference(left).unwrap_or_else(|| fallback(index)), &mut taken)).collect()
         }
     };
     let mut values = Vec::new();
@@ -306,7 +301,7 @@ fn rekey(
         if column.is_pseudo || !named.has(column.source, &column.name) {
             continue;
         }
-        if let Some(index) = conditions.iter().position(|condition| is_column(&condition.left, &column.internal)) {
+        if let Some(index) = conditions.iter().position(|left| is_column(left, &column.internal)) {
             column.internal = key_names[index].clone();
             continue;
         }
@@ -324,8 +319,7 @@ fn rekey(
         return Ok(stream.select(&values));
     }
     let key: Vec<Column> =
-        key_names.into_iter().zip(&conditions).map(|(name, condition)| Column::new(name, condition.left.clone())).collect();
-    debug_assert!(conditions.iter().all(|condition| condition.at.line > 0), "conditions have places");
+        key_names.into_iter().zip(conditions).map(|(name, left)| Column::new(name, left)).collect();
     Ok(stream.select_key(&key, &values))
 }
 

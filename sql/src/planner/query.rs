@@ -9,7 +9,8 @@ use arrow::datatypes::DataType;
 use millstream::{
     StreamsBuilder,
     dsl::{ColumnStream, ColumnTable, Materialized},
-    expression::Expr,
+    expression::{Expr, col},
+    operator::Column,
     schema::{ROWOFFSET, ROWTIME, StreamSchema, WINDOWEND, WINDOWSTART},
     topology::OffsetReset,
 };
@@ -170,7 +171,15 @@ impl QueryContext<'_> {
         }
         let store = format!("{}-table", legal(&source.name));
         let options = input::options(&source, OffsetReset::Earliest, at)?;
-        let table = self.builder.table_columns(&source.topic, options, Materialized::named(&store));
+        let named = join::named_columns(query, &scope)?;
+        let needed: Vec<Column> = source
+            .value_columns()
+            .filter(|column| named.has(0, &column.name))
+            .map(|column| Column::new(&column.name, col(&column.name)))
+            .collect();
+        let rows = self.builder.stream_columns(&source.topic, options);
+        let rows = if needed.len() == rows.schema().value().len() { rows } else { rows.select(&needed) };
+        let table = rows.to_table(Materialized::named(&store));
         let stored = Some(Stored { store, filters: Vec::new() });
         Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], stored })
     }
@@ -223,13 +232,12 @@ fn partition_key(written: &[ast::Expr], scope: &Scope, flow: &Flow, at: Position
 pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
     let mut scope = Scope::default();
     let number = scope.add_source(&written.reference().value, &source.name);
-    for column in source.columns.iter().filter(|column| column.is_key()).chain(source.value_columns()) {
-        scope.add_column(number, &column.name, false);
-    }
+    source.key_columns().for_each(|column| scope.add_column(number, &column.name, false));
     if source.window.is_some() {
         scope.add_column(number, WINDOWSTART, true);
         scope.add_column(number, WINDOWEND, true);
     }
+    source.value_columns().for_each(|column| scope.add_column(number, &column.name, false));
     scope.add_column(number, ROWTIME, true);
     scope.add_column(number, ROWOFFSET, true);
     scope

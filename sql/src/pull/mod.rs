@@ -266,6 +266,14 @@ fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
         let suggestion = functions::nearest_function(&name);
         return PlanError::UnknownFunction { at, name, suggestion };
     }
+    if text.contains("must appear in the GROUP BY clause")
+        && let Some(column) = text.split('"').nth(1)
+    {
+        let name = column.rsplit('.').next().unwrap_or(column);
+        let at = position_of_name(query, name).or(found).unwrap_or(at);
+        let problem = format!("column {name} is neither grouped by nor in an aggregate function");
+        return PlanError::invalid_hint(at, problem, "group by it, or take an aggregate of it such as MAX");
+    }
     PlanError::Expression { at: found.unwrap_or(at), problem: one_line(&text) }
 }
 

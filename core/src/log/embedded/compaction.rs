@@ -38,7 +38,9 @@ type LastOffsets = HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>;
 
 /// Compacts the partitions in which at least half of the sealed bytes are new, or a tombstone is due.
 pub(super) fn compact(shared: &Shared, now: Timestamp, done: &mut Maintenance) -> Result<(), LogError> {
-    for place in places(&shared.state.read(), |config| config.cleanup != CleanupPolicy::Delete) {
+    // Not in the head of the loop: the guard would be held until its end, and a commit waits for it.
+    let places = places(&shared.state.read(), |config| config.cleanup != CleanupPolicy::Delete);
+    for place in places {
         match compact_partition(shared, place, now, done) {
             // The topic was deleted meanwhile.
             Err(error) if is_not_found(&error) && !shared.state.read().topics.contains_key(&place.topic) => {}
