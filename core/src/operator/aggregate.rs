@@ -20,9 +20,9 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, Int64Array, UInt32Array},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array},
     buffer::NullBuffer,
-    datatypes::{DataType, Field, Schema, SchemaRef},
+    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
 };
 use datafusion::logical_expr::EmitTo;
 use datafusion::physical_plan::aggregates::{
@@ -208,7 +208,7 @@ impl Aggregate {
 
         if let (Some(starts), Some(windows)) = (starts, self.settings.windows) {
             let size = windows.size().millis();
-            let ends: Int64Array = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&starts)
+            let ends: Int64Array = starts.as_primitive::<Int64Type>()
                 .unary(|start| start.saturating_add(size));
             columns.extend([starts, Arc::new(ends)]);
         }
@@ -219,7 +219,7 @@ impl Aggregate {
 
     fn store_keys(&self, columns: &[ArrayRef], starts: Option<&ArrayRef>) -> Result<StoreKeys, FoldError> {
         let rows = self.keys.encode(columns).map_err(FoldError::of)?;
-        let starts = starts.map(|starts| arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(starts));
+        let starts = starts.map(AsArray::as_primitive::<Int64Type>);
         let mut keys = StoreKeys { bytes: Vec::new(), ends: Vec::with_capacity(rows.num_rows()) };
         for (index, row) in rows.iter().enumerate() {
             match starts {
@@ -261,7 +261,7 @@ impl Aggregate {
         debug_assert_eq!(rows_of(states), keys.len(), "one state a group");
         let columns: Vec<ArrayRef> = states.iter().chain([times]).cloned().collect();
         let rows = self.states.encode(&columns).map_err(FoldError::of)?;
-        let times = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(times);
+        let times = times.as_primitive::<Int64Type>();
         for ((key, row), &time) in keys.iter().zip(rows.iter()).zip(times.values()) {
             store.put(key, Some(row.as_ref()), Timestamp(time));
         }

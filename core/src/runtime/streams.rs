@@ -192,7 +192,6 @@ impl std::fmt::Debug for Streams {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "workers are joined when the topology stops")]
 fn spawn(
     name: String,
     mut worker: Worker,

@@ -272,7 +272,7 @@ fn shown(statement: &str) -> String {
 }
 
 fn say(text: &str) -> Result<(), Failure> {
-    writeln!(io::stdout().lock(), "{text}").map_err(|error| Failure::Console(ConsoleError::Output(error.into())))
+    writeln!(io::stdout().lock(), "{text}").map_err(|error| Failure::from(ConsoleError::Output(error.into())))
 }
 
 #[cfg(test)]

@@ -16,10 +16,10 @@ use crate::{
 pub enum Failure {
     /// A statement was refused or failed, or its answer could not be written.
     #[error(transparent)]
-    Console(#[from] ConsoleError),
+    Console(Box<ConsoleError>),
     /// The engine did not open, run or stop as it should.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(Box<EngineError>),
     /// The log refused.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -51,6 +51,18 @@ pub enum Failure {
     /// A request that cannot be met; says what to do instead.
     #[error("{0}")]
     Refused(String),
+}
+
+impl From<ConsoleError> for Failure {
+    fn from(error: ConsoleError) -> Self {
+        Self::Console(Box::new(error))
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
 }
 
 impl Failure {

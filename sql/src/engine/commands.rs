@@ -77,7 +77,10 @@ impl CommandLog {
     ) -> Result<u64, EngineError> {
         let number = self.next;
         let query = query.map(str::to_owned);
-        self.append(Command { number, text: text.to_owned(), query, properties: properties.clone(), undone: None }, now)?;
+        self.append(
+            Command { number, text: text.to_owned(), query, properties: properties.clone(), undone: None },
+            now,
+        )?;
         Ok(number)
     }
 

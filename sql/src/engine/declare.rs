@@ -13,21 +13,18 @@ use millstream::{
 };
 use millstream_connectors::{ConfigError, ConnectorConfig, ConnectorKind as ConnectorClass, Direction, runtime};
 
-use super::{
-    Inner,
-    error::EngineError,
-    properties::SessionProperties,
-};
+use super::{Inner, error::EngineError, properties::SessionProperties};
 use crate::{
     catalog::{
-        Catalog, CatalogError, CleanupPolicy, Connector, PropertyScope, QueryId, QueryKind, QueryRecord, SourceProperties, declare_source,
+        Catalog, CatalogError, CleanupPolicy, Connector, PropertyScope, QueryId, QueryKind, QueryRecord,
+        SourceProperties, declare_source,
     },
     planner::{PersistentPlan, SinkTopic, plan_create, plan_insert},
     syntax::{
         Position,
         ast::{
-            ConnectorKind, CreateAsSelect, CreateConnector, CreateSource, DropSource, InsertSelect, Literal, Name, ParsedStatement, Properties,
-            QueryChoice, SourceKind, Statement,
+            ConnectorKind, CreateAsSelect, CreateConnector, CreateSource, DropSource, InsertSelect, Literal, Name,
+            ParsedStatement, Properties, QueryChoice, SourceKind, Statement,
         },
     },
 };
@@ -64,10 +61,19 @@ impl Started {
 enum Effect {
     Nothing,
     /// Makes a topic unless it is there.
-    Topic { topic: SinkTopic, at: Position },
-    Start { started: Started, at: Position },
+    Topic {
+        topic: SinkTopic,
+        at: Position,
+    },
+    Start {
+        started: Started,
+        at: Position,
+    },
     /// Ends queries and deletes a topic.
-    End { queries: Vec<QueryId>, topic: Option<String> },
+    End {
+        queries: Vec<QueryId>,
+        topic: Option<String>,
+    },
     /// Ends a connector.
     EndConnector(Connector),
 }
@@ -213,7 +219,10 @@ fn insert_select(
     let plan = plan_insert(catalog, insert, reset)?;
     let named = properties.query_id.map(QueryId);
     if let Some(taken) = named.as_ref().filter(|id| catalog.query(id).is_some()) {
-        return Err(EngineError::at(insert.properties.span.start, format!("query {taken} exists already; choose another QUERY_ID")));
+        return Err(EngineError::at(
+            insert.properties.span.start,
+            format!("query {taken} exists already; choose another QUERY_ID"),
+        ));
     }
     let id = id.or(named).unwrap_or_else(|| catalog.new_query_id(QueryKind::Insert, &insert.target.value));
     let message = format!("Created query {id}, which writes {}", insert.target.value);
@@ -230,7 +239,13 @@ fn start_query(
     message: String,
 ) -> Applied {
     let sink = plan.sink.name.clone();
-    catalog.add_query(QueryRecord { id: id.clone(), kind, statement: text.to_owned(), sink, sources: plan.sources.clone() });
+    catalog.add_query(QueryRecord {
+        id: id.clone(),
+        kind,
+        statement: text.to_owned(),
+        sink,
+        sources: plan.sources.clone(),
+    });
     let query = Some(id.0.clone());
     Applied { effect: Effect::Start { started: Started::Query { id, plan: Box::new(plan) }, at }, query, message }
 }
@@ -299,11 +314,12 @@ fn connector_config(properties: &Properties, direction: Direction) -> Result<Con
     let pairs: Vec<(String, String)> =
         properties.entries.iter().map(|property| (property.name.value.clone(), value(&property.value))).collect();
     ConnectorConfig::parse(&pairs, direction).map_err(|error| {
-        let find = |name: &str| properties.entries.iter().find(|property| property.name.value.eq_ignore_ascii_case(name));
+        let find =
+            |name: &str| properties.entries.iter().find(|property| property.name.value.eq_ignore_ascii_case(name));
         let at = match &error {
-            ConfigError::Unknown { name, .. } | ConfigError::Conflict { name, .. } | ConfigError::Duplicate { name } => {
-                find(name).map(|property| property.name.span.start)
-            }
+            ConfigError::Unknown { name, .. }
+            | ConfigError::Conflict { name, .. }
+            | ConfigError::Duplicate { name } => find(name).map(|property| property.name.span.start),
             ConfigError::BadValue { name, .. } => find(name).map(|property| property.value_span.start),
             _ => None,
         };
@@ -321,7 +337,11 @@ fn sink_topics(config: &ConnectorConfig) -> Vec<TopicName> {
 
 impl Inner {
     /// Carries out a statement that changes the catalog; gives a line that says what was done.
-    pub(super) fn declare(&self, statement: &ParsedStatement, properties: &SessionProperties) -> Result<String, EngineError> {
+    pub(super) fn declare(
+        &self,
+        statement: &ParsedStatement,
+        properties: &SessionProperties,
+    ) -> Result<String, EngineError> {
         let mut commands = self.commands.lock();
         let old = self.catalog.read().clone();
         let mut new = old.clone();
@@ -397,7 +417,9 @@ impl Inner {
                 let found = found.config.partitions;
                 return match topic.partitions {
                     Some(wanted) if wanted != found => {
-                        let problem = format!("topic {name} exists with {found} partition(s), not {wanted}; leave PARTITIONS out or say {found}");
+                        let problem = format!(
+                            "topic {name} exists with {found} partition(s), not {wanted}; leave PARTITIONS out or say {found}"
+                        );
                         Err(EngineError::at(at, problem))
                     }
                     _ => Ok(()),
@@ -421,7 +443,10 @@ impl Inner {
         let config = TopicConfig {
             partitions: topic.partitions.map_or_else(like, Ok)?,
             cleanup,
-            retention: topic.retention_ms.and_then(|millis| u64::try_from(millis).ok()).map(std::time::Duration::from_millis),
+            retention: topic
+                .retention_ms
+                .and_then(|millis| u64::try_from(millis).ok())
+                .map(std::time::Duration::from_millis),
             ..TopicConfig::default()
         };
         self.shared.create_topic(&name, &config).map_err(|error| EngineError::at(at, error))

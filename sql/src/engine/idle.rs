@@ -60,11 +60,11 @@ impl Engine {
 }
 
 fn check_failures(progress: &Progress) -> Result<(), EngineError> {
-    for connector in progress.connectors.iter().filter(|connector| connector.state == "FAILED") {
+    if let Some(connector) = progress.connectors.iter().find(|connector| connector.state == "FAILED") {
         let problem = connector.error.clone().unwrap_or_default();
         return Err(EngineError::Connector { name: connector.name.clone(), problem });
     }
-    for query in progress.queries.iter().filter(|query| query.state == QueryState::Failed) {
+    if let Some(query) = progress.queries.iter().find(|query| query.state == QueryState::Failed) {
         return Err(EngineError::Query { id: query.id.clone(), problem: query.error.clone().unwrap_or_default() });
     }
     Ok(())

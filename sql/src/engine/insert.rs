@@ -19,7 +19,8 @@ impl Inner {
         let InsertPlan { target, records } = plan_insert_values(&self.catalog.read(), insert, self.now())?;
         let at = insert.target.span.start;
         let topic = TopicName::new(&target.topic)?;
-        let partitions = self.shared.describe_topic(&topic).map_err(|error| EngineError::at(at, error))?.config.partitions;
+        let partitions =
+            self.shared.describe_topic(&topic).map_err(|error| EngineError::at(at, error))?.config.partitions;
         let mut rows: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (row, record) in (0_u32..).zip(records.iter()) {
             let partition = match record.key {

@@ -6,7 +6,10 @@
 use std::{
     fs,
     path::Path,
-    sync::{Arc, atomic::{AtomicBool, AtomicU64}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 

@@ -32,11 +32,19 @@ impl SessionProperties {
     ///
     /// # Errors
     /// An unknown name or a value that cannot be, at its place.
-    pub(super) fn set(&mut self, name: &str, value: &str, name_at: Position, value_at: Position) -> Result<(), EngineError> {
+    pub(super) fn set(
+        &mut self,
+        name: &str,
+        value: &str,
+        name_at: Position,
+        value_at: Position,
+    ) -> Result<(), EngineError> {
         let name = known(name, name_at)?;
         let expected = match name {
             RESET => (reset(value).is_none()).then_some("earliest or latest"),
-            COMMIT_INTERVAL => (!value.parse::<u64>().is_ok_and(|millis| millis > 0)).then_some("a number of milliseconds from 1 on"),
+            COMMIT_INTERVAL => {
+                (!value.parse::<u64>().is_ok_and(|millis| millis > 0)).then_some("a number of milliseconds from 1 on")
+            }
             _ => (value.to_ascii_lowercase().parse::<EmitPolicy>().is_err()).then_some("commit or record"),
         };
         if let Some(expected) = expected {

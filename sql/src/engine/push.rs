@@ -58,7 +58,8 @@ impl Session {
                 clean_up(&inner, &topology, &application);
             }
         };
-        let thread = std::thread::Builder::new().name("push-query".to_owned()).spawn(work).map_err(EngineError::Thread)?;
+        let thread =
+            std::thread::Builder::new().name("push-query".to_owned()).spawn(work).map_err(EngineError::Thread)?;
         Ok(PushQuery { schema, batches: rows, guard: Box::new(Guard { stop, thread: Some(thread) }) })
     }
 
@@ -96,8 +97,10 @@ impl Session {
             sender,
             stop: Arc::clone(&stop),
         };
-        let thread =
-            std::thread::Builder::new().name("print".to_owned()).spawn(move || printer.run()).map_err(EngineError::Thread)?;
+        let thread = std::thread::Builder::new()
+            .name("print".to_owned())
+            .spawn(move || printer.run())
+            .map_err(EngineError::Thread)?;
         Ok(PushQuery { schema, batches: rows, guard: Box::new(Guard { stop, thread: Some(thread) }) })
     }
 }
@@ -256,7 +259,8 @@ fn guess(bytes: &[u8]) -> String {
     }
     match bytes.len() {
         4 => i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]).to_string(),
-        8 => i64::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]]).to_string(),
+        8 => i64::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+            .to_string(),
         _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }

@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    Inner,
-    error::EngineError,
-    properties::SessionProperties,
-};
+use super::{Inner, error::EngineError, properties::SessionProperties};
 use crate::{
     catalog::Catalog,
     pull::{self, PullContext},
@@ -55,11 +51,7 @@ impl Session {
     ///
     /// # Errors
     /// The first [`EngineError`], with places in `script`; the statements before it were run.
-    pub fn run_script(
-        &mut self,
-        script: &str,
-        on_response: &mut dyn FnMut(&str, Response),
-    ) -> Result<(), EngineError> {
+    pub fn run_script(&mut self, script: &str, on_response: &mut dyn FnMut(&str, Response)) -> Result<(), EngineError> {
         let text = self.with_variables(script)?;
         for parsed in parse_script(&text)? {
             let response = self.run(&parsed, Repetition::Recognised)?;
@@ -107,7 +99,10 @@ impl Session {
             }
             Statement::Undefine(name) => match self.variables.remove(&name.value.to_ascii_uppercase()) {
                 Some(_) => Ok(done(format!("Undefined {}", name.value))),
-                None => Err(EngineError::at(name.span.start, format!("no variable {}; give it a value with DEFINE", name.value))),
+                None => Err(EngineError::at(
+                    name.span.start,
+                    format!("no variable {}; give it a value with DEFINE", name.value),
+                )),
             },
             Statement::Pause(_) => Err(EngineError::at(at, "PAUSE is not there yet; TERMINATE ends a query")),
             Statement::Resume(_) => Err(EngineError::at(at, "RESUME is not there yet")),
@@ -172,7 +167,8 @@ fn existing(catalog: &Catalog, parsed: &ParsedStatement, repetition: Repetition)
     let source = |name: &str, if_not_exists: bool, or_replace: bool| {
         let source = catalog.source(name)?;
         let what = source.kind.to_string();
-        let is_same = is_same(&source.statement) || (or_replace && normalised(&source.statement) == normalised(&parsed.text));
+        let is_same =
+            is_same(&source.statement) || (or_replace && normalised(&source.statement) == normalised(&parsed.text));
         if is_same {
             return Some(unchanged(&sentence(&what), name));
         }

@@ -15,9 +15,7 @@ use crate::{
     },
     pull,
     response::Response,
-    syntax::{
-        ast::{Describe, Explain, Literal, ParsedStatement, Show, ShowWhat, SourceKind, Statement},
-    },
+    syntax::ast::{Describe, Explain, Literal, ParsedStatement, Show, ShowWhat, SourceKind, Statement},
 };
 use millstream::topology::{OffsetReset, Topology};
 
@@ -32,7 +30,8 @@ impl Session {
             ShowWhat::Connectors(kind) => {
                 let progress = self.inner.progress();
                 let mut table = TextTable::new(&["Connector", "Type", "Class", "Status", "Rows"]);
-                for connector in catalog.connectors().filter(|connector| kind.is_none_or(|kind| connector.kind == kind)) {
+                for connector in catalog.connectors().filter(|connector| kind.is_none_or(|kind| connector.kind == kind))
+                {
                     let class = connector
                         .properties
                         .iter()
@@ -90,7 +89,9 @@ impl Session {
                         millstream::record::PartitionId(partition),
                     );
                     let log = &self.inner.shared;
-                    log.end_offset(&partition).unwrap_or_default().since(log.start_offset(&partition).unwrap_or_default())
+                    log.end_offset(&partition)
+                        .unwrap_or_default()
+                        .since(log.start_offset(&partition).unwrap_or_default())
                 })
                 .sum();
             let cleanup = format!("{:?}", topic.config.cleanup).to_lowercase();
@@ -101,7 +102,8 @@ impl Session {
 
     fn queries(&self, catalog: &Catalog) -> Response {
         let progress = self.inner.progress();
-        let mut table = TextTable::new(&["Query", "Sink", "Sources", "State", "Records in", "Records out", "Behind", "Statement"]);
+        let mut table =
+            TextTable::new(&["Query", "Sink", "Sources", "State", "Records in", "Records out", "Behind", "Statement"]);
         for query in catalog.queries() {
             let status = status_of(&progress, &query.id);
             let count = |of: fn(&QueryProgress) -> u64| status.map_or(0, of).to_string();
@@ -130,7 +132,10 @@ impl Session {
             Describe::Function(name) => match functions::kind_of(&name.value) {
                 FunctionKind::Unknown => {
                     let hint = functions::nearest_function(&name.value).map(|near| format!("; did you mean {near}"));
-                    Err(EngineError::at(name.span.start, format!("no function {}{}", name.value, hint.unwrap_or_default())))
+                    Err(EngineError::at(
+                        name.span.start,
+                        format!("no function {}{}", name.value, hint.unwrap_or_default()),
+                    ))
                 }
                 kind => {
                     let mut table = TextTable::new(&["Function", "Kind"]);
@@ -170,7 +175,14 @@ impl Session {
             row("timestamp", timestamp.column.clone());
         }
         if let Some(window) = &source.window {
-            row("window", format!("{} {}", window.window_type, window.size_ms.map(|size| format!("{size} ms")).unwrap_or_default()));
+            row(
+                "window",
+                format!(
+                    "{} {}",
+                    window.window_type,
+                    window.size_ms.map(|size| format!("{size} ms")).unwrap_or_default()
+                ),
+            );
         }
         let ids = |queries: Vec<&QueryId>| queries.iter().map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
         row("read by", ids(catalog.readers(&source.name).map(|query| &query.id).collect()));
@@ -221,7 +233,9 @@ impl Session {
                 plan_create(&catalog, create, &parsed.text, id, reset)?.topology
             }
             Statement::InsertSelect(insert) => plan_insert(&catalog, insert, reset)?.topology,
-            Statement::PushQuery(query) => plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest))?.topology,
+            Statement::PushQuery(query) => {
+                plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest))?.topology
+            }
             Statement::PullQuery(query) => return Ok(pull::explain(query, &self.inner.pull_context(&catalog))?),
             _ => {
                 let problem = "only queries can be explained: SELECT, CREATE .. AS SELECT, INSERT INTO .. SELECT";
@@ -277,4 +291,3 @@ fn columns(source: &Source) -> Response {
     }
     table.into_response()
 }
-

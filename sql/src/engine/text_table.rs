@@ -32,7 +32,9 @@ impl TextTable {
         let fields: Vec<Field> = self.names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
         let schema = Arc::new(Schema::new(fields));
         let column = |index: usize| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(self.rows.iter().map(|row| row.get(index).map_or("", String::as_str))))
+            Arc::new(StringArray::from_iter_values(
+                self.rows.iter().map(|row| row.get(index).map_or("", String::as_str)),
+            ))
         };
         let columns = (0..self.names.len()).map(column).collect();
         // The columns are made for the schema just above.

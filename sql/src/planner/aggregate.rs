@@ -35,8 +35,9 @@ use super::{
 use crate::{
     catalog::{WindowInfo, WindowType},
     syntax::{
-        Position, position_of,
+        Position,
         ast::{self, StreamQuery, Window, WindowClause},
+        position_of,
     },
 };
 
@@ -77,10 +78,13 @@ pub(super) fn aggregate(
     };
     let group_at = query.group_by.as_ref().map_or(query.span.start, |group_by| group_by.span.start);
     let keys = group_by.iter().map(|expr| group_key(expr, &scope, &input, group_at)).collect::<Result<Vec<_>, _>>()?;
-    let bound = written.iter().map(|item| bind(&item.expr, &scope, &columns, item.at)).collect::<Result<Vec<_>, _>>()?;
+    let bound =
+        written.iter().map(|item| bind(&item.expr, &scope, &columns, item.at)).collect::<Result<Vec<_>, _>>()?;
 
-    let mut grouping = Grouping { keys: name_keys(keys, &written, &bound), calls: Vec::new(), windowed: windows.is_some() };
-    let rewritten = written.iter().zip(bound).map(|(item, expr)| grouping.rewrite(expr, item)).collect::<Result<Vec<_>, _>>()?;
+    let mut grouping =
+        Grouping { keys: name_keys(keys, &written, &bound), calls: Vec::new(), windowed: windows.is_some() };
+    let rewritten =
+        written.iter().zip(bound).map(|(item, expr)| grouping.rewrite(expr, item)).collect::<Result<Vec<_>, _>>()?;
     let having = match &query.having {
         None => None,
         Some(having) => {
@@ -148,7 +152,12 @@ fn finish(
     Ok(Selected { flow, stored, items, key: None, window, sources, at: query.span.start })
 }
 
-fn group_key(expr: &ast::Expr, scope: &super::scope::Scope, input: &SchemaRef, at: Position) -> Result<Expr, PlanError> {
+fn group_key(
+    expr: &ast::Expr,
+    scope: &super::scope::Scope,
+    input: &SchemaRef,
+    at: Position,
+) -> Result<Expr, PlanError> {
     let at = position_of(expr).unwrap_or(at);
     let bound = bind(expr, scope, input, at)?;
     if contains_aggregate(&bound) {
@@ -164,7 +173,8 @@ fn name_keys(keys: Vec<Expr>, written: &[WrittenItem], bound: &[Expr]) -> Vec<(S
         other => other.clone(),
     };
     let name = |index: usize, key: &Expr| {
-        let selected = written.iter().zip(bound).find(|(item, expr)| !item.is_copy && (*expr == key || **expr == plain(key)));
+        let selected =
+            written.iter().zip(bound).find(|(item, expr)| !item.is_copy && (*expr == key || **expr == plain(key)));
         match (selected, key) {
             (Some((item, _)), _) => item.name.clone(),
             (None, Expr::Column(column)) => column.name.clone(),
@@ -197,15 +207,23 @@ impl Grouping {
             }
             Ok(Transformed::no(part))
         });
-        let problem = |error: DataFusionError| PlanError::Expression { at, problem: super::error::one_line(&error.strip_backtrace()) };
+        let problem = |error: DataFusionError| PlanError::Expression {
+            at,
+            problem: super::error::one_line(&error.strip_backtrace()),
+        };
         let rewritten = rewritten.map_err(problem)?.data;
         match left_over {
             None => Ok(rewritten),
             Some(name) => {
-                let named = bind::named_columns(&item.expr).into_iter().find(|(_, column)| name.ends_with(&column.value));
+                let named =
+                    bind::named_columns(&item.expr).into_iter().find(|(_, column)| name.ends_with(&column.value));
                 let at = named.map_or(at, |(_, column)| super::scope::place(&column, at));
                 let hint = "group by it, or take an aggregate of it such as MAX";
-                Err(PlanError::invalid_hint(at, format!("column {name} is neither grouped by nor in an aggregate function"), hint))
+                Err(PlanError::invalid_hint(
+                    at,
+                    format!("column {name} is neither grouped by nor in an aggregate function"),
+                    hint,
+                ))
             }
         }
     }
@@ -248,7 +266,12 @@ impl Grouping {
             && schema.key().iter().zip(&self.keys).all(|(field, (_, key))| is_column(key, field.name()))
     }
 
-    fn over_stream(&mut self, stream: &ColumnStream, windows: Option<TimeWindows>, materialized: Materialized) -> ColumnTable {
+    fn over_stream(
+        &mut self,
+        stream: &ColumnStream,
+        windows: Option<TimeWindows>,
+        materialized: Materialized,
+    ) -> ColumnTable {
         let (input, calls) = if self.keeps_key(stream.schema()) {
             let names: Vec<String> = self.keys.iter().map(|(name, _)| name.clone()).collect();
             (rename(stream, &names), self.renamed_calls(&self.renamed_keys(stream.schema())))
@@ -275,8 +298,13 @@ impl Grouping {
             let name = function.func.name();
             if !matches!(name, "count" | "sum" | "avg") {
                 let at = written.iter().find(|item| item.name == *column).map_or(at, |item| item.at);
-                let problem = format!("{} cannot take back what a changed row of a table has contributed", name.to_uppercase());
-                return Err(PlanError::not_yet_hint(at, format!("{problem}; that is"), "use COUNT, SUM or AVG, or aggregate a stream"));
+                let problem =
+                    format!("{} cannot take back what a changed row of a table has contributed", name.to_uppercase());
+                return Err(PlanError::not_yet_hint(
+                    at,
+                    format!("{problem}; that is"),
+                    "use COUNT, SUM or AVG, or aggregate a stream",
+                ));
             }
         }
         Ok(())
@@ -354,7 +382,9 @@ fn time_windows(clause: &WindowClause) -> Result<TimeWindows, PlanError> {
     let (size, advance) = match &clause.window {
         Window::Tumbling { size } => (size, size),
         Window::Hopping { size, advance } => (size, advance),
-        Window::Session { .. } => return Err(PlanError::not_yet_hint(at, "SESSION windows are", "use TUMBLING or HOPPING")),
+        Window::Session { .. } => {
+            return Err(PlanError::not_yet_hint(at, "SESSION windows are", "use TUMBLING or HOPPING"));
+        }
     };
     // ksqlDB's default: a day in all, as Kafka Streams had it before grace was asked for.
     let default = TimeSpan::from_millis((DAY_MS - size.millis()).max(0)).unwrap_or_default();
@@ -370,7 +400,11 @@ fn retention(query: &StreamQuery) -> Result<Option<TimeSpan>, PlanError> {
     if written.millis() < least {
         let least = TimeSpan::from_millis(least).unwrap_or_default();
         let problem = format!("RETENTION {} is shorter than size and grace period, {least}", span(written));
-        return Err(PlanError::invalid_hint(written.span.start, problem, "give a shorter GRACE PERIOD or a longer RETENTION"));
+        return Err(PlanError::invalid_hint(
+            written.span.start,
+            problem,
+            "give a shorter GRACE PERIOD or a longer RETENTION",
+        ));
     }
     Ok(Some(span(written)))
 }

@@ -11,8 +11,8 @@ use datafusion::{
     logical_expr::{Expr, cast},
     sql::sqlparser::{
         ast::{
-            self as sql, AccessExpr, BinaryOperator, ExprWithAlias, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart,
-            Subscript, Value, visit_expressions, visit_expressions_mut,
+            self as sql, AccessExpr, BinaryOperator, ExprWithAlias, FunctionArg, FunctionArgExpr, FunctionArguments,
+            Ident, ObjectNamePart, Subscript, Value, visit_expressions, visit_expressions_mut,
         },
         tokenizer::Span as TokenSpan,
     },
@@ -65,7 +65,12 @@ pub(super) fn normalised(expr: Expr, columns: &SchemaRef, at: Position) -> Resul
     let wanted = match SqlType::from_arrow(&found) {
         Some(known) => known.to_arrow(),
         None if found == DataType::Null => DataType::Utf8,
-        None => return Err(PlanError::Expression { at, problem: format!("there is no type for its values, which are {found}") }),
+        None => {
+            return Err(PlanError::Expression {
+                at,
+                problem: format!("there is no type for its values, which are {found}"),
+            });
+        }
     };
     if wanted.equals_datatype(&found) { Ok((expr, found)) } else { Ok((cast(expr, wanted.clone()), wanted)) }
 }
@@ -139,7 +144,9 @@ fn resolve_part(part: &mut sql::Expr, scope: &Scope, at: Position) -> Result<(),
             let qualified = parts.len() > 1 && scope.is_source(&parts[0].value);
             let (qualifier, name, fields) = match parts.as_slice() {
                 [qualifier, name, fields @ ..] if qualified => (Some(qualifier), name, fields),
-                [name, fields @ ..] if scope.columns.iter().any(|column| column.name == name.value) => (None, name, fields),
+                [name, fields @ ..] if scope.columns.iter().any(|column| column.name == name.value) => {
+                    (None, name, fields)
+                }
                 [qualifier, name, fields @ ..] => (Some(qualifier), name, fields),
                 _ => return Ok(()),
             };
@@ -151,7 +158,9 @@ fn resolve_part(part: &mut sql::Expr, scope: &Scope, at: Position) -> Result<(),
         sql::Expr::Subquery(_) | sql::Expr::InSubquery { .. } | sql::Expr::Exists { .. } => {
             return Err(PlanError::not_yet_hint(at, "subqueries in continuous queries are", "join with a table"));
         }
-        sql::Expr::Function(call) => return check_function(part_of_call(call), at).and_then(|()| unwrap_as_value(part)),
+        sql::Expr::Function(call) => {
+            return check_function(part_of_call(call), at).and_then(|()| unwrap_as_value(part));
+        }
         sql::Expr::BinaryOp { op: BinaryOperator::Assignment, .. } => {
             return Err(PlanError::not_yet(at, "STRUCT(..) and MAP(..) literals are"));
         }
@@ -197,9 +206,11 @@ fn check_function((call, name): (&sql::Function, Option<&Ident>), at: Position) 
     }
     match functions::kind_of(&name.value) {
         FunctionKind::Scalar | FunctionKind::Aggregate => Ok(()),
-        FunctionKind::Window => {
-            Err(PlanError::not_yet_hint(at, format!("{} in continuous queries is", name.value), "use it in a query without EMIT"))
-        }
+        FunctionKind::Window => Err(PlanError::not_yet_hint(
+            at,
+            format!("{} in continuous queries is", name.value),
+            "use it in a query without EMIT",
+        )),
         FunctionKind::Unknown => Err(PlanError::UnknownFunction {
             at,
             name: name.value.clone(),
@@ -252,7 +263,11 @@ pub(crate) fn moment_literal(column: &sql::Expr, text: &mut sql::Expr) -> Result
     };
     let Some(millis) = iso_time::parse(written) else {
         let at = Position::from_location(literal.span.start).unwrap_or(Position::START);
-        return Err(PlanError::invalid_hint(at, format!("'{written}' is no moment"), "write it as '2024-03-01T10:00:00'"));
+        return Err(PlanError::invalid_hint(
+            at,
+            format!("'{written}' is no moment"),
+            "write it as '2024-03-01T10:00:00'",
+        ));
     };
     literal.value = Value::Number(millis.to_string(), false);
     Ok(())

@@ -133,7 +133,9 @@ pub(crate) fn one_line(problem: &str) -> String {
     let line = rest.lines().next().unwrap_or_default().trim().trim_end_matches('.');
     let mut letters = line.chars();
     match letters.next() {
-        Some(first) if letters.clone().next().is_some_and(char::is_lowercase) => first.to_lowercase().chain(letters).collect(),
+        Some(first) if letters.clone().next().is_some_and(char::is_lowercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
         _ => line.to_owned(),
     }
 }

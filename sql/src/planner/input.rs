@@ -50,7 +50,10 @@ pub(crate) fn formats(source: &Source) -> Formats {
 /// If it has something that cannot be read yet.
 pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Result<SourceOptions, PlanError> {
     if let Some(column) = source.header_columns().next() {
-        return Err(PlanError::not_yet(at, format!("{} has the column {} from headers; reading these is", source.name, column.name)));
+        return Err(PlanError::not_yet(
+            at,
+            format!("{} has the column {} from headers; reading these is", source.name, column.name),
+        ));
     }
     let mut formats = formats(source);
     let key = match source.window {
@@ -67,7 +70,14 @@ pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Resu
             format: column.format.as_deref().map(|pattern| chrono_pattern(pattern, at)).transpose()?,
         },
     };
-    Ok(SourceOptions { key, value: source.value_columns().map(field).collect(), windowed: false, formats, timestamp, reset })
+    Ok(SourceOptions {
+        key,
+        value: source.value_columns().map(field).collect(),
+        windowed: false,
+        formats,
+        timestamp,
+        reset,
+    })
 }
 
 /// The size of the windows in the keys of a source.
@@ -99,7 +109,8 @@ pub(super) fn stream(
     let refuse = |error: &dyn std::fmt::Display| PlanError::invalid(at, error.to_string());
     let key = source.key_columns().map(field).collect();
     let schema = StreamSchema::new(key, stream.schema().value().to_vec(), true).map_err(|error| refuse(&error))?;
-    let split = WindowedKey::new(format(source.key_format), Arc::clone(&schema), size_ms).map_err(|error| refuse(&error))?;
+    let split =
+        WindowedKey::new(format(source.key_format), Arc::clone(&schema), size_ms).map_err(|error| refuse(&error))?;
     Ok(stream.transform("windowed-key", Arc::new(split), schema, false))
 }
 

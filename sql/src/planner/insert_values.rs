@@ -26,8 +26,9 @@ use super::{
 use crate::{
     catalog::{Catalog, Column, Source},
     syntax::{
-        Position, position_of,
+        Position,
         ast::{self, InsertValues, SourceKind},
+        position_of,
     },
 };
 
@@ -51,7 +52,10 @@ pub fn plan_insert_values(catalog: &Catalog, insert: &InsertValues, now: Timesta
         return Err(PlanError::invalid(at, format!("{} is read-only (CREATE SOURCE)", target.name)));
     }
     if target.window.is_some() {
-        return Err(PlanError::invalid(at, format!("the keys of {} have windows; rows cannot be inserted", target.name)));
+        return Err(PlanError::invalid(
+            at,
+            format!("the keys of {} have windows; rows cannot be inserted", target.name),
+        ));
     }
     let columns: Vec<Column> = writable(&target);
     let order = order(insert, &target, &columns)?;
@@ -74,7 +78,8 @@ pub fn plan_insert_values(catalog: &Catalog, insert: &InsertValues, now: Timesta
         for (index, value) in values.into_iter().enumerate() {
             let value = value.unwrap_or_else(|| new_null_array(&columns[index].data_type.to_arrow(), 1));
             if target.kind == SourceKind::Table && columns[index].is_key() && value.is_null(0) {
-                let problem = format!("the primary key {} of table {} cannot be null", columns[index].name, target.name);
+                let problem =
+                    format!("the primary key {} of table {} cannot be null", columns[index].name, target.name);
                 return Err(PlanError::invalid(row.span.start, problem));
             }
             written[index].push(value);
@@ -105,9 +110,10 @@ fn order(insert: &InsertValues, target: &Source, columns: &[Column]) -> Result<V
     let slot = |name: &ast::Name| match position(&name.value) {
         _ if name.value == ROWTIME => Ok(Slot::Time),
         Some(index) => Ok(Slot::Column(index)),
-        None if target.column(&name.value).is_some() => {
-            Err(PlanError::invalid(name.span.start, format!("column {} comes from headers and cannot be inserted", name.value)))
-        }
+        None if target.column(&name.value).is_some() => Err(PlanError::invalid(
+            name.span.start,
+            format!("column {} comes from headers and cannot be inserted", name.value),
+        )),
         None => Err(target.unknown_column(&name.value, name.span.start).into()),
     };
     named.iter().map(slot).collect()
@@ -123,7 +129,8 @@ fn constant(expr: &ast::Expr, at: Position) -> Result<ArrayRef, PlanError> {
     let physical =
         functions::context().create_physical_expr(bound, &schema).map_err(|error| problem(error.strip_backtrace()))?;
     let options = RecordBatchOptions::new().with_row_count(Some(1));
-    let row = RecordBatch::try_new_with_options(nothing, vec![], &options).map_err(|error| problem(error.to_string()))?;
+    let row =
+        RecordBatch::try_new_with_options(nothing, vec![], &options).map_err(|error| problem(error.to_string()))?;
     let value = physical.evaluate(&row).and_then(|value| value.into_array(1));
     value.map_err(|error| problem(error.strip_backtrace()))
 }
@@ -159,7 +166,13 @@ fn shown(value: &ArrayRef) -> String {
 fn moment(expr: &ast::Expr, at: Position) -> Result<Timestamp, PlanError> {
     let at = position_of(expr).unwrap_or(at);
     let value = constant(expr, at)?;
-    let refuse = || PlanError::invalid_hint(at, format!("ROWTIME: {} is no moment", shown(&value)), "give milliseconds, or '2024-03-01T10:00:00'");
+    let refuse = || {
+        PlanError::invalid_hint(
+            at,
+            format!("ROWTIME: {} is no moment", shown(&value)),
+            "give milliseconds, or '2024-03-01T10:00:00'",
+        )
+    };
     let text = compute::cast(&value, &DataType::Utf8).map_err(|_| refuse())?;
     let text = arrow::array::AsArray::as_string::<i32>(&text);
     if text.is_null(0) {

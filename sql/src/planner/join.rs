@@ -31,8 +31,9 @@ use super::{
 use crate::{
     catalog::{Source, SqlType},
     syntax::{
-        Position, position_of,
+        Position,
         ast::{self, SelectItem, SourceKind, StreamQuery},
+        position_of,
     },
 };
 
@@ -56,7 +57,8 @@ pub(super) fn join(context: &QueryContext<'_>, query: &StreamQuery) -> Result<Jo
     for step in &query.joins {
         sources.push(check_step(context, &left, query, step)?);
     }
-    let written: Vec<&ast::SourceRef> = std::iter::once(&query.from).chain(query.joins.iter().map(|step| &step.right)).collect();
+    let written: Vec<&ast::SourceRef> =
+        std::iter::once(&query.from).chain(query.joins.iter().map(|step| &step.right)).collect();
     let user_scope = all_names(&written, &sources)?;
     let named = named_columns(query, &user_scope)?;
 
@@ -85,7 +87,12 @@ pub(super) fn join(context: &QueryContext<'_>, query: &StreamQuery) -> Result<Jo
     Ok(Joined { flow: Flow::Stream(stream), scope, sources, stored: None })
 }
 
-fn check_step(context: &QueryContext<'_>, left: &Source, query: &StreamQuery, step: &ast::Join) -> Result<Source, PlanError> {
+fn check_step(
+    context: &QueryContext<'_>,
+    left: &Source,
+    query: &StreamQuery,
+    step: &ast::Join,
+) -> Result<Source, PlanError> {
     let right = context.catalog.expect_source(&step.right.name)?.clone();
     let at = step.span.start;
     match (left.kind, right.kind) {
@@ -93,17 +100,27 @@ fn check_step(context: &QueryContext<'_>, left: &Source, query: &StreamQuery, st
         (SourceKind::Stream, SourceKind::Stream) => {
             return Err(PlanError::not_yet_hint(at, "joins of streams with streams are", "make one of them a table"));
         }
-        (SourceKind::Table, SourceKind::Table) => return Err(PlanError::not_yet(at, "joins of tables with tables are")),
+        (SourceKind::Table, SourceKind::Table) => {
+            return Err(PlanError::not_yet(at, "joins of tables with tables are"));
+        }
         (SourceKind::Table, SourceKind::Stream) => {
             let hint = format!("write FROM {} .. JOIN {}", right.name, left.name);
-            return Err(PlanError::invalid_hint(at, "a table cannot be joined with a stream, only a stream with a table", hint));
+            return Err(PlanError::invalid_hint(
+                at,
+                "a table cannot be joined with a stream, only a stream with a table",
+                hint,
+            ));
         }
     }
     if let Some(within) = &step.within {
         return Err(PlanError::invalid(within.span.start, "WITHIN is for joins of streams with streams"));
     }
     if matches!(step.kind, ast::JoinKind::Right | ast::JoinKind::Full) {
-        return Err(PlanError::invalid_hint(at, "a stream is joined with a table by INNER or LEFT JOIN only", "use LEFT JOIN"));
+        return Err(PlanError::invalid_hint(
+            at,
+            "a stream is joined with a table by INNER or LEFT JOIN only",
+            "use LEFT JOIN",
+        ));
     }
     if right.window.is_some() {
         return Err(PlanError::not_yet(step.right.span.start, "joins with windowed tables are"));
@@ -112,7 +129,11 @@ fn check_step(context: &QueryContext<'_>, left: &Source, query: &StreamQuery, st
     let same = std::iter::once(&query.from).chain(query.joins.iter().map(|step| &step.right));
     if same.filter(|other| other.reference().value == reference.value).count() > 1 {
         let hint = "give each an alias: FROM a AS x JOIN a AS y";
-        return Err(PlanError::invalid_hint(reference.span.start, format!("two sources are called {}", reference.value), hint));
+        return Err(PlanError::invalid_hint(
+            reference.span.start,
+            format!("two sources are called {}", reference.value),
+            hint,
+        ));
     }
     Ok(right)
 }
@@ -226,17 +247,28 @@ fn split(on: &ast::Expr, equalities: &mut Vec<(ast::Expr, ast::Expr)>, at: Posit
         }
         other => {
             let at = position_of(other).unwrap_or(at);
-            Err(PlanError::invalid_hint(at, "ON must be an equality", "write ON stream.column = table.key, other conditions in WHERE"))
+            Err(PlanError::invalid_hint(
+                at,
+                "ON must be an equality",
+                "write ON stream.column = table.key, other conditions in WHERE",
+            ))
         }
     }
 }
 
 /// Which key column of the table an expression is.
-fn key_position(expr: &ast::Expr, user_scope: &Scope, number: usize, table: &Source, at: Position) -> Result<usize, PlanError> {
+fn key_position(
+    expr: &ast::Expr,
+    user_scope: &Scope,
+    number: usize,
+    table: &Source,
+    at: Position,
+) -> Result<usize, PlanError> {
     let named = bind::named_columns(expr);
     let is_column = matches!(
         expr,
-        datafusion::sql::sqlparser::ast::Expr::Identifier(_) | datafusion::sql::sqlparser::ast::Expr::CompoundIdentifier(_)
+        datafusion::sql::sqlparser::ast::Expr::Identifier(_)
+            | datafusion::sql::sqlparser::ast::Expr::CompoundIdentifier(_)
     );
     let keys: Vec<&str> = table.key_columns().map(|column| column.name.as_str()).collect();
     if let ([(qualifier, name)], true) = (named.as_slice(), is_column) {
@@ -248,8 +280,13 @@ fn key_position(expr: &ast::Expr, user_scope: &Scope, number: usize, table: &Sou
         }
     }
     let at = position_of(expr).unwrap_or(at);
-    let hint = format!("use a table whose key it is: CREATE TABLE .. AS SELECT .. GROUP BY, or join on {}", keys.join(", "));
-    Err(PlanError::invalid_hint(at, format!("a table is joined by its primary key; that of {} is {}", table.name, keys.join(", ")), hint))
+    let hint =
+        format!("use a table whose key it is: CREATE TABLE .. AS SELECT .. GROUP BY, or join on {}", keys.join(", "));
+    Err(PlanError::invalid_hint(
+        at,
+        format!("a table is joined by its primary key; that of {} is {}", table.name, keys.join(", ")),
+        hint,
+    ))
 }
 
 /// Brings the stream under the key of the table, its columns under internal names.
@@ -318,8 +355,7 @@ fn rekey(
     if keeps {
         return Ok(stream.select(&values));
     }
-    let key: Vec<Column> =
-        key_names.into_iter().zip(conditions).map(|(name, left)| Column::new(name, left)).collect();
+    let key: Vec<Column> = key_names.into_iter().zip(conditions).map(|(name, left)| Column::new(name, left)).collect();
     Ok(stream.select_key(&key, &values))
 }
 
@@ -378,7 +414,8 @@ fn key_names(
     stream: &ColumnStream,
     number: usize,
 ) -> Vec<super::scope::ScopeColumn> {
-    let missing = key.iter().zip(stream.schema().key()).filter(|(name, _)| copied.iter().all(|column| column.name != **name));
+    let missing =
+        key.iter().zip(stream.schema().key()).filter(|(name, _)| copied.iter().all(|column| column.name != **name));
     missing
         .map(|(name, field)| super::scope::ScopeColumn {
             source: number,
@@ -392,7 +429,11 @@ fn key_names(
 /// Puts columns in the order in which the sources have them, which is that of `*`.
 fn order_like(scope: &mut Scope, user_scope: &Scope) {
     let order = |source: usize, name: &str| {
-        user_scope.columns.iter().position(|column| column.source == source && column.name == name).unwrap_or(usize::MAX)
+        user_scope
+            .columns
+            .iter()
+            .position(|column| column.source == source && column.name == name)
+            .unwrap_or(usize::MAX)
     };
     scope.columns.sort_by_key(|column| order(column.source, &column.name));
 }

@@ -61,7 +61,8 @@ pub struct PushPlan {
 /// [`PlanError`].
 pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> Result<PushPlan, PlanError> {
     let builder = StreamsBuilder::new();
-    let context = QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Push, store: "result".to_owned() };
+    let context =
+        QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Push, store: "result".to_owned() };
     let selected = context.select(query)?;
     let stream = match &selected.flow {
         Flow::Stream(stream) => stream.clone(),
@@ -117,11 +118,13 @@ impl Send {
         };
         let columns: Vec<ArrayRef> = self.columns.iter().map(column).collect();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.len()));
-        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(TransformError::of)?;
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(TransformError::of)?;
         match batch.present() {
             None => Ok(rows),
             Some(present) => {
-                arrow::compute::filter_record_batch(&rows, &BooleanArray::new(present.inner().clone(), None)).map_err(TransformError::of)
+                arrow::compute::filter_record_batch(&rows, &BooleanArray::new(present.inner().clone(), None))
+                    .map_err(TransformError::of)
             }
         }
     }

@@ -25,8 +25,9 @@ use super::{
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
     syntax::{
-        Position, position_of,
+        Position,
         ast::{self, Emit, SelectItem, SourceKind, StreamQuery},
+        position_of,
     },
 };
 
@@ -141,7 +142,12 @@ impl QueryContext<'_> {
             if contains_aggregate(&predicate) {
                 return Err(PlanError::invalid_hint(at, "WHERE cannot have aggregate functions", "use HAVING"));
             }
-            bind::expect_boolean(&predicate, flow.schema().columns(), "WHERE", position_of(&filter.node).unwrap_or(at))?;
+            bind::expect_boolean(
+                &predicate,
+                flow.schema().columns(),
+                "WHERE",
+                position_of(&filter.node).unwrap_or(at),
+            )?;
             flow = flow.filter(&predicate);
             if let Some(stored) = &mut stored {
                 stored.filters.push(predicate);
@@ -150,7 +156,7 @@ impl QueryContext<'_> {
         match &query.group_by {
             Some(group_by) => {
                 aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored }, &self.store)
-            },
+            }
             None => self.project(query, Joined { flow, scope, sources, stored }),
         }
     }
@@ -193,7 +199,11 @@ impl QueryContext<'_> {
             let expr = bind(&written.expr, &scope, columns, written.at)?;
             if contains_aggregate(&expr) {
                 let at = position_of(&written.expr).unwrap_or(written.at);
-                return Err(PlanError::invalid_hint(at, "an aggregate function needs GROUP BY", "group by a column or an expression"));
+                return Err(PlanError::invalid_hint(
+                    at,
+                    "an aggregate function needs GROUP BY",
+                    "group by a column or an expression",
+                ));
             }
             let (expr, data_type) = bind::normalised(expr, columns, position_of(&written.expr).unwrap_or(written.at))?;
             items.push(Item { name: written.name, expr, data_type, at: written.at, is_copy: written.is_copy });
@@ -323,7 +333,8 @@ fn star(scope: &Scope, source: usize, purpose: Purpose, is_join: bool, at: Posit
     let is_shown = |name: &str, is_pseudo: bool| {
         !is_pseudo || (purpose == Purpose::Push && matches!(name, WINDOWSTART | WINDOWEND))
     };
-    let shown = scope.columns.iter().filter(|column| column.source == source && is_shown(&column.name, column.is_pseudo));
+    let shown =
+        scope.columns.iter().filter(|column| column.source == source && is_shown(&column.name, column.is_pseudo));
     shown
         .map(|column| WrittenItem {
             name: if is_join { format!("{reference}_{}", column.name) } else { column.name.clone() },
@@ -345,18 +356,28 @@ fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError>
         return Err(PlanError::not_yet_hint(emit.span.start, "EMIT FINAL is", "use EMIT CHANGES"));
     }
     if let (Some(limit), Purpose::Persistent) = (&query.limit, purpose) {
-        return Err(PlanError::invalid(limit.span.start, "LIMIT is for queries that are shown, not for persistent ones"));
+        return Err(PlanError::invalid(
+            limit.span.start,
+            "LIMIT is for queries that are shown, not for persistent ones",
+        ));
     }
     if query.group_by.is_none() {
         if let Some(window) = &query.window {
             return Err(PlanError::invalid(window.span.start, "WINDOW needs GROUP BY"));
         }
         if let Some(having) = &query.having {
-            return Err(PlanError::invalid_hint(having.span.start, "HAVING needs GROUP BY", "use WHERE to filter rows"));
+            return Err(PlanError::invalid_hint(
+                having.span.start,
+                "HAVING needs GROUP BY",
+                "use WHERE to filter rows",
+            ));
         }
     }
     if let (Some(_), Some(partition_by)) = (&query.group_by, &query.partition_by) {
-        return Err(PlanError::invalid(partition_by.span.start, "PARTITION BY and GROUP BY exclude each other: both make the key"));
+        return Err(PlanError::invalid(
+            partition_by.span.start,
+            "PARTITION BY and GROUP BY exclude each other: both make the key",
+        ));
     }
     Ok(())
 }

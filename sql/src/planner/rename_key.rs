@@ -21,8 +21,12 @@ impl RenameKey {
     /// # Errors
     /// If a value column has one of the names.
     pub(super) fn new(input: &StreamSchema, names: &[String]) -> Result<Self, SchemaError> {
-        let key: Vec<FieldRef> =
-            input.key().iter().zip(names).map(|(field, name)| Arc::new(field.as_ref().clone().with_name(name))).collect();
+        let key: Vec<FieldRef> = input
+            .key()
+            .iter()
+            .zip(names)
+            .map(|(field, name)| Arc::new(field.as_ref().clone().with_name(name)))
+            .collect();
         Ok(Self { output: StreamSchema::new(key, input.value().to_vec(), input.is_windowed())? })
     }
 

@@ -5,9 +5,7 @@
 use datafusion::sql::sqlparser::ast::Ident;
 
 use super::error::PlanError;
-use crate::{
-    syntax::{Position, suggest::nearest},
-};
+use crate::syntax::{Position, suggest::nearest};
 
 /// A source under the name that qualifies its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,14 +65,21 @@ impl Scope {
     }
 
     /// The column that a name means, with a source before it or not.
-    pub(super) fn resolve(&self, qualifier: Option<&Ident>, name: &Ident, otherwise: Position) -> Result<&ScopeColumn, PlanError> {
+    pub(super) fn resolve(
+        &self,
+        qualifier: Option<&Ident>,
+        name: &Ident,
+        otherwise: Position,
+    ) -> Result<&ScopeColumn, PlanError> {
         let at = place(name, otherwise);
         let source = match qualifier {
             None => None,
             Some(qualifier) => Some(self.source(&qualifier.value, place(qualifier, otherwise))?),
         };
-        let mut found =
-            self.columns.iter().filter(|column| column.name == name.value && source.is_none_or(|source| column.source == source));
+        let mut found = self
+            .columns
+            .iter()
+            .filter(|column| column.name == name.value && source.is_none_or(|source| column.source == source));
         let Some(first) = found.next() else { return Err(self.unknown(source, &name.value, at)) };
         let Some(second) = found.next() else { return Ok(first) };
         let reference = |column: &ScopeColumn| self.sources[column.source].reference.clone();
@@ -144,7 +149,11 @@ mod tests {
         check(None, "C_NAME", "1.C_NAME");
         check(None, "ID", "1:8: column ID is in O and C; write which one, as in O.ID");
         check(Some("O"), "NAME", "1:8: no column NAME in ORDERS; it has ID, O_NAME");
-        check(None, "C_NAM", "1:8: no column C_NAM in ORDERS, CUSTOMERS; did you mean C_NAME; it has ID, O_NAME, ID, C_NAME");
+        check(
+            None,
+            "C_NAM",
+            "1:8: no column C_NAM in ORDERS, CUSTOMERS; did you mean C_NAME; it has ID, O_NAME, ID, C_NAME",
+        );
         check(Some("X"), "ID", "1:8: X is no source of this query; there is O, C");
     }
 }

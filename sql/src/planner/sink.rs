@@ -26,7 +26,8 @@ use super::{
 };
 use crate::{
     catalog::{
-        Catalog, CleanupPolicy, Column, Format, FormatKind, PropertyScope, QueryId, Source, SourceProperties, SqlType, TimestampColumn,
+        Catalog, CleanupPolicy, Column, Format, FormatKind, PropertyScope, QueryId, Source, SourceProperties, SqlType,
+        TimestampColumn,
     },
     syntax::{
         Position,
@@ -129,7 +130,11 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
     let context = QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Persistent, store };
     let selected = context.select(&insert.query)?;
     if selected.flow.kind() == SourceKind::Table {
-        return Err(PlanError::invalid_hint(selected.at, "INSERT INTO needs a query that gives a stream", "leave GROUP BY out"));
+        return Err(PlanError::invalid_hint(
+            selected.at,
+            "INSERT INTO needs a query that gives a stream",
+            "leave GROUP BY out",
+        ));
     }
     let split = split_like(&selected, &target)?;
     let (stream, _) = shape(&selected, &split)?;
@@ -187,11 +192,19 @@ fn split(selected: &Selected) -> Result<Split, PlanError> {
         let mut found = selected.items.iter().filter(|item| item.expr == expr && !item.is_copy);
         let Some(first) = found.next() else {
             let hint = "every key column must be selected; add it";
-            return Err(PlanError::invalid_hint(selected.at, format!("the key {} is missing from the projection", shown(&expr)), hint));
+            return Err(PlanError::invalid_hint(
+                selected.at,
+                format!("the key {} is missing from the projection", shown(&expr)),
+                hint,
+            ));
         };
         if let Some(second) = found.next() {
             let hint = format!("write AS_VALUE({}) for a copy", shown(&expr));
-            return Err(PlanError::invalid_hint(second.at, format!("the key {} is selected twice", shown(&expr)), hint));
+            return Err(PlanError::invalid_hint(
+                second.at,
+                format!("the key {} is selected twice", shown(&expr)),
+                hint,
+            ));
         }
         key_items.push(first);
     }
@@ -206,12 +219,18 @@ fn split(selected: &Selected) -> Result<Split, PlanError> {
         let hint = "select another column, or AS_VALUE of a key column";
         return Err(PlanError::invalid_hint(selected.at, "the projection has no value column", hint));
     }
-    if let Some(item) = selected.items.iter().find(|item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str()) && !is_window_bound(item, selected))
+    if let Some(item) = selected
+        .items
+        .iter()
+        .find(|item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str()) && !is_window_bound(item, selected))
     {
         let hint = format!("give it a name, as in {} AS W", item.name);
         return Err(PlanError::invalid_hint(item.at, format!("{} is the name of a pseudo column", item.name), hint));
     }
-    let key = selected.key.as_ref().map(|_| key_items.iter().map(|item| Projected::new(&item.name, item.expr.clone())).collect());
+    let key = selected
+        .key
+        .as_ref()
+        .map(|_| key_items.iter().map(|item| Projected::new(&item.name, item.expr.clone())).collect());
     Ok(Split { key, key_names: key_items.iter().map(|item| item.name.clone()).collect(), value })
 }
 
@@ -227,13 +246,18 @@ fn split_like(selected: &Selected, target: &Source) -> Result<Split, PlanError> 
     let find = |column: &Column| -> Result<&Item, PlanError> {
         let Some(item) = selected.items.iter().find(|item| item.name == column.name) else {
             let problem = format!("column {} of {} is missing from the projection", column.name, target.name);
-            return Err(PlanError::invalid_hint(selected.at, problem, "select columns with exactly the names of the stream"));
+            return Err(PlanError::invalid_hint(
+                selected.at,
+                problem,
+                "select columns with exactly the names of the stream",
+            ));
         };
         let wanted = column.data_type.to_arrow();
         if item.data_type.equals_datatype(&wanted) {
             return Ok(item);
         }
-        let found = SqlType::from_arrow(&item.data_type).map_or_else(|| item.data_type.to_string(), |found| found.to_string());
+        let found =
+            SqlType::from_arrow(&item.data_type).map_or_else(|| item.data_type.to_string(), |found| found.to_string());
         let problem = format!("column {} of {} is {}, this is {found}", column.name, target.name, column.data_type);
         Err(PlanError::invalid_hint(item.at, problem, format!("write CAST(.. AS {})", column.data_type)))
     };
@@ -257,22 +281,28 @@ fn split_like(selected: &Selected, target: &Source) -> Result<Split, PlanError> 
 /// Whether a projection leaves the value columns as they are.
 fn is_identity(value: &[Projected], schema: &StreamSchema) -> bool {
     value.len() == schema.value().len()
-        && value.iter().zip(schema.value()).all(|(column, field)| column.name == *field.name() && is_column(&column.expression, field.name()))
+        && value
+            .iter()
+            .zip(schema.value())
+            .all(|(column, field)| column.name == *field.name() && is_column(&column.expression, field.name()))
 }
 
 /// The result as a stream of what is to be written, and its items in the order of the projection.
 fn shape(selected: &Selected, split: &Split) -> Result<(ColumnStream, Vec<String>), PlanError> {
-    let items = selected.items.iter().filter(|item| !is_window_bound(item, selected)).map(|item| item.name.clone()).collect();
+    let items =
+        selected.items.iter().filter(|item| !is_window_bound(item, selected)).map(|item| item.name.clone()).collect();
     let renamed = |schema: &StreamSchema| {
         RenameKey::new(schema, &split.key_names).map_err(|error| PlanError::invalid(selected.at, error.to_string()))
     };
-    let has_names = |schema: &StreamSchema| schema.key().iter().zip(&split.key_names).all(|(field, name)| field.name() == name);
+    let has_names =
+        |schema: &StreamSchema| schema.key().iter().zip(&split.key_names).all(|(field, name)| field.name() == name);
     let stream = match &selected.flow {
         Flow::Stream(stream) => match &split.key {
             Some(key) => stream.select_key(key, &split.value),
             None => {
                 let schema = stream.schema();
-                let projected = if is_identity(&split.value, schema) { stream.clone() } else { stream.select(&split.value) };
+                let projected =
+                    if is_identity(&split.value, schema) { stream.clone() } else { stream.select(&split.value) };
                 if has_names(projected.schema()) {
                     projected
                 } else {
@@ -327,7 +357,10 @@ fn sink_source(
     let key_role = if create.kind == SourceKind::Table { ColumnRole::PrimaryKey } else { ColumnRole::Key };
     let column = |field: &FieldRef, role: ColumnRole| -> Result<Column, PlanError> {
         let Some(data_type) = SqlType::from_arrow(field.data_type()) else {
-            return Err(PlanError::invalid(at, format!("column {} is of a type that cannot be written: {}", field.name(), field.data_type())));
+            return Err(PlanError::invalid(
+                at,
+                format!("column {} is of a type that cannot be written: {}", field.name(), field.data_type()),
+            ));
         };
         Ok(Column { name: field.name().clone(), data_type, role })
     };

@@ -10,11 +10,7 @@
 mod topic_table;
 mod view_table;
 
-use std::{
-    collections::BTreeSet,
-    ops::ControlFlow,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -27,8 +23,8 @@ use datafusion::{
     sql::{
         parser::Statement as PlanStatement,
         sqlparser::ast::{
-            self as sql, ExcludeSelectItem, Expr as SqlExpr, Ident, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Visit, VisitMut,
-            Visitor, VisitorMut,
+            self as sql, ExcludeSelectItem, Expr as SqlExpr, Ident, ObjectName, ObjectNamePart, Query, SelectItem,
+            SetExpr, Visit, VisitMut, Visitor, VisitorMut,
         },
     },
 };
@@ -42,7 +38,12 @@ use crate::{
     catalog::Catalog,
     planner::{PlanError, ViewPlan, functions, moment_literal, one_line},
     response::Rows,
-    syntax::{Position, ast::{Name, PullQuery}, position::Span, suggest::nearest},
+    syntax::{
+        Position,
+        ast::{Name, PullQuery},
+        position::Span,
+        suggest::nearest,
+    },
 };
 use topic_table::{ROWPARTITION, TopicTable};
 use view_table::ViewTable;
@@ -208,8 +209,12 @@ impl VisitorMut for Rewrite<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut SqlExpr) -> ControlFlow<PlanError> {
         let outcome = match expr {
-            SqlExpr::BinaryOp { left, right, .. } => moment_literal(left, right).and_then(|()| moment_literal(right, left)),
-            SqlExpr::Between { expr, low, high, .. } => moment_literal(expr, low).and_then(|()| moment_literal(expr, high)),
+            SqlExpr::BinaryOp { left, right, .. } => {
+                moment_literal(left, right).and_then(|()| moment_literal(right, left))
+            }
+            SqlExpr::Between { expr, low, high, .. } => {
+                moment_literal(expr, low).and_then(|()| moment_literal(expr, high))
+            }
             _ => Ok(()),
         };
         outcome.map_or_else(ControlFlow::Break, ControlFlow::Continue)
@@ -243,7 +248,8 @@ fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
                     Some(relation) => relation.table().to_owned(),
                     None => "this query".to_owned(),
                 };
-                let known = if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
+                let known =
+                    if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
                 return PlanError::UnknownColumn { at, name: field.name.clone(), scope, suggestion, known };
             }
             SchemaError::AmbiguousReference { field } => {

@@ -121,7 +121,11 @@ impl TableProvider for TopicTable {
         Self: 'async_trait,
     {
         let rows = |partition: u32| -> Arc<dyn PartitionStream> {
-            Arc::new(PartitionRows { table: self.clone(), partition: PartitionId(partition), projection: projection.cloned() })
+            Arc::new(PartitionRows {
+                table: self.clone(),
+                partition: PartitionId(partition),
+                projection: projection.cloned(),
+            })
         };
         let partitions = (0..self.partitions).map(rows).collect();
         let plan = StreamingTableExec::try_new(Arc::clone(&self.schema), partitions, projection, [], false, limit);
@@ -148,7 +152,8 @@ impl PartitionStream for PartitionRows {
         let (table, partition, projection) = (self.table.clone(), self.partition, self.projection.clone());
         stream.spawn_blocking(move || {
             let mut send = |rows: RecordBatch| sender.blocking_send(Ok(rows)).is_ok();
-            read(&table, partition, projection.as_deref(), &mut send).map_err(|error| DataFusionError::External(error.into()))
+            read(&table, partition, projection.as_deref(), &mut send)
+                .map_err(|error| DataFusionError::External(error.into()))
         });
         stream.build()
     }
@@ -231,7 +236,11 @@ struct Decoder<'a> {
 }
 
 impl<'a> Decoder<'a> {
-    fn new(table: &'a TopicTable, partition: &'a TopicPartition, projection: Option<&[usize]>) -> Result<Self, FormatError> {
+    fn new(
+        table: &'a TopicTable,
+        partition: &'a TopicPartition,
+        projection: Option<&[usize]>,
+    ) -> Result<Self, FormatError> {
         let options = &table.options;
         let wrapping = options.formats.wrapping;
         let keys: Vec<usize> = (0..table.key.len()).collect();
@@ -256,7 +265,12 @@ impl<'a> Decoder<'a> {
         self.decode_rows(batch, end, None)
     }
 
-    fn decode_rows(&mut self, batch: &FetchedBatch, end: Offset, only: Option<Vec<bool>>) -> Result<RecordBatch, ReadError> {
+    fn decode_rows(
+        &mut self,
+        batch: &FetchedBatch,
+        end: Offset,
+        only: Option<Vec<bool>>,
+    ) -> Result<RecordBatch, ReadError> {
         let records = &batch.records;
         let rows = records.len();
         let mut keep = only.unwrap_or_else(|| vec![true; rows]);
@@ -271,7 +285,12 @@ impl<'a> Decoder<'a> {
         let values = self.value.decode(records.values());
         for error in keys.errors.iter().chain(&values.errors).filter(|error| error.row < rows) {
             if std::mem::replace(&mut keep[error.row], false) {
-                tracing::debug!("{} offset={} left out: {}", self.partition, batch.offsets.at(error.row), error.problem);
+                tracing::debug!(
+                    "{} offset={} left out: {}",
+                    self.partition,
+                    batch.offsets.at(error.row),
+                    error.problem
+                );
             }
         }
         let mut columns: Vec<ArrayRef> = keys.columns;
@@ -287,12 +306,17 @@ impl<'a> Decoder<'a> {
         let times = self.times(&columns, batch);
         let offsets = Int64Array::from_iter_values((0..rows).map(|row| batch.offsets.at(row).0 as i64));
         for (row, keep) in keep.iter_mut().enumerate() {
-            *keep &= batch.offsets.at(row) < end && (records.values().is_valid(row) || self.table.source.kind == SourceKind::Stream);
+            *keep &= batch.offsets.at(row) < end
+                && (records.values().is_valid(row) || self.table.source.kind == SourceKind::Stream);
         }
         let partition = Int64Array::from(vec![i64::from(self.partition.partition.0); rows]);
         columns.extend([Arc::new(times) as ArrayRef, Arc::new(offsets), Arc::new(partition)]);
         let all = RecordBatch::try_new(Arc::clone(&self.table.schema), columns)?;
-        if keep.iter().all(|keep| *keep) { Ok(all) } else { Ok(compute::filter_record_batch(&all, &BooleanArray::from(keep))?) }
+        if keep.iter().all(|keep| *keep) {
+            Ok(all)
+        } else {
+            Ok(compute::filter_record_batch(&all, &BooleanArray::from(keep))?)
+        }
     }
 
     /// The timestamps of rows: those of records, or of the column that holds them.

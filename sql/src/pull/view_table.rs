@@ -79,15 +79,21 @@ fn constants(filter: &Expr, column: &str) -> Option<Vec<ScalarValue>> {
         _ => None,
     };
     let mut values = match filter {
-        Expr::BinaryExpr(binary) if binary.op == Operator::Eq && is_column(&binary.left) => vec![literal(&binary.right)?],
-        Expr::BinaryExpr(binary) if binary.op == Operator::Eq && is_column(&binary.right) => vec![literal(&binary.left)?],
+        Expr::BinaryExpr(binary) if binary.op == Operator::Eq && is_column(&binary.left) => {
+            vec![literal(&binary.right)?]
+        }
+        Expr::BinaryExpr(binary) if binary.op == Operator::Eq && is_column(&binary.right) => {
+            vec![literal(&binary.left)?]
+        }
         // A short IN list has become a chain of OR by now.
         Expr::BinaryExpr(binary) if binary.op == Operator::Or => {
             let mut left = constants(&binary.left, column)?;
             left.extend(constants(&binary.right, column)?);
             left
         }
-        Expr::InList(list) if !list.negated && is_column(&list.expr) => list.list.iter().map(literal).collect::<Option<_>>()?,
+        Expr::InList(list) if !list.negated && is_column(&list.expr) => {
+            list.list.iter().map(literal).collect::<Option<_>>()?
+        }
         _ => return None,
     };
     let mut seen = std::collections::HashSet::new();

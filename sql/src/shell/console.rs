@@ -31,7 +31,7 @@ pub enum ConsoleError {
         rendered: String,
         /// The engine's own error.
         #[source]
-        source: EngineError,
+        source: Box<EngineError>,
     },
     /// A push query ended with an error.
     #[error("the query failed: {0}")]
@@ -90,7 +90,7 @@ fn statement_error(source: EngineError, text: &str, origin: Option<&str>) -> Con
         Some((line, column)) => render_at(&message, text, Position::new(line, column)),
         None => message,
     };
-    ConsoleError::Statement { rendered, source }
+    ConsoleError::Statement { rendered, source: Box::new(source) }
 }
 
 /// The width of the terminal that standard output is, if it is one.

@@ -24,13 +24,175 @@ fn queries_become_topologies() {
 }
 
 const CASES: &[(&str, &str)] = &[
-    ("CREATE STREAM x AS SELECT id, amount FROM orders WHERE city = 'Rome';", ""),
-    ("CREATE STREAM x AS SELECT id AS number, UCASE(city) AS city FROM orders;", ""),
-    ("CREATE STREAM x AS SELECT city, id, AS_VALUE(city) AS copy FROM orders PARTITION BY city;", ""),
-    ("CREATE TABLE x AS SELECT id, COUNT(*) AS n FROM orders GROUP BY id;", ""),
-    ("CREATE TABLE x AS SELECT city, COUNT(*) AS n, SUM(amount) / COUNT(*) AS mean FROM orders WINDOW TUMBLING (SIZE 1 HOUR, GRACE PERIOD 0 SECONDS) GROUP BY city HAVING MAX(amount) > 3;", ""),
-    ("CREATE STREAM x AS SELECT o.customer, o.id, c.level FROM orders o LEFT JOIN customers c ON o.customer = c.name WHERE c.level > 1;", ""),
-    ("CREATE TABLE x AS SELECT name, level FROM customers WHERE level > 1;", ""),
-    ("CREATE TABLE x AS SELECT level, COUNT(*) AS n FROM customers GROUP BY level;", ""),
-    ("SELECT city, amount FROM orders WHERE amount > 1 EMIT CHANGES;", ""),
+    (
+        "CREATE STREAM x AS SELECT id, amount FROM orders WHERE city = 'Rome';",
+        r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes [CITY, AMOUNT]
+  filter-1 <- source-0
+      filter: CITY = Utf8("Rome")
+  select-2 <- filter-1
+      project: AMOUNT = AMOUNT
+  sink-3 <- select-2
+      to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "CREATE STREAM x AS SELECT id AS number, UCASE(city) AS city FROM orders;",
+        r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes [CITY]
+  select-1 <- source-0
+      project: CITY = upper(CITY)
+  rename-key-2 <- select-1
+      key is called NUMBER
+  sink-3 <- rename-key-2
+      to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "CREATE STREAM x AS SELECT city, id, AS_VALUE(city) AS copy FROM orders PARTITION BY city;",
+        r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes [CITY]
+  select-key-1 <- source-0
+      project: key CITY = CITY; ID = ID, COPY = CITY
+  sink-2 <- select-key-1
+      to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT id, COUNT(*) AS n FROM orders GROUP BY id;",
+        r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes []
+  aggregate-1 <- source-0
+      aggregate: N, store `X`
+  to-stream-2 <- aggregate-1
+      to stream
+  sink-3 <- to-stream-2
+      to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT city, COUNT(*) AS n, SUM(amount) / COUNT(*) AS mean FROM orders WINDOW TUMBLING (SIZE 1 HOUR, GRACE PERIOD 0 SECONDS) GROUP BY city HAVING MAX(amount) > 3;",
+        r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes [CITY, AMOUNT]
+  select-key-1 <- source-0
+      project: key CITY = CITY; AMOUNT = AMOUNT
+  repartition-sink-2 <- select-key-1
+      to topic <application>-X-repartition (key ROW, value ROW)
+subtopology 1
+  repartition-source-3
+      topic <application>-X-repartition (key ROW, value ROW), decodes [AMOUNT]
+  aggregate-4 <- repartition-source-3
+      aggregate: N, __AGG1, __AGG2 WINDOW TUMBLING (SIZE 1 h, GRACE PERIOD 0 ms), store `X` kept for 1 h
+  filter-5 <- aggregate-4
+      filter: __AGG2 > Int64(3)
+  select-6 <- filter-5
+      project: N = N, MEAN = __AGG1 / N
+  to-stream-7 <- select-6
+      to stream
+  sink-8 <- to-stream-7
+      to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "CREATE STREAM x AS SELECT o.customer, o.id, c.level FROM orders o LEFT JOIN customers c ON o.customer = c.name WHERE c.level > 1;",
+        r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes [CUSTOMER]
+  select-key-1 <- source-0
+      project: key O_CUSTOMER = CUSTOMER; O_ID = ID
+  repartition-sink-5 <- select-key-1
+      to topic <application>-repartition-5-repartition (key KAFKA, value ROW)
+subtopology 1
+  source-2
+      topic customers (key KAFKA, value JSON), decodes [LEVEL]
+  select-3 <- source-2
+      project: C_LEVEL = LEVEL
+  table-4 <- select-3
+      table: newest record per key, store `C-table`
+  repartition-source-6
+      topic <application>-repartition-5-repartition (key KAFKA, value ROW), decodes [O_ID]
+  join-7 <- repartition-source-6
+      left join with the table in store `C-table`
+  filter-8 <- join-7
+      filter: C_LEVEL > Int64(1)
+  select-9 <- filter-8
+      project: ID = O_ID, LEVEL = C_LEVEL
+  rename-key-10 <- select-9
+      key is called CUSTOMER
+  sink-11 <- rename-key-10
+      to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT name, level FROM customers WHERE level > 1;",
+        r#"
+subtopology 0
+  source-0
+      topic customers (key KAFKA, value JSON), decodes [LEVEL]
+  select-1 <- source-0
+      project: LEVEL = LEVEL
+  table-2 <- select-1
+      table: newest record per key, store `CUSTOMERS-table`
+  filter-3 <- table-2
+      filter: LEVEL > Int64(1)
+  to-stream-4 <- filter-3
+      to stream
+  sink-5 <- to-stream-4
+      to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT level, COUNT(*) AS n FROM customers GROUP BY level;",
+        r#"
+subtopology 0
+  source-0
+      topic customers (key KAFKA, value JSON), decodes [LEVEL]
+  select-1 <- source-0
+      project: LEVEL = LEVEL
+  table-2 <- select-1
+      table: newest record per key, store `CUSTOMERS-table`
+  group-by-3 <- table-2
+      retract and add, project: key LEVEL = LEVEL; __weight = Int64(1)
+  repartition-sink-4 <- group-by-3
+      to topic <application>-X-repartition (key ROW, value ROW)
+subtopology 1
+  repartition-source-5
+      topic <application>-X-repartition (key ROW, value ROW), decodes [__weight]
+  aggregate-6 <- repartition-source-5
+      aggregate: __sum0, store `X`
+  select-7 <- aggregate-6
+      project: N = __sum0
+  to-stream-8 <- select-7
+      to stream
+  table-9 <- to-stream-8
+      table: newest record per key, store `X-view`
+  to-stream-10 <- table-9
+      to stream
+  sink-11 <- to-stream-10
+      to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "SELECT city, amount FROM orders WHERE amount > 1 EMIT CHANGES;",
+        r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes [CITY, AMOUNT], from the latest
+  filter-1 <- source-0
+      filter: AMOUNT > Int64(1)
+  send-2 <- filter-1
+      send: CITY = CITY, AMOUNT = AMOUNT
+"#,
+    ),
 ];

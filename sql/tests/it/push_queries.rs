@@ -7,7 +7,9 @@ use millstream_sql::response::Response;
 use super::harness::{Sql, batch_lines};
 
 fn first(sql: &mut Sql, statement: &str, rows: usize) -> Vec<String> {
-    let Ok(Response::Push(push)) = sql.session.execute(statement) else { panic!("{statement} gives no endless answer") };
+    let Ok(Response::Push(push)) = sql.session.execute(statement) else {
+        panic!("{statement} gives no endless answer")
+    };
     let mut lines = Vec::new();
     while lines.len() < rows {
         match push.batches.recv_timeout(Duration::from_secs(20)) {

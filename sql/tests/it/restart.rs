@@ -36,7 +36,8 @@ fn a_script_can_be_run_again() {
     sql.run(SCRIPT);
     sql.close();
     let mut sql = Sql::open(directory.path());
-    let answers = sql.run(&SCRIPT.replace("    CREATE", "create").replace("SELECT * FROM s", "SELECT *\n  FROM s -- all\n"));
+    let answers =
+        sql.run(&SCRIPT.replace("    CREATE", "create").replace("SELECT * FROM s", "SELECT *\n  FROM s -- all\n"));
     assert_eq!(
         answers,
         [
@@ -66,7 +67,10 @@ fn what_is_dropped_stays_dropped_and_ids_do_not_come_back() {
     let mut sql = Sql::open(directory.path());
     assert!(sql.engine.progress().queries.is_empty());
     let topics = sql.rows("SHOW ALL TOPICS;");
-    assert!(!topics.iter().any(|topic| topic.starts_with("_millstream-ctas_t_0") || topic.starts_with("T|")), "{topics:?}");
+    assert!(
+        !topics.iter().any(|topic| topic.starts_with("_millstream-ctas_t_0") || topic.starts_with("T|")),
+        "{topics:?}"
+    );
     let answers = sql.run("CREATE TABLE t AS SELECT k, SUM(v) AS total FROM s GROUP BY k;");
     assert_eq!(answers, ["Created table T, query CTAS_T_2"]);
     assert_eq!(sql.rows("SELECT * FROM t;"), ["a|5"]);

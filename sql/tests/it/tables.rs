@@ -18,7 +18,9 @@ fn orders(more: &str) -> String {
 #[test]
 fn aggregates_by_key() {
     check(
-        &orders("CREATE TABLE t AS SELECT city, COUNT(*) AS n, SUM(amount) AS total, MIN(amount) AS least, MAX(amount) AS most, AVG(amount) AS mean FROM orders GROUP BY city;"),
+        &orders(
+            "CREATE TABLE t AS SELECT city, COUNT(*) AS n, SUM(amount) AS total, MIN(amount) AS least, MAX(amount) AS most, AVG(amount) AS mean FROM orders GROUP BY city;",
+        ),
         "SELECT * FROM t ORDER BY city;",
         &["Oslo|1|4.0|4.0|4.0|4.0", "Rome|2|15.0|5.0|10.0|7.5"],
     );
@@ -27,7 +29,9 @@ fn aggregates_by_key() {
 #[test]
 fn aggregates_by_key_and_tumbling_window() {
     check(
-        &orders("CREATE TABLE t AS SELECT city, COUNT(*) AS n FROM orders WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY city;"),
+        &orders(
+            "CREATE TABLE t AS SELECT city, COUNT(*) AS n FROM orders WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY city;",
+        ),
         "SELECT * FROM t ORDER BY city, windowstart;",
         &["Oslo|0|60000|1", "Rome|0|60000|1", "Rome|60000|120000|1"],
     );
@@ -36,7 +40,9 @@ fn aggregates_by_key_and_tumbling_window() {
 #[test]
 fn aggregates_by_key_and_hopping_window() {
     check(
-        &orders("CREATE TABLE t AS SELECT city, SUM(amount) AS total FROM orders WINDOW HOPPING (SIZE 2 MINUTES, ADVANCE BY 1 MINUTE, GRACE PERIOD 1 HOUR) GROUP BY city;"),
+        &orders(
+            "CREATE TABLE t AS SELECT city, SUM(amount) AS total FROM orders WINDOW HOPPING (SIZE 2 MINUTES, ADVANCE BY 1 MINUTE, GRACE PERIOD 1 HOUR) GROUP BY city;",
+        ),
         "SELECT city, windowstart, total FROM t WHERE city = 'Rome' ORDER BY windowstart;",
         &["Rome|0|15.0", "Rome|60000|5.0"],
     );
@@ -45,7 +51,9 @@ fn aggregates_by_key_and_hopping_window() {
 #[test]
 fn expressions_over_aggregates_and_having_are_read_from_one_store() {
     check(
-        &orders("CREATE TABLE t AS SELECT UCASE(city) AS place, SUM(amount) / COUNT(*) AS mean FROM orders GROUP BY UCASE(city) HAVING COUNT(*) > 1;"),
+        &orders(
+            "CREATE TABLE t AS SELECT UCASE(city) AS place, SUM(amount) / COUNT(*) AS mean FROM orders GROUP BY UCASE(city) HAVING COUNT(*) > 1;",
+        ),
         "SELECT * FROM t;",
         &["ROME|7.5"],
     );
@@ -54,7 +62,9 @@ fn expressions_over_aggregates_and_having_are_read_from_one_store() {
 #[test]
 fn window_bounds_can_be_selected() {
     check(
-        &orders("CREATE TABLE t AS SELECT city, WINDOWSTART AS ws, COUNT(*) AS n FROM orders WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY city;"),
+        &orders(
+            "CREATE TABLE t AS SELECT city, WINDOWSTART AS ws, COUNT(*) AS n FROM orders WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY city;",
+        ),
         "SELECT city, ws, n FROM t WHERE windowstart >= '1970-01-01T00:01' ORDER BY city;",
         &["Rome|60000|1"],
     );
@@ -63,7 +73,9 @@ fn window_bounds_can_be_selected() {
 #[test]
 fn several_columns_make_a_key() {
     check(
-        &orders("CREATE TABLE t WITH (KEY_FORMAT = 'JSON') AS SELECT city, customer, COUNT(*) AS n FROM orders GROUP BY city, customer;"),
+        &orders(
+            "CREATE TABLE t WITH (KEY_FORMAT = 'JSON') AS SELECT city, customer, COUNT(*) AS n FROM orders GROUP BY city, customer;",
+        ),
         "SELECT * FROM t WHERE city = 'Rome' AND customer = 'ada';",
         &["Rome|ada|2"],
     );
@@ -79,7 +91,9 @@ fn a_stream_meets_a_table_in_an_inner_join() {
     check(
         &format!(
             "{CUSTOMERS}{}",
-            orders("CREATE STREAM j AS SELECT o.customer AS customer, o.id, c.level, amount * 2 AS twice FROM orders o JOIN customers c ON o.customer = c.name;")
+            orders(
+                "CREATE STREAM j AS SELECT o.customer AS customer, o.id, c.level, amount * 2 AS twice FROM orders o JOIN customers c ON o.customer = c.name;"
+            )
         ),
         "SELECT * FROM j ORDER BY id;",
         &["ada|1|1|20.0", "bob|2|2|8.0", "ada|3|1|10.0"],
@@ -91,7 +105,9 @@ fn a_left_join_keeps_what_meets_nothing() {
     check(
         &format!(
             "{CUSTOMERS}{}",
-            orders("CREATE STREAM j AS SELECT o.customer, o.id AS id, c.name AS met, c.level FROM orders o LEFT JOIN customers c ON c.name = o.customer WHERE o.id > 2;")
+            orders(
+                "CREATE STREAM j AS SELECT o.customer, o.id AS id, c.name AS met, c.level FROM orders o LEFT JOIN customers c ON c.name = o.customer WHERE o.id > 2;"
+            )
         ),
         "SELECT * FROM j ORDER BY id;",
         &["ada|3|ada|1", "cyd|4|null|null"],
@@ -103,7 +119,9 @@ fn a_join_is_aggregated() {
     check(
         &format!(
             "{CUSTOMERS}{}",
-            orders("CREATE TABLE t AS SELECT c.level AS level, COUNT(*) AS n, SUM(o.amount) AS total FROM orders o JOIN customers c ON o.customer = c.name GROUP BY c.level;")
+            orders(
+                "CREATE TABLE t AS SELECT c.level AS level, COUNT(*) AS n, SUM(o.amount) AS total FROM orders o JOIN customers c ON o.customer = c.name GROUP BY c.level;"
+            )
         ),
         "SELECT * FROM t ORDER BY level;",
         &["1|2|15.0", "2|1|4.0"],

@@ -88,7 +88,7 @@ impl Script {
 
     fn commit(&mut self, number: usize) -> Result<(), CommitError> {
         let producer = self.producer.as_mut().expect("the producer is open");
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             return producer.commit(Transaction::default()).map(drop);
         }
         let value = format!("{number} {}", "x".repeat(100 + number * 13 % 300)).into_bytes();
@@ -100,7 +100,7 @@ impl Script {
         };
         let one = |to, record| Append { partition: to, records: [record].into_iter().collect() };
         let mut appends: Vec<Append> = (0..3).map(|p| one(place("events", p), record(number, Some(&value)))).collect();
-        appends.push(one(place("table", 0), record(number % 4, (number % 5 != 0).then_some(&value[..]))));
+        appends.push(one(place("table", 0), record(number % 4, (!number.is_multiple_of(5)).then_some(&value[..]))));
         if !(35..=37).contains(&number) {
             appends.push(one(place("old", 0), record(number, Some(&value))));
         }
@@ -313,7 +313,7 @@ fn check_flips(disk: &FaultDisk, allowed: &[String]) -> (usize, usize) {
     let (mut harmless, mut refused) = (0, 0);
     for (path, bytes) in disk.files() {
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let spots = (0..used).step_by((used / 400).max(1)).chain((used..bytes.len()).step_by(509));
+        let spots = (0..used).step_by((used / 100).max(1)).chain((used..bytes.len()).step_by(1021));
         for spot in spots {
             let copy = disk.copy();
             let mut damaged = bytes.clone();

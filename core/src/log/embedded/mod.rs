@@ -245,11 +245,11 @@ impl EmbeddedLog {
                 let limit = Limit { length: segment.meta.length, end: segment.meta.end };
                 let mut full = false;
                 segment.file.visit(from.0, limit, |header, read| {
-                    if header.count > 0 {
-                        if let Some(batch) = from_offset(read()?, from) {
-                            bytes += batch.records.payload_bytes();
-                            batches.push(batch);
-                        }
+                    if header.count > 0
+                        && let Some(batch) = from_offset(read()?, from)
+                    {
+                        bytes += batch.records.payload_bytes();
+                        batches.push(batch);
                     }
                     from = Offset(header.end);
                     full = bytes >= max_bytes && !batches.is_empty();

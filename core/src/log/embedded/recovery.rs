@@ -140,15 +140,26 @@ fn make(
     storage.create_dir(&commits)?;
     storage.create_dir(&topics)?;
     storage.sync_dir(directory)?;
-    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        storage.sync_dir(parent)?;
-    }
+    sync_above(&storage, directory)?;
     let state = State::new(Arc::clone(&storage), topics);
     let head = (1, random_identity(), 0);
     let log = CommitLog::create(&storage, &commits, head, &state.snapshot(), config.commit_log_bytes)?;
     stamp(&storage, directory)?;
     let writer = Writer::new(Arc::clone(&storage), config, log);
     Ok(Opened { storage, lock, state, writer })
+}
+
+/// Makes the names on the way to the directory durable: any of them may have been made with it.
+fn sync_above(storage: &Arc<Storage>, directory: &Path) -> Result<(), LogError> {
+    for above in directory.ancestors().skip(1) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        match storage.sync_dir(above) {
+            // Where we may not even look we have made nothing.
+            Err(LogError::Io { source, .. }) if source.kind() == std::io::ErrorKind::PermissionDenied => break,
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 fn apply(state: &mut State, file: &Path, frame: &Frame) -> Result<(), LogError> {
