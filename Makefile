@@ -13,7 +13,7 @@ help:
 	echo "make deps    checks for, and where it may installs, what the build needs"
 
 demo: deps
-	@cargo run --package millstream-sql --bin millstream -- demo
+	@cargo run --bin millstream -- demo
 
 test: deps
 	@cargo test --workspace
@@ -21,7 +21,7 @@ test: deps
 check: test
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo run --package millstream-sql --bin millstream -- demo
+	cargo run --bin millstream -- demo
 
 # LIBCLANG_PATH is left alone: bindgen finds /usr/lib/llvm-*/lib by itself, and setting it here but not in a shell would have RocksDB
 # built again at each change between the two.

@@ -1,5 +1,39 @@
-//! Skeleton of the map; see the modules.
-pub mod batch;
+//! Stream processing over partitioned, timestamped records: topics, a DSL over columns, tasks, and exactly-once commits.
+//!
+//! A [`StreamsBuilder`] makes a [`Topology`](topology::Topology); [`runtime::Streams`] runs it over a [`log::Log`], with state in
+//! the crate `millstream-state`; [`testing::TopologyTestDriver`] runs it in a test. Inside, everything is a [`Batch`] of Arrow columns:
+//! closures over serde structs and column expressions become the same operators.
+//!
+//! # Map
+//! - [`record`], [`log`], [`connect`]: records and positions; topics and the one step of a commit; the traits of sources and sinks
+//! - [`schema`], [`Batch`], [`format`](mod@format), [`window`], [`expression`]: columns; bytes to columns and back; which windows; expressions
+//!   and accumulators
+//! - [`topology`], [`operator`]: the logical graph and its text; one physical operator a file
+//! - [`dsl`]: streams and tables, typed or by the column; builds a topology and knows no runtime
+//! - [`runtime`]: tasks, threads, commits, restoring; the only place that reads a clock
+//! - [`query`], [`testing`]: views of committed state; the synchronous driver and a log in memory
+//!
+//! # Example
+//! ```
+//! use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let builder = StreamsBuilder::new();
+//! builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("orders-per-customer").to_stream().to("counts", Produced::kafka());
+//! let mut driver = TopologyTestDriver::new(&builder.build()?)?; // no threads, disk or clock
+//! driver.push("orders", Record::new("ada", 30_i64.to_be_bytes()))?;
+//! driver.push("orders", Record::new("ada", 12_i64.to_be_bytes()))?;
+//! let counts: Vec<_> = driver.drain("counts")?.into_iter().map(|record| record.value).collect();
+//! assert_eq!(counts, [Some(1_i64.to_be_bytes().to_vec()), Some(2_i64.to_be_bytes().to_vec())]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Limits
+//! One process owns an embedded log. A batch of records stays below 2 GiB, a record below 16 MiB. Timestamps are whole milliseconds.
+//! Headers are kept by the log and by dead letters, not by operators. Sums follow DataFusion's types: whole numbers wrap at 64 bits.
+
+mod batch;
 pub mod connect;
 pub mod dsl;
 pub mod expression;
@@ -15,5 +49,5 @@ pub mod testing;
 pub mod topology;
 pub mod window;
 
-pub use batch::Batch;
+pub use batch::{Batch, Before};
 pub use dsl::StreamsBuilder;

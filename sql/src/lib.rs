@@ -7,7 +7,8 @@
 //! - [`syntax`]: text to statements; [`catalog`]: what is declared
 //! - [`planner`]: continuous queries to topologies; [`pull`]: queries that are read once
 //! - [`engine`]: a data directory with its catalog, queries and connectors; sessions
-//! - [`response`]: what a statement answers
+//! - [`response`]: what a statement answers; [`output`]: answers as tables, JSON and CSV
+//! - [`shell`]: the interactive shell; [`cli`]: the commands of the binary `millstream`
 //!
 //! # Example
 //! ```
@@ -32,12 +33,16 @@
 //! # }
 //! ```
 
+pub mod syntax;
+
 pub mod catalog;
-pub mod shell;
-pub mod output;
-pub mod cli;
-pub mod engine;
+
 pub mod planner;
 pub mod pull;
+
+pub mod engine;
 pub mod response;
-pub mod syntax;
+
+pub mod cli;
+pub mod output;
+pub mod shell;

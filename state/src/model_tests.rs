@@ -110,18 +110,27 @@ fn open(directory: &Path, kind: StoreKind) -> (Arc<StateBackend>, Arc<Store>) {
     (backend, store)
 }
 
-/// Copies a directory that is in use. Only RocksDB's compaction removes files, and what it removes is not needed by
-/// the manifest that is copied last.
+/// Copies a directory that is in use. RocksDB renames and removes files meanwhile: a copy that misses one is begun again.
 fn copy_directory(from: &Path) -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    fs::copy(from.join("FORMAT"), copy.path().join("FORMAT")).unwrap();
-    let (from, to) = (from.join("rocksdb"), copy.path().join("rocksdb"));
-    fs::create_dir(&to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    loop {
+        let copy = tempfile::tempdir().unwrap();
+        match try_copy(from, copy.path()) {
+            Ok(()) => return copy,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => panic!("the directory cannot be copied: {error}"),
+        }
     }
-    copy
+}
+
+fn try_copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::copy(from.join("FORMAT"), to.join("FORMAT"))?;
+    let (from, to) = (from.join("rocksdb"), to.join("rocksdb"));
+    fs::create_dir(&to)?;
+    for file in fs::read_dir(from)? {
+        let file = file?;
+        fs::copy(file.path(), to.join(file.file_name()))?;
+    }
+    Ok(())
 }
 
 /// The model at each position since the start or the last reset.

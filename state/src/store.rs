@@ -144,7 +144,8 @@ impl Store {
         self.inner.read().position
     }
 
-    /// The position that a crash now would come back to; the real one may be later, never mixed.
+    /// The position last written to the cold tier. After [`checkpoint`](Self::checkpoint) it is what a crash comes back to; after a
+    /// checkpoint for want of memory a crash may come back to an earlier one, never to a mix.
     pub fn checkpointed_position(&self) -> Option<Position> {
         self.inner.read().written.position
     }

@@ -63,6 +63,16 @@ impl Graph {
         self.error.get_or_insert(error);
     }
 
+    /// How the keys were written that decided the partitions of `node`'s records.
+    pub(super) fn key_format(&self, node: NodeId) -> crate::format::Format {
+        let node = &self.nodes[node.0];
+        match (&node.kind, node.inputs.first()) {
+            (NodeKind::Source(source), _) => source.formats.key,
+            (_, Some(&input)) => self.key_format(input),
+            (_, None) => crate::topology::Formats::INTERNAL.key,
+        }
+    }
+
     /// Makes the operators that feed `node` say what was there before, as far up as changes come from.
     pub(super) fn require_before(&mut self, node: NodeId) {
         match &mut self.nodes[node.0].kind {

@@ -92,14 +92,20 @@ impl ColumnStream {
 
     /// Moves every record to the partition of its key, through a topic of the topology's own.
     pub fn repartition(&self, options: Repartitioned) -> Self {
+        self.repartition_with(options, Formats::INTERNAL.key)
+    }
+
+    /// The same with keys in a given format: it decides the partition, so that what is joined must have one.
+    fn repartition_with(&self, options: Repartitioned, key: crate::format::Format) -> Self {
+        let formats = Formats { key, ..Formats::INTERNAL };
         let mut graph = self.graph.borrow_mut();
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
-        let sink = SinkNode { topic: topic.clone(), formats: Formats::INTERNAL };
+        let sink = SinkNode { topic: topic.clone(), formats };
         graph.add("repartition-sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
         let source = SourceNode {
             topic,
-            formats: Formats::INTERNAL,
+            formats,
             timestamp: TimestampExtractor::Record,
             reset: OffsetReset::Earliest,
             decoded: vec![true; self.schema.value().len()],
@@ -178,7 +184,13 @@ impl ColumnStream {
             Ok(schema) => schema,
             Err(error) => return self.failed("join", error),
         };
-        let input = self.partitioned_by_key(None);
+        // Equal keys are in equal partitions only if their bytes are equal.
+        let key = self.graph.borrow().key_format(table.node);
+        let input = if self.rekeyed || self.graph.borrow().key_format(self.node) != key {
+            self.repartition_with(Repartitioned::default(), key)
+        } else {
+            self.clone()
+        };
         let mut graph = self.graph.borrow_mut();
         let layout = Arc::clone(&graph.stores[store].layout);
         let kind = NodeKind::Join(JoinNode { kind, store, layout });

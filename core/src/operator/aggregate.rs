@@ -208,8 +208,7 @@ impl Aggregate {
 
         if let (Some(starts), Some(windows)) = (starts, self.settings.windows) {
             let size = windows.size().millis();
-            let ends: Int64Array = starts.as_primitive::<Int64Type>()
-                .unary(|start| start.saturating_add(size));
+            let ends: Int64Array = starts.as_primitive::<Int64Type>().unary(|start| start.saturating_add(size));
             columns.extend([starts, Arc::new(ends)]);
         }
         columns.extend(results);

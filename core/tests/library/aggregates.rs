@@ -42,11 +42,8 @@ fn span(millis: i64) -> TimeSpan {
 fn topology(windows: Option<TimeWindows>) -> Topology {
     let builder = StreamsBuilder::new();
     let grouped = builder.stream::<String, Bid>("bids", Consumed::json()).group_by(|_, bid| bid.auction);
-    let calls = [
-        count(lit(1_i64)).alias("bids"),
-        sum(col("price")).alias("volume"),
-        max(col("price")).alias("highest"),
-    ];
+    let calls =
+        [count(lit(1_i64)).alias("bids"), sum(col("price")).alias("volume"), max(col("price")).alias("highest")];
     match windows {
         None => {
             grouped.aggregate_expr::<Totals>(&calls, "totals").to_stream().to("out", Produced::json());
@@ -65,7 +62,8 @@ fn rows(batches: &[RecordBatch]) -> Rows {
     for batch in batches {
         let whole = |name: &str| batch.column_by_name(name).map(|column| column.as_primitive::<Int64Type>().clone());
         let real = |name: &str| batch.column_by_name(name).expect("a column").as_primitive::<Float64Type>().clone();
-        let (key, start, time) = (whole("key").expect("a key"), whole("WINDOWSTART"), whole("ROWTIME").expect("a time"));
+        let (key, start, time) =
+            (whole("key").expect("a key"), whole("WINDOWSTART"), whole("ROWTIME").expect("a time"));
         let (bids, volume, highest) = (whole("bids").expect("a count"), real("volume"), real("highest"));
         for row in 0..batch.num_rows() {
             let start = start.as_ref().map_or(0, |start| start.value(row));

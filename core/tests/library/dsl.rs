@@ -62,7 +62,12 @@ fn closures_fold() {
     let builder = StreamsBuilder::new();
     let orders = builder.stream::<String, Order>("orders", Consumed::json());
     let amounts = orders.map_values(|order| order.amount);
-    amounts.group_by_key().reduce(f64::max, "highest").to_stream().map_values(|a| a.to_string()).to("highest-out", Produced::kafka());
+    amounts
+        .group_by_key()
+        .reduce(f64::max, "highest")
+        .to_stream()
+        .map_values(|a| a.to_string())
+        .to("highest-out", Produced::kafka());
     let items = orders.group_by(|_, _| "all".to_owned());
     items
         .aggregate(String::new, |_, order, list| list + &order.item, Materialized::named("items"))
@@ -77,7 +82,12 @@ fn closures_fold() {
 fn describe_names_every_setting_that_can_change_a_result() {
     let builder = StreamsBuilder::new();
     let orders = builder.stream::<String, Order>("orders", Consumed::json());
-    orders.filter_expr(col("amount").gt(lit(0.0))).group_by(|_, o| o.item.clone()).count("per-item").to_stream().to("out", Produced::json());
+    orders
+        .filter_expr(col("amount").gt(lit(0.0)))
+        .group_by(|_, o| o.item.clone())
+        .count("per-item")
+        .to_stream()
+        .to("out", Produced::json());
     insta_like(&builder.build().expect("legal").describe());
 }
 

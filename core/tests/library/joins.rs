@@ -37,7 +37,8 @@ fn check(left: bool) -> Vec<(String, Option<String>)> {
     let users = builder.table::<String, User>("users", Consumed::json(), Materialized::named("users"));
     let clicks = builder.stream::<String, Click>("clicks", Consumed::json());
     let seen = if left {
-        clicks.left_join(&users, |click, user: Option<User>| Seen { page: click.page, city: user.map(|user| user.city) })
+        clicks
+            .left_join(&users, |click, user: Option<User>| Seen { page: click.page, city: user.map(|user| user.city) })
     } else {
         clicks.join(&users, |click, user: User| Seen { page: click.page, city: Some(user.city) })
     };
@@ -75,22 +76,25 @@ fn records_of_both_sides_are_taken_in_the_order_of_their_timestamps() {
     let builder = StreamsBuilder::new();
     let users = builder.table::<String, User>("users", Consumed::json(), Materialized::named("users"));
     let clicks = builder.stream::<String, Click>("clicks", Consumed::json());
-    clicks.join(&users, |click, user: User| Seen { page: click.page, city: Some(user.city) }).to("seen", Produced::json());
+    clicks
+        .join(&users, |click, user: User| Seen { page: click.page, city: Some(user.city) })
+        .to("seen", Produced::json());
     let topology = builder.build().expect("legal");
     for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
         let mut driver = TopologyTestDriver::with(&topology, 4, emit).expect("can be run");
         // One subtopology reads both topics; what was written first does not matter, timestamps do.
-        let users = (0..20).map(|n| Record::new(format!("u{}", n % 4), format!(r#"{{"city":"c{n}","age":1}}"#)).at_ms(10 * n));
-        let clicks = (0..20).map(|n| Record::new(format!("u{}", n % 4), format!(r#"{{"page":"p{n}"}}"#)).at_ms(10 * n + 5));
+        let users =
+            (0..20).map(|n| Record::new(format!("u{}", n % 4), format!(r#"{{"city":"c{n}","age":1}}"#)).at_ms(10 * n));
+        let clicks =
+            (0..20).map(|n| Record::new(format!("u{}", n % 4), format!(r#"{{"page":"p{n}"}}"#)).at_ms(10 * n + 5));
         driver.pause();
         driver.push_all("clicks", clicks).expect("runs");
         driver.push_all("users", users).expect("runs");
         driver.resume().expect("runs");
         let mut seen = text(driver.drain("seen").expect("an output"));
         seen.sort();
-        let mut expected: Vec<_> = (0..20)
-            .map(|n| (format!("u{}", n % 4), Some(format!(r#"{{"page":"p{n}","city":"c{n}"}}"#))))
-            .collect();
+        let mut expected: Vec<_> =
+            (0..20).map(|n| (format!("u{}", n % 4), Some(format!(r#"{{"page":"p{n}","city":"c{n}"}}"#)))).collect();
         expected.sort();
         assert_eq!(seen, expected);
     }

@@ -23,9 +23,8 @@ fn topology() -> Topology {
 }
 
 fn append(log: &SharedLog, values: std::ops::Range<i64>) {
-    let records: Records = values
-        .map(|value| Record::new(format!("{value}"), value.to_be_bytes()).at_ms(value))
-        .collect();
+    let records: Records =
+        values.map(|value| Record::new(format!("{value}"), value.to_be_bytes()).at_ms(value)).collect();
     let partition = TopicPartition::new(TopicName::new("in").expect("legal"), PartitionId(0));
     let transaction = Transaction { appends: vec![Append { partition, records }], offsets: vec![] };
     log.producer("test").expect("opens").commit(transaction).expect("commits");
@@ -45,10 +44,12 @@ fn wait_until_done(streams: &Streams) {
 fn rows(streams: &Streams) -> usize {
     let mut rows = 0;
     let snapshot = streams.view("counts").expect("a view").snapshot().expect("a snapshot");
-    snapshot.scan(100, &mut |batch| {
-        rows += batch.num_rows();
-        Ok(())
-    }).expect("readable");
+    snapshot
+        .scan(100, &mut |batch| {
+            rows += batch.num_rows();
+            Ok(())
+        })
+        .expect("readable");
     rows
 }
 

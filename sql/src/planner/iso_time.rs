@@ -16,7 +16,8 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     let (moment, offset) = split_offset(&text);
     const PATTERN: &str = "0000-01-01T00:00:00";
     let (whole, fraction) = moment.split_once('.').unwrap_or((moment, ""));
-    let padding = PATTERN.get(whole.len()..)?;
+    // At least a year.
+    let padding = PATTERN.get(whole.len()..).filter(|_| whole.len() >= 4)?;
     let padded = format!("{whole}{padding}.{fraction:0<1}{offset}");
     if offset.is_empty() {
         let moment = NaiveDateTime::parse_from_str(&padded, "%Y-%m-%dT%H:%M:%S%.f").ok()?;

@@ -264,6 +264,7 @@ fn a_failing_call_is_reported_and_never_acknowledged() {
             let (done, failure, script) = run(&disk, Durability::Fsync, |_| {});
             disk.arm(Fault::None);
             let last = (done + 1).min(STEPS);
+            let context = format!("{context}, step {done}: {failure:?}");
             if let (Some(failure), Some(mut script)) = (&failure, script)
                 && script.log.is_some()
             {
@@ -278,7 +279,7 @@ fn a_failing_call_is_reported_and_never_acknowledged() {
                     }
                     Failure::Commit(_) => {
                         assert_eq!(seen, looks[done], "{context}");
-                        let again = script.commit(4).unwrap_err();
+                        let again = script.commit(3).unwrap_err();
                         assert!(
                             matches!(again, CommitError::Rejected(LogError::Poisoned { .. })),
                             "{context}: {again}"

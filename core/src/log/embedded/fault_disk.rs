@@ -5,7 +5,7 @@
 //!
 //! ```
 //! use std::{path::Path, sync::Arc};
-//! use millstream::log::embedded::{EmbeddedConfig, EmbeddedLog, fault_disk::{Fault, FaultDisk, Survival}};
+//! use millstream::log::{Log, embedded::{EmbeddedConfig, EmbeddedLog, fault_disk::{Fault, FaultDisk, Survival}}};
 //!
 //! let disk = FaultDisk::new();
 //! let log = EmbeddedLog::open_on(Arc::clone(&disk) as _, Path::new("/data"), EmbeddedConfig::default())?;

@@ -1,0 +1,22 @@
+//! The examples as tests: each file ends with a test that runs its `main`, and is a module of this one binary.
+
+#[path = "../../01_word_count.rs"]
+mod word_count;
+
+#[path = "../../02_windows_and_grace.rs"]
+mod windows_and_grace;
+
+#[path = "../../03_stream_table_join.rs"]
+mod stream_table_join;
+
+#[path = "../../04_sql_push_query.rs"]
+mod sql_push_query;
+
+#[path = "../../05_pull_query_on_a_view.rs"]
+mod pull_query_on_a_view;
+
+#[path = "../../06_your_own_source.rs"]
+mod your_own_source;
+
+#[path = "../../07_crash_and_recover.rs"]
+mod crash_and_recover;
