@@ -12,7 +12,7 @@
 //! ada,PEN,42
 //! ```
 //!
-//! The same statements can be typed into the shell: `cargo run -p millstream-sql -- sql --data DIR`.
+//! The same statements can be typed into the shell: `cargo run --bin millstream -- sql --data DIR`.
 //!
 //! Next: `05_pull_query_on_a_view.rs`.
 #![expect(clippy::print_stdout, reason = "examples show their results")]

@@ -1,7 +1,7 @@
 //! 06: your own source.
 //!
 //! You learn what a source is: a `poll` that hands over records together with the position behind them. The connector runtime
-//! commits both in one transaction and gives the position back to `open`, so that a restart neither loses nor repeats a record.
+//! commits both in one transaction and gives the position back to `open`: a restart neither loses nor repeats a record.
 //!
 //! ```text
 //! $ cargo run --example your_own_source
@@ -73,11 +73,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let log = EmbeddedLog::open(directory.path(), Default::default())?;
     let readings = TopicPartition::new(TopicName::new("readings")?, PartitionId(0));
-    let mut settings = TaskSettings::default();
+    let (mut settings, clock) = (TaskSettings::default(), Arc::new(runtime::SystemClock));
     settings.limits.rows = 4;
-    let clock = Arc::new(runtime::SystemClock);
 
-    // Each run is a new `Meter` that knows nothing of the other; what they share is the connector's name, `meter-1`.
+    // Each run has a `Meter` that knows nothing of the other's; what they share is the connector's name, `meter-1`.
     for (run, there, expected) in [("first", 10, (10, 3)), ("second", 15, (5, 2))] {
         let meter = Meter { next: 0, there, topic: readings.topic.clone() };
         let running = runtime::start_source("meter-1", Box::new(meter), settings.clone(), log.clone(), clock.clone())?;
@@ -85,7 +84,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{run} run: {} readings in {} commits", status.rows, status.commits);
         assert_eq!((status.rows, status.commits), expected);
     }
-
     let fetched = log.fetch(&readings, Offset::ZERO, usize::MAX)?;
     let records = fetched.batches.iter().flat_map(|batch| batch.records.iter());
     let values: Vec<u64> = records.filter_map(|record| str::from_utf8(record.value?).ok()?.parse().ok()).collect();

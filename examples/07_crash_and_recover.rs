@@ -18,7 +18,7 @@
 
 use std::{env, error::Error, os::unix::process::ExitStatusExt, path::Path, process, sync::Arc, time::Duration};
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::{array::StringArray, util::pretty::pretty_format_batches};
 use millstream::{
     StreamsBuilder,
     dsl::Consumed,
@@ -34,13 +34,9 @@ const CRASH_IN: &str = "MILLSTREAM_EXAMPLE_CRASH_IN";
 fn start(directory: &Path, crash_at: Option<i64>) -> Result<(SharedLog, Streams), Box<dyn Error>> {
     let builder = StreamsBuilder::new();
     let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
-    let dies = move |order: i64| {
-        if crash_at == Some(order) {
-            process::abort()
-        }
-    };
-    orders.peek(move |_customer, order| dies(*order)).group_by_key().count("orders-per-customer");
-    // By default a commit counts when it is on the disk.
+    let orders = orders.filter(move |_customer, order| crash_at != Some(*order) || process::abort());
+    orders.group_by_key().count("orders-per-customer");
+    // By default a commit is done when it is on the disk.
     let log = EmbeddedLog::open(&directory.join("log"), Default::default())?;
     if log.topics()?.is_empty() {
         log.create_topic(&TopicName::new("orders")?, &Default::default())?;
@@ -49,14 +45,6 @@ fn start(directory: &Path, crash_at: Option<i64>) -> Result<(SharedLog, Streams)
     let state = StateBackend::open(StateConfig::new(directory.join("state"), 16 << 20))?;
     let streams = Streams::start(&builder.build()?, StreamsConfig::new("shop", log.clone(), state))?;
     Ok((log, streams))
-}
-
-fn place_orders(log: &SharedLog, numbers: std::ops::Range<i64>) -> Result<(), Box<dyn Error>> {
-    let customer = |number| if number % 2 == 0 { "ada" } else { "bob" };
-    let records = numbers.map(|number| Record::new(customer(number), number.to_be_bytes()).at_ms(number)).collect();
-    let partition = TopicPartition::new(TopicName::new("orders")?, PartitionId(0));
-    log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
-    Ok(())
 }
 
 /// Waits until every order is processed and committed.
@@ -72,13 +60,16 @@ fn catch_up(log: &SharedLog, streams: &Streams) -> Result<(), Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     if let Some(directory) = env::var_os(CRASH_IN) {
         let (log, streams) = start(Path::new(&directory), Some(750))?;
-        place_orders(&log, 0..500)?;
-        catch_up(&log, &streams)?;
-        place_orders(&log, 500..1000)?;
-        catch_up(&log, &streams)?;
+        for numbers in [0..500_i64, 500..1000] {
+            let order = |n: i64| Record::new(["ada", "bob"][n as usize % 2], n.to_be_bytes()).at_ms(n);
+            let partition = TopicPartition::new(TopicName::new("orders")?, PartitionId(0));
+            let appends = vec![Append { partition, records: numbers.map(order).collect() }];
+            log.producer("till")?.commit(Transaction { appends, offsets: vec![] })?;
+            catch_up(&log, &streams)?;
+        }
         return Err("order 750 ends this process".into());
     }
-    // The first life is this program once more, in a process of its own. (The argument is for the test runner.)
+    // The first life is this program once more, as a process of its own. (The argument is for the test runner.)
     let directory = tempfile::tempdir()?;
     let mut child = process::Command::new(env::current_exe()?);
     child.arg("crash_and_recover").env(CRASH_IN, directory.path()).stdout(process::Stdio::null());
@@ -95,9 +86,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let view = streams.view("orders-per-customer").ok_or("the count is a view")?;
     streams.stop()?;
-    let customers: ArrayRef = Arc::new(StringArray::from(vec!["ada", "bob"]));
-    let rows = view.snapshot()?.get(&[customers])?;
-    let table = arrow::util::pretty::pretty_format_batches(&[rows])?.to_string();
+    let rows = view.snapshot()?.get(&[Arc::new(StringArray::from(vec!["ada", "bob"]))])?;
+    let table = pretty_format_batches(&[rows])?.to_string();
     println!("{table}");
     assert!(table.contains("| ada | 500   | 998     |") && table.contains("| bob | 500   | 999     |"));
     Ok(())

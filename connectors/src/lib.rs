@@ -17,7 +17,7 @@
 //!
 //! # fn example(log: SharedLog) -> Result<(), Box<dyn std::error::Error>> {
 //! let source = FileSource { key_field: Some("id".into()), ..FileSource::new("orders.ndjson", TopicName::new("orders")?, FileFormat::Json) };
-//! let mut orders = runtime::start("orders-file", source.into(), log)?;
+//! let orders = runtime::start("orders-file", source.into(), log)?;
 //! orders.wait_until_exhausted(None)?;
 //! # Ok(())
 //! # }

@@ -165,6 +165,10 @@ impl Log for MemoryLog {
         })
     }
 
+    fn delete_records(&self, _partition: &TopicPartition, _before: Offset) -> Result<(), LogError> {
+        Ok(())
+    }
+
     fn committed(&self, group: &GroupId, partition: &TopicPartition) -> Result<Option<GroupOffset>, LogError> {
         Ok(self.inner.state.lock().groups.get(&(group.clone(), partition.clone())).cloned())
     }

@@ -54,7 +54,8 @@ pub trait Log: Send + Sync {
     fn topics(&self) -> Result<Vec<TopicDescription>, LogError>;
 
     /// Reads on from `from`: whole batches until about `max_bytes` of payload (always at least one batch, if any is there).
-    /// An empty answer means that `from` is the end. `from` may lie in a hole.
+    /// An empty answer means that there is nothing more. `from` may lie in a hole, and a hole may reach the end: read on from
+    /// [`Fetched::next`] in any case.
     ///
     /// # Errors
     /// [`LogError::OffsetOutOfRange`] below the log start or past the end, [`LogError::Corrupt`] for damage.
@@ -78,10 +79,16 @@ pub trait Log: Send + Sync {
     /// As [`fetch`](Self::fetch).
     fn offset_at(&self, partition: &TopicPartition, timestamp: Timestamp) -> Result<Option<Offset>, LogError>;
 
+    /// Says that the records below `before` are needed no more. The engine may keep some of them: the start offset tells what is left.
+    ///
+    /// # Errors
+    /// [`LogError::UnknownTopic`], [`LogError::UnknownPartition`], and those of changing the log.
+    fn delete_records(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError>;
+
     /// How far `group` has committed in `partition`; `None` if never.
     ///
     /// # Errors
-    /// Those of reaching the engine.
+    /// [`LogError::UnknownTopic`], and those of reaching the engine.
     fn committed(&self, group: &GroupId, partition: &TopicPartition) -> Result<Option<GroupOffset>, LogError>;
 
     /// Opens the producer of a name, fencing an older one: its commits fail with [`CommitError::Fenced`] from now on.

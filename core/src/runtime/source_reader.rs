@@ -19,7 +19,7 @@ use crate::{
     operator::{DeadLetter, Reason},
     record::{Offset, Timestamp, TopicPartition},
     schema::StreamSchema,
-    topology::{SourceNode, TimestampExtractor},
+    topology::{SourceNode, TimestampExtractor, TopicRef},
 };
 
 /// Bytes fetched at once.
@@ -32,6 +32,8 @@ pub(super) struct SourceReader {
     pub(super) partition: TopicPartition,
     /// The number of the source node.
     pub(super) node: usize,
+    /// Whether the topic belongs to the topology and has no other readers.
+    pub(super) internal: bool,
     /// Whether a table is fed: its records go first among equals.
     pub(super) feeds_table: bool,
     decoder: Decoder,
@@ -80,6 +82,7 @@ impl SourceReader {
         Ok(Self {
             partition,
             node,
+            internal: matches!(source.topic, TopicRef::Internal { .. }),
             feeds_table,
             decoder,
             buffered: VecDeque::new(),

@@ -50,6 +50,8 @@ pub struct Streams {
     inputs: Vec<TopicPartition>,
     group: GroupId,
     log: SharedLog,
+    /// Stores checkpoint themselves for want of memory only while their backend is there.
+    _state: Arc<millstream_state::StateBackend>,
 }
 
 impl Streams {
@@ -71,6 +73,7 @@ impl Streams {
         let visibility = Arc::new(RwLock::new(()));
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
+            abandon: AtomicBool::new(false),
             counters,
             visibility: Arc::clone(&visibility),
             idle_rounds: AtomicU64::new(0),
@@ -119,7 +122,7 @@ impl Streams {
             threads.push(spawn(name, worker, Arc::clone(&status), Arc::clone(&shared))?);
         }
         let group = GroupId::new(&config.application_id)?;
-        Ok(Self { shared, status, threads, views, inputs, group, log: config.log })
+        Ok(Self { shared, status, threads, views, inputs, group, log: config.log, _state: config.state })
     }
 
     /// What it is doing.
@@ -182,6 +185,7 @@ impl Streams {
 
 impl Drop for Streams {
     fn drop(&mut self) {
+        self.shared.abandon.store(true, Ordering::Release);
         self.join();
     }
 }

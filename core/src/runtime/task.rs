@@ -233,6 +233,23 @@ impl Task {
             .map_err(|problem| StreamsError::Store { store: info.name.clone(), problem })
     }
 
+    /// Lets go of records that nobody needs again: those of repartition topics that were processed, and changes of windows that have
+    /// expired. Only what was committed may be passed over, so the task must not be dirty.
+    pub(super) fn purge(&self, log: &dyn Log) -> Result<(), StreamsError> {
+        debug_assert!(!self.dirty, "what is not committed may have to be read again");
+        for reader in self.readers.iter().filter(|reader| reader.internal) {
+            log.delete_records(&reader.partition, reader.next)?;
+        }
+        for (store, info) in self.stores.iter().zip(&self.store_infos) {
+            let Some(bound) = store.expired_before() else { continue };
+            // A change is not older than the start of its window: everything before the first change at the bound has expired.
+            if let Some(before) = log.offset_at(&info.changelog, bound)? {
+                log.delete_records(&info.changelog, before)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The stream time of each operator that has one, as JSON.
     fn stream_times(&self) -> Vec<u8> {
         let times: BTreeMap<&str, i64> = self

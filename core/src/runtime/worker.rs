@@ -30,8 +30,11 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// What workers of one application share.
 pub(super) struct Shared {
     pub(super) stop: AtomicBool,
+    /// Set before `stop` when nobody waits for a last commit.
+    pub(super) abandon: AtomicBool,
     pub(super) counters: Arc<Counters>,
-    /// Held for reading while stores take a commit over, for writing while a view is opened: a view sees whole commits.
+    /// Held for reading from before a commit until the stores have taken it over, for writing while a view is opened: a view sees whole
+    /// commits, and every commit that the log shows.
     pub(super) visibility: Arc<RwLock<()>>,
     /// Rises when a worker has found nothing more to read and nothing to commit.
     pub(super) idle_rounds: AtomicU64,
@@ -65,7 +68,11 @@ impl Worker {
                 last_commit = now;
             }
             if now.saturating_sub(last_checkpoint) >= self.checkpoint_interval {
+                if self.is_dirty() {
+                    self.commit()?;
+                }
                 (self.checkpoint)()?;
+                self.tasks.iter().try_for_each(|task| task.purge(self.log.as_ref()))?;
                 last_checkpoint = now;
             }
             if !worked {
@@ -76,6 +83,9 @@ impl Worker {
                 }
                 seen = self.log.wait_for_commit(seen, wait);
             }
+        }
+        if self.shared.abandon.load(Ordering::Acquire) {
+            return Ok(());
         }
         if self.is_dirty() {
             self.commit()?;
@@ -119,8 +129,9 @@ impl Worker {
             let placed = contribution.changes.into_iter();
             changes.extend(placed.map(|(store, records, append)| (index, store, records, first_append + append)));
         }
+        let visibility = Arc::clone(&self.shared.visibility);
+        let _hidden_until_taken_over = visibility.read();
         let receipt = self.producer.commit(transaction)?;
-        let _visible = self.shared.visibility.read();
         for (task, store, records, append) in changes {
             self.tasks[task].committed(store, &records, receipt.end_offsets[append].0)?;
         }

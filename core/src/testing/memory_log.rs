@@ -159,6 +159,10 @@ impl Log for MemoryLog {
         Ok(rows.find(|(_, time)| *time >= timestamp.millis()).map(|(offset, _)| offset))
     }
 
+    fn delete_records(&self, partition: &TopicPartition, _before: Offset) -> Result<(), LogError> {
+        self.shared.state.lock().partition(partition).map(|_| ())
+    }
+
     fn committed(&self, group: &GroupId, partition: &TopicPartition) -> Result<Option<GroupOffset>, LogError> {
         Ok(self.shared.state.lock().offsets.get(&(group.clone(), partition.clone())).cloned())
     }

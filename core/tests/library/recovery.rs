@@ -64,6 +64,7 @@ fn a_restart_goes_on_with_state_and_stream_time() {
     let config = |state: &Arc<StateBackend>| {
         let mut config = StreamsConfig::new("app", Arc::clone(&log), Arc::clone(state));
         config.commit_interval = std::time::Duration::from_millis(1);
+        config.checkpoint_interval = std::time::Duration::from_millis(3);
         config
     };
     // Three lives: each ends in another way, none loses anything.

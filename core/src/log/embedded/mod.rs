@@ -371,6 +371,12 @@ impl Log for EmbeddedLog {
         })
     }
 
+    fn delete_records(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {
+        let place = self.shared.state.read().place(partition).map(|(place, ..)| place)?;
+        let _one_at_a_time = self.shared.maintenance.lock();
+        retention::drop_below(&self.shared, place, before)
+    }
+
     fn committed(&self, group: &GroupId, partition: &TopicPartition) -> Result<Option<GroupOffset>, LogError> {
         let state = self.shared.state.read();
         let (place, ..) = state.place(partition)?;

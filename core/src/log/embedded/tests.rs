@@ -212,6 +212,30 @@ fn retention_drops_whole_old_segments() {
 }
 
 #[test]
+fn records_that_are_needed_no_more_go_by_the_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path());
+    let events = place("events", 0);
+    log.create_topic(&events.topic, &TopicConfig { segment_bytes: 1024, ..TopicConfig::default() }).unwrap();
+    let mut producer = log.producer("p").unwrap();
+    for i in 0..50 {
+        producer.commit(appends(vec![append(&events, [record(None, Some(&"x".repeat(200)), i)])])).unwrap();
+    }
+    log.delete_records(&events, Offset(30)).unwrap();
+    let start = log.start_offset(&events).unwrap();
+    assert!((20..=30).contains(&start.0), "kept from {start}");
+    assert_eq!(read(&log, &events).first().map(|(offset, _)| *offset), Some(start.0));
+    log.delete_records(&events, Offset(10)).unwrap();
+    log.delete_records(&events, Offset(1_000)).unwrap();
+    assert!(log.start_offset(&events).unwrap() < Offset(50), "the segment that is written stays");
+    assert!(matches!(log.delete_records(&place("none", 0), Offset(1)), Err(LogError::UnknownTopic { .. })));
+    drop(log);
+    let log = open(directory.path());
+    producer = log.producer("p").unwrap();
+    assert_eq!(producer.commit(appends(vec![append(&events, [record(None, None, 0)])])).unwrap().base_offsets, [Offset(50)]);
+}
+
+#[test]
 fn offsets_are_found_by_timestamp() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path());
