@@ -130,6 +130,9 @@ impl StreamsBuilder {
     pub fn stream_columns(&self, topic: &str, options: SourceOptions) -> ColumnStream {
         let mut graph = self.graph.borrow_mut();
         let operator = format!("source {topic}");
+        if options.windowed {
+            graph.fail(&operator, "reading windowed keys is not there yet");
+        }
         let schema = StreamSchema::new(options.key, options.value, options.windowed).unwrap_or_else(|error| {
             graph.fail(&operator, error);
             StreamSchema::new(vec![], vec![], false).expect("no columns cannot clash")

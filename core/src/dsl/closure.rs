@@ -121,7 +121,8 @@ impl<K: Data, V: Data> Input<K, V> {
             };
             let mapped = Batch::new(Arc::clone(&output), columns).with_present(Some(present)).with_before(before);
             let failed: Vec<usize> = errors[first_error..].iter().map(|error| error.row).collect();
-            if failed.is_empty() {
+            // A change whose new row cannot be read still takes the old one back.
+            if failed.is_empty() || mapped.before().is_some() {
                 return Ok(mapped);
             }
             let keep = BooleanBuffer::collect_bool(batch.len(), |row| !failed.contains(&row));

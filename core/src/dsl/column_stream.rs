@@ -87,7 +87,12 @@ impl ColumnStream {
         }
         let inputs = vec![self.node, other.node];
         let node = self.graph.borrow_mut().add("merge", NodeKind::Merge, inputs, Arc::clone(&self.schema));
-        Self { node, rekeyed: self.rekeyed || other.rekeyed, ..self.clone() }
+        // The same key in other bytes may lie in another partition.
+        let mixed = {
+            let graph = self.graph.borrow();
+            graph.key_format(self.node) != graph.key_format(other.node)
+        };
+        Self { node, rekeyed: self.rekeyed || other.rekeyed || mixed, ..self.clone() }
     }
 
     /// Moves every record to the partition of its key, through a topic of the topology's own.
@@ -99,6 +104,9 @@ impl ColumnStream {
     fn repartition_with(&self, options: Repartitioned, key: crate::format::Format) -> Self {
         let formats = Formats { key, ..Formats::INTERNAL };
         let mut graph = self.graph.borrow_mut();
+        if self.schema.is_windowed() {
+            graph.fail("repartition", "repartitioning windowed keys is not there yet; select another key first");
+        }
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
         let sink = SinkNode { topic: topic.clone(), formats };
@@ -148,6 +156,12 @@ impl ColumnStream {
     pub fn to_table(&self, materialized: Materialized) -> ColumnTable {
         let input = self.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.graph.borrow_mut();
+        if input.schema.is_windowed() {
+            graph.fail(
+                "to_table",
+                "keeping a table with windowed keys once more is not there yet; query the aggregate's own view",
+            );
+        }
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("table"));
         let store = graph.add_store(identity_store(name, &input.schema));
         let kind = NodeKind::Table { store, needs_before: false };
@@ -177,6 +191,10 @@ impl ColumnStream {
         }
         if types(&self.schema) != types(&table.schema) {
             return self.failed("join", "the keys of stream and table are of different types");
+        }
+        let names_of = |schema: &StreamSchema| schema.key().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
+        if self.schema.key().len() > 1 && names_of(&self.schema) != names_of(&table.schema) {
+            return self.failed("join", "keys of several columns must have the same names on both sides: rename them");
         }
         let field = |(name, field): (&String, &Arc<Field>)| Arc::new(field.as_ref().clone().with_name(name));
         let value = names.iter().zip(own.iter().chain(other)).map(field).collect();

@@ -12,7 +12,7 @@ use super::typed::{Data, Shape};
 use crate::{
     Batch,
     expression::RowError,
-    operator::{Reads, Transform, TransformError},
+    operator::{JoinKind, Reads, Transform, TransformError},
     schema::StreamSchema,
 };
 
@@ -20,6 +20,7 @@ use crate::{
 struct Nest {
     stream: Shaped,
     table: Shaped,
+    kind: JoinKind,
     output: Arc<StreamSchema>,
 }
 
@@ -53,14 +54,17 @@ impl Shaped {
 }
 
 /// The transform that nests a flat join of a `V` and a `T`, and its output.
-pub(super) fn nest<V: Data, T: Data>(flat: &StreamSchema) -> Result<(Arc<dyn Transform>, Arc<StreamSchema>), String> {
+pub(super) fn nest<V: Data, T: Data>(
+    flat: &StreamSchema,
+    kind: JoinKind,
+) -> Result<(Arc<dyn Transform>, Arc<StreamSchema>), String> {
     let (stream, table) = (Shaped::of::<V>()?, Shaped::of::<T>()?);
     if flat.value().len() != stream.fields.len() + table.fields.len() {
         return Err("the columns of the join are not those of its types".to_owned());
     }
     let value = vec![stream.field("stream"), table.field("table")];
     let output = StreamSchema::new(flat.key().to_vec(), value, false).map_err(|error| error.to_string())?;
-    Ok((Arc::new(Nest { stream, table, output: Arc::clone(&output) }), output))
+    Ok((Arc::new(Nest { stream, table, kind, output: Arc::clone(&output) }), output))
 }
 
 impl Transform for Nest {
@@ -68,7 +72,7 @@ impl Transform for Nest {
         let (stream, table) = batch.values().split_at(self.stream.fields.len());
         let schema = batch.schema();
         let mut columns = batch.keys().to_vec();
-        columns.extend([self.stream.column(stream, false), self.table.column(table, true)]);
+        columns.extend([self.stream.column(stream, false), self.table.column(table, self.kind == JoinKind::Left)]);
         columns
             .extend([schema.time_index(), schema.offset_index()].map(|index| Arc::clone(batch.rows().column(index))));
         Ok(Batch::new(Arc::clone(&self.output), columns).with_present(batch.present().cloned()))

@@ -10,7 +10,7 @@ use arrow::{array::ArrayRef, datatypes::FieldRef};
 use super::typed::{Data, Shape};
 use crate::{
     expression::RowError,
-    operator::{Fold, FoldError, FoldFactory, Folded, Rows, StateLayout, scatter},
+    operator::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout, scatter},
 };
 
 type Step<K, V, A> = dyn Fn(&K, V, Option<A>) -> A + Send + Sync;
@@ -100,12 +100,16 @@ impl<K: Data, V: Data, A: Data> Fold for Pending<K, V, A> {
         Ok(())
     }
 
-    fn finish(&mut self, stored: Folded, total: usize, errors: &mut Vec<RowError>) -> Result<Vec<ArrayRef>, FoldError> {
+    fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError> {
+        let mut unreadable = Vec::new();
         let mut states: Vec<Option<A>> = (0..total).map(|_| None).collect();
         for (state, &group) in
-            self.state.read(&stored.states, stored.groups.len(), errors).into_iter().zip(&stored.groups)
+            self.state.read(&stored.states, stored.groups.len(), &mut unreadable).into_iter().zip(&stored.groups)
         {
             states[group] = state;
+        }
+        if let Some(error) = unreadable.first() {
+            return Err(FoldError::of(format!("a stored state cannot be read: {}", error.problem)));
         }
         for (group, key, value) in self.waiting.drain(..) {
             let state = states[group].take();
@@ -114,6 +118,9 @@ impl<K: Data, V: Data, A: Data> Fold for Pending<K, V, A> {
         let (groups, there): (Vec<usize>, Vec<A>) =
             states.into_iter().enumerate().filter_map(|(group, state)| Some((group, state?))).unzip();
         let columns = self.state.write(&there).map_err(FoldError::of)?;
-        scatter(&columns, &groups, total)
+        let mut present = vec![false; total];
+        groups.iter().for_each(|&group| present[group] = true);
+        let present = (groups.len() < total).then_some(present);
+        Ok(Finished { states: scatter(&columns, &groups, total)?, present })
     }
 }

@@ -184,9 +184,9 @@ impl<K: Data, V: Data> KStream<K, V> {
         joiner: impl Fn(V, T) -> R + Send + Sync + 'static,
     ) -> KStream<K, R> {
         let joined: KStream<K, Joined<V, T>> = self.joined(table, JoinKind::Inner);
-        joined.map_values(move |both| match both.table {
+        joined.filter(|_, both| both.table.is_some()).map_values(move |both| match both.table {
             Some(row) => joiner(both.stream, row),
-            None => unreachable!("an inner join passes on only what has met a row"),
+            None => unreachable!("records without a row were filtered out"),
         })
     }
 
@@ -207,7 +207,7 @@ impl<K: Data, V: Data> KStream<K, V> {
             .chain((0..table.columns().schema().value().len()).map(|index| format!("table{index}")))
             .collect::<Vec<_>>();
         let flat = self.columns.join(table.columns(), kind, &names);
-        let nested = super::join_shape::nest::<V, T>(flat.schema());
+        let nested = super::join_shape::nest::<V, T>(flat.schema(), kind);
         match nested {
             Ok((transform, schema)) => KStream::new(flat.transform("nest", transform, schema, false)),
             Err(problem) => KStream::new(flat.failed("join", problem)),

@@ -53,6 +53,7 @@ impl<K: Data, V: Data> KTable<K, V> {
 
     /// Makes a row of each row.
     pub fn map_values<V2: Data>(&self, function: impl Fn(V) -> V2 + Send + Sync + 'static) -> KTable<K, V2> {
+        self.columns.require_before();
         let mapped = value_schema::<V2>(self.columns.schema()).and_then(|schema| {
             let closure = Input::<K, V>::new()?.map_values(Arc::clone(&schema), move |_, value| function(value))?;
             Ok(self.columns.transform("map_values", Arc::new(closure), schema))

@@ -31,7 +31,7 @@ use datafusion::physical_plan::aggregates::{
 };
 
 use super::{
-    Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
+    Context, EmitPolicy, Finished, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
     fold::{rows_of, scatter},
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
@@ -176,7 +176,7 @@ impl Aggregate {
     }
 
     /// Merges the interval into the store and gives one row a touched group, in the order of first touch.
-    fn flush(&mut self, store: &mut TaskStore, errors: &mut Vec<RowError>) -> Result<Option<Batch>, FoldError> {
+    fn flush(&mut self, store: &mut TaskStore) -> Result<Option<Batch>, FoldError> {
         let total = self.interval.groups.len();
         if total == 0 {
             return Ok(None);
@@ -201,10 +201,10 @@ impl Aggregate {
         for (&group, &time) in stored.groups.iter().zip(stored_times.values()) {
             times[group] = times[group].max(time);
         }
-        let states = self.interval.fold.finish(stored, total, errors)?;
+        let Finished { states, present } = self.interval.fold.finish(stored, total)?;
         let results = self.settings.fold.results_of(&states)?;
         let times: ArrayRef = Arc::new(Int64Array::from(times));
-        self.write(store, &keys, &states, &times)?;
+        self.write(store, &keys, &states, &times, present.as_deref())?;
 
         if let (Some(starts), Some(windows)) = (starts, self.settings.windows) {
             let size = windows.size().millis();
@@ -213,7 +213,10 @@ impl Aggregate {
         }
         columns.extend(results);
         columns.extend([times, Batch::no_offsets(total)]);
-        Ok(Some(Batch::new(Arc::clone(&self.settings.output), columns).with_before(before)))
+        let updates = Batch::new(Arc::clone(&self.settings.output), columns).with_before(before);
+        let Some(present) = present else { return Ok(Some(updates)) };
+        let updates = updates.filter(&BooleanArray::from(present)).map_err(FoldError::of)?;
+        Ok((!updates.is_empty()).then_some(updates))
     }
 
     fn store_keys(&self, columns: &[ArrayRef], starts: Option<&ArrayRef>) -> Result<StoreKeys, FoldError> {
@@ -256,13 +259,16 @@ impl Aggregate {
         keys: &[&[u8]],
         states: &[ArrayRef],
         times: &ArrayRef,
+        present: Option<&[bool]>,
     ) -> Result<(), FoldError> {
         debug_assert_eq!(rows_of(states), keys.len(), "one state a group");
         let columns: Vec<ArrayRef> = states.iter().chain([times]).cloned().collect();
         let rows = self.states.encode(&columns).map_err(FoldError::of)?;
         let times = times.as_primitive::<Int64Type>();
-        for ((key, row), &time) in keys.iter().zip(rows.iter()).zip(times.values()) {
-            store.put(key, Some(row.as_ref()), Timestamp(time));
+        for (index, ((key, row), &time)) in keys.iter().zip(rows.iter()).zip(times.values()).enumerate() {
+            if present.is_none_or(|present| present[index]) {
+                store.put(key, Some(row.as_ref()), Timestamp(time));
+            }
         }
         Ok(())
     }
@@ -282,13 +288,21 @@ impl Aggregate {
             let rows = arrow::compute::take(&assigned.rows, &entries, None).map_err(FoldError::of)?;
             let starts =
                 assigned.starts.as_ref().map(|starts| arrow::compute::take(starts, &entries, None)).transpose();
-            let part = Assigned {
-                rows: UInt32Array::from(rows.to_data()),
+            let rows = UInt32Array::from(rows.to_data());
+            let part = batch.take(&rows).map_err(FoldError::of)?;
+            let own = Assigned {
+                rows: (0..part.len() as u32).collect(),
                 starts: starts.map_err(FoldError::of)?.map(|starts| Int64Array::from(starts.to_data())),
             };
-            self.fold(batch, &part, errors)?;
-            updates.extend(self.flush(store, errors)?);
-            positions.extend(entries.values());
+            let first_error = errors.len();
+            self.fold(&part, &own, errors)?;
+            errors[first_error..].iter_mut().for_each(|error| error.row = rows.value(error.row) as usize);
+            if let Some(update) = self.flush(store)? {
+                debug_assert!(update.len() <= entries.len(), "one update an entry, in the order of entries");
+                // Entries without an update, whose row could not be read, are the rare case: their positions do not matter.
+                positions.extend(entries.values().iter().take(update.len()));
+                updates.push(update);
+            }
         }
         if updates.is_empty() {
             return Ok(None);
@@ -363,12 +377,14 @@ impl Operator for Aggregate {
             }
         };
         context.output.extend(folded.map_err(|error| context.error(error))?);
+        errors.sort_by_key(|error| error.row);
+        errors.dedup_by_key(|error| error.row);
         context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
         Ok(())
     }
 
     fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
-        let updates = self.flush(&mut context.stores[self.settings.store], &mut Vec::new());
+        let updates = self.flush(&mut context.stores[self.settings.store]);
         context.output.extend(updates.map_err(|error| context.error(error))?);
         Ok(())
     }

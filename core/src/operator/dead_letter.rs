@@ -112,6 +112,12 @@ impl DeadLetter {
         }
     }
 
+    /// About how much memory it takes.
+    pub fn size_bytes(&self) -> usize {
+        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        of(&self.record.key) + of(&self.record.value) + self.problem.len() + 256
+    }
+
     /// The record as it goes to the dead-letter topic: unchanged, with headers that say where it was and why it is here.
     pub fn into_record(self, task: super::TaskId) -> Record {
         let mut headers = self.record.headers;

@@ -81,6 +81,14 @@ pub struct Folded {
     pub groups: Vec<usize>,
 }
 
+/// What came of a flush: one state a group.
+pub struct Finished {
+    /// The states of all groups.
+    pub states: Vec<ArrayRef>,
+    /// Which groups have one; `None` if all have. A group has none if none of its rows could be read.
+    pub present: Option<Vec<bool>>,
+}
+
 /// The uncommitted part of an aggregation in one task.
 pub trait Fold: Send {
     /// Takes rows, in order.
@@ -93,7 +101,7 @@ pub trait Fold: Send {
     ///
     /// # Errors
     /// As [`add`](Self::add).
-    fn finish(&mut self, stored: Folded, total: usize, errors: &mut Vec<RowError>) -> Result<Vec<ArrayRef>, FoldError>;
+    fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError>;
 }
 
 impl StateLayout for AggregationSet {
@@ -142,21 +150,17 @@ impl Fold for VectorisedFold {
             .map_err(FoldError::of)
     }
 
-    fn finish(
-        &mut self,
-        stored: Folded,
-        total: usize,
-        _errors: &mut Vec<RowError>,
-    ) -> Result<Vec<ArrayRef>, FoldError> {
+    fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError> {
         let partial = self.set.take_states(&mut self.partial).map_err(FoldError::of)?;
         if stored.groups.is_empty() {
-            return Ok(partial);
+            return Ok(Finished { states: partial, present: None });
         }
         let mut whole = self.set.accumulators().map_err(FoldError::of)?;
         let all: Vec<usize> = (0..total).collect();
         self.set.merge(&mut whole, &stored.states, &stored.groups, total).map_err(FoldError::of)?;
         self.set.merge(&mut whole, &partial, &all, total).map_err(FoldError::of)?;
-        self.set.take_states(&mut whole).map_err(FoldError::of)
+        let states = self.set.take_states(&mut whole).map_err(FoldError::of)?;
+        Ok(Finished { states, present: None })
     }
 }
 

@@ -29,7 +29,7 @@ pub use dead_letter::{DeadLetter, Reason};
 pub use filter::Filter;
 pub(crate) use filter::{filter_changes, rows_before};
 pub(crate) use fold::scatter;
-pub use fold::{Fold, FoldError, FoldFactory, Folded, Rows, StateLayout};
+pub use fold::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout};
 pub use merge::Merge;
 pub use project::{Column, Project, ProjectError};
 pub use retract::{Retract, WEIGHT};

@@ -64,25 +64,25 @@ fn existing(batch: &Batch, present: Option<&NullBuffer>) -> Result<(Batch, Vec<u
 impl Transform for Retract {
     fn apply(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
         let (after, after_rows) = existing(batch, batch.present())?;
-        let mut parts = vec![(self.weighted(after, 1, errors)?, after_rows, 1)];
+        let first_error = errors.len();
+        let after = self.weighted(after, 1, errors)?;
+        errors[first_error..].iter_mut().for_each(|error| error.row = after_rows[error.row] as usize);
+        let mut parts = vec![(after, after_rows, 1)];
         if let Some(before) = batch.before() {
             let schema = Arc::clone(batch.schema());
             let old = Batch::new(schema, rows_before(batch, before).columns().to_vec());
             let (old, old_rows) = existing(&old, before.present.as_ref())?;
             parts.insert(0, (self.weighted(old, -1, &mut Vec::new())?, old_rows, 0));
         }
-        if parts.iter().any(|(part, rows, _)| part.len() != rows.len()) {
-            // A key could not be computed: its rows are left out, and the order of the rest is that of the parts.
-            return Batch::concat(&parts.into_iter().map(|(part, ..)| part).collect::<Vec<_>>())
-                .map_err(TransformError::of);
-        }
+        // If a key could not be computed its rows are left out, and the order of the rest is that of the parts.
+        let in_order = parts.iter().all(|(part, rows, _)| part.len() == rows.len());
         let order: Vec<(u32, u32)> =
             parts.iter().flat_map(|(_, rows, side)| rows.iter().map(|&row| (row, *side))).collect();
         let mut indices: Vec<u32> = (0..order.len() as u32).collect();
         indices.sort_by_key(|&index| order[index as usize]);
         let all =
             Batch::concat(&parts.into_iter().map(|(part, ..)| part).collect::<Vec<_>>()).map_err(TransformError::of)?;
-        let all = all.take(&UInt32Array::from(indices)).map_err(TransformError::of)?;
+        let all = if in_order { all.take(&UInt32Array::from(indices)).map_err(TransformError::of)? } else { all };
         let keyed = &all.keys()[..all.schema().key().len()];
         let nulls =
             keyed.iter().fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref()));

@@ -269,7 +269,9 @@ impl TaskStore {
     /// The time before which no row of a windowed store is needed any more; `None` if rows are kept for ever.
     pub fn expired_before(&self) -> Option<Timestamp> {
         match self.retention {
-            StoreRetention::Windows { retention, .. } if self.newest != Timestamp::NONE => Some(self.newest.minus(retention)),
+            StoreRetention::Windows { retention, .. } if self.newest != Timestamp::NONE => {
+                Some(self.newest.minus(retention))
+            }
             _ => None,
         }
     }

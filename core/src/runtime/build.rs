@@ -1,6 +1,9 @@
 //! From nodes to running tasks: operators, inputs at their committed positions, stores brought up to their changelogs.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use millstream_state::{StateBackend, Store};
 
@@ -8,7 +11,7 @@ use super::{
     StreamsError,
     metrics::Counters,
     partitions::Partitions,
-    source_reader::SourceReader,
+    source_reader::{SourceReader, Turns},
     stores::{PersistentStore, store_name},
     task::{RunningNode, RunningStore, Task},
 };
@@ -19,7 +22,7 @@ use crate::{
         Partitioning, Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
     record::{GroupId, PartitionId, TopicName, TopicPartition},
-    topology::{Node, NodeKind, OffsetReset, SourceNode, Subtopology, TopicRef, Topology},
+    topology::{Node, NodeId, NodeKind, OffsetReset, SourceNode, Subtopology, TopicRef, Topology},
 };
 
 /// Bytes of a changelog replayed at once.
@@ -54,6 +57,11 @@ pub(super) struct Built {
 /// The topic that holds the changes of a store.
 pub(crate) fn changelog_topic(application: &str, store: &str) -> Result<TopicName, StreamsError> {
     Ok(TopicName::new(&format!("{application}-{store}-changelog"))?)
+}
+
+/// The group under which a part of the topology commits: two parts may read one topic, each at its own pace.
+pub(crate) fn group_of(application: &str, subtopology: usize) -> Result<GroupId, StreamsError> {
+    Ok(GroupId::new(&format!("{application}-{subtopology}"))?)
 }
 
 /// The topic that keeps records which could not be processed.
@@ -110,7 +118,7 @@ impl Builder<'_> {
         partitions: &Partitions,
         handles: &mut Vec<(usize, PartitionId, StoreHandle)>,
     ) -> Result<Task, StreamsError> {
-        let group = GroupId::new(self.application)?;
+        let group = group_of(self.application, id.subtopology)?;
         let mut stores = Vec::new();
         for &number in &part.stores {
             let (store, handle) = self.store(&self.topology.stores()[number], id.partition)?;
@@ -129,10 +137,9 @@ impl Builder<'_> {
             let below = consumers.get(&node_id).map_or(&[][..], Vec::as_slice);
             let operator = match &node.kind {
                 NodeKind::Source(source) => {
-                    let feeds_table =
-                        below.iter().any(|id| matches!(self.topology.nodes()[id.0].kind, NodeKind::Table { .. }));
+                    let turns = self.turns(node_id, &consumers);
                     let reader =
-                        self.reader(index, node, source, id.partition, partitions, feeds_table, &group, &mut metadata)?;
+                        self.reader(index, node, source, id.partition, partitions, turns, &group, &mut metadata)?;
                     readers.extend(reader);
                     None
                 }
@@ -147,6 +154,40 @@ impl Builder<'_> {
         Ok(task)
     }
 
+    /// Whether a part of the topology joins with a store.
+    fn is_joined(&self, part: usize) -> bool {
+        let nodes = &self.topology.subtopologies()[part].nodes;
+        nodes.iter().any(|id| matches!(self.topology.nodes()[id.0].kind, NodeKind::Join(_)))
+    }
+
+    /// How a source takes turns with others, from what lies below it.
+    fn turns(&self, source: NodeId, consumers: &BTreeMap<NodeId, Vec<NodeId>>) -> Turns {
+        let (mut written, mut joined) = (BTreeSet::new(), BTreeSet::new());
+        let mut feeds_table = false;
+        // Whether a node is reached through nothing but stateless operators goes along with it.
+        let mut waiting = vec![(source, true)];
+        while let Some((id, stateless)) = waiting.pop() {
+            let through = match &self.topology.nodes()[id.0].kind {
+                NodeKind::Table { store, .. } => {
+                    feeds_table |= stateless;
+                    written.insert(*store);
+                    false
+                }
+                NodeKind::Aggregate(aggregate) => {
+                    written.insert(aggregate.store);
+                    false
+                }
+                NodeKind::Join(join) => {
+                    joined.insert(join.store);
+                    false
+                }
+                _ => stateless,
+            };
+            waiting.extend(consumers.get(&id).into_iter().flatten().map(|&below| (below, through)));
+        }
+        Turns { feeds_table, one_by_one: !written.is_disjoint(&joined) }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "all of it is one position in one topic")]
     fn reader(
         &self,
@@ -155,7 +196,7 @@ impl Builder<'_> {
         source: &SourceNode,
         partition: PartitionId,
         partitions: &Partitions,
-        feeds_table: bool,
+        turns: Turns,
         group: &GroupId,
         metadata: &mut Vec<Vec<u8>>,
     ) -> Result<Option<SourceReader>, StreamsError> {
@@ -174,7 +215,7 @@ impl Builder<'_> {
                 OffsetReset::Latest => self.log.end_offset(&from)?,
             },
         };
-        SourceReader::new(index, &node.name, source, &node.schema, from, next, feeds_table)
+        SourceReader::new(index, &node.name, source, &node.schema, from, next, turns)
             .map(Some)
             .map_err(|source| StreamsError::Format { operator: node.name.clone(), source })
     }
@@ -195,12 +236,14 @@ impl Builder<'_> {
                 Box::new(Table::new(local_store(*store), &node.schema, *needs_before).map_err(fold_error)?)
             }
             NodeKind::Aggregate(aggregate) => {
+                // A join reads the aggregate's store between commits: it must see every update.
+                let emit = if self.is_joined(id.subtopology) { EmitPolicy::Record } else { self.emit };
                 let settings = AggregateSettings {
                     store: local_store(aggregate.store),
                     output: Arc::clone(&node.schema),
                     fold: Arc::clone(&aggregate.fold),
                     windows: aggregate.windows,
-                    emit: self.emit,
+                    emit,
                     needs_before: aggregate.needs_before,
                 };
                 Box::new(Aggregate::new(settings).map_err(fold_error)?)

@@ -54,7 +54,7 @@ impl Partitions {
             for part in topology.subtopologies() {
                 found.decide(topology, part)?;
             }
-            if found.counts.len() == before {
+            if found.counts.len() == before && !found.decide_by_writers(topology)? {
                 break;
             }
         }
@@ -97,6 +97,33 @@ impl Partitions {
             }
         }
         Ok(())
+    }
+
+    /// Where nothing that is read beside it decides: a part that reads only repartition topics gets as many partitions as the largest of
+    /// the parts that write them. Says whether it found such a part.
+    fn decide_by_writers(&mut self, topology: &Topology) -> Result<bool, StreamsError> {
+        for part in topology.subtopologies() {
+            let sources = self.sources(topology, part)?;
+            if sources.iter().any(|(_, count)| count.is_some()) {
+                continue;
+            }
+            let mut most = 0;
+            for writer in topology.subtopologies() {
+                let writes = writer.nodes.iter().any(|id| match &topology.nodes()[id.0].kind {
+                    NodeKind::Sink(sink) => Self::resolve(&self.application, &sink.topic)
+                        .is_ok_and(|topic| sources.iter().any(|(name, _)| *name == topic)),
+                    _ => false,
+                });
+                if writes {
+                    most = most.max(self.tasks(topology, writer)?);
+                }
+            }
+            if most > 0 {
+                self.counts.extend(sources.into_iter().map(|(name, _)| (name, most)));
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn check(&self, topology: &Topology, part: &Subtopology) -> Result<(), StreamsError> {

@@ -34,8 +34,7 @@ pub(super) struct SourceReader {
     pub(super) node: usize,
     /// Whether the topic belongs to the topology and has no other readers.
     pub(super) internal: bool,
-    /// Whether a table is fed: its records go first among equals.
-    pub(super) feeds_table: bool,
+    pub(super) turns: Turns,
     decoder: Decoder,
     buffered: VecDeque<Batch>,
     buffered_rows: usize,
@@ -46,6 +45,15 @@ pub(super) struct SourceReader {
     pub(super) next: Offset,
     /// Whether the last fetch came to the end.
     at_end: bool,
+}
+
+/// How an input takes turns with others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turns {
+    /// A table is fed: its records go first among those of one timestamp.
+    pub(super) feeds_table: bool,
+    /// A table is fed and joined with by the same input: each record must be through before the next one.
+    pub(super) one_by_one: bool,
 }
 
 /// Turns fetched bytes into batches.
@@ -66,7 +74,7 @@ impl SourceReader {
         schema: &Arc<StreamSchema>,
         partition: TopicPartition,
         from: Offset,
-        feeds_table: bool,
+        turns: Turns,
     ) -> Result<Self, FormatError> {
         let wrapping = source.formats.wrapping;
         let key_columns: Vec<usize> = (0..schema.key().len()).collect();
@@ -83,7 +91,7 @@ impl SourceReader {
             partition,
             node,
             internal: matches!(source.topic, TopicRef::Internal { .. }),
-            feeds_table,
+            turns,
             decoder,
             buffered: VecDeque::new(),
             buffered_rows: 0,
@@ -105,7 +113,8 @@ impl SourceReader {
                 self.buffered.extend((!rows.is_empty()).then_some(rows));
             }
             self.fetch_next = fetched.next;
-            if self.at_end {
+            // Records none of which can be used are committed past before more of them are read.
+            if self.at_end || self.dead_letters.len() > BUFFERED_ROWS {
                 break;
             }
         }
@@ -121,6 +130,7 @@ impl SourceReader {
     pub(super) fn take_run(&mut self, limit: Option<Timestamp>) -> Option<Batch> {
         let batch = self.buffered.pop_front()?;
         let run = match limit {
+            _ if self.turns.one_by_one => 1,
             None => batch.len(),
             Some(limit) => {
                 batch.times().values().iter().position(|&time| time > limit.millis()).unwrap_or(batch.len()).max(1)
@@ -211,8 +221,8 @@ impl Decoder {
         let times = match &self.timestamp {
             TimestampExtractor::Record => batch.records.timestamps().clone(),
             TimestampExtractor::Column { name, format } => match self.schema.columns().index_of(name) {
-                Ok(index) => extract(&columns[index], format.as_deref()),
-                Err(_) => Int64Array::new_null(batch.records.len()),
+                Ok(index) if index < columns.len() => extract(&columns[index], format.as_deref()),
+                _ => Int64Array::new_null(batch.records.len()),
             },
         };
         let mut fixed = Vec::with_capacity(times.len());

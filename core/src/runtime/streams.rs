@@ -1,7 +1,7 @@
 //! A topology that runs: its threads, what is known of them, and its views.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -47,8 +47,8 @@ pub struct Streams {
     status: Arc<Mutex<Status>>,
     threads: Vec<JoinHandle<()>>,
     views: BTreeMap<String, View>,
-    inputs: Vec<TopicPartition>,
-    group: GroupId,
+    inputs: Vec<(GroupId, TopicPartition)>,
+    application: String,
     log: SharedLog,
     /// Stores checkpoint themselves for want of memory only while their backend is there.
     _state: Arc<millstream_state::StateBackend>,
@@ -69,6 +69,11 @@ impl Streams {
             emit: config.emit,
             counters: Arc::clone(&counters),
         };
+        // Fences an earlier life before its positions are read: what it has not committed by now it never will.
+        let mut producers = VecDeque::new();
+        for number in 0..config.threads.max(1) {
+            producers.push_back(config.log.producer(&format!("{}-{number}", config.application_id))?);
+        }
         let Built { tasks, stores } = builder.build()?;
         let visibility = Arc::new(RwLock::new(()));
         let shared = Arc::new(Shared {
@@ -79,7 +84,10 @@ impl Streams {
             idle_rounds: AtomicU64::new(0),
         });
         let status = Arc::new(Mutex::new(Status::Running));
-        let inputs = tasks.iter().flat_map(|task| &task.readers).map(|reader| reader.partition.clone()).collect();
+        let inputs = tasks
+            .iter()
+            .flat_map(|task| task.readers.iter().map(|reader| (task.group.clone(), reader.partition.clone())));
+        let inputs = inputs.collect();
         let views = views(topology, &stores, &visibility);
 
         let workers = config.threads.clamp(1, tasks.len().max(1));
@@ -94,7 +102,17 @@ impl Streams {
                 StoreHandle::Memory(_) => None,
             })
             .collect();
-        let mut threads = Vec::new();
+        // Begun before the first thread, so that a failure on the way ends what runs already.
+        let mut streams = Self {
+            shared: Arc::clone(&shared),
+            status: Arc::clone(&status),
+            threads: Vec::new(),
+            views,
+            inputs,
+            application: config.application_id.clone(),
+            log: Arc::clone(&config.log),
+            _state: Arc::clone(&config.state),
+        };
         for (number, tasks) in shares.into_iter().enumerate() {
             let name = format!("{}-{number}", config.application_id);
             // The first worker checkpoints for all; a checkpoint takes a store's lock for no longer than a batch.
@@ -110,7 +128,7 @@ impl Streams {
             };
             let worker = Worker {
                 tasks,
-                producer: config.log.producer(&name)?,
+                producer: producers.pop_front().map_or_else(|| config.log.producer(&name), Ok)?,
                 log: Arc::clone(&config.log),
                 clock: Arc::clone(&config.clock),
                 commit_interval: config.commit_interval,
@@ -119,10 +137,9 @@ impl Streams {
                 checkpoint: Box::new(checkpoint),
                 shared: Arc::clone(&shared),
             };
-            threads.push(spawn(name, worker, Arc::clone(&status), Arc::clone(&shared))?);
+            streams.threads.push(spawn(name, worker, Arc::clone(&status), Arc::clone(&shared))?);
         }
-        let group = GroupId::new(&config.application_id)?;
-        Ok(Self { shared, status, threads, views, inputs, group, log: config.log, _state: config.state })
+        Ok(streams)
     }
 
     /// What it is doing.
@@ -141,9 +158,9 @@ impl Streams {
     /// Those of the log.
     pub fn lag(&self) -> Result<u64, StreamsError> {
         let mut lag = 0;
-        for input in &self.inputs {
+        for (group, input) in &self.inputs {
             let end = self.log.end_offset(input)?;
-            let next = match self.log.committed(&self.group, input)? {
+            let next = match self.log.committed(group, input)? {
                 Some(position) => position.next,
                 None => self.log.start_offset(input)?,
             };
@@ -192,7 +209,10 @@ impl Drop for Streams {
 
 impl std::fmt::Debug for Streams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Streams").field("group", &self.group).field("status", &self.status()).finish_non_exhaustive()
+        f.debug_struct("Streams")
+            .field("application", &self.application)
+            .field("status", &self.status())
+            .finish_non_exhaustive()
     }
 }
 

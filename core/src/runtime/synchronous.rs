@@ -51,8 +51,13 @@ impl SynchronousStreams {
         let Built { tasks, stores } = builder.build()?;
         let visibility = Arc::new(RwLock::new(()));
         let views = views(topology, &stores, &visibility);
-        let shared =
-            Arc::new(Shared { stop: AtomicBool::new(false), abandon: AtomicBool::new(false), counters, visibility, idle_rounds: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            abandon: AtomicBool::new(false),
+            counters,
+            visibility,
+            idle_rounds: AtomicU64::new(0),
+        });
         let worker = Worker {
             tasks,
             producer: log.producer(application)?,

@@ -46,7 +46,12 @@ pub(super) struct Task {
     counters: Arc<Counters>,
     /// Whether anything was processed since the last commit.
     dirty: bool,
+    /// Rows processed since the last commit.
+    rows: usize,
 }
+
+/// What a row processed since the last commit may cost in an aggregate, roughly.
+const FOLDED_ROW_BYTES: usize = 32;
 
 struct StoreInfo {
     name: String,
@@ -93,6 +98,7 @@ impl Task {
             dead_letters: Vec::new(),
             counters,
             dirty: false,
+            rows: 0,
         }
     }
 
@@ -101,11 +107,13 @@ impl Task {
         for reader in self.readers.iter_mut().filter(|reader| reader.is_drained()) {
             reader.fill(log)?;
         }
-        let Some((chosen, limit)) = self.choose() else { return Ok(self.pass_rejected()) };
+        let passed = self.pass_rejected();
+        let Some((chosen, limit)) = self.choose() else { return Ok(passed) };
         let reader = &mut self.readers[chosen];
         let Some(batch) = reader.take_run(limit) else { return Ok(false) };
         let (node, partition) = (reader.node, reader.partition.clone());
         self.counters.add_in(batch.len());
+        self.rows += batch.len();
         self.dead_letters.extend(reader.advance());
         self.dirty = true;
         self.deliver(node, vec![batch], Some(&partition))?;
@@ -116,17 +124,22 @@ impl Task {
     fn choose(&self) -> Option<(usize, Option<Timestamp>)> {
         let heads = || {
             let ready = self.readers.iter().enumerate();
-            ready.filter_map(|(index, reader)| Some(((reader.head()?, !reader.feeds_table, index), index)))
+            ready.filter_map(|(index, reader)| Some((reader.head()?, (!reader.turns.feeds_table, index))))
         };
-        let (_, chosen) = heads().min()?;
-        let limit = heads().filter(|(_, index)| *index != chosen).map(|((head, ..), _)| head).min();
+        let (_, turn) = heads().min()?;
+        let (_, chosen) = turn;
+        // Another input's record of the same timestamp comes first if that input does.
+        let limit_of = |(head, other): (Timestamp, (bool, usize))| {
+            if other < turn { Timestamp(head.millis().saturating_sub(1)) } else { head }
+        };
+        let limit = heads().filter(|(_, other)| *other != turn).map(limit_of).min();
         Some((chosen, limit))
     }
 
     /// Moves positions past records none of which could be used.
     fn pass_rejected(&mut self) -> bool {
         let mut moved = false;
-        for reader in &mut self.readers {
+        for reader in self.readers.iter_mut().filter(|reader| reader.is_drained()) {
             let before = reader.next;
             self.dead_letters.extend(reader.advance());
             moved |= reader.next != before;
@@ -181,10 +194,11 @@ impl Task {
         self.dirty
     }
 
-    /// Bytes that wait for a commit.
+    /// Bytes that wait for a commit; rows that were folded and not merged yet are counted as [`FOLDED_ROW_BYTES`] each.
     pub(super) fn uncommitted_bytes(&self) -> usize {
         let sinks: usize = self.sinks.iter().map(|sink| sink.records.payload_bytes()).sum();
-        sinks + self.stores.iter().map(TaskStore::pending_bytes).sum::<usize>()
+        let letters: usize = self.dead_letters.iter().map(DeadLetter::size_bytes).sum();
+        sinks + letters + self.stores.iter().map(TaskStore::pending_bytes).sum::<usize>() + self.rows * FOLDED_ROW_BYTES
     }
 
     /// Flushes every operator, inputs before outputs, and gives everything that belongs into the commit.
@@ -222,6 +236,7 @@ impl Task {
             position: GroupOffset { next: reader.next, metadata: metadata.clone() },
         }));
         self.dirty = false;
+        self.rows = 0;
         Ok(contribution)
     }
 

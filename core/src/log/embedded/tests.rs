@@ -232,7 +232,10 @@ fn records_that_are_needed_no_more_go_by_the_segment() {
     drop(log);
     let log = open(directory.path());
     producer = log.producer("p").unwrap();
-    assert_eq!(producer.commit(appends(vec![append(&events, [record(None, None, 0)])])).unwrap().base_offsets, [Offset(50)]);
+    assert_eq!(
+        producer.commit(appends(vec![append(&events, [record(None, None, 0)])])).unwrap().base_offsets,
+        [Offset(50)]
+    );
 }
 
 #[test]
