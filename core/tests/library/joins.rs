@@ -142,3 +142,70 @@ fn a_grouped_table_takes_back_what_changed() {
     assert_eq!(push("ada", Some(("Paris", 37))), named(&[("London", 4), ("Paris", 37)]));
     assert_eq!(push("bob", None), named(&[("London", 0)]));
 }
+
+#[test]
+fn of_one_timestamp_the_table_comes_first() {
+    let builder = StreamsBuilder::new();
+    let clicks = builder.stream::<String, Click>("clicks", Consumed::json());
+    // Read behind a stateless operator, and after the stream.
+    let users = builder.stream::<String, User>("users", Consumed::json()).map_values(|user| user).to_table("users");
+    clicks
+        .join(&users, |click, user: User| Seen { page: click.page, city: Some(user.city) })
+        .to("seen", Produced::json());
+    let mut driver = TopologyTestDriver::new(&builder.build().expect("legal")).expect("can be run");
+    driver.pause();
+    let click = |page: &str, at: i64| Record::new("ada", format!(r#"{{"page":"{page}"}}"#)).at_ms(at);
+    driver.push_all("clicks", [click("before", 3), click("same", 5)]).expect("runs");
+    driver.push("users", Record::new("ada", r#"{"city":"London","age":36}"#).at_ms(5)).expect("runs");
+    driver.resume().expect("runs");
+    assert_eq!(text(driver.drain("seen").expect("an output")), [row("same", Some("London"))]);
+}
+
+#[test]
+fn a_stream_that_makes_a_table_meets_its_own_newest_row() {
+    let builder = StreamsBuilder::new();
+    let users = builder.stream::<String, User>("users", Consumed::json());
+    let table = users.to_table("users");
+    users.join(&table, |user, row: User| format!("{} {}", user.age, row.age)).to("ages", Produced::kafka());
+    let mut driver =
+        TopologyTestDriver::with(&builder.build().expect("legal"), 1, EmitPolicy::Commit).expect("can be run");
+    let user = |age: i64| Record::new("ada", format!(r#"{{"city":"x","age":{age}}}"#));
+    driver.push_all("users", [user(1), user(2), user(3)]).expect("runs");
+    let ages: Vec<_> =
+        text(driver.drain("ages").expect("an output")).into_iter().filter_map(|(_, ages)| ages).collect();
+    assert_eq!(ages, ["1 1", "2 2", "3 3"]);
+}
+
+#[test]
+fn a_join_sees_an_aggregate_of_the_same_interval() {
+    let builder = StreamsBuilder::new();
+    let counts = builder.stream::<String, User>("users", Consumed::json()).group_by_key().count("counts");
+    let clicks = builder.stream::<String, Click>("clicks", Consumed::json());
+    clicks.join(&counts, |click, count: i64| format!("{} {count}", click.page)).to("seen", Produced::kafka());
+    let mut driver =
+        TopologyTestDriver::with(&builder.build().expect("legal"), 1, EmitPolicy::Commit).expect("can be run");
+    driver.pause();
+    let user = |at: i64| Record::new("ada", r#"{"city":"x","age":1}"#).at_ms(at);
+    let click = |page: &str, at: i64| Record::new("ada", format!(r#"{{"page":"{page}"}}"#)).at_ms(at);
+    driver.push_all("users", [user(1), user(3), user(5)]).expect("runs");
+    driver.push_all("clicks", [click("a", 2), click("b", 4)]).expect("runs");
+    driver.resume().expect("runs");
+    let seen: Vec<_> =
+        text(driver.drain("seen").expect("an output")).into_iter().filter_map(|(_, seen)| seen).collect();
+    assert_eq!(seen, ["a 1", "b 2"]);
+}
+
+#[test]
+fn two_parts_read_one_topic_each_at_its_own_pace() {
+    let builder = StreamsBuilder::new();
+    let ages = builder.stream::<String, User>("users", Consumed::json()).map_values(|user| user.age);
+    ages.group_by_key().reduce(|a, b| a + b, "ages").to_stream().to("ages", Produced::kafka());
+    let cities = builder.stream::<String, User>("users", Consumed::json()).map_values(|user| user.city);
+    cities.to("cities", Produced::kafka());
+    let mut driver = TopologyTestDriver::new(&builder.build().expect("legal")).expect("can be run");
+    for _ in 0..2 {
+        driver.push("users", Record::new("ada", r#"{"city":"x","age":1}"#)).expect("runs");
+    }
+    assert_eq!(driver.drain("ages").expect("an output").len(), 2);
+    assert_eq!(driver.drain("cities").expect("an output").len(), 2);
+}
