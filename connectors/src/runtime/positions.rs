@@ -79,7 +79,8 @@ pub(super) fn position_append<'a>(
 }
 
 /// Forgets how far a connector has come, so that one of the same name starts anew: a source at the beginning of its
-/// input, a sink at the beginning of `sink_topics` (it then refuses a target that is not empty).
+/// input, a sink at the beginning of `sink_topics` (it then refuses a target that is not empty). Of a topic that is gone there is
+/// nothing to forget.
 ///
 /// # Errors
 /// [`ConnectError::Log`] and [`ConnectError::Commit`].
@@ -93,7 +94,11 @@ pub fn forget(log: &dyn Log, connector: &str, sink_topics: &[TopicName]) -> Resu
     }
     let group = sink_group(connector).map_err(LogError::from)?;
     for topic in sink_topics {
-        for partition in partitions_of(log, topic)? {
+        let partitions = match partitions_of(log, topic) {
+            Err(LogError::UnknownTopic { .. }) => continue,
+            partitions => partitions?,
+        };
+        for partition in partitions {
             if log.committed(&group, &partition)?.is_some() {
                 let position = GroupOffset { next: log.start_offset(&partition)?, metadata: Vec::new() };
                 transaction.offsets.push(OffsetCommit { group: group.clone(), partition, position });

@@ -80,16 +80,19 @@ impl Reporter {
 /// One line: how much of the input is read, rows and their rate, how far queries are behind, what went wrong.
 pub fn line(progress: &Progress, elapsed: Duration) -> String {
     let mut parts = Vec::new();
-    let total: Option<u64> = progress.connectors.iter().filter_map(|connector| connector.total).reduce(|a, b| a + b);
+    let total: Option<u64> =
+        progress.connectors.iter().filter_map(|connector| connector.total).reduce(u64::saturating_add);
     if let Some(total) = total.filter(|total| *total > 0) {
         let bounded = progress.connectors.iter().filter(|connector| connector.total.is_some());
-        let done: u64 = bounded.map(|connector| connector.done).sum();
-        parts.push(format!("{}% read", done.min(total) * 100 / total));
+        let done = bounded.map(|connector| connector.done).fold(0, u64::saturating_add);
+        let percent = u128::from(done.min(total)) * 100 / u128::from(total);
+        parts.push(format!("{percent}% read"));
     }
     let rows: u64 = progress.connectors.iter().map(|connector| connector.rows).sum();
     let rate = (rows as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
     parts.push(format!("{} rows, {}/s", group_digits(rows), group_digits(rate)));
-    let lag: u64 = progress.queries.iter().map(|query| query.lag).sum();
+    // A lag that is not known is the greatest number.
+    let lag = progress.queries.iter().map(|query| query.lag).fold(0, u64::saturating_add);
     parts.push(format!("queries {} behind", group_digits(lag)));
     parts.extend(troubles(progress));
     parts.join(" | ")
@@ -177,6 +180,14 @@ mod tests {
         };
         check(0, "25% read | 2,000 rows, 1,000/s | queries 500 behind");
         check(7, "25% read | 2,000 rows, 1,000/s | queries 500 behind | 7 late");
+    }
+
+    #[test]
+    fn lags_that_are_not_known_are_no_overflow() {
+        let mut two = progress("RUNNING", QueryState::Running, 0);
+        two.queries.push(QueryProgress { lag: u64::MAX, ..two.queries[0].clone() });
+        let shown = line(&two, Duration::from_secs(2));
+        assert!(shown.ends_with("queries 18,446,744,073,709,551,615 behind"), "{shown}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use millstream::{
 };
 use millstream_connectors::{ConfigError, ConnectorConfig, ConnectorKind as ConnectorClass, Direction, runtime};
 
-use super::{Inner, error::EngineError, properties::SessionProperties};
+use super::{Inner, error::EngineError, names, properties::SessionProperties, running::OnFailure};
 use crate::{
     catalog::{
         Catalog, CatalogError, CleanupPolicy, Connector, PropertyScope, QueryId, QueryKind, QueryRecord,
@@ -69,10 +69,10 @@ enum Effect {
         started: Started,
         at: Position,
     },
-    /// Ends queries and deletes a topic.
+    /// Ends queries and deletes a topic, that of the stream or table named at a place.
     End {
         queries: Vec<QueryId>,
-        topic: Option<String>,
+        topic: Option<(String, Position)>,
     },
     /// Ends a connector.
     EndConnector(Connector),
@@ -100,8 +100,11 @@ pub(super) fn apply(
     properties: &SessionProperties,
 ) -> Result<Option<Started>, EngineError> {
     let id = query.map(|id| QueryId(id.to_owned()));
-    if let Some(number) = query.and_then(|id| id.rsplit('_').next()).and_then(|number| number.parse::<u64>().ok()) {
-        catalog.resume_query_numbers(number + 1);
+    let is_named =
+        matches!(&statement.statement, Statement::InsertSelect(insert) if !insert.properties.entries.is_empty());
+    let number = query.filter(|_| !is_named).and_then(names::generated_number);
+    if let Some(next) = number.and_then(|number| number.checked_add(1)) {
+        catalog.resume_query_numbers(next);
     }
     match change(catalog, statement, id, properties)?.effect {
         Effect::Start { started, .. } => Ok(Some(started)),
@@ -265,7 +268,7 @@ fn drop_source(catalog: &mut Catalog, drop: &DropSource) -> Result<Applied, Engi
     if drop.delete_topic {
         message.push_str(&format!(", deleted topic {}", dropped.source.topic));
     }
-    let topic = drop.delete_topic.then_some(dropped.source.topic);
+    let topic = drop.delete_topic.then_some((dropped.source.topic, drop.name.span.start));
     let queries = dropped.ended.into_iter().map(|query| query.id).collect();
     Ok(Applied { effect: Effect::End { queries, topic }, query: None, message })
 }
@@ -345,10 +348,12 @@ impl Inner {
         let mut commands = self.commands.lock();
         let old = self.catalog.read().clone();
         let mut new = old.clone();
+        names::check(statement, &old)?;
         let Applied { effect, query, message } = change(&mut new, statement, None, properties)?;
         match &effect {
             Effect::Topic { topic, at } => self.ensure_topic(topic, *at)?,
             Effect::Start { started: Started::Query { plan, .. }, at } => self.ensure_topic(&plan.topic, *at)?,
+            Effect::End { topic: Some((topic, at)), .. } => names::check_unused(topic, &new, *at)?,
             Effect::Start { .. } | Effect::Nothing | Effect::End { .. } | Effect::EndConnector(_) => {}
         }
         let number = commands.record(&statement.text, query.as_deref(), &properties.set, self.now())?;
@@ -356,7 +361,7 @@ impl Inner {
         match effect {
             Effect::Nothing | Effect::Topic { .. } => {}
             Effect::Start { started, at } => {
-                if let Err(error) = self.start(started, properties) {
+                if let Err(error) = self.start(started, properties, OnFailure::Refuse) {
                     *self.catalog.write() = old;
                     commands.undo(number, self.now())?;
                     return Err(error.at_place(at));
@@ -366,7 +371,7 @@ impl Inner {
                 for id in &queries {
                     self.end_query(id)?;
                 }
-                if let Some(topic) = topic {
+                if let Some((topic, _)) = topic {
                     match self.shared.delete_topic(&TopicName::new(&topic)?) {
                         Ok(()) | Err(LogError::UnknownTopic { .. }) => {}
                         Err(error) => return Err(error.into()),
@@ -378,13 +383,28 @@ impl Inner {
         Ok(message)
     }
 
-    pub(super) fn start(&self, started: Started, properties: &SessionProperties) -> Result<(), EngineError> {
+    pub(super) fn start(
+        &self,
+        started: Started,
+        properties: &SessionProperties,
+        on_failure: OnFailure,
+    ) -> Result<(), EngineError> {
         match started {
-            Started::Query { id, plan } => self.start_query(&id, *plan, properties),
+            Started::Query { id, plan } => self.start_query(&id, *plan, properties, on_failure),
             Started::Connector { name, config } => {
-                let connector = runtime::start(&name, *config, Arc::clone(&self.shared))
-                    .map_err(|error| EngineError::connector(&name, &error))?;
-                self.running.lock().connectors.insert(name, connector);
+                match runtime::start(&name, *config, Arc::clone(&self.shared)) {
+                    Ok(connector) => {
+                        self.running.lock().connectors.insert(name, connector);
+                    }
+                    Err(error) => {
+                        let error = EngineError::connector(&name, &error);
+                        if on_failure == OnFailure::Refuse {
+                            return Err(error);
+                        }
+                        tracing::error!(%error, "connector does not start");
+                        self.running.lock().unstarted.insert(name, error.problem());
+                    }
+                }
                 Ok(())
             }
         }
@@ -392,7 +412,11 @@ impl Inner {
 
     /// Ends a connector and forgets how far it has come.
     fn end_connector(&self, connector: &Connector) -> Result<(), EngineError> {
-        let running = self.running.lock().connectors.remove(&connector.name);
+        let running = {
+            let mut running = self.running.lock();
+            running.unstarted.remove(&connector.name);
+            running.connectors.remove(&connector.name)
+        };
         if let Some(running) = running {
             running.stop();
         }
@@ -412,6 +436,7 @@ impl Inner {
     /// Makes a topic, or checks that the one there is as it should be.
     fn ensure_topic(&self, topic: &SinkTopic, at: Position) -> Result<(), EngineError> {
         let name = TopicName::new(&topic.name).map_err(|error| EngineError::at(at, error))?;
+        names::check_reserved(name.as_str()).map_err(|problem| EngineError::at(at, problem))?;
         match self.shared.describe_topic(&name) {
             Ok(found) => {
                 let found = found.config.partitions;

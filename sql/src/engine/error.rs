@@ -119,6 +119,14 @@ impl EngineError {
         }
     }
 
+    /// What is wrong, without the name of the query or connector.
+    pub(super) fn problem(self) -> String {
+        match self {
+            Self::Query { problem, .. } | Self::Connector { problem, .. } => problem,
+            other => other.to_string(),
+        }
+    }
+
     /// Why a query did not start.
     pub(super) fn start(id: &str, error: &StreamsError) -> Self {
         Self::Query { id: id.to_owned(), problem: error.to_string() }
@@ -126,7 +134,12 @@ impl EngineError {
 
     /// Why a connector did not start.
     pub(super) fn connector(name: &str, error: &StartError) -> Self {
-        Self::Connector { name: name.to_owned(), problem: error.to_string() }
+        let problem = match error {
+            StartError::Log { source, .. } => source.to_string(),
+            StartError::Thread { source, .. } => format!("cannot start a thread: {source}"),
+            other => other.to_string(),
+        };
+        Self::Connector { name: name.to_owned(), problem }
     }
 }
 

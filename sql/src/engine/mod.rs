@@ -9,7 +9,7 @@
 //! - A query commits under a name made of its id, and ids never come back: no query ever finds the positions of another.
 //!
 //! # Map
-//! - [`config`], [`error`], [`progress`]; `properties`: those of sessions
+//! - [`config`], [`error`], [`progress`]; `properties`: those of sessions; `names`: which names are free; `variables`: their values in texts
 //! - `session`: statements to answers; `declare`: those that change the catalog; `show`: those that tell about it; `insert`: rows;
 //!   `push`: endless answers
 //! - `commands`: the record of statements; `open`: bringing it back; `running`: what runs; `idle`: when everything is done
@@ -20,6 +20,7 @@ mod declare;
 pub mod error;
 mod idle;
 mod insert;
+pub(crate) mod names;
 mod open;
 pub mod progress;
 mod properties;
@@ -28,6 +29,7 @@ mod running;
 mod session;
 mod show;
 mod text_table;
+mod variables;
 
 use std::sync::{
     Arc,
@@ -85,7 +87,8 @@ impl Engine {
     /// Opens a data directory, or makes it, and starts the queries and connectors that are declared in it.
     ///
     /// # Errors
-    /// If another process has the directory, if something in it is damaged, or if a query or connector does not start.
+    /// If another process has the directory or something in it is damaged. A query or connector that does not start is in
+    /// [`Self::progress`] with its error, and can be terminated or dropped.
     pub fn open(config: EngineConfig) -> Result<Self, EngineError> {
         open::open(config).map(|inner| Self { inner: Arc::new(inner) })
     }
@@ -137,13 +140,14 @@ impl Inner {
         if self.stopped.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let Running { queries, connectors } = std::mem::take(&mut *self.running.lock());
+        let Running { queries, connectors, .. } = std::mem::take(&mut *self.running.lock());
         for connector in connectors.into_values() {
             connector.stop();
         }
         let mut failed = None;
         for (id, query) in queries {
-            if let Err(problem) = query.streams.stop() {
+            let Ok(streams) = query.streams else { continue };
+            if let Err(problem) = streams.stop() {
                 failed.get_or_insert(EngineError::Query { id: id.0, problem });
             }
         }

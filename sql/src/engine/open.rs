@@ -1,7 +1,7 @@
 //! Opening a data directory: log, state, recorded statements, then everything that runs.
 //!
 //! Recorded statements are applied to the catalog in order, without running anything; what is left of queries and connectors at the end
-//! is started, in the order in which it was declared.
+//! is started, in the order in which it was declared. What does not start is kept as failed: it must not keep anyone from the rest.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ use super::{
     declare::{self, Started},
     error::EngineError,
     properties::SessionProperties,
-    running::Running,
+    running::{OnFailure, Running},
 };
 use crate::{catalog::Catalog, syntax::parse_statement};
 
@@ -59,7 +59,7 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
     };
     let started = replay(&inner, recorded)?;
     for (properties, started) in started {
-        inner.start(started, &properties)?;
+        inner.start(started, &properties, OnFailure::Keep)?;
     }
     *inner.maintenance.lock() = Some(maintain(&inner)?);
     Ok(inner)

@@ -27,6 +27,8 @@ use crate::{
 pub(super) struct Running {
     pub(super) queries: BTreeMap<QueryId, RunningQuery>,
     pub(super) connectors: BTreeMap<String, RunningConnector>,
+    /// Connectors that did not start when the directory was opened, and why.
+    pub(super) unstarted: BTreeMap<String, String>,
 }
 
 /// A persistent query at work.
@@ -37,12 +39,36 @@ pub(super) struct RunningQuery {
     pub(super) sink: String,
     /// How the rows of that table are read.
     pub(super) view: Option<ViewPlan>,
-    pub(super) streams: Streams,
+    /// Why it did not start, if it did not when the directory was opened.
+    pub(super) streams: Result<Streams, String>,
 }
 
-/// The name under which a query commits and keeps its topics and stores.
+/// What becomes of a query or connector that does not start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnFailure {
+    /// It is refused: nothing of it stays.
+    Refuse,
+    /// It stays, as failed, until it is ended.
+    Keep,
+}
+
+/// An id that is longer is shortened in the name of its application.
+const LONGEST_ID: usize = 100;
+/// How much of such an id stays, its number not counted.
+const SHORTENED_ID: usize = 60;
+
+/// The name under which a query commits and keeps its topics and stores. No two queries have the same: generated ids end in a number of
+/// their own, which is always part of it, and [`check_query_id`](super::names::check_query_id) sees to the others.
 pub(super) fn application_id(query: &QueryId) -> String {
-    format!("_millstream-{}", legal(&query.0).to_ascii_lowercase())
+    let id = &query.0;
+    let short = match id.rsplit_once('_') {
+        Some((name, number)) if id.chars().count() > LONGEST_ID => {
+            let kept: String = name.chars().take(SHORTENED_ID).collect();
+            legal(&format!("{kept}_{number}"))
+        }
+        _ => legal(id),
+    };
+    format!("_millstream-{}", short.to_ascii_lowercase())
 }
 
 impl Inner {
@@ -52,10 +78,16 @@ impl Inner {
         id: &QueryId,
         plan: PersistentPlan,
         properties: &SessionProperties,
+        on_failure: OnFailure,
     ) -> Result<(), EngineError> {
         let application = application_id(id);
-        let streams = Streams::start(&plan.topology, self.streams_config(&application, properties))
-            .map_err(|error| EngineError::start(&id.0, &error))?;
+        let streams = match Streams::start(&plan.topology, self.streams_config(&application, properties)) {
+            Err(error) if on_failure == OnFailure::Refuse => return Err(EngineError::start(&id.0, &error)),
+            started => started.map_err(|error| error.to_string()),
+        };
+        if let Err(error) = &streams {
+            tracing::error!(query = %id, %error, "query does not start");
+        }
         let PersistentPlan { topology, sink, view, .. } = plan;
         let running = RunningQuery { topology, application, sink: sink.name, view, streams };
         self.running.lock().queries.insert(id.clone(), running);
@@ -74,15 +106,19 @@ impl Inner {
     /// Ends a query and removes what it has kept; its output stays.
     pub(super) fn end_query(&self, id: &QueryId) -> Result<(), EngineError> {
         let Some(query) = self.running.lock().queries.remove(id) else { return Ok(()) };
-        // Why it failed, if it had, is of no interest any more.
-        let _ = query.streams.stop();
+        if let Ok(streams) = query.streams {
+            // Why it failed, if it had, is of no interest any more.
+            let _ = streams.stop();
+        }
         delete_application(&query.topology, &query.application, self.shared.as_ref(), self.state.as_ref())
             .map_err(|error| EngineError::start(&id.0, &error))
     }
 
     pub(super) fn progress(&self) -> Progress {
         let running = self.running.lock();
-        let connectors = running.connectors.values().map(connector_progress).collect();
+        let mut connectors: Vec<ConnectorProgress> = running.connectors.values().map(connector_progress).collect();
+        connectors.extend(running.unstarted.iter().map(|(name, error)| unstarted(name, error)));
+        connectors.sort_by(|a, b| a.name.cmp(&b.name));
         let queries = running.queries.iter().map(|(id, query)| query_progress(id, query)).collect();
         Progress { connectors, queries }
     }
@@ -93,7 +129,7 @@ impl Views for Inner {
         let running = self.running.lock();
         let query = running.queries.values().find(|query| query.sink == table && query.view.is_some())?;
         let plan = query.view.clone()?;
-        Some((query.streams.view(&plan.store)?, plan))
+        Some((query.streams.as_ref().ok()?.view(&plan.store)?, plan))
     }
 }
 
@@ -111,9 +147,37 @@ fn connector_progress(connector: &RunningConnector) -> ConnectorProgress {
     }
 }
 
+fn unstarted(name: &str, error: &str) -> ConnectorProgress {
+    ConnectorProgress {
+        name: name.to_owned(),
+        state: ConnectorState::Failed.to_string(),
+        idle: true,
+        rows: 0,
+        rejected: 0,
+        done: 0,
+        total: None,
+        error: Some(error.to_owned()),
+    }
+}
+
 fn query_progress(id: &QueryId, query: &RunningQuery) -> QueryProgress {
-    let metrics = query.streams.metrics();
-    let (state, error) = match query.streams.status() {
+    let streams = match &query.streams {
+        Ok(streams) => streams,
+        Err(error) => {
+            return QueryProgress {
+                id: id.0.clone(),
+                state: QueryState::Failed,
+                records_in: 0,
+                records_out: 0,
+                lag: 0,
+                late: 0,
+                errors: 0,
+                error: Some(error.clone()),
+            };
+        }
+    };
+    let metrics = streams.metrics();
+    let (state, error) = match streams.status() {
         Status::Running => (QueryState::Running, None),
         Status::Failed { error } => (QueryState::Failed, Some(error)),
         Status::Stopped => (QueryState::Stopped, None),
@@ -126,9 +190,25 @@ fn query_progress(id: &QueryId, query: &RunningQuery) -> QueryProgress {
         state,
         records_in: metrics.records_in,
         records_out: metrics.records_out,
-        lag: query.streams.lag().unwrap_or(u64::MAX),
+        lag: streams.lag().unwrap_or(u64::MAX),
         late: dead(|reason| reason == Reason::Late),
         errors: dead(|reason| reason != Reason::Late),
         error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn applications_of_different_queries_differ() {
+        let check = |id: &str, want: &str| assert_eq!(application_id(&QueryId(id.to_owned())), want);
+        check("CTAS_T_0", "_millstream-ctas_t_0");
+        check("CSAS_\u{e9}_7", "_millstream-csas___7");
+        let long = "X".repeat(200);
+        let start = format!("_millstream-ctas_{}", "x".repeat(SHORTENED_ID - 5));
+        check(&format!("CTAS_{long}_12"), &format!("{start}_12"));
+        check(&format!("CTAS_{long}_13"), &format!("{start}_13"));
     }
 }

@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Inner, error::EngineError, properties::SessionProperties};
+use super::{Inner, error::EngineError, properties::SessionProperties, variables};
 use crate::{
     catalog::Catalog,
     pull::{self, PullContext},
     response::Response,
     syntax::{
-        Position, SyntaxError,
         ast::{ParsedStatement, Statement},
         parse_script, parse_statement,
     },
@@ -40,19 +39,19 @@ impl Session {
     /// # Errors
     /// [`EngineError`], with places in `statement`.
     pub fn execute(&mut self, statement: &str) -> Result<Response, EngineError> {
-        let text = self.with_variables(statement)?;
+        let text = variables::substitute(statement, &self.variables)?;
         let parsed = parse_statement(&text)?;
         self.run(&parsed, Repetition::Refused)
     }
 
     /// Runs the statements of a script, one after another. The whole script is parsed before anything runs. A statement that is in force
     /// already, word for word, is recognised, so that a script can be run again on the same directory. Rows of INSERT .. VALUES are
-    /// inserted again.
+    /// inserted again. A variable has the value that the last DEFINE before gave it.
     ///
     /// # Errors
     /// The first [`EngineError`], with places in `script`; the statements before it were run.
     pub fn run_script(&mut self, script: &str, on_response: &mut dyn FnMut(&str, Response)) -> Result<(), EngineError> {
-        let text = self.with_variables(script)?;
+        let text = variables::substitute(script, &self.variables)?;
         for parsed in parse_script(&text)? {
             let response = self.run(&parsed, Repetition::Recognised)?;
             on_response(&parsed.text, response);
@@ -110,42 +109,11 @@ impl Session {
     }
 
     fn declare(&mut self, parsed: &ParsedStatement, repetition: Repetition) -> Result<Response, EngineError> {
-        let there = existing(&self.inner.catalog.read(), parsed, repetition);
-        match there {
-            Some(message) => Ok(done(message)),
+        let catalog = self.inner.catalog.read().clone();
+        match existing(&catalog, parsed, repetition) {
+            Some(message) => check_not_terminated(&catalog, parsed).map(|()| done(message)),
             None => self.inner.declare(parsed, &self.properties).map(done),
         }
-    }
-
-    /// A text with the values of variables in the place of `${name}`. Places in the text are then those after it.
-    fn with_variables(&self, text: &str) -> Result<String, EngineError> {
-        if !text.contains("${") {
-            return Ok(text.to_owned());
-        }
-        let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find("${") {
-            let Some(length) = rest[start..].find('}') else { break };
-            let name = &rest[start + 2..start + length];
-            let before = &rest[..start];
-            if before.ends_with('$') {
-                out.push_str(&rest[..start - 1]);
-                out.push_str(&rest[start..=start + length]);
-            } else {
-                out.push_str(before);
-                let Some(value) = self.variables.get(&name.to_ascii_uppercase()) else {
-                    let line = u32::try_from(out.matches('\n').count()).unwrap_or(0) + 1;
-                    let column = out.rsplit('\n').next().map_or(0, |line| line.chars().count());
-                    let at = Position::new(line, u32::try_from(column).unwrap_or(0) + 1);
-                    let error = SyntaxError::new(at, format!("variable {name} has no value"));
-                    return Err(error.with_hint("give it one with DEFINE in a statement before").into());
-                };
-                out.push_str(value);
-            }
-            rest = &rest[start + length + 1..];
-        }
-        out.push_str(rest);
-        Ok(out)
     }
 }
 
@@ -211,13 +179,30 @@ fn existing(catalog: &Catalog, parsed: &ParsedStatement, repetition: Repetition)
     }
 }
 
+/// Refuses to say of a statement whose query was terminated that it is in force.
+fn check_not_terminated(catalog: &Catalog, parsed: &ParsedStatement) -> Result<(), EngineError> {
+    let Statement::CreateAsSelect(create) = &parsed.statement else { return Ok(()) };
+    let name = &create.name.value;
+    let ended = catalog.source(name).filter(|source| source.created_by.is_none());
+    match ended {
+        Some(source) if !create.if_not_exists => {
+            let kind = source.kind;
+            let problem = format!(
+                "{kind} {name} exists, but its query was terminated; DROP {kind} {name} first to start it again from the beginning"
+            );
+            Err(EngineError::at(create.name.span.start, problem))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn sentence(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or_else(String::new, |first| first.to_string() + &letters.as_str().to_lowercase())
 }
 
 /// A statement without comments, with single spaces and in upper case outside of quotes: equal for statements that differ in layout only.
-fn normalised(text: &str) -> String {
+pub(super) fn normalised(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
     let mut space = false;

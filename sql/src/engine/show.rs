@@ -29,7 +29,7 @@ impl Session {
             ShowWhat::Queries => self.queries(&catalog),
             ShowWhat::Connectors(kind) => {
                 let progress = self.inner.progress();
-                let mut table = TextTable::new(&["Connector", "Type", "Class", "Status", "Rows"]);
+                let mut table = TextTable::new(&["Connector", "Type", "Class", "Status", "Rows", "Error"]);
                 for connector in catalog.connectors().filter(|connector| kind.is_none_or(|kind| connector.kind == kind))
                 {
                     let class = connector
@@ -44,6 +44,7 @@ impl Session {
                         class,
                         status.map_or_else(|| "STOPPED".to_owned(), |status| status.state.clone()),
                         status.map_or(0, |status| status.rows).to_string(),
+                        status.and_then(|status| status.error.clone()).unwrap_or_default(),
                     ]);
                 }
                 table.into_response()
@@ -102,8 +103,17 @@ impl Session {
 
     fn queries(&self, catalog: &Catalog) -> Response {
         let progress = self.inner.progress();
-        let mut table =
-            TextTable::new(&["Query", "Sink", "Sources", "State", "Records in", "Records out", "Behind", "Statement"]);
+        let mut table = TextTable::new(&[
+            "Query",
+            "Sink",
+            "Sources",
+            "State",
+            "Records in",
+            "Records out",
+            "Behind",
+            "Error",
+            "Statement",
+        ]);
         for query in catalog.queries() {
             let status = status_of(&progress, &query.id);
             let count = |of: fn(&QueryProgress) -> u64| status.map_or(0, of).to_string();
@@ -115,6 +125,7 @@ impl Session {
                 count(|status| status.records_in),
                 count(|status| status.records_out),
                 count(|status| status.lag),
+                status.and_then(|status| status.error.clone()).unwrap_or_default(),
                 query.statement.split_whitespace().collect::<Vec<_>>().join(" "),
             ]);
         }

@@ -196,7 +196,7 @@ fn read(
             }
         }
     }
-    for (batch, rows) in newest(&kept) {
+    for (batch, rows) in newest(&kept, end) {
         let all = decoder.decode_rows(batch, end, Some(rows))?;
         if !send(all) {
             break;
@@ -205,12 +205,12 @@ fn read(
     Ok(())
 }
 
-/// The rows of each batch that hold the newest value of their key.
-fn newest(batches: &[FetchedBatch]) -> impl Iterator<Item = (&FetchedBatch, Vec<bool>)> {
+/// The rows of each batch that hold the newest value of their key before `end`.
+fn newest(batches: &[FetchedBatch], end: Offset) -> impl Iterator<Item = (&FetchedBatch, Vec<bool>)> {
     let mut last: HashMap<&[u8], (usize, usize)> = HashMap::new();
     for (number, batch) in batches.iter().enumerate() {
         let (keys, values) = (batch.records.keys(), batch.records.values());
-        for row in (0..keys.len()).filter(|row| keys.is_valid(*row)) {
+        for row in (0..keys.len()).filter(|row| keys.is_valid(*row) && batch.offsets.at(*row) < end) {
             if values.is_valid(row) {
                 last.insert(keys.value(row), (number, row));
             } else {
@@ -343,8 +343,13 @@ impl<'a> Decoder<'a> {
 
 fn moment(text: &str, format: Option<&str>) -> Option<i64> {
     let Some(format) = format else { return iso_time::parse(text) };
-    let naive = chrono::NaiveDateTime::parse_from_str(text, format).map(|moment| moment.and_utc().timestamp_millis());
-    naive.ok().or_else(|| chrono::DateTime::parse_from_str(text, format).ok().map(|moment| moment.timestamp_millis()))
+    // A pattern with a zone fits both, and only the first takes the zone into account.
+    let zoned = chrono::DateTime::parse_from_str(text, format).map(|moment| moment.timestamp_millis());
+    zoned
+        .or_else(|_| {
+            chrono::NaiveDateTime::parse_from_str(text, format).map(|moment| moment.and_utc().timestamp_millis())
+        })
+        .ok()
 }
 
 /// Keys without their windows, and the starts of these.
@@ -365,4 +370,40 @@ fn split_windows(keys: &BinaryArray, keep: &mut [bool]) -> (BinaryArray, Vec<i64
         }
     }
     (bare.finish(), starts)
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream::{
+        log::{FetchedBatch, Offsets},
+        record::{Record, Records},
+    };
+
+    use super::*;
+
+    #[test]
+    fn moments_are_in_their_zone() {
+        let check =
+            |text: &str, format: &str, want: Option<i64>| assert_eq!(moment(text, Some(format)), want, "{text}");
+        check("1970-01-01 01:00:00 +0100", "%Y-%m-%d %H:%M:%S %z", Some(0));
+        check("1970-01-01 01:00:00", "%Y-%m-%d %H:%M:%S", Some(3_600_000));
+        check("soon", "%Y-%m-%d %H:%M:%S", None);
+    }
+
+    #[test]
+    fn what_comes_behind_the_end_hides_nothing() {
+        let record = |value: &str| Record {
+            key: Some(b"k".to_vec()),
+            value: Some(value.as_bytes().to_vec()),
+            ..Record::default()
+        };
+        let records: Records = ["old", "new"].map(record).into_iter().collect();
+        let check = |end: u64, want: [bool; 2]| {
+            let batch = FetchedBatch { offsets: Offsets::From(Offset(0)), records: records.clone() };
+            let kept: Vec<Vec<bool>> = newest(&[batch], Offset(end)).map(|(_, rows)| rows).collect();
+            assert_eq!(kept, [want], "end {end}");
+        };
+        check(1, [true, false]);
+        check(2, [false, true]);
+    }
 }

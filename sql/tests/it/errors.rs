@@ -207,7 +207,31 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE SINK CONNECTOR f WITH ('connector.class' = 'file', 'path' = 'a', 'topics' = 'nothing');",
-        "1:23: connector F: there is no topic nothing; create it first, or look with `topic list`",
+        "1:23: there is no topic nothing; create it first, or look with `topic list`",
+    ),
+    (
+        "CREATE STREAM x (v INT) WITH (KAFKA_TOPIC = '_millstream_commands', VALUE_FORMAT = 'JSON');",
+        "1:15: topic _millstream_commands: names that start with _millstream are the engine's own; choose another",
+    ),
+    (
+        "CREATE STREAM x WITH (KAFKA_TOPIC = '_millstream_x') AS SELECT * FROM orders;",
+        "1:15: topic _millstream_x: names that start with _millstream are the engine's own; choose another",
+    ),
+    (
+        "CREATE SOURCE CONNECTOR f WITH ('connector.class' = 'file', 'path' = 'a', 'topic' = '_millstream-x', 'format' = 'json');",
+        "1:85: topic _millstream-x: names that start with _millstream are the engine's own; choose another",
+    ),
+    (
+        "CREATE SINK CONNECTOR f WITH ('connector.class' = 'file', 'path' = 'a', 'topics' = 'orders, _millstream-x');",
+        "1:84: topic _millstream-x: names that start with _millstream are the engine's own; choose another",
+    ),
+    (
+        "INSERT INTO orders WITH (QUERY_ID = 'a.b') SELECT * FROM orders;",
+        "1:37: QUERY_ID is 1 to 60 letters of A-Z, digits, _ and -, not 'A.B'",
+    ),
+    (
+        "INSERT INTO orders WITH (QUERY_ID = 'ctas_X_18446744073709551615') SELECT * FROM orders;",
+        "1:37: QUERY_ID 'CTAS_X_18446744073709551615' looks like a generated one; choose one that does not end in a number",
     ),
     ("PAUSE ALL;", "1:1: PAUSE is not there yet; TERMINATE ends a query"),
     ("EXPLAIN SHOW TOPICS;", "1:14: expected the end of the statement, found `TOPICS`"),

@@ -1,5 +1,6 @@
 //! What a directory brings back when it is opened again, and what goes when something is dropped.
 
+use millstream::record::TopicName;
 use millstream_sql::engine::QueryState;
 
 use super::harness::Sql;
@@ -110,5 +111,107 @@ fn connectors_come_back_and_go_on() {
     assert_eq!(sql.rows("SELECT * FROM t ORDER BY k;"), ["a|1", "b|2"]);
     assert_eq!(sql.rows("SELECT COUNT(*) FROM s;"), ["2"]);
     assert_eq!(sql.run("DROP CONNECTOR files;"), ["Dropped connector FILES"]);
+    sql.close();
+}
+
+#[test]
+fn what_does_not_start_is_kept_as_failed_and_can_go() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = format!(
+        "CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+         CREATE STREAM kept (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'kept', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+         CREATE SINK CONNECTOR out WITH ('connector.class' = 'file', 'path' = '{}', 'topics' = 's');
+         CREATE STREAM big AS SELECT * FROM s WHERE v > 1;",
+        directory.path().join("out.ndjson").display()
+    );
+    let data = directory.path().join("data");
+    let mut sql = Sql::open(&data);
+    sql.run(&script);
+    sql.run("INSERT INTO s VALUES ('a', 1);");
+    sql.settle();
+    sql.engine.log().delete_topic(&TopicName::new("s").expect("legal")).expect("deleted");
+    let Sql { engine, session } = sql;
+    drop(session);
+    // The query may have seen already that its topic is gone.
+    let _ = engine.shutdown();
+
+    let mut sql = Sql::open(&data);
+    let progress = sql.engine.progress();
+    assert_eq!((progress.connectors.len(), progress.queries.len()), (1, 1));
+    assert_eq!(progress.connectors[0].state, "FAILED");
+    assert!(progress.connectors[0].error.as_deref().unwrap_or_default().starts_with("there is no topic s"));
+    assert_eq!(progress.queries[0].state, QueryState::Failed);
+    assert!(progress.queries[0].error.is_some(), "{progress:?}");
+    assert!(sql.run("SHOW CONNECTORS;")[0].contains("FAILED|0|there is no topic s"));
+    assert!(sql.run("SHOW QUERIES;")[0].contains("ERROR"));
+    sql.run("INSERT INTO kept VALUES ('a', 1);");
+    assert_eq!(sql.run("SELECT * FROM kept;"), ["a|1"]);
+    sql.run("DROP CONNECTOR out; TERMINATE CSAS_BIG_0;");
+    assert_eq!(sql.rows("SELECT * FROM kept;"), ["a|1"]);
+    sql.close();
+    Sql::open(&data).close();
+}
+
+#[test]
+fn a_topic_that_a_connector_names_is_not_deleted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut sql = Sql::open(&directory.path().join("data"));
+    sql.run(&format!(
+        "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+         CREATE SINK CONNECTOR out WITH ('connector.class' = 'file', 'path' = '{}', 'topics' = 's');",
+        directory.path().join("out.ndjson").display()
+    ));
+    let error = sql.error("DROP STREAM s DELETE TOPIC;").to_string();
+    assert_eq!(
+        error,
+        "1:13: cannot delete topic s: connector OUT names it; drop that first, or leave DELETE TOPIC out"
+    );
+    sql.run("DROP CONNECTOR out; DROP STREAM s DELETE TOPIC;");
+    sql.close();
+}
+
+#[test]
+fn a_script_whose_query_was_terminated_is_not_called_unchanged() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut sql = Sql::open(directory.path());
+    sql.run(SCRIPT);
+    sql.run("TERMINATE CSAS_BIG_1;");
+    let error = sql.session.run_script(SCRIPT, &mut |_, _| {}).expect_err("the query is gone").to_string();
+    let want =
+        "STREAM BIG exists, but its query was terminated; DROP STREAM BIG first to start it again from the beginning";
+    assert_eq!(error, format!("5:19: {want}"));
+    sql.run("DROP STREAM big DELETE TOPIC;");
+    assert_eq!(sql.run(SCRIPT)[3], "Created stream BIG, query CSAS_BIG_2");
+    sql.close();
+}
+
+#[test]
+fn query_ids_differ_not_in_case_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut sql = Sql::open(directory.path());
+    sql.run(SCRIPT);
+    sql.run(
+        "CREATE STREAM into1 (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'i', VALUE_FORMAT = 'JSON', PARTITIONS = 2);",
+    );
+    sql.run("INSERT INTO into1 WITH (QUERY_ID = 'mine_18446744073709551615') SELECT * FROM s;");
+    let error =
+        sql.error("INSERT INTO into1 WITH (QUERY_ID = 'Mine_18446744073709551615') SELECT * FROM s;").to_string();
+    assert_eq!(error, "1:36: query MINE_18446744073709551615 exists already; choose another QUERY_ID");
+    sql.close();
+    let mut sql = Sql::open(directory.path());
+    assert_eq!(
+        sql.run("CREATE STREAM small AS SELECT * FROM s WHERE v < 1;"),
+        ["Created stream SMALL, query CSAS_SMALL_2"]
+    );
+    sql.close();
+}
+
+#[test]
+fn a_script_uses_the_variables_that_it_defines() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut sql = Sql::open(directory.path());
+    sql.run(SCRIPT);
+    sql.run("DEFINE n = '7'; INSERT INTO s VALUES ('a', ${n}); DEFINE n = '8'; INSERT INTO s VALUES ('b', ${n});");
+    assert_eq!(sql.rows("SELECT * FROM t ORDER BY k;"), ["a|7", "b|8"]);
     sql.close();
 }

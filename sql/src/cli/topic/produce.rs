@@ -10,6 +10,7 @@ use millstream::{
 
 use crate::{
     cli::{arguments::ProduceArguments, failure::Failure},
+    engine::names::check_reserved,
     output::group_digits,
     shell::interrupt::Interrupts,
 };
@@ -22,8 +23,9 @@ const PRODUCER: &str = "topic-produce";
 
 /// Reads lines until the input ends or a signal comes, and commits them in batches.
 pub(super) fn run(arguments: &ProduceArguments, interrupts: &Interrupts) -> Result<(), Failure> {
-    let log = super::open(&arguments.data.data, arguments.create.is_some())?;
     let topic = super::topic_name(&arguments.topic)?;
+    check_reserved(topic.as_str()).map_err(Failure::Refused)?;
+    let log = super::open(&arguments.data.data, arguments.create.is_some())?;
     if let Some(partitions) = arguments.create {
         match log.create_topic(&topic, &TopicConfig { partitions, ..TopicConfig::default() }) {
             Ok(()) => eprintln!("Created topic {topic}"),
