@@ -7,8 +7,8 @@
 //! - `tidy`: the rules for the code that a machine can keep
 //! - `equality`: windows and joins against a batch recomputation, on flights and on a million bids
 //! - `crash`: a pipeline that is killed again and again
-//! - `memory`: more keys than memory
+//! - `memory`: ten million keys, more than memory may hold
 //! - `bad_input`: what users and disks do wrong
 //!
-//! `cargo test --workspace --test system` runs them. The memory test with 10 million keys takes longer and is run by
-//! `cargo test --workspace --test system -- --ignored ten_million_keys`.
+//! `cargo test --workspace --test system` runs them; a word behind it picks those whose name has it. The only ignored test is a child
+//! process of another one.

@@ -16,7 +16,7 @@ pub enum Reason {
     Undecodable,
     /// Its timestamp is missing, unreadable or negative.
     Timestamp,
-    /// All windows it falls into were closed.
+    /// A window it falls into was closed: counted and kept once for each such window, as Kafka Streams counts.
     Late,
     /// It has no key where one is needed.
     NullKey,

@@ -41,7 +41,7 @@ impl StreamsConfig {
             commit_interval: Duration::from_millis(100),
             emit: EmitPolicy::Commit,
             clock: Arc::new(SystemClock::default()),
-            transaction_bytes: 64 << 20,
+            transaction_bytes: 16 << 20,
             checkpoint_interval: Duration::from_secs(30),
         }
     }

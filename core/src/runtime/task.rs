@@ -51,7 +51,7 @@ pub(super) struct Task {
 }
 
 /// What a row processed since the last commit may cost in an aggregate, roughly.
-const FOLDED_ROW_BYTES: usize = 32;
+const FOLDED_ROW_BYTES: usize = 64;
 
 struct StoreInfo {
     name: String,

@@ -14,12 +14,13 @@ use crate::{
 };
 
 const RESERVED: &str = "_millstream";
+const DEAD_LETTERS: &str = "-dead-letter";
 const GENERATED: [&str; 3] = ["CSAS_", "CTAS_", "INSERTQUERY_"];
 const LONGEST_QUERY_ID: usize = 60;
 
-/// Refuses the engine's own topics; gives what is wrong with the name.
+/// Refuses the engine's own topics, but for dead letters, which are there to be read; gives what is wrong with the name.
 pub(crate) fn check_reserved(topic: &str) -> Result<(), String> {
-    if topic.starts_with(RESERVED) {
+    if topic.starts_with(RESERVED) && !topic.ends_with(DEAD_LETTERS) {
         return Err(format!("topic {topic}: names that start with {RESERVED} are the engine's own; choose another"));
     }
     Ok(())

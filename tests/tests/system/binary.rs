@@ -19,7 +19,14 @@ pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let mut build = Command::new(env!("CARGO"));
-        build.current_dir(repository()).args(["build", "--workspace", "--bin", "millstream", "--message-format", "short"]);
+        build.current_dir(repository()).args([
+            "build",
+            "--workspace",
+            "--bin",
+            "millstream",
+            "--message-format",
+            "short",
+        ]);
         for (name, _) in std::env::vars_os() {
             let name_text = name.to_string_lossy();
             let is_ours = name_text.starts_with("CARGO_PKG_") || name_text.starts_with("CARGO_MANIFEST_");

@@ -1,10 +1,10 @@
 //! The system as a whole, from outside; see the crate's documentation for what is where.
 
-// mod bad_input;
+mod bad_input;
 mod binary;
-// mod crash;
+mod crash;
 mod equality;
-// mod memory;
+mod memory;
 mod oracle;
 mod tidy;
 mod topics;

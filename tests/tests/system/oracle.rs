@@ -45,7 +45,11 @@ pub(crate) fn sorted_lines(batches: &[RecordBatch]) -> Vec<String> {
 
 fn lines_of(batch: &RecordBatch) -> Vec<String> {
     let value = |column: &ArrayRef, row: usize| {
-        if column.is_null(row) { "null".to_owned() } else { array_value_to_string(column, row).expect("it can be shown") }
+        if column.is_null(row) {
+            "null".to_owned()
+        } else {
+            array_value_to_string(column, row).expect("it can be shown")
+        }
     };
     let line = |row| batch.columns().iter().map(|column| value(column, row)).collect::<Vec<_>>().join("|");
     (0..batch.num_rows()).map(line).collect()

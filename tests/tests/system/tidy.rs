@@ -32,10 +32,22 @@ const CRATE_EDGES: &[(&str, &[&str])] = &[
 /// What the code of a folder must not name, and why. Tests inside the files are free.
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     ("state/src", &["TopicName", "TopicPartition", "Topology", "arrow::"], "state knows neither topics nor columns"),
-    ("core/src/record", &["crate::log", "crate::format", "crate::operator", "crate::runtime"], "records are the ground floor"),
+    (
+        "core/src/record",
+        &["crate::log", "crate::format", "crate::operator", "crate::runtime"],
+        "records are the ground floor",
+    ),
     (
         "core/src/log",
-        &["crate::operator", "crate::topology", "crate::dsl", "crate::runtime", "crate::query", "crate::testing", "crate::format"],
+        &[
+            "crate::operator",
+            "crate::topology",
+            "crate::dsl",
+            "crate::runtime",
+            "crate::query",
+            "crate::testing",
+            "crate::format",
+        ],
         "the log knows no operator and no format",
     ),
     (
@@ -149,7 +161,10 @@ fn workspace_dependencies(manifest: &str) -> Vec<String> {
 
 #[test]
 fn crates_point_one_way() {
-    assert_eq!(workspace_dependencies("[dependencies]\nmillstream.workspace = true\n[lints]\nmillstream-x = 1"), ["millstream"]);
+    assert_eq!(
+        workspace_dependencies("[dependencies]\nmillstream.workspace = true\n[lints]\nmillstream-x = 1"),
+        ["millstream"]
+    );
     let mut problems = Vec::new();
     for (folder, allowed) in CRATE_EDGES {
         let manifest = read(&repository().join(folder).join("Cargo.toml"));
@@ -244,7 +259,8 @@ fn no_floor_knows_the_one_above() {
 
 /// The targets of links `[text](target)` that lead to files.
 fn links(document: &str) -> Vec<String> {
-    let target = |rest: &str| rest.split([')', ' ']).next().unwrap_or_default().split('#').next().unwrap_or_default().to_owned();
+    let target =
+        |rest: &str| rest.split([')', ' ']).next().unwrap_or_default().split('#').next().unwrap_or_default().to_owned();
     let parts = document.split("](").skip(1).map(target);
     parts.filter(|target| !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:")).collect()
 }

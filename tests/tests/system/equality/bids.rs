@@ -53,8 +53,10 @@ impl Expected {
         let column = batch.column(1).as_any().downcast_ref::<Int64Array>().expect("numbers");
         let newest_bidder = arrow::compute::max(column).expect("there are bids");
         let (ids, cities): (Vec<i64>, Vec<&str>) = bidders(newest_bidder).unzip();
-        let schema = Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("city", DataType::Utf8, false)]);
-        let columns = vec![std::sync::Arc::new(Int64Array::from(ids)) as _, std::sync::Arc::new(StringArray::from(cities)) as _];
+        let schema =
+            Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("city", DataType::Utf8, false)]);
+        let columns =
+            vec![std::sync::Arc::new(Int64Array::from(ids)) as _, std::sync::Arc::new(StringArray::from(cities)) as _];
         let people = RecordBatch::try_new(schema.into(), columns).expect("two columns");
         let oracle = Oracle::new().table("bids", vec![batch]).table("bidders", vec![people]);
         let tumbling = oracle.lines(
@@ -105,7 +107,8 @@ fn bid_columns(events: u64) -> RecordBatch {
             break;
         }
     }
-    let fields: Vec<Field> = names.iter().chain(&["at"]).map(|name| Field::new(*name, DataType::Int64, false)).collect();
+    let fields: Vec<Field> =
+        names.iter().chain(&["at"]).map(|name| Field::new(*name, DataType::Int64, false)).collect();
     let columns = columns.map(|column| std::sync::Arc::new(Int64Array::from(column)) as _).to_vec();
     RecordBatch::try_new(std::sync::Arc::new(Schema::new(fields)), columns).expect("four columns")
 }
