@@ -124,6 +124,11 @@ impl StateBackend {
         names
     }
 
+    /// About how many keys the open stores hold, see [`Store::approximate_len`].
+    pub fn approximate_keys(&self) -> usize {
+        self.stores.read().values().map(|store| store.approximate_len()).sum()
+    }
+
     /// What the stores hold in memory now.
     pub fn memory_usage(&self) -> MemoryUsage {
         let dirty_bytes = self.stores.read().values().map(|store| store.metrics().dirty_bytes).sum();

@@ -176,7 +176,7 @@ impl Aggregate {
     }
 
     /// Merges the interval into the store and gives one row a touched group, in the order of first touch.
-    fn flush(&mut self, store: &mut TaskStore) -> Result<Option<Batch>, FoldError> {
+    fn flush(&mut self, store: &mut TaskStore) -> Result<Option<Updates>, FoldError> {
         let total = self.interval.groups.len();
         if total == 0 {
             return Ok(None);
@@ -214,9 +214,11 @@ impl Aggregate {
         columns.extend(results);
         columns.extend([times, Batch::no_offsets(total)]);
         let updates = Batch::new(Arc::clone(&self.settings.output), columns).with_before(before);
-        let Some(present) = present else { return Ok(Some(updates)) };
-        let updates = updates.filter(&BooleanArray::from(present)).map_err(FoldError::of)?;
-        Ok((!updates.is_empty()).then_some(updates))
+        let rows = match &present {
+            None => updates,
+            Some(present) => updates.filter(&BooleanArray::from(present.clone())).map_err(FoldError::of)?,
+        };
+        Ok((!rows.is_empty()).then_some(Updates { rows, present, total }))
     }
 
     fn store_keys(&self, columns: &[ArrayRef], starts: Option<&ArrayRef>) -> Result<StoreKeys, FoldError> {
@@ -297,11 +299,10 @@ impl Aggregate {
             let first_error = errors.len();
             self.fold(&part, &own, errors)?;
             errors[first_error..].iter_mut().for_each(|error| error.row = rows.value(error.row) as usize);
+            // No key occurs twice in a round: group `i` is entry `i`.
             if let Some(update) = self.flush(store)? {
-                debug_assert!(update.len() <= entries.len(), "one update an entry, in the order of entries");
-                // Entries without an update, whose row could not be read, are the rare case: their positions do not matter.
-                positions.extend(entries.values().iter().take(update.len()));
-                updates.push(update);
+                positions.extend(update.groups().map(|group| entries.value(group)));
+                updates.push(update.rows);
             }
         }
         if updates.is_empty() {
@@ -336,6 +337,20 @@ impl Aggregate {
             rounds[round].push(entry as u32);
         }
         Ok(rounds)
+    }
+}
+
+/// What a flush passes on: one row a group, in the order of first touch, but for groups without a state.
+struct Updates {
+    rows: Batch,
+    present: Option<Vec<bool>>,
+    total: usize,
+}
+
+impl Updates {
+    /// The groups that the rows belong to.
+    fn groups(&self) -> impl Iterator<Item = usize> {
+        (0..self.total).filter(|&group| self.present.as_ref().is_none_or(|present| present[group]))
     }
 }
 
@@ -385,7 +400,7 @@ impl Operator for Aggregate {
 
     fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let updates = self.flush(&mut context.stores[self.settings.store]);
-        context.output.extend(updates.map_err(|error| context.error(error))?);
+        context.output.extend(updates.map_err(|error| context.error(error))?.map(|updates| updates.rows));
         Ok(())
     }
 

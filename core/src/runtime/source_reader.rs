@@ -158,6 +158,11 @@ impl SourceReader {
         self.dead_letters.drain(..passed)
     }
 
+    /// Whether nothing waits because what was fetched last could not be used, and there is more: others must not go on without it.
+    pub(super) fn has_more_to_look_at(&self) -> bool {
+        self.buffered.is_empty() && !self.at_end
+    }
+
     /// Whether nothing waits and nothing more was there at the last look.
     pub(super) fn is_drained(&self) -> bool {
         self.buffered.is_empty()

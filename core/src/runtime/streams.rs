@@ -1,11 +1,11 @@
 //! A topology that runs: its threads, what is known of them, and its views.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
 };
@@ -70,10 +70,9 @@ impl Streams {
             counters: Arc::clone(&counters),
         };
         // Fences an earlier life before its positions are read: what it has not committed by now it never will.
-        let mut producers = VecDeque::new();
-        for number in 0..config.threads.max(1) {
-            producers.push_back(config.log.producer(&format!("{}-{number}", config.application_id))?);
-        }
+        let name = |number: usize| format!("{}-{number}", config.application_id);
+        let producers: Vec<_> =
+            (0..config.threads.max(1)).map(|number| config.log.producer(&name(number))).collect::<Result<_, _>>()?;
         let Built { tasks, stores } = builder.build()?;
         let visibility = Arc::new(RwLock::new(()));
         let shared = Arc::new(Shared {
@@ -81,7 +80,6 @@ impl Streams {
             abandon: AtomicBool::new(false),
             counters,
             visibility: Arc::clone(&visibility),
-            idle_rounds: AtomicU64::new(0),
         });
         let status = Arc::new(Mutex::new(Status::Running));
         let inputs = tasks
@@ -113,8 +111,7 @@ impl Streams {
             log: Arc::clone(&config.log),
             _state: Arc::clone(&config.state),
         };
-        for (number, tasks) in shares.into_iter().enumerate() {
-            let name = format!("{}-{number}", config.application_id);
+        for (number, (tasks, producer)) in shares.into_iter().zip(producers).enumerate() {
             // The first worker checkpoints for all; a checkpoint takes a store's lock for no longer than a batch.
             let stores = if number == 0 { own_stores.clone() } else { Vec::new() };
             let checkpoint = move || {
@@ -128,7 +125,7 @@ impl Streams {
             };
             let worker = Worker {
                 tasks,
-                producer: producers.pop_front().map_or_else(|| config.log.producer(&name), Ok)?,
+                producer,
                 log: Arc::clone(&config.log),
                 clock: Arc::clone(&config.clock),
                 commit_interval: config.commit_interval,
@@ -137,7 +134,7 @@ impl Streams {
                 checkpoint: Box::new(checkpoint),
                 shared: Arc::clone(&shared),
             };
-            streams.threads.push(spawn(name, worker, Arc::clone(&status), Arc::clone(&shared))?);
+            streams.threads.push(spawn(name(number), worker, Arc::clone(&status), Arc::clone(&shared))?);
         }
         Ok(streams)
     }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::AtomicBool,
     },
     time::Duration,
 };
@@ -56,7 +56,6 @@ impl SynchronousStreams {
             abandon: AtomicBool::new(false),
             counters,
             visibility,
-            idle_rounds: AtomicU64::new(0),
         });
         let worker = Worker {
             tasks,

@@ -46,8 +46,9 @@ pub(super) struct Task {
     counters: Arc<Counters>,
     /// Whether anything was processed since the last commit.
     dirty: bool,
-    /// Rows processed since the last commit.
-    rows: usize,
+    /// Bytes of records and dead letters that wait for a commit, and what folded rows may cost: kept as they come, since the worker asks
+    /// after every few runs.
+    waiting_bytes: usize,
 }
 
 /// What a row processed since the last commit may cost in an aggregate, roughly.
@@ -98,22 +99,33 @@ impl Task {
             dead_letters: Vec::new(),
             counters,
             dirty: false,
-            rows: 0,
+            waiting_bytes: 0,
         }
     }
 
     /// Processes one run of input; says whether there was any.
     pub(super) fn process(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
+        let (sinks, letters) = (self.sinks.len(), self.dead_letters.len());
+        let worked = self.process_run(log)?;
+        self.waiting_bytes += self.sinks[sinks..].iter().map(|sink| sink.records.payload_bytes()).sum::<usize>();
+        self.waiting_bytes += self.dead_letters[letters..].iter().map(DeadLetter::size_bytes).sum::<usize>();
+        Ok(worked)
+    }
+
+    fn process_run(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
         for reader in self.readers.iter_mut().filter(|reader| reader.is_drained()) {
             reader.fill(log)?;
         }
         let passed = self.pass_rejected();
+        if self.readers.iter().any(SourceReader::has_more_to_look_at) {
+            return Ok(true);
+        }
         let Some((chosen, limit)) = self.choose() else { return Ok(passed) };
         let reader = &mut self.readers[chosen];
         let Some(batch) = reader.take_run(limit) else { return Ok(false) };
         let (node, partition) = (reader.node, reader.partition.clone());
         self.counters.add_in(batch.len());
-        self.rows += batch.len();
+        self.waiting_bytes += batch.len() * FOLDED_ROW_BYTES;
         self.dead_letters.extend(reader.advance());
         self.dirty = true;
         self.deliver(node, vec![batch], Some(&partition))?;
@@ -196,9 +208,7 @@ impl Task {
 
     /// Bytes that wait for a commit; rows that were folded and not merged yet are counted as [`FOLDED_ROW_BYTES`] each.
     pub(super) fn uncommitted_bytes(&self) -> usize {
-        let sinks: usize = self.sinks.iter().map(|sink| sink.records.payload_bytes()).sum();
-        let letters: usize = self.dead_letters.iter().map(DeadLetter::size_bytes).sum();
-        sinks + letters + self.stores.iter().map(TaskStore::pending_bytes).sum::<usize>() + self.rows * FOLDED_ROW_BYTES
+        self.waiting_bytes + self.stores.iter().map(TaskStore::pending_bytes).sum::<usize>()
     }
 
     /// Flushes every operator, inputs before outputs, and gives everything that belongs into the commit.
@@ -236,7 +246,7 @@ impl Task {
             position: GroupOffset { next: reader.next, metadata: metadata.clone() },
         }));
         self.dirty = false;
-        self.rows = 0;
+        self.waiting_bytes = 0;
         Ok(contribution)
     }
 

@@ -12,7 +12,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -36,8 +36,6 @@ pub(super) struct Shared {
     /// Held for reading from before a commit until the stores have taken it over, for writing while a view is opened: a view sees whole
     /// commits, and every commit that the log shows.
     pub(super) visibility: Arc<RwLock<()>>,
-    /// Rises when a worker has found nothing more to read and nothing to commit.
-    pub(super) idle_rounds: AtomicU64,
 }
 
 /// One thread's work.
@@ -78,9 +76,6 @@ impl Worker {
             if !worked {
                 let left = self.commit_interval.saturating_sub(now.saturating_sub(last_commit));
                 let wait = if self.is_dirty() { left.min(IDLE_WAIT) } else { IDLE_WAIT };
-                if !self.is_dirty() {
-                    self.shared.idle_rounds.fetch_add(1, Ordering::Relaxed);
-                }
                 seen = self.log.wait_for_commit(seen, wait);
             }
         }

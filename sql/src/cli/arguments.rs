@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::byte_size::ByteSize;
+use super::{bench::BenchArguments, byte_size::ByteSize};
 use crate::{engine::EngineConfig, output::OutputFormat};
 
 /// Where data go when nothing is said.
@@ -39,6 +39,8 @@ pub enum Command {
     /// List, describe, write and read topics.
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// Measure how fast queries are on this machine, beside a batch engine on the same bytes.
+    Bench(Box<BenchArguments>),
 }
 
 /// `millstream demo`

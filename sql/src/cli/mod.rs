@@ -1,13 +1,14 @@
 //! The command line: what each command takes and does, exit codes, logging.
 //!
 //! - [`arguments`]: the commands and the options they share; [`byte_size`]: `256MiB`
-//! - [`sql`], [`run`], [`demo`], [`topic`]: a command a file
+//! - [`sql`], [`run`], [`demo`], [`topic`], [`bench`]: a command a file
 //! - [`idle`]: waiting for work to end, with [`progress`] shown; [`failure`]: what ends a command early
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a statement or a run failed,
 //! 2 the command line was wrong.
 
 pub mod arguments;
+pub mod bench;
 pub mod byte_size;
 pub mod demo;
 pub mod failure;
@@ -49,6 +50,7 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Sql(arguments) => sql::run(arguments, &interrupts),
         Command::Run(arguments) => run::run(arguments, &interrupts),
         Command::Topic(arguments) => topic::run(arguments, &interrupts),
+        Command::Bench(arguments) => bench::run(arguments),
     }
 }
 

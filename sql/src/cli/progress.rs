@@ -165,6 +165,7 @@ mod tests {
                 state: query,
                 records_in: 1_500,
                 records_out: 3,
+                commits: 1,
                 lag: 500,
                 late,
                 errors: 0,

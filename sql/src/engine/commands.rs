@@ -100,7 +100,7 @@ impl CommandLog {
     }
 
     fn append(&mut self, command: Command, now: Timestamp) -> Result<(), EngineError> {
-        let value = serde_json::to_vec(&command).unwrap_or_default();
+        let value = serde_json::to_vec(&command).expect("text and numbers can be written as JSON");
         let mut records = RecordsBuilder::default();
         records.push(RecordRef { key: None, value: Some(&value), timestamp: now, headers: &[] });
         let append = Append { partition: self.partition.clone(), records: records.finish() };

@@ -34,10 +34,7 @@ impl Inner {
             records: records.take(&rows),
         };
         let appends = rows.into_iter().map(append).collect();
-        // A producer of its own each time: two sessions never fence one another.
-        let number = self.transient.fetch_add(1, Ordering::Relaxed);
-        let mut producer = self.shared.producer(&format!("_millstream-insert-{number}"))?;
-        producer.commit(Transaction { appends, offsets: Vec::new() })?;
+        self.inserts.lock().commit(Transaction { appends, offsets: Vec::new() })?;
         let count = records.len();
         Ok(format!("Inserted {count} row{} into {}", if count == 1 { "" } else { "s" }, target.name))
     }

@@ -37,7 +37,7 @@ use std::sync::{
 };
 
 use millstream::{
-    log::{SharedLog, embedded::EmbeddedLog},
+    log::{Producer, SharedLog, embedded::EmbeddedLog},
     record::Timestamp,
     runtime::Clock,
 };
@@ -45,7 +45,7 @@ use millstream_state::StateBackend;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use self::{commands::CommandLog, running::Running};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Source};
 
 pub use config::EngineConfig;
 pub use error::EngineError;
@@ -70,6 +70,8 @@ pub(crate) struct Inner {
     state: Arc<StateBackend>,
     clock: Arc<dyn Clock>,
     maintenance: Mutex<Option<Maintenance>>,
+    /// Writes rows of INSERT VALUES.
+    inserts: Mutex<Box<dyn Producer>>,
     /// Numbers for what has no lasting name.
     transient: AtomicU64,
     /// Spreads inserted rows without a key.
@@ -115,6 +117,16 @@ impl Engine {
         names.sort();
         names.dedup();
         names
+    }
+
+    /// A stream or table by its exact name.
+    pub fn source(&self, name: &str) -> Option<Source> {
+        self.inner.catalog.read().source(name).cloned()
+    }
+
+    /// About how many keys the state of all queries holds.
+    pub fn state_keys(&self) -> u64 {
+        self.inner.state.approximate_keys() as u64
     }
 
     /// What connectors and queries have done and have yet to do.

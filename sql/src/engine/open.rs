@@ -42,6 +42,7 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
     let state = open_state(&config.data.join("state"), config.memory_bytes)?;
     let shared: SharedLog = Arc::<EmbeddedLog>::clone(&log);
     let (commands, recorded) = CommandLog::open(&shared)?;
+    let inserts = shared.producer("_millstream-insert")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let inner = Inner {
         config,
@@ -53,6 +54,7 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
         state,
         clock,
         maintenance: Mutex::new(None),
+        inserts: Mutex::new(inserts),
         transient: AtomicU64::new(0),
         keyless: AtomicU64::new(0),
         stopped: AtomicBool::new(false),

@@ -43,6 +43,8 @@ pub struct QueryProgress {
     pub records_in: u64,
     /// Records written, repartitioned ones included.
     pub records_out: u64,
+    /// Commits.
+    pub commits: u64,
     /// Records that wait in its inputs.
     pub lag: u64,
     /// Records that came after their windows were closed.

@@ -18,7 +18,9 @@ pub(crate) fn repository() -> &'static Path {
 pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
+        // The cargo that runs the tests, not the one that compiled them.
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
         build.current_dir(repository()).args([
             "build",
             "--workspace",

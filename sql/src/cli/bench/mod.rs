@@ -1,0 +1,247 @@
+//! `millstream bench`: how fast queries are on this machine.
+//!
+//! The log is filled first; the query then reads it from its start to its end and writes its result, with everything that makes it durable and
+//! exactly once. Beside it stands DataFusion as a batch over the same lines.
+//!
+//! - [`workload`]: what can be run; [`bids`]: the input of w0 to w4; [`nexmark`]: that of q0 to q22; [`load`]: lines to records
+//! - [`run`]: one run; [`latency`]: one at a rate; [`log_speed`]: the log alone; [`baseline`]: the batch
+//! - [`measure`]: processor time, memory, bytes written; [`output`] and [`table_hash`]: the result in one number; [`report`]: all of it
+
+pub mod baseline;
+pub mod bids;
+pub mod latency;
+pub mod load;
+pub mod log_speed;
+pub mod measure;
+pub mod nexmark;
+pub mod output;
+pub mod report;
+pub mod run;
+pub mod table_hash;
+pub mod workload;
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use self::{
+    nexmark::QUERIES,
+    run::Plan,
+    workload::{BIDS, Workload},
+};
+use super::{arguments::EngineArguments, failure::Failure, progress::Reporter};
+use crate::output::OutputError;
+
+/// Bids or events of a run when nothing is said.
+const DEFAULT_EVENTS: u64 = 1_000_000;
+
+/// `millstream bench`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "Workloads:\n  \
+    w0  project and filter            w1  tumbling windows             w2  hopping windows\n  \
+    w3  stream-table join, windows    w4  running totals, many keys    q0 to q22  Nexmark's queries\n  \
+    log append and scan of the log    list  which of them can be run\n\n\
+    The table hash is the sum, modulo 2^64, of FNV-1a over the rows as text, columns joined by `|`.\n\
+    Write amplification: bytes handed to the disk for each byte of keys and values in the output topic.")]
+pub struct BenchArguments {
+    /// Other things than a run.
+    #[command(subcommand)]
+    pub command: Option<BenchCommand>,
+    /// The run.
+    #[command(flatten)]
+    pub run: BenchRun,
+}
+
+/// `millstream bench generate`, `millstream bench list`
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Write made-up bids as lines of JSON, and `bidders.ndjson` beside them.
+    Generate(GenerateArguments),
+    /// The workloads, and which of them cannot be run yet.
+    List,
+}
+
+/// `millstream bench generate`
+#[derive(Debug, Args)]
+pub struct GenerateArguments {
+    /// How many bids.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS)]
+    pub events: u64,
+    /// What they follow from.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// The file.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `millstream bench WORKLOAD`
+#[derive(Debug, Args)]
+pub struct BenchRun {
+    /// What to run: w0 to w4, q0 to q22, log.
+    #[arg(required = true)]
+    pub workload: Option<Workload>,
+    /// Bids to read, as `bench generate` writes them; made if there are none (w0 to w4).
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// At most so many events.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_EVENTS, value_parser = clap::value_parser!(u64).range(1..))]
+    pub events: u64,
+    /// What made-up events follow from.
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub seed: u64,
+    /// Partitions of each topic.
+    #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub partitions: u32,
+    /// Append bids at this rate while the query runs, and measure latency (w0, w1, w2, w4).
+    #[arg(long, value_name = "EVENTS/S", conflicts_with_all = ["input", "baseline"], value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+    /// Run the same as a batch, one thread, nothing durable (w0 to w4).
+    #[arg(long, value_name = "ENGINE", value_parser = ["datafusion"])]
+    pub baseline: Option<String>,
+    /// One JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Where to work: a directory that is not there yet; removed in the end.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// How the engine works.
+    #[command(flatten)]
+    pub engine: EngineArguments,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`].
+pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Some(BenchCommand::Generate(generate)) => write_bids(generate),
+        Some(BenchCommand::List) => list(),
+        None => measure(&arguments.run),
+    }
+}
+
+fn write_bids(arguments: &GenerateArguments) -> Result<(), Failure> {
+    let GenerateArguments { events, seed, output } = arguments;
+    let mut reporter = Reporter::new();
+    let (bidders, bytes) =
+        bids::generate(*events, *seed, output, &mut |n| reporter.show_line(&format!("{n} of {events} bids")))
+            .map_err(Failure::file(output, "write"))?;
+    reporter.clear();
+    eprintln!("{events} bids, {} MB, in {}; {} bidders in {}", bytes / 1_000_000, output.display(), bids::BIDDERS, bidders.display());
+    Ok(())
+}
+
+fn list() -> Result<(), Failure> {
+    let mut text = String::new();
+    for bids in &BIDS {
+        text += &format!("{:4} runs\n", bids.name);
+    }
+    for query in &QUERIES {
+        match query.missing() {
+            None => text += &format!("{:4} runs\n", query.name),
+            Some(missing) => text += &format!("{:4} is not there yet: {missing}\n", query.name),
+        }
+    }
+    say(&text)
+}
+
+fn measure(arguments: &BenchRun) -> Result<(), Failure> {
+    let workload = arguments.workload.ok_or_else(|| Failure::Refused("name a workload; see --help".to_owned()))?;
+    if !matches!(workload, Workload::Bids(_)) {
+        let only = |option: &str| Failure::Refused(format!("{option} goes with w0 to w4, not with {workload}"));
+        if arguments.input.is_some() {
+            return Err(only("--input"));
+        }
+        if arguments.baseline.is_some() {
+            return Err(only("--baseline"));
+        }
+        if arguments.rate.is_some() {
+            return Err(only("--rate"));
+        }
+    }
+    let directory = Scratch::make(arguments.data.as_deref())?;
+    let mut reporter = Reporter::new();
+    if workload == Workload::Log {
+        let speed = log_speed::run(arguments.events, arguments.seed, &directory.0)?;
+        reporter.clear();
+        return show(arguments.json, &speed, || {
+            vec![
+                ("append", format!("{:.0} MB/s", speed.append_mb_per_second)),
+                ("a plain file, synced the same way", format!("{:.0} MB/s", speed.file_mb_per_second)),
+                ("ratio", format!("{:.2}", speed.append_ratio)),
+                ("first scan", format!("{:.0} MB/s", speed.first_scan_mb_per_second)),
+                ("scan", format!("{:.0} MB/s", speed.scan_mb_per_second)),
+            ]
+        });
+    }
+    let plan = Plan {
+        workload,
+        input: arguments.input.clone(),
+        events: arguments.events,
+        seed: arguments.seed,
+        partitions: arguments.partitions,
+        rate: arguments.rate,
+        with_baseline: arguments.baseline.is_some(),
+        engine: arguments.engine.config(directory.0.clone()),
+    };
+    let report = plan.run(&mut |line| reporter.show_line(line));
+    reporter.clear();
+    let report = report?;
+    show(arguments.json, &report, || report.lines())?;
+    match &report.baseline {
+        Some(baseline) if baseline.table_hash != report.table_hash => Err(Failure::Refused(format!(
+            "the results differ: {} rows, hash {}, in the topic; {} rows, hash {}, from the batch",
+            report.output_rows, report.table_hash, baseline.output_rows, baseline.table_hash
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn show(json: bool, figures: &impl Serialize, lines: impl FnOnce() -> Vec<(&'static str, String)>) -> Result<(), Failure> {
+    if json {
+        let text = serde_json::to_string(figures).expect("plain figures are always JSON");
+        return say(&format!("{text}\n"));
+    }
+    let lines = lines();
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    say(&lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect::<String>())
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    Ok(io::stdout().lock().write_all(text.as_bytes()).map_err(OutputError::from)?)
+}
+
+/// A directory of a run, removed with all that is in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make(wanted: Option<&Path>) -> Result<Self, Failure> {
+        let path = match wanted {
+            Some(path) => path.to_owned(),
+            None => std::env::temp_dir().join(format!("millstream-bench-{}", std::process::id())),
+        };
+        if path.exists() {
+            let problem = "is there already; a run wants a directory of its own, which it removes in the end";
+            return Err(Failure::Refused(format!("{}: {problem}", path.display())));
+        }
+        fs::create_dir_all(&path).map_err(Failure::file(&path, "make"))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(directory = %self.0.display(), %error, "the directory of the run stays");
+        }
+    }
+}
+

@@ -1,0 +1,7 @@
+-- Selection: bids on some auctions.
+
+CREATE STREAM Q2 AS
+  SELECT BID_KEY, AUCTION, PRICE
+  FROM BID
+  WHERE AUCTION % 123 = 0
+  EMIT CHANGES;
