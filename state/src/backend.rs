@@ -1,20 +1,18 @@
 //! All state stores of a process: one RocksDB, one block cache, one write-buffer budget, one budget for the hot tiers.
 //!
-//! When the hot tiers together pass their share, the largest store is checkpointed and gives up its older generation. Keys written or
-//! read since the last such step are in the younger one and stay.
+//! Checkpoints are written by a thread of the backend while tasks go on; see `pool` for when.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-
-use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use crate::cold_tier::ColdTier;
 use crate::database::Database;
 use crate::error::StoreError;
 use crate::memory::{MemoryBudget, MemoryUsage};
 use crate::metadata::StoreKind;
+use crate::pool::StorePool;
 use crate::store::Store;
 
 const LONGEST_NAME_BYTES: usize = 1024;
@@ -26,14 +24,14 @@ pub struct StateConfig {
     pub directory: PathBuf,
     /// Memory for all stores of the process together, at least 1 MiB.
     pub memory_bytes: usize,
-    /// Dirty bytes of one store that cause a checkpoint; at most a sixteenth of `memory_bytes` is used.
+    /// Dirty bytes of one store that cause a checkpoint; at most an eighth of `memory_bytes` is used.
     pub checkpoint_bytes: usize,
 }
 
 impl StateConfig {
     /// A configuration whose checkpoints are as large as the memory allows.
     pub fn new(directory: impl Into<PathBuf>, memory_bytes: usize) -> Self {
-        Self { directory: directory.into(), memory_bytes, checkpoint_bytes: (memory_bytes / 16).max(64 << 10) }
+        Self { directory: directory.into(), memory_bytes, checkpoint_bytes: (memory_bytes / 8).max(64 << 10) }
     }
 }
 
@@ -43,12 +41,8 @@ impl StateConfig {
 /// checkpointed comes back from the changelog. [`StateBackend::checkpoint_all`] is the clean stop.
 pub struct StateBackend {
     database: Arc<Database>,
-    budget: MemoryBudget,
-    stores: RwLock<BTreeMap<String, Arc<Store>>>,
-    hot_bytes: AtomicUsize,
-    /// Held by the one thread that frees memory.
-    relief: Mutex<()>,
-    me: Weak<StateBackend>,
+    pool: Arc<StorePool>,
+    checkpointer: Option<JoinHandle<()>>,
 }
 
 impl StateBackend {
@@ -60,14 +54,15 @@ impl StateBackend {
     pub fn open(config: StateConfig) -> Result<Arc<Self>, StoreError> {
         let budget = MemoryBudget::split(config.memory_bytes, config.checkpoint_bytes)?;
         let database = Arc::new(Database::open(&config.directory, &budget)?);
-        Ok(Arc::new_cyclic(|me| Self {
-            database,
-            budget,
-            stores: RwLock::default(),
-            hot_bytes: AtomicUsize::new(0),
-            relief: Mutex::new(()),
-            me: me.clone(),
-        }))
+        let pool = Arc::new(StorePool::new(budget));
+        let work = Arc::clone(&pool);
+        let checkpointer = std::thread::Builder::new().name("checkpointer".into()).spawn(move || work.run());
+        let checkpointer = checkpointer.map_err(|source| StoreError::Io {
+            directory: config.directory,
+            action: "start a thread for",
+            source,
+        })?;
+        Ok(Arc::new(Self { database, pool, checkpointer: Some(checkpointer) }))
     }
 
     /// Opens a store, or makes it. Opening it again gives the same store.
@@ -80,7 +75,7 @@ impl StateBackend {
             return Err(StoreError::InvalidName { store: name.into(), reason });
         }
         self.database.check()?;
-        let mut stores = self.stores.write();
+        let mut stores = self.pool.stores.write();
         let families = self.database.families();
         if let Some(stored) = kind_of(&families, name).filter(|stored| *stored != kind) {
             return Err(StoreError::KindMismatch { store: name.into(), stored, wanted: kind });
@@ -93,7 +88,7 @@ impl StateBackend {
             self.database.create_family(&family)?;
         }
         let cold = ColdTier::new(Arc::clone(&self.database), name, family, kind);
-        let store = Arc::new(Store::open(cold, name, kind, self.me.clone())?);
+        let store = Arc::new(Store::open(cold, name, kind, Arc::downgrade(&self.pool))?);
         stores.insert(name.into(), Arc::clone(&store));
         Ok(store)
     }
@@ -103,7 +98,7 @@ impl StateBackend {
     /// # Errors
     /// If there is no such store, or RocksDB fails.
     pub fn drop_store(&self, name: &str) -> Result<(), StoreError> {
-        let mut stores = self.stores.write();
+        let mut stores = self.pool.stores.write();
         let Some(kind) = kind_of(&self.database.families(), name) else {
             drop(stores);
             let (directory, known) = (self.database.directory().to_path_buf(), self.store_names());
@@ -126,18 +121,18 @@ impl StateBackend {
 
     /// About how many keys the open stores hold, see [`Store::approximate_len`].
     pub fn approximate_keys(&self) -> usize {
-        self.stores.read().values().map(|store| store.approximate_len()).sum()
+        self.pool.stores.read().values().map(|store| store.approximate_len()).sum()
     }
 
     /// What the stores hold in memory now.
     pub fn memory_usage(&self) -> MemoryUsage {
-        let dirty_bytes = self.stores.read().values().map(|store| store.metrics().dirty_bytes).sum();
+        let dirty_bytes = self.pool.stores.read().values().map(|store| store.metrics().dirty_bytes).sum();
         MemoryUsage {
-            hot_bytes: self.hot_bytes.load(Ordering::Relaxed),
+            hot_bytes: self.pool.hot_bytes(),
             dirty_bytes,
             block_cache_bytes: self.database.block_cache_bytes(),
             write_buffer_bytes: self.database.write_buffer_bytes(),
-            limit_bytes: self.budget.memory_bytes,
+            limit_bytes: self.pool.memory_bytes(),
         }
     }
 
@@ -146,53 +141,19 @@ impl StateBackend {
     /// # Errors
     /// The first error, if RocksDB cannot write or a store is half applied; the other stores are tried nevertheless.
     pub fn checkpoint_all(&self) -> Result<(), StoreError> {
-        let stores: Vec<Arc<Store>> = self.stores.read().values().cloned().collect();
+        let stores: Vec<Arc<Store>> = self.pool.stores.read().values().cloned().collect();
         let results: Vec<Result<(), StoreError>> = stores.iter().map(|store| store.checkpoint()).collect();
         results.into_iter().collect()
     }
+}
 
-    pub(crate) fn checkpoint_bytes(&self) -> usize {
-        self.budget.checkpoint_bytes
-    }
-
-    pub(crate) fn account(&self, before: usize, now: usize) {
-        if now >= before {
-            self.hot_bytes.fetch_add(now - before, Ordering::Relaxed);
-        } else {
-            self.hot_bytes.fetch_sub(before - now, Ordering::Relaxed);
+impl Drop for StateBackend {
+    fn drop(&mut self) {
+        self.pool.stop();
+        if let Some(thread) = self.checkpointer.take() {
+            // A panic of the thread was logged; what it has not written comes back from the changelog.
+            let _ = thread.join();
         }
-    }
-
-    /// True if reads may still add to the hot tiers.
-    pub(crate) fn has_room(&self) -> bool {
-        self.hot_bytes.load(Ordering::Relaxed) < self.budget.hot_bytes
-    }
-
-    pub(crate) fn is_half_full(&self) -> bool {
-        self.hot_bytes.load(Ordering::Relaxed) > self.budget.hot_bytes / 2
-    }
-
-    /// Frees memory if the hot tiers are above their share. One thread does it; others go on, until a quarter above.
-    pub(crate) fn relieve(&self) -> Result<(), StoreError> {
-        if self.has_room() {
-            return Ok(());
-        }
-        let is_urgent = self.hot_bytes.load(Ordering::Relaxed) > self.budget.hot_bytes / 4 * 5;
-        let guard = if is_urgent { Some(self.relief.lock()) } else { self.relief.try_lock() };
-        let Some(_guard) = guard else { return Ok(()) };
-        let stores: Vec<Arc<Store>> = self.stores.read().values().cloned().collect();
-        // Each store gives up its older generation, then its younger one: two rounds free whatever can be freed.
-        for _ in 0..2 * stores.len() {
-            if self.has_room() {
-                break;
-            }
-            let Some(largest) = stores.iter().max_by_key(|store| store.hot_bytes()) else { break };
-            match largest.evict() {
-                Err(StoreError::StoreDropped { .. } | StoreError::HalfApplied { .. }) => break,
-                other => other?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -1,13 +1,14 @@
 //! The cold tier of one store: its column family, and a fixed view of it for snapshots.
 //!
-//! Written only by checkpoints: deletions and changes, an optional range of expired windows, and the metadata record, in one batch.
+//! Written only by checkpoints: deletions and changes, an optional range of expired windows, and the metadata record, in one batch or one
+//! file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocksdb::{BoundColumnFamily, DBRawIteratorWithThreadMode, ReadOptions, SnapshotWithThreadMode, WriteBatch};
 
-use crate::database::{Database, Rocks};
+use crate::database::{CheckpointFile, Database, Rocks};
 use crate::error::StoreError;
 use crate::hot_tier::ColdExtent;
 use crate::key;
@@ -15,6 +16,8 @@ use crate::metadata::{DATA, DATA_END, METADATA_KEY, Metadata, StoreKind};
 
 /// Keys per read: bounds how many cache blocks one call pins.
 const KEYS_PER_READ: usize = 1024;
+/// Checkpoints with fewer bytes of changes go through the memtable. Tests take both ways with few keys.
+const LEAST_FILE_BYTES: usize = if cfg!(test) { 512 } else { 1 << 20 };
 
 pub(crate) type ColdIterator<'a> = DBRawIteratorWithThreadMode<'a, Rocks>;
 
@@ -26,39 +29,50 @@ pub(crate) struct ColdTier {
     kind: StoreKind,
     /// A later store of the same name has another column family under the same name.
     is_dropped: Arc<AtomicBool>,
+    /// Whether a checkpoint was written that may not be durable yet.
+    has_memtable: Arc<AtomicBool>,
 }
 
-/// One batch of a checkpoint under construction.
+/// A checkpoint under construction: expired windows, then changes in key order.
 pub(crate) struct ColdBatch<'c> {
-    batch: WriteBatch,
-    family: Arc<BoundColumnFamily<'c>>,
+    sink: Sink<'c>,
     scratch: Vec<u8>,
 }
 
+/// Small checkpoints go through the memtable, since a file costs two syncs; large ones are written in order into a file of their own, which
+/// costs neither a sorted insertion a key nor the memory of a batch and a memtable.
+enum Sink<'c> {
+    Memtable { batch: WriteBatch, family: Arc<BoundColumnFamily<'c>> },
+    File(CheckpointFile<'c>),
+}
+
 impl ColdBatch<'_> {
-    pub(crate) fn delete_windows_before(&mut self, start_ms: i64) {
+    pub(crate) fn delete_windows_before(&mut self, start_ms: i64) -> Result<(), rocksdb::Error> {
         let end = prefixed(&key::encode_start(start_ms));
-        self.batch.delete_range_cf(&self.family, vec![DATA], end);
+        match &mut self.sink {
+            Sink::Memtable { batch, family } => batch.delete_range_cf(family, vec![DATA], end),
+            Sink::File(file) => file.writer.delete_range(vec![DATA], end)?,
+        }
+        Ok(())
     }
 
-    pub(crate) fn delete_all(&mut self) {
-        self.batch.delete_range_cf(&self.family, &[DATA][..], DATA_END);
-    }
-
-    pub(crate) fn change(&mut self, key: &[u8], value: Option<&[u8]>) {
+    pub(crate) fn change(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), rocksdb::Error> {
         self.scratch.clear();
         self.scratch.push(DATA);
         self.scratch.extend_from_slice(key);
-        match value {
-            Some(value) => self.batch.put_cf(&self.family, &self.scratch, value),
-            None => self.batch.delete_cf(&self.family, &self.scratch),
+        match (&mut self.sink, value) {
+            (Sink::Memtable { batch, family }, Some(value)) => batch.put_cf(family, &self.scratch, value),
+            (Sink::Memtable { batch, family }, None) => batch.delete_cf(family, &self.scratch),
+            (Sink::File(file), Some(value)) => file.writer.put(&self.scratch, value)?,
+            (Sink::File(file), None) => file.writer.delete(&self.scratch)?,
         }
+        Ok(())
     }
 }
 
 impl ColdTier {
     pub(crate) fn new(database: Arc<Database>, store: &str, family: String, kind: StoreKind) -> Self {
-        Self { database, store: store.into(), family, kind, is_dropped: Arc::default() }
+        Self { database, store: store.into(), family, kind, is_dropped: Arc::default(), has_memtable: Arc::default() }
     }
 
     pub(crate) fn database(&self) -> &Arc<Database> {
@@ -171,14 +185,47 @@ impl ColdTier {
         Ok(())
     }
 
-    pub(crate) fn batch(&self) -> Result<ColdBatch<'_>, StoreError> {
-        Ok(ColdBatch { batch: WriteBatch::default(), family: self.family()?, scratch: Vec::new() })
+    /// Begins a checkpoint of about so many bytes.
+    pub(crate) fn batch(&self, bytes: usize, metadata: &Metadata) -> Result<ColdBatch<'_>, StoreError> {
+        let sink = if bytes < LEAST_FILE_BYTES {
+            Sink::Memtable { batch: WriteBatch::default(), family: self.family()? }
+        } else {
+            self.check()?;
+            let file = self.database.checkpoint_file();
+            let mut file = file.map_err(|error| self.database.fail("begin a checkpoint", error))?;
+            let put = file.writer.put(METADATA_KEY, metadata.encode());
+            put.map_err(|error| self.database.fail("write a checkpoint", error))?;
+            Sink::File(file)
+        };
+        Ok(ColdBatch { sink, scratch: Vec::new() })
     }
 
-    /// Writes changes and metadata as one.
-    pub(crate) fn write(&self, mut batch: ColdBatch<'_>, metadata: &Metadata) -> Result<(), StoreError> {
-        batch.batch.put_cf(&batch.family, METADATA_KEY, metadata.encode());
-        self.database.write(batch.batch)
+    /// Makes changes and metadata part of the store, as one.
+    pub(crate) fn write(&self, batch: ColdBatch<'_>, metadata: &Metadata) -> Result<(), StoreError> {
+        match batch.sink {
+            Sink::Memtable { mut batch, family } => {
+                batch.put_cf(&family, METADATA_KEY, metadata.encode());
+                self.has_memtable.store(true, Ordering::Release);
+                self.database.write(batch)
+            }
+            Sink::File(file) => {
+                // The file is durable at once. What an earlier checkpoint has left in the memtable must be so before.
+                if self.has_memtable.swap(false, Ordering::AcqRel) {
+                    self.database.flush(&self.family)?;
+                }
+                self.database.ingest(&self.family()?, file)
+            }
+        }
+    }
+
+    /// Removes all changes and the metadata, durably.
+    pub(crate) fn clear(&self) -> Result<(), StoreError> {
+        let family = self.family()?;
+        let mut batch = WriteBatch::default();
+        batch.delete_range_cf(&family, &[DATA][..], DATA_END);
+        batch.put_cf(&family, METADATA_KEY, Metadata::EMPTY.encode());
+        self.database.write(batch)?;
+        self.database.flush(&self.family)
     }
 
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
@@ -263,17 +310,17 @@ mod tests {
     fn extent_and_metadata_are_found_again() {
         check(|_| {}, Metadata::EMPTY, ColdExtent::Empty);
         let fill = |cold: &ColdTier| {
-            let mut batch = cold.batch().unwrap();
+            let mut batch = cold.batch(0, &METADATA).unwrap();
             for start in [-7, 9, 30] {
-                batch.change(&key::encode_start(start), Some(b"value"));
+                batch.change(&key::encode_start(start), Some(b"value")).unwrap();
             }
             cold.write(batch, &METADATA).unwrap();
         };
         check(fill, METADATA, ColdExtent::Starts { first: -7, last: 30 });
         let expire = |cold: &ColdTier| {
             fill(cold);
-            let mut batch = cold.batch().unwrap();
-            batch.delete_windows_before(9);
+            let mut batch = cold.batch(0, &METADATA).unwrap();
+            batch.delete_windows_before(9).unwrap();
             cold.write(batch, &METADATA).unwrap();
         };
         check(expire, METADATA, ColdExtent::Starts { first: 9, last: 30 });
@@ -286,8 +333,8 @@ mod tests {
         database.create_family("kv/s").unwrap();
         let cold = ColdTier::new(Arc::new(database), "s", "kv/s".into(), StoreKind::KeyValue);
         let write = |value: &[u8]| {
-            let mut batch = cold.batch().unwrap();
-            batch.change(b"key", Some(value));
+            let mut batch = cold.batch(0, &METADATA).unwrap();
+            batch.change(b"key", Some(value)).unwrap();
             cold.write(batch, &METADATA).unwrap();
         };
         write(b"old");

@@ -23,7 +23,7 @@ pub struct Cursor<'s> {
     snapshot: &'s StoreSnapshot,
     from: Vec<u8>,
     to: Option<Vec<u8>>,
-    buckets: Box<dyn Iterator<Item = (&'s LayerStack, usize)> + Send + 's>,
+    buckets: Box<dyn Iterator<Item = &'s LayerStack> + Send + 's>,
     hot: Option<SortedEntries<'s>>,
     hot_index: usize,
     cold: Option<ColdIterator<'s>>,
@@ -113,10 +113,10 @@ impl<'s> Cursor<'s> {
     /// Sorts the next bucket that has a key in the range, if the current one is used up.
     fn fill_hot(&mut self) {
         while self.hot_entry().is_none() {
-            let Some((stack, skip)) = self.buckets.next() else { return };
+            let Some(stack) = self.buckets.next() else { return };
             let (from, to) = (&self.from[..], self.to.as_deref());
             let keep = |key: &[u8]| key >= from && to.is_none_or(|to| key < to);
-            self.hot = Some(SortedEntries::new(stack.layers(), skip, |_, key| keep(key)));
+            self.hot = Some(SortedEntries::new(stack.layers(), |_, key| keep(key)));
             self.hot_index = 0;
         }
     }

@@ -14,12 +14,16 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use parking_lot::RwLock;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBWithThreadMode, DataBlockIndexType,
-    ErrorKind, FlushOptions, MultiThreaded, Options, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBWithThreadMode,
+    DataBlockIndexType, ErrorKind, FlushOptions, IngestExternalFileOptions, MultiThreaded, Options, SstFileWriter,
+    WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::error::StoreError;
@@ -30,10 +34,22 @@ pub(crate) type Rocks = DBWithThreadMode<MultiThreaded>;
 const FORMAT: &str = "millstream-state 1\n";
 const DEFAULT_FAMILY: &str = "default";
 
+/// How files are called that are being written, before their number.
+const CHECKPOINT_FILE: &str = "checkpoint-";
+
+/// Changes in key order, on their way into a column family.
+pub(crate) struct CheckpointFile<'d> {
+    pub(crate) writer: SstFileWriter<'d>,
+    path: PathBuf,
+}
+
 pub(crate) struct Database {
     rocks: Rocks,
     directory: PathBuf,
     family_options: Options,
+    /// As the above, for files written beside the database.
+    file_options: Options,
+    next_file: AtomicU64,
     block_cache: Cache,
     write_buffers: WriteBufferManager,
     /// Names of the column families that hold stores.
@@ -44,6 +60,7 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) fn open(directory: &Path, budget: &MemoryBudget) -> Result<Self, StoreError> {
         check_or_write_format(directory)?;
+        remove_unfinished(directory)?;
         let path = directory.join("rocksdb");
         let block_cache = Cache::new_lru_cache(budget.block_cache_bytes);
         let write_buffers = WriteBufferManager::new_write_buffer_manager(budget.write_buffer_bytes, false);
@@ -62,7 +79,18 @@ impl Database {
             Rocks::open_cf_descriptors(&options, &path, descriptors).map_err(|error| open_error(directory, &error))?;
         let directory = directory.to_path_buf();
         let families = RwLock::new(families.into_iter().collect());
-        Ok(Self { rocks, directory, family_options, block_cache, write_buffers, families, failure: OnceLock::new() })
+        let file_options = family_options.clone();
+        Ok(Self {
+            rocks,
+            directory,
+            family_options,
+            file_options,
+            next_file: AtomicU64::new(0),
+            block_cache,
+            write_buffers,
+            families,
+            failure: OnceLock::new(),
+        })
     }
 
     pub(crate) fn rocks(&self) -> &Rocks {
@@ -115,6 +143,31 @@ impl Database {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
         self.rocks.write_opt(batch, &options).map_err(|error| self.fail("write a checkpoint", error))?;
+        self.check_background()
+    }
+
+    /// Begins a file of changes in key order.
+    pub(crate) fn checkpoint_file(&self) -> Result<CheckpointFile<'_>, rocksdb::Error> {
+        let number = self.next_file.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.join(format!("{CHECKPOINT_FILE}{number}"));
+        let writer = SstFileWriter::create(&self.file_options);
+        writer.open(&path)?;
+        Ok(CheckpointFile { writer, path })
+    }
+
+    /// Makes a file of changes part of the column family, durably, all or nothing.
+    pub(crate) fn ingest(
+        &self,
+        family: &Arc<BoundColumnFamily<'_>>,
+        file: CheckpointFile<'_>,
+    ) -> Result<(), StoreError> {
+        self.check()?;
+        let CheckpointFile { mut writer, path } = file;
+        let mut options = IngestExternalFileOptions::default();
+        options.set_move_files(true);
+        let ingested =
+            writer.finish().and_then(|()| self.rocks.ingest_external_file_cf_opts(family, &options, vec![&path]));
+        ingested.map_err(|error| self.fail("write a checkpoint", error))?;
         self.check_background()
     }
 
@@ -224,6 +277,18 @@ fn check_or_write_format(directory: &Path) -> Result<(), StoreError> {
         }
         Err(error) => Err(failed("read the format stamp")(error)),
     }
+}
+
+/// Files that a crash has left before they became part of the database.
+fn remove_unfinished(directory: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Io { directory: directory.to_path_buf(), action: "remove an old file", source };
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().starts_with(CHECKPOINT_FILE) {
+            fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// Complete or not there at all, also after a power cut.

@@ -15,6 +15,7 @@ use foldhash::fast::RandomState;
 use crate::key;
 use crate::layer_stack::{Found, FrozenStack, LayerStack};
 use crate::metadata::StoreKind;
+use crate::store::Change;
 
 const MAX_BUCKETS: usize = 512;
 
@@ -141,15 +142,33 @@ impl HotTier {
         }
     }
 
-    /// Writes a committed change; false if its window has expired.
-    pub(crate) fn write(&mut self, key: &[u8], value: Option<&[u8]>, extent: &ColdExtent) -> bool {
-        let start = self.start_of(key).expect("the store has checked the key's length");
-        if self.is_expired(start) {
-            return false;
+    /// Writes committed changes, in order; gives how many were dropped because their windows have expired.
+    pub(crate) fn write(&mut self, changes: &[Change<'_>], extent: &ColdExtent) -> u64 {
+        let start_of = |change: &Change<'_>| self.start_of(change.key).expect("the store has checked the key's length");
+        let places: Vec<(i64, u32)> = changes.iter().map(|change| (start_of(change), self.hash(change.key))).collect();
+        let (epoch, generation, shift) = (self.epoch, self.generation, self.shift);
+        let (mut expired, mut from) = (0, 0);
+        while from < changes.len() {
+            let start = places[from].0;
+            let run = places[from..].iter().take_while(|(other, _)| other >> shift == start >> shift).count();
+            let run = from..from + run;
+            from = run.end;
+            let is_expired = |start: i64| self.kind == StoreKind::Window && start < self.expired_before;
+            if places[run.clone()].iter().all(|(start, _)| is_expired(*start)) {
+                expired += run.len() as u64;
+                continue;
+            }
+            let bound = if self.kind == StoreKind::Window { self.expired_before } else { i64::MIN };
+            let mut writer = self.bucket(start, extent).writer(epoch, generation);
+            for (change, (start, hash)) in changes[run.clone()].iter().zip(&places[run]) {
+                if *start < bound {
+                    expired += 1;
+                } else {
+                    writer.write(*hash, change.key, change.value);
+                }
+            }
         }
-        let (hash, epoch, generation) = (self.hash(key), self.epoch, self.generation);
-        self.bucket(start, extent).write(hash, key, value, epoch, generation);
-        true
+        expired
     }
 
     /// Keeps what was just read from an older generation or the cold tier.
@@ -222,9 +241,8 @@ impl HotTier {
     /// Begins a checkpoint: what is dirty now belongs to it, what is written from now on to the next one.
     pub(crate) fn freeze(&mut self) -> FrozenTier {
         let clean_epoch = self.clean_epoch;
-        let shift = self.shift;
         let stacks = self.buckets.values_mut().map(|stack| stack.freeze(clean_epoch)).collect();
-        let frozen = FrozenTier { stacks, epoch: self.epoch, clean_epoch, skip: skip_bytes(self.kind, shift) };
+        let frozen = FrozenTier { stacks, epoch: self.epoch, clean_epoch };
         self.epoch = self.epoch.checked_add(1).expect("four billion checkpoints in one process");
         frozen
     }
@@ -265,15 +283,13 @@ impl HotTier {
         self.buckets.values().map(LayerStack::dirty_bytes).sum()
     }
 
-    /// The buckets that can hold windows starting in `first..=last`, in order of their keys, each with the number of
-    /// bytes that all its keys have in common; all of them for a key-value store.
-    pub(crate) fn buckets(&self, first: i64, last: i64) -> impl Iterator<Item = (&LayerStack, usize)> {
+    /// The buckets that can hold windows starting in `first..=last`, in order of their keys; all of them for a key-value store.
+    pub(crate) fn buckets(&self, first: i64, last: i64) -> impl Iterator<Item = &LayerStack> {
         let (first, last) = match self.kind {
             StoreKind::KeyValue => (0, 0),
             StoreKind::Window => (first >> self.shift, (last >> self.shift).max(first >> self.shift)),
         };
-        let skip = skip_bytes(self.kind, self.shift);
-        self.buckets.range(first..=last).map(move |(_, stack)| (stack, skip))
+        self.buckets.range(first..=last).map(|(_, stack)| stack)
     }
 
     /// The starts of the buckets in `first..=last`, if each bucket is exactly one window.
@@ -281,10 +297,6 @@ impl HotTier {
         let exact = self.kind == StoreKind::Window && self.shift == 0 && first <= last;
         exact.then(|| self.buckets.range(first..=last).map(|(start, _)| *start))
     }
-}
-
-fn skip_bytes(kind: StoreKind, shift: u32) -> usize {
-    if kind == StoreKind::Window && shift == 0 { key::START_BYTES } else { 0 }
 }
 
 fn count_distinct(sorted: impl Iterator<Item = i64>) -> usize {
@@ -297,7 +309,6 @@ pub(crate) struct FrozenTier {
     pub(crate) stacks: Vec<FrozenStack>,
     pub(crate) epoch: u32,
     pub(crate) clean_epoch: u32,
-    pub(crate) skip: usize,
 }
 
 #[cfg(test)]
@@ -325,7 +336,7 @@ mod tests {
     fn windows_outside_the_cold_extent_are_never_asked_for() {
         let extent = ColdExtent::Starts { first: 10, last: 20 };
         let mut tier = HotTier::new(StoreKind::Window, i64::MIN);
-        tier.write(&window(30, "a"), Some(b"1"), &extent);
+        tier.write(&[Change::put(&window(30, "a"), b"1")], &extent);
         for (start, expected) in [(30, "1"), (9, "absent"), (10, "ask"), (20, "ask"), (21, "absent")] {
             check(&tier, &extent, &window(start, "a"), expected);
         }
@@ -337,21 +348,21 @@ mod tests {
         let extent = ColdExtent::Empty;
         let mut tier = HotTier::new(StoreKind::Window, i64::MIN);
         for start in -2000..2000 {
-            tier.write(&window(start, "a"), Some(b"1"), &extent);
+            tier.write(&[Change::put(&window(start, "a"), b"1")], &extent);
         }
         tier.fold(&extent);
         assert!(tier.buckets.len() <= MAX_BUCKETS && tier.shift > 0);
         tier.expire_before(-3);
         check(&tier, &extent, &window(-4, "a"), "absent");
         check(&tier, &extent, &window(-3, "a"), "1");
-        assert!(!tier.write(&window(-4, "a"), Some(b"2"), &extent));
+        assert_eq!(tier.write(&[Change::put(&window(-4, "a"), b"2")], &extent), 1);
         assert!(tier.len() < 2100, "{} keys left", tier.len());
     }
 
     #[test]
     fn a_complete_store_knows_what_is_absent() {
         let mut tier = HotTier::new(StoreKind::KeyValue, i64::MIN);
-        tier.write(b"a", Some(b"1"), &ColdExtent::Empty);
+        tier.write(&[Change::put(b"a", b"1")], &ColdExtent::Empty);
         let frozen = tier.freeze();
         tier.thaw(frozen.epoch);
         check(&tier, &ColdExtent::Keys, b"b", "absent");

@@ -49,6 +49,8 @@ pub(crate) struct Layer {
     garbage_bytes: usize,
     tombstones: usize,
     max_epoch: u32,
+    /// What all keys begin with, those that have left included; `None` before the first key.
+    common_prefix: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +96,11 @@ impl Arena {
     }
 }
 
+/// How many bytes both begin with.
+pub(crate) fn shared(left: &[u8], right: &[u8]) -> usize {
+    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+}
+
 fn narrow(length: usize) -> u32 {
     u32::try_from(length).expect("stores refuse keys and values above 1 GiB")
 }
@@ -115,6 +122,11 @@ impl Layer {
     /// Memory that the layer holds.
     pub(crate) fn bytes(&self) -> usize {
         self.table.allocation_size() + self.arena.capacity_bytes
+    }
+
+    /// What all keys begin with; `None` if there never was one.
+    pub(crate) fn common_prefix(&self) -> Option<&[u8]> {
+        self.common_prefix.as_deref()
     }
 
     pub(crate) fn find(&self, hash: u32, key: &[u8]) -> Option<&Entry> {
@@ -145,6 +157,11 @@ impl Layer {
             let entry = Entry { hash, chunk, offset, key_len: narrow(key.len()), value_len, epoch };
             table.insert_unique(widen(hash), entry, |entry| widen(entry.hash));
             *tombstones += usize::from(value.is_none());
+            match &mut self.common_prefix {
+                Some(common) if key.starts_with(common) => {}
+                Some(common) => common.truncate(shared(common, key)),
+                None => self.common_prefix = Some(key.to_vec()),
+            }
             return None;
         };
         let replaced = (entry.epoch, entry.record_len());

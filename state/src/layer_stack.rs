@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use crate::layer::{Entry, Layer};
+use crate::layer::{Entry, Layer, shared};
 
 /// Bytes that an entry counts for beside key and value when dirty bytes are counted.
 const ENTRY_BYTES: usize = 32;
@@ -89,15 +89,11 @@ impl LayerStack {
         })
     }
 
-    /// Writes a committed change of the current epoch.
-    pub(crate) fn write(&mut self, hash: u32, key: &[u8], value: Option<&[u8]>, epoch: u32, generation: u32) {
-        let record_len = key.len() + value.map_or(0, <[u8]>::len);
-        match self.top(generation).insert(hash, key, value, epoch) {
-            Some((replaced_epoch, replaced_len)) if replaced_epoch == epoch => {
-                self.dirty_bytes = self.dirty_bytes.saturating_sub(replaced_len) + record_len;
-            }
-            _ => self.dirty_bytes += record_len + ENTRY_BYTES,
-        }
+    /// Takes committed changes of the current epoch.
+    pub(crate) fn writer(&mut self, epoch: u32, generation: u32) -> StackWriter<'_> {
+        self.open_top(generation);
+        let Self { slots, dirty_bytes, .. } = self;
+        StackWriter { layer: top_of(slots), dirty_bytes, epoch }
     }
 
     /// Remembers what was read from below: already checkpointed, hence epoch 0.
@@ -106,6 +102,12 @@ impl LayerStack {
     }
 
     fn top(&mut self, generation: u32) -> &mut Layer {
+        self.open_top(generation);
+        top_of(&mut self.slots)
+    }
+
+    /// Sees to it that the uppermost layer is of this generation and nobody else's.
+    fn open_top(&mut self, generation: u32) {
         let writable = self
             .slots
             .last_mut()
@@ -113,8 +115,6 @@ impl LayerStack {
         if !writable {
             self.slots.push(Slot { layer: Arc::new(Layer::default()), generation });
         }
-        let top = self.slots.last_mut().expect("just pushed or found");
-        Arc::get_mut(&mut top.layer).expect("a new layer, or one seen unshared under the exclusive borrow")
     }
 
     /// Merges layers from the top where that is cheap.
@@ -176,6 +176,30 @@ impl LayerStack {
     }
 }
 
+fn top_of(slots: &mut [Slot]) -> &mut Layer {
+    let top = slots.last_mut().expect("just opened");
+    Arc::get_mut(&mut top.layer).expect("a new layer, or one seen unshared under the exclusive borrow")
+}
+
+/// Writes changes into the uppermost layer of a stack.
+pub(crate) struct StackWriter<'s> {
+    layer: &'s mut Layer,
+    dirty_bytes: &'s mut usize,
+    epoch: u32,
+}
+
+impl StackWriter<'_> {
+    pub(crate) fn write(&mut self, hash: u32, key: &[u8], value: Option<&[u8]>) {
+        let record_len = key.len() + value.map_or(0, <[u8]>::len);
+        match self.layer.insert(hash, key, value, self.epoch) {
+            Some((replaced_epoch, replaced_len)) if replaced_epoch == self.epoch => {
+                *self.dirty_bytes = self.dirty_bytes.saturating_sub(replaced_len) + record_len;
+            }
+            _ => *self.dirty_bytes += record_len + ENTRY_BYTES,
+        }
+    }
+}
+
 /// Layers that a checkpoint writes, bottom first.
 pub(crate) struct FrozenStack {
     layers: Vec<Arc<Layer>>,
@@ -194,20 +218,17 @@ pub(crate) struct SortedEntries<'s> {
 }
 
 struct SortedEntry {
-    /// The first bytes that differ inside a bucket, compared before memory is touched.
-    prefix: u64,
+    /// The first bytes after those that all keys have in common, compared before memory is touched.
+    prefix: u128,
     layer: u32,
     entry: Entry,
 }
 
 impl<'s> SortedEntries<'s> {
-    /// `layers` from bottom to top; `skip` bytes at the front of each kept key are known to be equal.
-    pub(crate) fn new(
-        layers: impl Iterator<Item = &'s Layer>,
-        skip: usize,
-        mut keep: impl FnMut(&Entry, &[u8]) -> bool,
-    ) -> Self {
+    /// `layers` from bottom to top.
+    pub(crate) fn new(layers: impl Iterator<Item = &'s Layer>, mut keep: impl FnMut(&Entry, &[u8]) -> bool) -> Self {
         let layers: Vec<&Layer> = layers.collect();
+        let skip = common_prefix(&layers);
         let mut entries = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
             let index = u32::try_from(index).expect("stacks have few layers");
@@ -237,11 +258,18 @@ impl<'s> SortedEntries<'s> {
     }
 }
 
-fn prefix(key: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    let length = key.len().min(8);
+fn prefix(key: &[u8]) -> u128 {
+    let mut bytes = [0; 16];
+    let length = key.len().min(16);
     bytes[..length].copy_from_slice(&key[..length]);
-    u64::from_be_bytes(bytes)
+    u128::from_be_bytes(bytes)
+}
+
+/// How many bytes at the front all keys of all layers have in common.
+fn common_prefix(layers: &[&Layer]) -> usize {
+    let mut prefixes = layers.iter().filter_map(|layer| layer.common_prefix());
+    let Some(first) = prefixes.next() else { return 0 };
+    prefixes.fold(first.len(), |common, other| common.min(shared(first, other)))
 }
 
 #[cfg(test)]
@@ -249,11 +277,11 @@ mod tests {
     use super::*;
 
     fn put(stack: &mut LayerStack, key: &str, value: Option<&str>, epoch: u32, generation: u32) {
-        stack.write(3, key.as_bytes(), value.map(str::as_bytes), epoch, generation);
+        stack.writer(epoch, generation).write(3, key.as_bytes(), value.map(str::as_bytes));
     }
 
     fn check(stack: &LayerStack, expected: &[(&str, Option<&str>)]) {
-        let sorted = SortedEntries::new(stack.layers(), 0, |_, _| true);
+        let sorted = SortedEntries::new(stack.layers(), |_, _| true);
         let actual: Vec<_> = (0..).map_while(|index| sorted.get(index)).collect();
         let expected: Vec<_> = expected.iter().map(|(key, value)| (key.as_bytes(), value.map(str::as_bytes))).collect();
         assert_eq!(actual, expected);

@@ -7,7 +7,7 @@
 //! checkpoint, and the caller replays the changelog from there.
 //!
 //! # Invariants
-//! - Content and position never part: a checkpoint is one write batch into one column family, position included.
+//! - Content and position never part: a checkpoint is one write batch into one column family, or one file of it, position included.
 //! - The hot tier shadows the cold one: a key found in memory is never looked for on disk.
 //! - All stores of a process share one RocksDB and one memory budget, [`StateConfig::memory_bytes`].
 //! - The first failed write of RocksDB is the last: from then on every store of the backend refuses.
@@ -17,7 +17,7 @@
 //! - `layer`, `layer_stack`, `hot_tier`: hash table over an arena; copy-on-write stack of them; one stack per window range
 //! - `database`, `cold_tier`: RocksDB with its options and its failure latch; one column family of it
 //! - [`Store`], [`StoreSnapshot`], [`Cursor`], [`Values`]: writing and reading a store; reading a fixed state of it
-//! - [`StateBackend`], `memory`: all stores of a process and their shared budget
+//! - [`StateBackend`], `pool`, `memory`: all stores of a process, the thread that writes their checkpoints, their shared budget
 //!
 //! # Limits
 //! Keys and values up to 1 GiB each. A change below the bound of [`Store::expire_before`] is dropped and counted.
@@ -56,6 +56,7 @@ mod store;
 
 mod backend;
 mod memory;
+mod pool;
 
 #[cfg(test)]
 mod model_tests;

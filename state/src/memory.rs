@@ -2,10 +2,10 @@
 //!
 //! | share | for |
 //! |---|---|
-//! | 7/16 | hot tier: tables of committed values, all stores together |
+//! | 1/2 | hot tier: tables of committed values, all stores together |
 //! | 1/4 | RocksDB's block cache: data, index and filter blocks |
-//! | 1/8 | RocksDB's memtables |
-//! | 3/16 | passing needs: a checkpoint's write batch, a table that grows, the allocator |
+//! | 1/16 | RocksDB's memtables, which only small checkpoints go through |
+//! | 3/16 | passing needs: the order of a checkpoint's keys, a table that grows, the allocator |
 //!
 //! A snapshot keeps the layers that it saw; as long as it lives, what has since been replaced is not counted.
 
@@ -25,7 +25,7 @@ pub(crate) struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// Splits the budget. A checkpoint's batch is bounded by a sixteenth of it, since batch and memtable hold it twice.
+    /// Splits the budget. A checkpoint is bounded by an eighth of it: the order of its keys takes half as much again.
     pub(crate) fn split(memory_bytes: usize, checkpoint_bytes: usize) -> Result<Self, StoreError> {
         if memory_bytes < LEAST_MEMORY_BYTES {
             let (setting, least) = ("memory_bytes", LEAST_MEMORY_BYTES);
@@ -37,10 +37,10 @@ impl MemoryBudget {
         }
         Ok(Self {
             memory_bytes,
-            hot_bytes: memory_bytes / 16 * 7,
+            hot_bytes: memory_bytes / 2,
             block_cache_bytes: memory_bytes / 4,
-            write_buffer_bytes: memory_bytes / 8,
-            checkpoint_bytes: checkpoint_bytes.min(memory_bytes / 16),
+            write_buffer_bytes: memory_bytes / 16,
+            checkpoint_bytes: checkpoint_bytes.min(memory_bytes / 8),
         })
     }
 }
@@ -72,10 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_leave_room_for_two_checkpoint_batches() {
+    fn shares_leave_room_for_the_order_of_a_checkpoint() {
         let budget = MemoryBudget::split(256 << 20, 1 << 30).expect("large enough");
         let shares = budget.hot_bytes + budget.block_cache_bytes + budget.write_buffer_bytes;
-        assert!(shares + 2 * budget.checkpoint_bytes <= budget.memory_bytes);
+        assert!(shares + budget.checkpoint_bytes <= budget.memory_bytes);
     }
 
     #[test]

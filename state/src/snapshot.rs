@@ -12,6 +12,7 @@ use crate::cursor::Cursor;
 use crate::error::StoreError;
 use crate::hot_tier::{ColdExtent, HotTier, Lookup};
 use crate::key;
+use crate::layer_stack::LayerStack;
 use crate::metadata::{Position, StoreKind};
 use crate::values::Values;
 
@@ -123,7 +124,7 @@ impl StoreSnapshot {
         match self.hot.exact_starts(starts.start, last) {
             Some(exact) => hot_starts.extend(exact),
             None => {
-                let layers = self.hot.buckets(starts.start, last).flat_map(|(stack, _)| stack.layers());
+                let layers = self.hot.buckets(starts.start, last).flat_map(LayerStack::layers);
                 for layer in layers {
                     let split = layer.entries().filter_map(|entry| key::split_window_key(layer.key(entry)));
                     hot_starts.extend(split.filter(|(at, own)| *own == key && starts.contains(at)).map(|(at, _)| at));

@@ -11,7 +11,6 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::backend::StateBackend;
 use crate::cold_tier::{ColdTier, ColdView};
 use crate::error::StoreError;
 use crate::hot_tier::{ColdExtent, FrozenTier, HotTier, Lookup};
@@ -19,8 +18,12 @@ use crate::key::START_BYTES;
 use crate::layer::MAX_BYTES;
 use crate::layer_stack::SortedEntries;
 use crate::metadata::{Metadata, Position, StoreKind};
+use crate::pool::{self, StorePool};
 use crate::snapshot::StoreSnapshot;
 use crate::values::Values;
+
+/// Changes hashed and written together.
+const CHANGES_AT_ONCE: usize = 512;
 
 /// One committed change: the key's new value, or its deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +73,7 @@ pub struct Store {
     inner: RwLock<Inner>,
     /// Held by whoever writes to the cold tier.
     maintenance: Mutex<()>,
-    backend: Weak<StateBackend>,
+    pool: Weak<StorePool>,
     hot_bytes: AtomicUsize,
     hot_reads: AtomicU64,
     cold_reads: AtomicU64,
@@ -95,15 +98,11 @@ struct Checkpoint {
     tier: FrozenTier,
     metadata: Metadata,
     extent: ColdExtent,
+    dirty_bytes: usize,
 }
 
 impl Store {
-    pub(crate) fn open(
-        cold: ColdTier,
-        name: &str,
-        kind: StoreKind,
-        backend: Weak<StateBackend>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn open(cold: ColdTier, name: &str, kind: StoreKind, pool: Weak<StorePool>) -> Result<Self, StoreError> {
         let (written, extent) = cold.read_metadata()?;
         let inner = Inner {
             hot: HotTier::new(kind, written.expired_before),
@@ -120,7 +119,7 @@ impl Store {
             cold,
             inner: RwLock::new(inner),
             maintenance: Mutex::new(()),
-            backend,
+            pool,
             hot_bytes: AtomicUsize::new(0),
             hot_reads: AtomicU64::new(0),
             cold_reads: AtomicU64::new(0),
@@ -232,7 +231,7 @@ impl Store {
     }
 
     fn remember(&self, promotions: &[(u32, &[u8], usize)], values: &Values, version: u64) {
-        let has_room = || self.backend.upgrade().is_some_and(|backend| backend.has_room());
+        let has_room = || self.pool.upgrade().is_some_and(|pool| pool.has_room());
         if promotions.is_empty() || !has_room() {
             return;
         }
@@ -272,27 +271,31 @@ impl Store {
         }
         inner.version += 1;
         let mut expired = 0;
-        for Change { key, value } in changes {
-            if let Err(error) = self.check_lengths(key, value) {
+        let mut changes = changes.into_iter();
+        let mut batch = Vec::with_capacity(CHANGES_AT_ONCE);
+        loop {
+            batch.clear();
+            batch.extend(changes.by_ref().take(CHANGES_AT_ONCE));
+            if batch.is_empty() {
+                break;
+            }
+            if let Err(error) = batch.iter().try_for_each(|change| self.check_lengths(change.key, change.value)) {
                 inner.is_half_applied = true;
                 return Err(error);
             }
-            expired += u64::from(!inner.hot.write(key, value, &inner.extent));
+            expired += inner.hot.write(&batch, &inner.extent);
         }
         inner.position = Some(position);
         inner.hot.fold(&inner.extent);
         self.expired_changes.fetch_add(expired, Ordering::Relaxed);
         self.account(inner);
         let dirty_bytes = inner.hot.dirty_bytes();
-        let Some(backend) = self.backend.upgrade() else { return Ok(()) };
-        if backend.is_half_full() && !inner.hot.has_older_generation() {
+        let Some(pool) = self.pool.upgrade() else { return Ok(()) };
+        if pool.is_half_full() && !inner.hot.has_older_generation() {
             inner.hot.rotate();
         }
         drop(guard);
-        if dirty_bytes > backend.checkpoint_bytes() {
-            self.write_checkpoint(&self.maintenance.lock())?;
-        }
-        backend.relieve()
+        pool.after_write(self, dirty_bytes)
     }
 
     fn check_lengths(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
@@ -332,6 +335,18 @@ impl Store {
         self.cold.flush()
     }
 
+    /// Has a durable checkpoint written by the backend's thread; does not wait for it.
+    pub fn ask_checkpoint(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.ask(&self.name, pool::Checkpoint::Durable);
+        }
+    }
+
+    /// Writes what is dirty, as [`checkpoint`](Self::checkpoint) does; RocksDB decides when it becomes durable.
+    pub(crate) fn write_dirty(&self) -> Result<(), StoreError> {
+        self.write_checkpoint(&self.maintenance.lock())
+    }
+
     /// Writes what is dirty, together with the position; RocksDB decides when it becomes durable.
     fn write_checkpoint(&self, _maintenance: &parking_lot::MutexGuard<'_, ()>) -> Result<(), StoreError> {
         let checkpoint = {
@@ -341,7 +356,8 @@ impl Store {
             if metadata == inner.written && inner.hot.dirty_bytes() == 0 {
                 return Ok(());
             }
-            Checkpoint { tier: inner.hot.freeze(), metadata, extent: inner.extent }
+            let dirty_bytes = inner.hot.dirty_bytes();
+            Checkpoint { tier: inner.hot.freeze(), metadata, extent: inner.extent, dirty_bytes }
         };
         let extent = self.write_frozen(&checkpoint)?;
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
@@ -358,15 +374,16 @@ impl Store {
         Ok(())
     }
 
-    /// One batch: expired windows, changes in key order, metadata. Gives what the cold tier then can hold.
+    /// Expired windows, changes in key order, metadata, as one. Gives what the cold tier then can hold.
     fn write_frozen(&self, checkpoint: &Checkpoint) -> Result<ColdExtent, StoreError> {
-        let Checkpoint { tier, metadata, extent } = checkpoint;
-        let (before, expired_before) = (*extent, metadata.expired_before);
-        let mut batch = self.cold.batch()?;
-        if before.without_starts_below(expired_before) != before {
-            batch.delete_windows_before(expired_before);
-        }
+        let Checkpoint { tier, metadata, extent: before, dirty_bytes } = checkpoint;
+        let expired_before = metadata.expired_before;
+        let failed = |error| self.cold.database().fail("write a checkpoint", error);
+        let mut batch = self.cold.batch(*dirty_bytes, metadata)?;
         let mut extent = before.without_starts_below(expired_before);
+        if extent != *before {
+            batch.delete_windows_before(expired_before).map_err(failed)?;
+        }
         let has_no_cold_keys = extent == ColdExtent::Empty;
         for stack in &tier.stacks {
             let is_dirty = |entry: &crate::layer::Entry, key: &[u8]| {
@@ -374,14 +391,14 @@ impl Store {
                     && (self.kind == StoreKind::KeyValue
                         || crate::key::split_window_key(key).is_some_and(|(start, _)| start >= expired_before))
             };
-            let sorted = SortedEntries::new(stack.layers(), tier.skip, is_dirty);
+            let sorted = SortedEntries::new(stack.layers(), is_dirty);
             for (key, value) in (0..).map_while(|index| sorted.get(index)) {
                 if value.is_some() {
                     extent = extent.including(self.kind, key);
                 } else if has_no_cold_keys {
                     continue;
                 }
-                batch.change(key, value);
+                batch.change(key, value).map_err(failed)?;
             }
         }
         self.cold.write(batch, metadata)?;
@@ -439,10 +456,7 @@ impl Store {
         let _maintenance = self.maintenance.lock();
         let mut inner = self.inner.write();
         self.cold.check()?;
-        let mut batch = self.cold.batch()?;
-        batch.delete_all();
-        self.cold.write(batch, &Metadata::EMPTY)?;
-        self.cold.flush()?;
+        self.cold.clear()?;
         inner.hot.clear();
         inner.position = None;
         inner.extent = ColdExtent::Empty;
@@ -468,8 +482,8 @@ impl Store {
     fn account(&self, inner: &Inner) {
         let now = inner.hot.bytes();
         let before = self.hot_bytes.swap(now, Ordering::Relaxed);
-        if let Some(backend) = self.backend.upgrade() {
-            backend.account(before, now);
+        if let Some(pool) = self.pool.upgrade() {
+            pool.account(before, now);
         }
     }
 }

@@ -1,4 +1,4 @@
-// The workloads on Flink SQL: a local cluster in this process, parallelism 1, RocksDB with incremental checkpoints, exactly-once each second.
+// The workloads on Flink SQL: a local cluster in this process, parallelism 1, RocksDB, an incremental exactly-once checkpoint each second.
 //
 //   FlinkPeer WORKLOAD INPUT_DIR OUTPUT_TOPIC STATE_DIR MINI_BATCH(on|off)
 //
@@ -38,19 +38,17 @@ public final class FlinkPeer {
     public static void main(String[] args) throws Exception {
         String workload = args[0];
         String input = args[1];
-        TableEnvironment env = TableEnvironment.create(
-                EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(configuration(args[3], args[4].equals("on"))).build());
+        Configuration config = configuration(args[3], args[4].equals("on"));
+        TableEnvironment env =
+                TableEnvironment.create(EnvironmentSettings.newInstance().inStreamingMode().withConfiguration(config).build());
         env.executeSql(BIDS.formatted(input));
         if (workload.equals("w3")) {
             env.executeSql(BIDDERS.formatted(input));
         }
-        env.executeSql(SINK.formatted(columns(workload), args[2], System.getProperty("bootstrap"), workload.equals("w4") ? UPSERTS : APPENDS));
+        String connector = workload.equals("w4") ? UPSERTS : APPENDS;
+        env.executeSql(SINK.formatted(columns(workload), args[2], System.getProperty("bootstrap"), connector));
 
-        String insert = "INSERT INTO output_topic " + query(workload);
-        if (System.getProperty("explain") != null) {
-            System.err.println(env.explainSql(insert));
-        }
-        TableResult job = env.executeSql(insert);
+        TableResult job = env.executeSql("INSERT INTO output_topic " + query(workload));
         // The cluster is up, the plan made and the job submitted: what came before is the start.
         Measured measured = Measured.start();
         job.await();

@@ -20,8 +20,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array},
-    buffer::NullBuffer,
+    array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, UInt32Array},
+    buffer::{NullBuffer, OffsetBuffer},
     datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
 };
 use datafusion::logical_expr::EmitTo;
@@ -40,7 +40,7 @@ use crate::{
     Batch,
     batch::Before,
     expression::RowError,
-    record::Timestamp,
+    record::{Records, Timestamp},
     row::RowCodec,
     schema::{StreamSchema, WINDOWSTART},
     window::TimeWindows,
@@ -186,7 +186,7 @@ impl Aggregate {
         self.interval.groups.clear_shrink(total);
         let starts = self.settings.windows.is_some().then(|| columns.pop()).flatten();
         let store_keys = self.store_keys(&columns, starts.as_ref())?;
-        let keys: Vec<&[u8]> = store_keys.iter().collect();
+        let keys: Vec<&[u8]> = (0..total).map(|group| store_keys.value(group)).collect();
 
         let (stored, stored_times) = self.read(store, &keys)?;
         let before = if self.settings.needs_before {
@@ -204,7 +204,7 @@ impl Aggregate {
         let Finished { states, present } = self.interval.fold.finish(stored, total)?;
         let results = self.settings.fold.results_of(&states)?;
         let times: ArrayRef = Arc::new(Int64Array::from(times));
-        self.write(store, &keys, &states, &times, present.as_deref())?;
+        self.write(store, store_keys, &states, &times, present.as_deref())?;
 
         if let (Some(starts), Some(windows)) = (starts, self.settings.windows) {
             let size = windows.size().millis();
@@ -221,22 +221,23 @@ impl Aggregate {
         Ok((!rows.is_empty()).then_some(Updates { rows, present, total }))
     }
 
-    fn store_keys(&self, columns: &[ArrayRef], starts: Option<&ArrayRef>) -> Result<StoreKeys, FoldError> {
+    fn store_keys(&self, columns: &[ArrayRef], starts: Option<&ArrayRef>) -> Result<BinaryArray, FoldError> {
         let rows = self.keys.encode(columns).map_err(FoldError::of)?;
-        let starts = starts.map(AsArray::as_primitive::<Int64Type>);
-        let mut keys = StoreKeys { bytes: Vec::new(), ends: Vec::with_capacity(rows.num_rows()) };
-        for (index, row) in rows.iter().enumerate() {
-            match starts {
-                Some(starts) => millstream_state::key::window_key(starts.value(index), row.as_ref(), &mut keys.bytes),
-                None => keys.bytes.extend_from_slice(row.as_ref()),
-            }
-            keys.ends.push(keys.bytes.len());
+        let Some(starts) = starts.map(AsArray::as_primitive::<Int64Type>) else {
+            return rows.try_into_binary().map_err(FoldError::of);
+        };
+        let mut keys = Vec::with_capacity(rows.num_rows() * 24);
+        let mut ends = Vec::with_capacity(rows.num_rows() + 1);
+        ends.push(0);
+        for (row, &start) in rows.iter().zip(starts.values()) {
+            millstream_state::key::window_key(start, row.as_ref(), &mut keys);
+            ends.push(i32::try_from(keys.len()).map_err(FoldError::of)?);
         }
-        Ok(keys)
+        Ok(BinaryArray::new(OffsetBuffer::new(ends.into()), keys.into(), None))
     }
 
     /// The stored states of those keys that have one, and their timestamps.
-    fn read(&self, store: &TaskStore, keys: &[&[u8]]) -> Result<(Folded, Int64Array), FoldError> {
+    fn read(&self, store: &mut TaskStore, keys: &[&[u8]]) -> Result<(Folded, Int64Array), FoldError> {
         let mut bytes = Vec::new();
         let mut found: Vec<(usize, usize, usize)> = Vec::new();
         let mut each = |index: usize, value: Option<&[u8]>| {
@@ -258,7 +259,7 @@ impl Aggregate {
     fn write(
         &self,
         store: &mut TaskStore,
-        keys: &[&[u8]],
+        keys: BinaryArray,
         states: &[ArrayRef],
         times: &ArrayRef,
         present: Option<&[bool]>,
@@ -266,12 +267,15 @@ impl Aggregate {
         debug_assert_eq!(rows_of(states), keys.len(), "one state a group");
         let columns: Vec<ArrayRef> = states.iter().chain([times]).cloned().collect();
         let rows = self.states.encode(&columns).map_err(FoldError::of)?;
-        let times = times.as_primitive::<Int64Type>();
-        for (index, ((key, row), &time)) in keys.iter().zip(rows.iter()).zip(times.values()).enumerate() {
-            if present.is_none_or(|present| present[index]) {
-                store.put(key, Some(row.as_ref()), Timestamp(time));
+        let rows = rows.try_into_binary().map_err(FoldError::of)?;
+        let changes = Records::new(keys, rows, times.as_primitive::<Int64Type>().clone(), None);
+        store.put_all(match present {
+            None => changes,
+            Some(present) => {
+                let rows: Vec<u32> = (0..present.len() as u32).filter(|&row| present[row as usize]).collect();
+                changes.take(&rows)
             }
-        }
+        });
         Ok(())
     }
 
@@ -351,19 +355,6 @@ impl Updates {
     /// The groups that the rows belong to.
     fn groups(&self) -> impl Iterator<Item = usize> {
         (0..self.total).filter(|&group| self.present.as_ref().is_none_or(|present| present[group]))
-    }
-}
-
-/// Keys of stores, one after another in one buffer.
-struct StoreKeys {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl StoreKeys {
-    fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
     }
 }
 

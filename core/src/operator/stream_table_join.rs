@@ -61,7 +61,7 @@ impl StreamTableJoin {
         })
     }
 
-    fn join(&self, batch: &Batch, store: &TaskStore) -> Result<Batch, FoldError> {
+    fn join(&self, batch: &Batch, store: &mut TaskStore) -> Result<Batch, FoldError> {
         let keys = self.keys.encode(batch.keys()).map_err(FoldError::of)?;
         let key_bytes: Vec<&[u8]> = keys.iter().map(|key| key.data()).collect();
         let mut bytes = Vec::new();
@@ -110,7 +110,7 @@ impl Operator for StreamTableJoin {
         if batch.is_empty() {
             return Ok(());
         }
-        let joined = self.join(&batch, &context.stores[self.store]).map_err(|error| context.error(error))?;
+        let joined = self.join(&batch, &mut context.stores[self.store]).map_err(|error| context.error(error))?;
         if !joined.is_empty() {
             context.output.push(joined);
         }

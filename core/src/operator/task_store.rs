@@ -148,6 +148,8 @@ struct Pending {
 pub struct TaskStore {
     committed: Box<dyn CommittedStore>,
     retention: StoreRetention,
+    /// Changes handed over whole: each key once, and no key of `pending`.
+    batch: Option<Records>,
     pending: Vec<Pending>,
     index: HashTable<usize>,
     arena: Vec<u8>,
@@ -162,6 +164,7 @@ impl TaskStore {
         Self {
             committed,
             retention,
+            batch: None,
             pending: Vec::new(),
             index: HashTable::new(),
             arena: Vec::new(),
@@ -190,7 +193,8 @@ impl TaskStore {
     ///
     /// # Errors
     /// Those of the committed store.
-    pub fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> {
+    pub fn get_many(&mut self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> {
+        self.spread_batch();
         if self.pending.is_empty() {
             return self.committed.get_many(keys, each);
         }
@@ -208,8 +212,33 @@ impl TaskStore {
         self.committed.get_many(&missing_keys, &mut |index, value| each(missing[index], value))
     }
 
+    /// Writes rows, each key once: a null value deletes. As many [`put`](Self::put)s do the same; this costs nothing a row as long as nothing
+    /// else is read or written before the commit.
+    pub fn put_all(&mut self, rows: Records) {
+        self.spread_batch();
+        if self.pending.is_empty() {
+            self.batch = (!rows.is_empty()).then_some(rows);
+        } else {
+            self.put_each(&rows);
+        }
+    }
+
+    fn put_each(&mut self, rows: &Records) {
+        for row in rows.iter() {
+            self.put(row.key.unwrap_or_default(), row.value, row.timestamp);
+        }
+    }
+
+    /// Makes single rows of what was handed over whole, so that they can be found.
+    fn spread_batch(&mut self) {
+        if let Some(rows) = self.batch.take() {
+            self.put_each(&rows);
+        }
+    }
+
     /// Writes a row, or deletes it.
     pub fn put(&mut self, key: &[u8], value: Option<&[u8]>, time: Timestamp) {
+        self.spread_batch();
         let value = value.map(|value| self.keep(value));
         let time = time.millis();
         if let Some(entry) = self.find(key) {
@@ -230,11 +259,14 @@ impl TaskStore {
 
     /// Bytes written and not yet committed.
     pub fn pending_bytes(&self) -> usize {
-        self.arena.len()
+        self.arena.len() + self.batch.as_ref().map_or(0, Records::payload_bytes)
     }
 
     /// The changes of this commit interval as changelog records, one a key, in the order of first change.
     pub fn changes(&self) -> Records {
+        if let Some(rows) = &self.batch {
+            return rows.clone();
+        }
         let mut keys = BinaryBuilder::with_capacity(self.pending.len(), self.arena.len());
         let mut values = BinaryBuilder::with_capacity(self.pending.len(), self.arena.len());
         for entry in &self.pending {
@@ -251,6 +283,7 @@ impl TaskStore {
     /// # Errors
     /// Those of the committed store.
     pub fn apply(&mut self, changes: &Records, incarnation: u128, next: u64) -> Result<(), String> {
+        self.batch = None;
         self.pending.clear();
         self.index.clear();
         self.arena.clear();
@@ -286,7 +319,7 @@ impl TaskStore {
 mod tests {
     use super::*;
 
-    fn read(store: &TaskStore, keys: &[&str]) -> Vec<Option<String>> {
+    fn read(store: &mut TaskStore, keys: &[&str]) -> Vec<Option<String>> {
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
         let mut rows = vec![None; keys.len()];
         let mut each = |index: usize, value: Option<&[u8]>| {
@@ -305,13 +338,21 @@ mod tests {
         store.put(b"b", Some(b"2"), Timestamp(5));
         store.put(b"a", Some(b"3"), Timestamp(6));
         store.put(b"b", None, Timestamp(7));
-        assert_eq!(read(&store, &["b", "a", "c"]), [None, Some("3".into()), None]);
+        assert_eq!(read(&mut store, &["b", "a", "c"]), [None, Some("3".into()), None]);
         assert!(outside.read().is_empty());
 
         let changes = store.changes();
         assert_eq!(changes.len(), 2, "one change a key");
+
+        let mut whole = TaskStore::new(Box::new(MemoryStore::default()), StoreRetention::Forever);
+        whole.put_all(changes.clone());
+        assert!(whole.changes().iter().eq(changes.iter()), "handed over and given back");
+        whole.put(b"a", Some(b"4"), Timestamp(8));
+        assert_eq!(read(&mut whole, &["b", "a"]), [None, Some("4".into())]);
+        assert_eq!(whole.changes().len(), 2);
+
         store.apply(&changes, 1, 2).expect("memory does not fail");
-        assert_eq!(read(&store, &["a", "b"]), [Some("3".into()), None]);
+        assert_eq!(read(&mut store, &["a", "b"]), [Some("3".into()), None]);
         assert_eq!(outside.read().len(), 1);
         assert!(store.changes().is_empty());
     }

@@ -143,7 +143,7 @@ impl Builder<'_> {
                     readers.extend(reader);
                     None
                 }
-                _ => Some(self.operator(node, id, partitions, &local_store)?),
+                _ => Some(self.operator(node_id, id, partitions, &local_store)?),
             };
             let consumers = below.iter().filter_map(|id| local_node(id.0)).collect();
             nodes.push(RunningNode { name: node.name.clone(), operator, consumers });
@@ -154,10 +154,22 @@ impl Builder<'_> {
         Ok(task)
     }
 
-    /// Whether a part of the topology joins with a store.
-    fn is_joined(&self, part: usize) -> bool {
-        let nodes = &self.topology.subtopologies()[part].nodes;
-        nodes.iter().any(|id| matches!(self.topology.nodes()[id.0].kind, NodeKind::Join(_)))
+    /// Whether a join sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
+    fn feeds_join(&self, aggregate: NodeId, part: &Subtopology) -> bool {
+        let kind = |id: NodeId| &self.topology.nodes()[id.0].kind;
+        let consumers = self.topology.consumers();
+        let mut written = BTreeSet::new();
+        let mut waiting = vec![aggregate];
+        while let Some(id) = waiting.pop() {
+            match kind(id) {
+                NodeKind::Join(_) => return true,
+                NodeKind::Table { store, .. } => drop(written.insert(*store)),
+                NodeKind::Aggregate(aggregate) => drop(written.insert(aggregate.store)),
+                _ => {}
+            }
+            waiting.extend(consumers.get(&id).into_iter().flatten().copied());
+        }
+        part.nodes.iter().any(|id| matches!(kind(*id), NodeKind::Join(join) if written.contains(&join.store)))
     }
 
     /// How a source takes turns with others, from what lies below it.
@@ -222,11 +234,12 @@ impl Builder<'_> {
 
     fn operator(
         &self,
-        node: &Node,
+        node_id: NodeId,
         id: TaskId,
         partitions: &Partitions,
         local_store: &dyn Fn(usize) -> usize,
     ) -> Result<Box<dyn Operator>, StreamsError> {
+        let node = &self.topology.nodes()[node_id.0];
         let fold_error = |source: FoldError| StreamsError::Fold { operator: node.name.clone(), source };
         Ok(match &node.kind {
             NodeKind::Source(_) => unreachable!("sources are readers, not operators"),
@@ -236,8 +249,9 @@ impl Builder<'_> {
                 Box::new(Table::new(local_store(*store), &node.schema, *needs_before).map_err(fold_error)?)
             }
             NodeKind::Aggregate(aggregate) => {
-                // A join reads the aggregate's store between commits: it must see every update.
-                let emit = if self.is_joined(id.subtopology) { EmitPolicy::Record } else { self.emit };
+                // A join may look between commits: it must see every update.
+                let part = &self.topology.subtopologies()[id.subtopology];
+                let emit = if self.feeds_join(node_id, part) { EmitPolicy::Record } else { self.emit };
                 let settings = AggregateSettings {
                     store: local_store(aggregate.store),
                     output: Arc::clone(&node.schema),

@@ -10,6 +10,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use millstream_state::Store;
 use parking_lot::{Mutex, RwLock};
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
     metrics::Counters,
     partitions::Partitions,
     stores::store_name,
-    worker::{Shared, Worker},
+    worker::{Moment, Shared, Worker},
 };
 use crate::{
     log::{Log, LogError, SharedLog},
@@ -112,17 +113,9 @@ impl Streams {
             _state: Arc::clone(&config.state),
         };
         for (number, (tasks, producer)) in shares.into_iter().zip(producers).enumerate() {
-            // The first worker checkpoints for all; a checkpoint takes a store's lock for no longer than a batch.
+            // The first worker checkpoints for all: while it works, the state's own thread writes.
             let stores = if number == 0 { own_stores.clone() } else { Vec::new() };
-            let checkpoint = move || {
-                stores.iter().try_for_each(|store| {
-                    let error = |e: millstream_state::StoreError| StreamsError::Store {
-                        store: store.name().to_owned(),
-                        problem: e.to_string(),
-                    };
-                    store.checkpoint().map_err(error)
-                })
-            };
+            let checkpoint = move |moment| stores.iter().try_for_each(|store| checkpoint(store, moment));
             let worker = Worker {
                 tasks,
                 producer,
@@ -210,6 +203,18 @@ impl std::fmt::Debug for Streams {
             .field("application", &self.application)
             .field("status", &self.status())
             .finish_non_exhaustive()
+    }
+}
+
+fn checkpoint(store: &Store, moment: Moment) -> Result<(), StreamsError> {
+    match moment {
+        Moment::AtWork => {
+            store.ask_checkpoint();
+            Ok(())
+        }
+        Moment::AtTheEnd => store
+            .checkpoint()
+            .map_err(|error| StreamsError::Store { store: store.name().to_owned(), problem: error.to_string() }),
     }
 }
 

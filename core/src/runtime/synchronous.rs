@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::AtomicBool,
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -51,12 +48,8 @@ impl SynchronousStreams {
         let Built { tasks, stores } = builder.build()?;
         let visibility = Arc::new(RwLock::new(()));
         let views = views(topology, &stores, &visibility);
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            abandon: AtomicBool::new(false),
-            counters,
-            visibility,
-        });
+        let shared =
+            Arc::new(Shared { stop: AtomicBool::new(false), abandon: AtomicBool::new(false), counters, visibility });
         let worker = Worker {
             tasks,
             producer: log.producer(application)?,
@@ -65,7 +58,7 @@ impl SynchronousStreams {
             commit_interval: Duration::ZERO,
             transaction_bytes: usize::MAX,
             checkpoint_interval: Duration::MAX,
-            checkpoint: Box::new(|| Ok(())),
+            checkpoint: Box::new(|_| Ok(())),
             shared,
         };
         Ok(Self { worker, views })

@@ -38,6 +38,15 @@ pub(super) struct Shared {
     pub(super) visibility: Arc<RwLock<()>>,
 }
 
+/// When a checkpoint is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Now and then: nobody waits for it.
+    AtWork,
+    /// After the last commit: it is to be on disk.
+    AtTheEnd,
+}
+
 /// One thread's work.
 pub(super) struct Worker {
     pub(super) tasks: Vec<Task>,
@@ -47,7 +56,7 @@ pub(super) struct Worker {
     pub(super) commit_interval: Duration,
     pub(super) transaction_bytes: usize,
     pub(super) checkpoint_interval: Duration,
-    pub(super) checkpoint: Box<dyn Fn() -> Result<(), StreamsError> + Send>,
+    pub(super) checkpoint: Box<dyn Fn(Moment) -> Result<(), StreamsError> + Send>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -69,7 +78,7 @@ impl Worker {
                 if self.is_dirty() {
                     self.commit()?;
                 }
-                (self.checkpoint)()?;
+                (self.checkpoint)(Moment::AtWork)?;
                 self.tasks.iter().try_for_each(|task| task.purge(self.log.as_ref()))?;
                 last_checkpoint = now;
             }
@@ -85,7 +94,7 @@ impl Worker {
         if self.is_dirty() {
             self.commit()?;
         }
-        (self.checkpoint)()
+        (self.checkpoint)(Moment::AtTheEnd)
     }
 
     /// Gives every task some runs; says whether any had work.

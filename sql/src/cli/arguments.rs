@@ -234,7 +234,7 @@ pub struct EngineArguments {
     /// Threads that run queries [default: one a processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Memory for the state of all queries, such as 256MiB
+    /// Memory for the state of all queries, such as 256MiB [default: a quarter of the machine's]
     #[arg(long, value_name = "BYTES")]
     pub memory: Option<ByteSize>,
 }

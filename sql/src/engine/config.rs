@@ -24,16 +24,31 @@ pub struct EngineConfig {
 }
 
 impl EngineConfig {
-    /// The defaults: fsync, 256 MiB, 100 ms, one thread a core up to four, merged updates.
+    /// The defaults: fsync, a quarter of the machine's memory, 100 ms, one thread a core up to four, merged updates.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             data: data.into(),
             durability: Durability::Fsync,
-            memory_bytes: 256 << 20,
+            memory_bytes: default_memory(),
             commit_interval: Duration::from_millis(100),
             threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
             emit: EmitPolicy::Commit,
             maintenance_interval: Duration::from_secs(5),
         }
     }
+}
+
+/// What state may take if nothing is said and nothing is known.
+const LEAST_MEMORY: usize = 256 << 20;
+
+/// A quarter of the memory that the machine has, or of what the process's control group may use.
+fn default_memory() -> usize {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let machine = read("/proc/meminfo").and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.split_whitespace().next()?.parse::<usize>().ok().map(|kib| kib << 10)
+    });
+    let group = read("/sys/fs/cgroup/memory.max").and_then(|text| text.trim().parse::<usize>().ok());
+    let most = machine.into_iter().chain(group).min().unwrap_or(0);
+    (most / 4).max(LEAST_MEMORY)
 }

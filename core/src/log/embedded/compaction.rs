@@ -18,6 +18,7 @@ use super::{
     Maintenance, Shared,
     batch::EncodedBatch,
     change::{Change, Place, SegmentMeta},
+    compaction_gain::Looks,
     retention::places,
     segment::Limit,
     state::{Segment, partition_tag},
@@ -36,12 +37,17 @@ const BATCH_BYTES: usize = 1 << 20;
 
 type LastOffsets = HashMap<Box<[u8]>, u64, foldhash::fast::RandomState>;
 
-/// Compacts the partitions in which at least half of the sealed bytes are new, or a tombstone is due.
-pub(super) fn compact(shared: &Shared, now: Timestamp, done: &mut Maintenance) -> Result<(), LogError> {
+/// Compacts the partitions in which at least half of the sealed bytes are new and enough of the records would go, or a tombstone is due.
+pub(super) fn compact(
+    shared: &Shared,
+    looks: &mut Looks,
+    now: Timestamp,
+    done: &mut Maintenance,
+) -> Result<(), LogError> {
     // Not in the head of the loop: the guard would be held until its end, and a commit waits for it.
     let places = places(&shared.state.read(), |config| config.cleanup != CleanupPolicy::Delete);
     for place in places {
-        match compact_partition(shared, place, now, done) {
+        match compact_partition(shared, looks, place, now, done) {
             // The topic was deleted meanwhile.
             Err(error) if is_not_found(&error) && !shared.state.read().topics.contains_key(&place.topic) => {}
             result => result?,
@@ -59,7 +65,13 @@ fn is_due(segment: &Segment, config: &TopicConfig, now: Timestamp) -> bool {
     segment.meta.tombstones_since.is_some_and(|since| Timestamp(since).plus(delay) <= now)
 }
 
-fn compact_partition(shared: &Shared, place: Place, now: Timestamp, done: &mut Maintenance) -> Result<(), LogError> {
+fn compact_partition(
+    shared: &Shared,
+    looks: &mut Looks,
+    place: Place,
+    now: Timestamp,
+    done: &mut Maintenance,
+) -> Result<(), LogError> {
     let (sealed, config, tag) = {
         let state = shared.state.read();
         let Some(topic) = state.topics.get(&place.topic) else { return Ok(()) };
@@ -71,7 +83,7 @@ fn compact_partition(shared: &Shared, place: Place, now: Timestamp, done: &mut M
         |fresh: bool| -> u64 { sealed.iter().filter(|s| s.meta.compacted != fresh).map(|s| s.meta.length).sum() };
     let (fresh, old) = (bytes(true), bytes(false));
     let due = sealed.iter().any(|segment| is_due(segment, &config, now));
-    if !due && (fresh == 0 || fresh < old) {
+    if !due && (fresh == 0 || fresh < old || !looks.is_worthwhile(place, &sealed, fresh)?) {
         return Ok(());
     }
     let (last, count) = last_offsets(&sealed)?;

@@ -22,6 +22,7 @@ mod change;
 mod commit_log;
 mod committer;
 mod compaction;
+mod compaction_gain;
 mod disk;
 pub mod fault_disk;
 mod recovery;
@@ -113,7 +114,8 @@ struct Shared {
     queue: Queue,
     commits: Mutex<u64>,
     committed: Condvar,
-    maintenance: Mutex<()>,
+    /// Held by the one that maintains; what it remembers.
+    maintenance: Mutex<compaction_gain::Looks>,
     lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
@@ -173,7 +175,7 @@ impl EmbeddedLog {
             queue: Queue::default(),
             commits: Mutex::new(0),
             committed: Condvar::new(),
-            maintenance: Mutex::new(()),
+            maintenance: Mutex::default(),
             lock: Mutex::new(Some(lock)),
         };
         Ok(Arc::new(Self { shared: Arc::new(shared) }))
@@ -184,11 +186,11 @@ impl EmbeddedLog {
     /// # Errors
     /// [`LogError::Poisoned`], [`LogError::Corrupt`], [`LogError::Io`]. What was done before the error stays done.
     pub fn maintain(&self, now: Timestamp) -> Result<Maintenance, LogError> {
-        let _one_at_a_time = self.shared.maintenance.lock();
+        let mut looks = self.shared.maintenance.lock();
         self.shared.writer.lock().check()?;
         let mut done = Maintenance::default();
         retention::retain(&self.shared, now, &mut done)?;
-        compaction::compact(&self.shared, now, &mut done)?;
+        compaction::compact(&self.shared, &mut looks, now, &mut done)?;
         Ok(done)
     }
 

@@ -102,12 +102,7 @@ pub fn write_bidder(id: u64, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// Those of the file system.
-pub fn generate(
-    events: u64,
-    seed: u64,
-    path: &Path,
-    on_progress: &mut dyn FnMut(u64),
-) -> io::Result<(PathBuf, u64)> {
+pub fn generate(events: u64, seed: u64, path: &Path, on_progress: &mut dyn FnMut(u64)) -> io::Result<(PathBuf, u64)> {
     let mut bids = BidWriter::new(seed);
     let mut bytes = 0;
     let mut line = Vec::with_capacity(512);

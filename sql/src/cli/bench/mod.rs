@@ -135,7 +135,13 @@ fn write_bids(arguments: &GenerateArguments) -> Result<(), Failure> {
         bids::generate(*events, *seed, output, &mut |n| reporter.show_line(&format!("{n} of {events} bids")))
             .map_err(Failure::file(output, "write"))?;
     reporter.clear();
-    eprintln!("{events} bids, {} MB, in {}; {} bidders in {}", bytes / 1_000_000, output.display(), bids::BIDDERS, bidders.display());
+    eprintln!(
+        "{events} bids, {} MB, in {}; {} bidders in {}",
+        bytes / 1_000_000,
+        output.display(),
+        bids::BIDDERS,
+        bidders.display()
+    );
     Ok(())
 }
 
@@ -205,7 +211,11 @@ fn measure(arguments: &BenchRun) -> Result<(), Failure> {
     }
 }
 
-fn show(json: bool, figures: &impl Serialize, lines: impl FnOnce() -> Vec<(&'static str, String)>) -> Result<(), Failure> {
+fn show(
+    json: bool,
+    figures: &impl Serialize,
+    lines: impl FnOnce() -> Vec<(&'static str, String)>,
+) -> Result<(), Failure> {
     if json {
         let text = serde_json::to_string(figures).expect("plain figures are always JSON");
         return say(&format!("{text}\n"));
@@ -244,4 +254,3 @@ impl Drop for Scratch {
         }
     }
 }
-

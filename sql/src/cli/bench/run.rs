@@ -142,7 +142,10 @@ impl Plan {
 
     fn run_at_rate(&self, workload: &Bids, rate: u64, on_progress: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
         if workload.key != "auction" {
-            return Err(Failure::Refused(format!("--rate makes bids keyed by auction, which {} has not", workload.name)));
+            return Err(Failure::Refused(format!(
+                "--rate makes bids keyed by auction, which {} has not",
+                workload.name
+            )));
         }
         let engine = self.open()?;
         let log = engine.log();
@@ -276,7 +279,11 @@ fn wait(engine: &Engine, on_progress: &mut dyn FnMut(&str)) -> Result<(), Failur
     loop {
         let Progress { queries, .. } = engine.progress();
         if let Some(failed) = queries.iter().find(|query| query.state == QueryState::Failed) {
-            return Err(Failure::Refused(format!("{} failed: {}", failed.id, failed.error.clone().unwrap_or_default())));
+            return Err(Failure::Refused(format!(
+                "{} failed: {}",
+                failed.id,
+                failed.error.clone().unwrap_or_default()
+            )));
         }
         let lag: u64 = queries.iter().map(|query| query.lag).sum();
         let done: u64 = queries.iter().map(|query| query.records_in + query.records_out).sum();
