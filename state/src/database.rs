@@ -22,8 +22,8 @@ use std::sync::{
 use parking_lot::RwLock;
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBCompressionType, DBWithThreadMode,
-    DataBlockIndexType, ErrorKind, FlushOptions, IngestExternalFileOptions, MultiThreaded, Options, SstFileWriter,
-    WriteBatch, WriteBufferManager, WriteOptions,
+    DataBlockIndexType, ErrorKind, FlushOptions, IngestExternalFileOptions, LruCacheOptions, MultiThreaded, Options,
+    SstFileWriter, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
 use crate::error::StoreError;
@@ -62,7 +62,11 @@ impl Database {
         check_or_write_format(directory)?;
         remove_unfinished(directory)?;
         let path = directory.join("rocksdb");
-        let block_cache = Cache::new_lru_cache(budget.block_cache_bytes);
+        let mut cache_options = LruCacheOptions::default();
+        cache_options.set_capacity(budget.block_cache_bytes);
+        // Few and large shards: one that is smaller than the filter of a file could never hold it.
+        cache_options.set_num_shard_bits(1);
+        let block_cache = Cache::new_lru_cache_opts(&cache_options);
         let write_buffers = WriteBufferManager::new_write_buffer_manager(budget.write_buffer_bytes, false);
         let options = database_options(&write_buffers);
         let family_options = family_options(&block_cache, budget);

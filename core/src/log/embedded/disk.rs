@@ -1,8 +1,8 @@
 //! The file layer: the few things that the log asks of a disk, so that a test can put a failing one in its place.
 //!
-//! [`RealDisk`] is the file system. Reads are views of a memory map: bytes reach Arrow without a copy. A view is only
-//! ever taken of bytes that were written before and are not changed again while the file is in use, and the directory
-//! lock keeps other processes of ours away.
+//! [`RealDisk`] is the file system. Large reads are memory maps of just the bytes asked for: they reach Arrow without a copy, and leave the
+//! memory of the process with the last column that is made of them. A view is only ever taken of bytes that were written before and are not
+//! changed again while the file is in use, and the directory lock keeps other processes of ours away.
 
 use std::{
     any::Any,
@@ -15,8 +15,8 @@ use std::{
     sync::Arc,
 };
 
-use arrow::buffer::Buffer;
-use parking_lot::Mutex;
+use arrow::buffer::{Buffer, MutableBuffer};
+use memmap2::MmapOptions;
 use rustix::fs::{FallocateFlags, fallocate};
 
 /// What the log needs of a disk. Paths below one data directory only.
@@ -133,12 +133,12 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Arc::new(RealFile { file, map: Mutex::new(empty()) }))
+        Ok(Arc::new(RealFile { file }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(Arc::new(RealFile { file, map: Mutex::new(empty()) }))
+        Ok(Arc::new(RealFile { file }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -176,15 +176,12 @@ impl Disk for RealDisk {
     }
 }
 
-/// A file and a map of it as long as it was when bytes past the map were last asked for.
 struct RealFile {
     file: File,
-    map: Mutex<Buffer>,
 }
 
-fn empty() -> Buffer {
-    Buffer::from(Vec::<u8>::new())
-}
+/// Shorter views are copies: a map costs two calls and whole pages.
+const LEAST_MAP_BYTES: usize = 16 << 10;
 
 impl DiskFile for RealFile {
     fn size(&self) -> io::Result<u64> {
@@ -192,16 +189,16 @@ impl DiskFile for RealFile {
     }
 
     fn view(&self, position: u64, length: usize) -> io::Result<Buffer> {
-        let start = usize::try_from(position).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-        let end = start.checked_add(length).ok_or(io::ErrorKind::UnexpectedEof)?;
-        let mut map = self.map.lock();
-        if map.len() < end {
-            if self.size()? < end as u64 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            *map = map_whole(&self.file)?;
+        if length < LEAST_MAP_BYTES {
+            let mut bytes = MutableBuffer::from_len_zeroed(length);
+            self.file.read_exact_at(bytes.as_slice_mut(), position)?;
+            return Ok(bytes.into());
         }
-        Ok(map.slice_with_length(start, length))
+        let end = position.checked_add(length as u64).ok_or(io::ErrorKind::UnexpectedEof)?;
+        if self.size()? < end {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        map(&self.file, position, length)
     }
 
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
@@ -221,8 +218,6 @@ impl DiskFile for RealFile {
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        let mut map = self.map.lock();
-        *map = empty();
         self.file.set_len(length)
     }
 
@@ -232,12 +227,11 @@ impl DiskFile for RealFile {
 }
 
 #[expect(unsafe_code, reason = "memory maps and the buffers made of them have no safe constructor")]
-fn map_whole(file: &File) -> io::Result<Buffer> {
+fn map(file: &File, position: u64, length: usize) -> io::Result<Buffer> {
     // SAFETY: the directory lock keeps other processes of ours from changing the file, and this process never changes or
     // cuts off bytes that it has given out: a segment is append-only below its committed length.
-    let map = unsafe { memmap2::Mmap::map(file)? };
-    let Some(start) = NonNull::new(map.as_ptr().cast_mut()) else { return Ok(empty()) };
-    let length = map.len();
+    let map = unsafe { MmapOptions::new().offset(position).len(length).populate().map(file)? };
+    let start = NonNull::new(map.as_ptr().cast_mut()).ok_or(io::ErrorKind::Unsupported)?;
     // SAFETY: the map is valid for reads of `length` bytes for as long as its owner, which the buffer keeps.
     Ok(unsafe { Buffer::from_custom_allocation(start, length, Arc::new(map)) })
 }
@@ -247,15 +241,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_view_shows_bytes_written_after_the_map_was_made() {
+    fn a_view_shows_what_is_written_where_it_lies() {
         let directory = tempfile::tempdir().unwrap();
         let file = RealDisk.create(&directory.path().join("f")).unwrap();
-        file.preallocate(8192).unwrap();
-        file.write_at(0, b"one").unwrap();
-        let first = file.view(0, 3).unwrap();
+        file.preallocate(65536).unwrap();
+        file.write_at(64, b"one").unwrap();
+        let (copied, mapped) = (file.view(64, 3).unwrap(), file.view(64, LEAST_MAP_BYTES).unwrap());
         file.write_at(4096, b"two").unwrap();
-        assert_eq!((first.as_slice(), file.view(4096, 3).unwrap().as_slice()), (&b"one"[..], &b"two"[..]));
-        assert_eq!(file.view(8190, 3).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!((copied.as_slice(), &mapped[..3]), (&b"one"[..], &b"one"[..]));
+        assert_eq!(file.view(4096, 3).unwrap().as_slice(), b"two");
+        for length in [3, LEAST_MAP_BYTES] {
+            let past = file.view(65536 - length as u64 + 1, length).unwrap_err();
+            assert_eq!(past.kind(), io::ErrorKind::UnexpectedEof);
+        }
     }
 
     #[test]

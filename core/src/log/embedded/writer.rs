@@ -307,6 +307,11 @@ impl Writer {
         WriteError::Undone(error)
     }
 
+    /// The files that hold something which may not be durable.
+    pub(super) fn dirty(&self) -> Vec<LogFile> {
+        self.dirty_files.values().cloned().collect()
+    }
+
     /// Makes everything appended so far durable.
     fn flush(&mut self) -> Result<(), LogError> {
         for file in std::mem::take(&mut self.dirty_files).into_values() {
