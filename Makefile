@@ -4,12 +4,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: help demo test check deps clean-demo
+.PHONY: help demo test check bench bench-peers deps clean-demo
 
 help:
 	@echo "make demo    real flight departures become a view of delays, in under a minute once built"
 	echo "make test    every test"
 	echo "make check   what CI runs: test, format, clippy, demo"
+	echo "make bench   the five workloads beside DataFusion as a batch"
+	echo "make bench-peers   the same beside Kafka Streams and Flink SQL (JDK 17, maven; half an hour); PEERS='--events N --workloads w1,w4'"
 	echo "make deps    checks for, and where it may installs, what the build needs"
 
 demo: deps
@@ -22,6 +24,16 @@ check: test
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo run --bin millstream -- demo
+
+BENCH := --events 5000000 --threads 1 --baseline datafusion
+bench: deps
+	@cargo build --workspace --bin millstream
+	for workload in w0 w1 w2 w3 w4; do cargo run --quiet --workspace --bin millstream -- bench $$workload $(BENCH); echo; done
+
+bench-peers: deps
+	@cargo build --workspace --bin millstream
+	target=$$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+	MILLSTREAM="$$target/debug/millstream" tests/peers/run $(PEERS)
 
 # LIBCLANG_PATH is left alone: bindgen finds /usr/lib/llvm-*/lib by itself, and setting it here but not in a shell would have RocksDB
 # built again at each change between the two.

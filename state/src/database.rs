@@ -241,7 +241,9 @@ fn family_options(block_cache: &Cache, budget: &MemoryBudget) -> Options {
     options.set_arena_block_size(64 << 10);
     options.set_max_write_buffer_number(2);
     options.set_target_file_size_base((budget.memory_bytes as u64 / 16).clamp(1 << 20, 64 << 20));
-    options.set_max_bytes_for_level_base((budget.memory_bytes as u64 / 4).clamp(4 << 20, 256 << 20));
+    // Eight checkpoints make a run as large as the first level, so that neither is rewritten for little.
+    options.set_level_zero_file_num_compaction_trigger(8);
+    options.set_max_bytes_for_level_base((budget.memory_bytes as u64).clamp(16 << 20, 1 << 30));
     options.set_level_compaction_dynamic_level_bytes(true);
     options
 }

@@ -179,3 +179,21 @@ fn undecodable_records_are_kept_and_stop_nothing() {
     assert_eq!(kept, [values[1].as_bytes().to_vec(), values[2].as_bytes().to_vec()], "unchanged and in order");
     assert_eq!(driver.drain("out").expect("an output").len(), 2);
 }
+
+#[test]
+fn updates_stay_in_the_order_of_records_when_a_group_has_none() {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, Bid>("bids", Consumed::json());
+    let best = stream.group_by_key().reduce(|best, bid| if bid.price > best.price { bid } else { best }, "best");
+    best.to_stream().to("out", Produced::json());
+    let topology = builder.build().expect("legal");
+    let mut driver = TopologyTestDriver::with(&topology, 1, EmitPolicy::Record).expect("can be run");
+    // The first record of `a` cannot be read: its round has an update of `b` only, which comes after the second record of `a`.
+    let rows = [("a", "null"), ("a", "2.0"), ("b", "1.0")];
+    driver
+        .push_all("bids", rows.map(|(key, price)| Record::new(key, format!(r#"{{"auction":1,"price":{price}}}"#))))
+        .expect("runs");
+    let keys: Vec<_> = driver.drain("out").expect("an output").into_iter().filter_map(|update| update.key).collect();
+    assert_eq!(keys, [b"a".to_vec(), b"b".to_vec()]);
+    assert_eq!(driver.dead_letters().expect("a topic").len(), 1);
+}

@@ -1,6 +1,7 @@
 //! The system as a whole, from outside; see the crate's documentation for what is where.
 
 mod bad_input;
+mod benchmarks;
 mod binary;
 mod crash;
 mod equality;

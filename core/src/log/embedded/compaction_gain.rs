@@ -17,8 +17,8 @@ use crate::log::LogError;
 const SMALL_BYTES: u64 = 4 << 20;
 /// One key in so many is chosen; a power of two.
 const ONE_IN: u64 = 16;
-/// The share of records that must go.
-const WORTHWHILE: f64 = 0.2;
+/// The share of records that must go: a compacted topic takes at most about twice the room that it needs.
+const WORTHWHILE: f64 = 0.5;
 
 /// What earlier looks have found: how many new bytes a partition had when it was not worth it.
 #[derive(Debug, Default)]

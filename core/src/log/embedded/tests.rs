@@ -280,15 +280,25 @@ fn an_unknown_version_is_refused_and_left_alone() {
 }
 
 #[test]
-fn uncompressed_columns_are_views_of_the_mapped_file() {
+fn large_uncompressed_columns_are_views_of_the_mapped_file() {
     let directory = tempfile::tempdir().unwrap();
     let log = open(directory.path());
     let events = place("events", 0);
     log.create_topic(&events.topic, &TopicConfig::default()).unwrap();
     let mut producer = log.producer("p").unwrap();
-    producer.commit(appends(vec![append(&events, (0..100).map(|i| record(None, Some("some value"), i)))])).unwrap();
-    let data = || log.fetch(&events, Offset(0), 1).unwrap().batches[0].records.values().values().as_ptr();
-    assert_eq!(data(), data(), "two reads do not share memory");
+    let text = "some value".repeat(100);
+    producer.commit(appends(vec![append(&events, (0..100).map(|i| record(None, Some(&text), i)))])).unwrap();
+    let fetched = log.fetch(&events, Offset(0), 1).unwrap();
+    let at = fetched.batches[0].records.values().values().as_ptr() as usize;
+    let maps = || std::fs::read_to_string("/proc/self/maps").unwrap();
+    let holds = |line: &str| {
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        let bound = |text| usize::from_str_radix(text, 16).ok();
+        (bound(start)?..bound(end)?).contains(&at).then(|| line.contains(".segment"))
+    };
+    assert_eq!(maps().lines().find_map(holds), Some(true), "the column is a copy");
+    drop(fetched);
+    assert_ne!(maps().lines().find_map(holds), Some(true), "the map outlives the column");
 }
 
 #[test]

@@ -38,18 +38,18 @@ pub struct BatchResult {
 ///
 /// # Errors
 /// Those of DataFusion and of the files.
-pub fn run(workload: &Bids, bids: &Path, directory: &Path) -> Result<BatchResult, Failure> {
+pub fn run(workload: &Bids, hops: u32, bids: &Path, directory: &Path) -> Result<BatchResult, Failure> {
     let out = directory.join("baseline.ndjson");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Refused(format!("cannot start DataFusion: {error}")))?;
-    let result = runtime.block_on(measure(workload, bids, &out));
+    let result = runtime.block_on(measure(workload, hops, bids, &out));
     let _ = fs::remove_file(&out);
     result.map_err(|error| Failure::Refused(format!("the baseline failed: {}", error.strip_backtrace())))
 }
 
-async fn measure(workload: &Bids, bids: &Path, out: &Path) -> Result<BatchResult, DataFusionError> {
+async fn measure(workload: &Bids, hops: u32, bids: &Path, out: &Path) -> Result<BatchResult, DataFusionError> {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     register(&context, "bids", bids, &bid_schema()).await?;
     if workload.with_bidders {
@@ -58,7 +58,7 @@ async fn measure(workload: &Bids, bids: &Path, out: &Path) -> Result<BatchResult
     }
     let path = out.to_string_lossy();
     let watch = Stopwatch::start();
-    let query = context.sql(workload.batch).await?;
+    let query = context.sql(&workload.batch(hops)).await?;
     let columns = query.schema().as_arrow().clone();
     let options = DataFrameWriteOptions::new().with_single_file_output(true);
     query.write_json(&path, options, None).await?;

@@ -13,7 +13,7 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -87,6 +87,45 @@ impl BidWriter {
         }
         out.extend_from_slice(b"\"}");
         auction
+    }
+}
+
+/// The same bids as a file that is never written.
+#[derive(Debug)]
+pub struct BidReader {
+    writer: BidWriter,
+    left: u64,
+    line: Vec<u8>,
+    read: usize,
+}
+
+impl BidReader {
+    /// So many bids.
+    pub fn new(seed: u64, events: u64) -> Self {
+        Self { writer: BidWriter::new(seed), left: events, line: Vec::new(), read: 0 }
+    }
+}
+
+impl Read for BidReader {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < out.len() {
+            if self.read == self.line.len() {
+                if self.left == 0 {
+                    break;
+                }
+                self.left -= 1;
+                self.line.clear();
+                self.writer.write_next(&mut self.line);
+                self.line.push(b'\n');
+                self.read = 0;
+            }
+            let count = (self.line.len() - self.read).min(out.len() - filled);
+            out[filled..filled + count].copy_from_slice(&self.line[self.read..self.read + count]);
+            self.read += count;
+            filled += count;
+        }
+        Ok(filled)
     }
 }
 
@@ -193,6 +232,9 @@ mod tests {
             std::fs::read(path).expect("read")
         };
         assert_eq!(write(1, "a"), write(1, "b"));
+        let mut unwritten = Vec::new();
+        BidReader::new(1, 100).read_to_end(&mut unwritten).expect("memory");
+        assert_eq!(write(1, "a"), unwritten);
         assert_ne!(write(1, "a"), write(2, "b"));
         let bidders = std::fs::read_to_string(directory.path().join(BIDDERS_FILE)).expect("read");
         assert_eq!(bidders.lines().count(), BIDDERS as usize);

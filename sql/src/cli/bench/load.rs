@@ -52,8 +52,21 @@ impl Lines<'_> {
     /// # Errors
     /// If the file cannot be read, a line is no such object, or the log refuses.
     pub fn load(&self, log: &SharedLog, on_progress: &mut dyn FnMut(u64)) -> Result<Loaded, Failure> {
+        let file = File::open(self.path).map_err(Failure::file(self.path, "open"))?;
+        self.load_from(file, log, on_progress)
+    }
+
+    /// The same with lines from elsewhere; the path is for messages only.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_from(
+        &self,
+        mut file: impl Read,
+        log: &SharedLog,
+        on_progress: &mut dyn FnMut(u64),
+    ) -> Result<Loaded, Failure> {
         let mut producer = log.producer("millstream-bench")?;
-        let mut file = File::open(self.path).map_err(Failure::file(self.path, "open"))?;
         let mut reader = KeyReader::new(self)?;
         let mut loaded = Loaded::default();
         let mut pending = Vec::with_capacity(CHUNK_BYTES + (1 << 16));

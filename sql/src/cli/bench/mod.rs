@@ -99,6 +99,12 @@ pub struct BenchRun {
     /// Partitions of each topic.
     #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub partitions: u32,
+    /// So many queries read the bids at the same time (w0 to w4).
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub queries: u32,
+    /// In how many windows of ten seconds a bid is (w2).
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub hops: u32,
     /// Append bids at this rate while the query runs, and measure latency (w0, w1, w2, w4).
     #[arg(long, value_name = "EVENTS/S", conflicts_with_all = ["input", "baseline"], value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
@@ -172,6 +178,13 @@ fn measure(arguments: &BenchRun) -> Result<(), Failure> {
         if arguments.rate.is_some() {
             return Err(only("--rate"));
         }
+        if arguments.queries > 1 {
+            return Err(only("--queries"));
+        }
+    }
+    if 10_000 % arguments.hops != 0 {
+        let problem = format!("{} windows of ten seconds do not begin at whole milliseconds", arguments.hops);
+        return Err(Failure::Refused(format!("--hops: {problem}; use a divisor of 10000")));
     }
     let directory = Scratch::make(arguments.data.as_deref())?;
     let mut reporter = Reporter::new();
@@ -194,6 +207,8 @@ fn measure(arguments: &BenchRun) -> Result<(), Failure> {
         events: arguments.events,
         seed: arguments.seed,
         partitions: arguments.partitions,
+        queries: arguments.queries,
+        hops: arguments.hops,
         rate: arguments.rate,
         with_baseline: arguments.baseline.is_some(),
         engine: arguments.engine.config(directory.0.clone()),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use millstream::{
     connect::{PollLimits, Positions, Readiness, Source, SourceStart},
     log::{SharedLog, Transaction},
+    record::Timestamp,
 };
 use millstream_connectors::nexmark::NexmarkSource;
 
@@ -22,6 +23,11 @@ pub struct Nexmark {
     /// Its statements.
     pub script: &'static str,
 }
+
+/// Events a second of event time: windows of ten seconds hold about fifty.
+pub const EVENT_RATE: u64 = 5;
+/// The first event: an afternoon, so that a few hours of events pass midnight.
+pub const BASE_TIME: Timestamp = Timestamp(1_436_899_503_000);
 
 const POLL: PollLimits = PollLimits { rows: 50_000, bytes: 8 << 20 };
 /// How a query begins that cannot be run yet.

@@ -22,9 +22,9 @@ pub struct Report {
     pub wall_seconds: f64,
     /// Processor time of all threads meanwhile.
     pub cpu_seconds: Option<f64>,
-    /// Records read a second.
+    /// Records read a second, by all queries together.
     pub events_per_second: f64,
-    /// Bytes of values read a second.
+    /// Bytes of values read a second, by all queries together.
     pub bytes_per_second: f64,
     /// Rows of the final table, or of the stream.
     pub output_rows: u64,
@@ -58,7 +58,11 @@ pub struct Report {
 pub struct Options {
     /// Partitions of each topic.
     pub partitions: u32,
-    /// Threads of the query.
+    /// Queries that read the same topic.
+    pub queries: u32,
+    /// Windows that a bid is in, where windows overlap.
+    pub hops: u32,
+    /// Threads of each query.
     pub threads: usize,
     /// `commit` or `record`.
     pub emit: String,

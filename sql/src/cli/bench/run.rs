@@ -14,7 +14,8 @@ use millstream::{
 use millstream_connectors::nexmark::{NexmarkSource, NexmarkTopics};
 
 use super::{
-    baseline, bids,
+    baseline,
+    bids::{self, BidReader},
     latency::{self, Latency, Pace},
     load::{Lines, Loaded},
     measure::{Meter, Usage},
@@ -22,7 +23,7 @@ use super::{
     output::{FinalTable, final_table},
     report::{Options, Report},
     table_hash::shown,
-    workload::{BIDS_SOURCE, Bids, Workload},
+    workload::{BIDS_SOURCE, Bids, Workload, advance_ms},
 };
 use crate::{
     cli::{failure::Failure, stopwatch::Stopwatch},
@@ -45,6 +46,10 @@ pub struct Plan {
     pub seed: u64,
     /// Partitions of each topic.
     pub partitions: u32,
+    /// How many queries read the bids; the first one's result is counted.
+    pub queries: u32,
+    /// In how many windows a bid is, where they overlap.
+    pub hops: u32,
     /// Bids a second; `None`: all of them are there before the query.
     pub rate: Option<u64>,
     /// Whether DataFusion runs the same as a batch.
@@ -70,27 +75,45 @@ impl Plan {
     }
 
     fn run_bids(&self, workload: &Bids, on_progress: &mut dyn FnMut(&str)) -> Result<Report, Failure> {
-        let (input, made) = match &self.input {
-            Some(input) => (input.clone(), false),
-            None => (self.engine.data.join("bids.ndjson"), true),
+        let made = self.engine.data.join("bids.ndjson");
+        let input = match &self.input {
+            Some(input) => Some(input),
+            // The batch reads a file, and bidders come from one.
+            None if self.with_baseline || workload.with_bidders => {
+                fs::create_dir_all(&self.engine.data).map_err(Failure::file(&self.engine.data, "make"))?;
+                bids::generate(self.events, self.seed, &made, &mut |n| on_progress(&format!("{n} bids made")))
+                    .map_err(Failure::file(&made, "write"))?;
+                Some(&made)
+            }
+            None => None,
         };
-        if made {
-            fs::create_dir_all(&self.engine.data).map_err(Failure::file(&self.engine.data, "make"))?;
-            bids::generate(self.events, self.seed, &input, &mut |n| on_progress(&format!("{n} bids made")))
-                .map_err(Failure::file(&input, "write"))?;
-        }
         let engine = self.open()?;
         let watch = Stopwatch::start();
-        let loaded = self.load(workload, &engine.log(), &input, on_progress)?;
+        let loaded = match input {
+            Some(input) => self.load(workload, &engine.log(), input, on_progress)?,
+            None => self.make(workload, &engine.log(), on_progress)?,
+        };
         let load_seconds = watch.elapsed().as_secs_f64();
-        let mut report = self.measure(engine, workload.script, BIDS_SOURCE, loaded, load_seconds, on_progress)?;
-        if self.with_baseline {
+        let copies: String = (2..=self.queries).map(|copy| workload.script_of_copy(copy)).collect();
+        let script = format!("{}{copies}", workload.script);
+        let mut report = self.measure(engine, &script, BIDS_SOURCE, loaded, load_seconds, on_progress)?;
+        if let (true, Some(input)) = (self.with_baseline, input) {
             on_progress("DataFusion runs the same as a batch");
-            let result = baseline::run(workload, &self.same_events(&input, loaded)?, &self.engine.data)?;
+            let result = baseline::run(workload, self.hops, &self.same_events(input, loaded)?, &self.engine.data)?;
             report.ratio = Some(result.seconds / report.wall_seconds);
             report.baseline = Some(result.into());
         }
         Ok(report)
+    }
+
+    /// Fills the log with bids that are in no file.
+    fn make(&self, workload: &Bids, log: &SharedLog, on_progress: &mut dyn FnMut(&str)) -> Result<Loaded, Failure> {
+        let (topic, timestamp) = (self.topic(log, "bids")?, Some("date_time"));
+        let path = Path::new("made-up bids");
+        let lines =
+            Lines { path, topic, partitions: self.partitions, key: workload.key, timestamp, limit: self.events };
+        let reader = BidReader::new(self.seed, self.events);
+        lines.load_from(reader, log, &mut |rows| on_progress(&format!("{rows} bids made")))
     }
 
     /// The file with just the bids that were loaded.
@@ -182,6 +205,8 @@ impl Plan {
         let source = NexmarkSource {
             seed: self.seed,
             partitions: self.partitions,
+            event_rate: nexmark::EVENT_RATE,
+            base_time: nexmark::BASE_TIME,
             ..NexmarkSource::new(NexmarkTopics::Each { person, auction, bid }, Some(self.events))
         };
         let loaded = nexmark::load(&source, &log, &mut |rows| on_progress(&format!("{rows} events made")))?;
@@ -192,7 +217,8 @@ impl Plan {
     /// Declares the sources and starts the query.
     fn start(&self, engine: &Engine, sources: &str, script: &str) -> Result<(), Failure> {
         let mut session = engine.session();
-        let define = format!("DEFINE partitions = '{}';\n", self.partitions);
+        let advance = advance_ms(self.hops);
+        let define = format!("DEFINE partitions = '{}';\nDEFINE advance = '{advance}';\n", self.partitions);
         session.run_script(&format!("{define}{sources}\n{script}"), &mut |_, _| {})?;
         Ok(())
     }
@@ -235,6 +261,8 @@ impl Plan {
             workload: name.to_owned(),
             options: Options {
                 partitions: self.partitions,
+                queries: self.queries,
+                hops: self.hops,
                 threads: config.threads,
                 emit: config.emit.to_string(),
                 commit_interval_ms: config.commit_interval.as_millis() as u64,
@@ -250,8 +278,8 @@ impl Plan {
             load_mb_per_second: loaded.bytes as f64 / 1e6 / load_seconds.max(1e-9),
             wall_seconds,
             cpu_seconds,
-            events_per_second: loaded.rows as f64 / wall_seconds,
-            bytes_per_second: loaded.bytes as f64 / wall_seconds,
+            events_per_second: loaded.rows as f64 * f64::from(self.queries) / wall_seconds,
+            bytes_per_second: loaded.bytes as f64 * f64::from(self.queries) / wall_seconds,
             output_rows: rows,
             table_hash: shown(hash),
             output_records: records,

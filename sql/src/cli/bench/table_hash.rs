@@ -1,17 +1,19 @@
 //! One number for a table, that anyone can compute again.
 //!
 //! A row is written as text: its columns in order, joined by `|`; whole numbers in decimal, floating-point numbers with six decimals,
-//! `NULL`, `true`, `false`, text as it is. The hash of a table is the sum, modulo 2^64, of FNV-1a (64 bits) over the rows, so that the order
+//! `NULL`, `true`, `false`, text as it is, arrays and structs as compact JSON with names in order. The hash of a table is the sum, modulo 2^64, of FNV-1a (64 bits) over the rows, so that the order
 //! of rows does not matter.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    datatypes::{DataType, Float64Type, Int32Type, Int64Type},
+    datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type},
     error::ArrowError,
     util::display::{ArrayFormatter, FormatOptions},
 };
+
+use crate::output::json::Values;
 
 /// The hash of one row each.
 ///
@@ -49,6 +51,7 @@ enum Cell<'a> {
     Int64(&'a arrow::array::Int64Array),
     Float64(&'a arrow::array::Float64Array),
     Text(&'a arrow::array::StringArray),
+    Nested(&'a ArrayRef),
     Other(&'a ArrayRef, ArrayFormatter<'a>),
 }
 
@@ -59,6 +62,7 @@ impl<'a> Cell<'a> {
             DataType::Int64 => Self::Int64(column.as_primitive::<Int64Type>()),
             DataType::Float64 => Self::Float64(column.as_primitive::<Float64Type>()),
             DataType::Utf8 => Self::Text(column.as_string()),
+            kind if kind.is_nested() => Self::Nested(column),
             _ => Self::Other(column, ArrayFormatter::try_new(column.as_ref(), options)?),
         })
     }
@@ -69,7 +73,7 @@ impl<'a> Cell<'a> {
             Self::Int64(array) => array,
             Self::Float64(array) => array,
             Self::Text(array) => array,
-            Self::Other(array, _) => array,
+            Self::Nested(array) | Self::Other(array, _) => array,
         };
         if array.is_null(row) {
             return out.extend_from_slice(b"NULL");
@@ -79,16 +83,22 @@ impl<'a> Cell<'a> {
             Self::Int64(array) => write!(out, "{}", array.value(row)),
             Self::Float64(array) => write!(out, "{:.6}", array.value(row)),
             Self::Text(array) => out.write_all(array.value(row).as_bytes()),
+            Self::Nested(array) => write!(out, "{}", json(array, row)),
             Self::Other(_, formatter) => write!(out, "{}", formatter.value(row)),
         }
         .expect("memory takes everything");
     }
 }
 
+/// A nested value as JSON; names are sorted by reading it back.
+fn json(array: &ArrayRef, row: usize) -> serde_json::Value {
+    let field = Arc::new(Field::new("value", array.data_type().clone(), true));
+    let text = Values::new(&field, array.as_ref()).map(|mut values| values.text(row));
+    text.ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or(serde_json::Value::Null)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::array::{BooleanArray, Float64Array, Int64Array, StringArray};
 
     use super::*;

@@ -26,10 +26,31 @@ pub struct Bids {
     pub script: &'static str,
     /// Whether bidders are read as well.
     pub with_bidders: bool,
-    /// The same for DataFusion over the tables `bids` and `bidders`, with the columns of the result in the same order.
-    pub batch: &'static str,
-    /// Whether its keys are bounded by windows.
-    pub is_windowed: bool,
+    /// The same for DataFusion over the tables `bids` and `bidders`, with the columns of the result in the same order. `{advance}` and
+    /// `{hops}` stand for the milliseconds between windows and for the numbers of those that a bid is in, from 0.
+    batch: &'static str,
+}
+
+/// The length of windows in milliseconds.
+const WINDOW_MS: u32 = 10_000;
+
+/// From one window to the next, if so many overlap.
+pub fn advance_ms(hops: u32) -> u32 {
+    WINDOW_MS / hops
+}
+
+impl Bids {
+    /// The batch query, with each bid in `hops` windows if they overlap.
+    pub fn batch(&self, hops: u32) -> String {
+        let numbers = (0..hops).map(|hop| format!("({hop})")).collect::<Vec<_>>().join(", ");
+        self.batch.replace("{advance}", &advance_ms(hops).to_string()).replace("{hops}", &numbers)
+    }
+
+    /// The query under another name, for the second and later of several that read one topic.
+    pub fn script_of_copy(&self, copy: u32) -> String {
+        let name = self.name.to_ascii_uppercase();
+        self.script.replace(&format!(" {name} "), &format!(" {name}_{copy} "))
+    }
 }
 
 /// Where the sources of [`Bids`] are declared.
@@ -43,7 +64,6 @@ pub static BIDS: [Bids; 5] = [
         script: include_str!("../../../../tests/nexmark/w0.sql"),
         with_bidders: false,
         batch: "SELECT auction, price * 0.908 AS price, bidder FROM bids WHERE auction % 123 = 0",
-        is_windowed: false,
     },
     Bids {
         name: "w1",
@@ -52,17 +72,15 @@ pub static BIDS: [Bids; 5] = [
         with_bidders: false,
         batch: "SELECT auction, date_time - date_time % 10000 AS start, date_time - date_time % 10000 + 10000 AS stop,
                   count(*) AS bids, sum(price) AS total, max(price) AS highest FROM bids GROUP BY auction, start, stop",
-        is_windowed: true,
     },
     Bids {
         name: "w2",
         key: "auction",
         script: include_str!("../../../../tests/nexmark/w2.sql"),
         with_bidders: false,
-        batch: "SELECT auction, date_time - date_time % 2000 - hop * 2000 AS start,
-                  date_time - date_time % 2000 - hop * 2000 + 10000 AS stop, count(*) AS bids
-                FROM bids CROSS JOIN (VALUES (0), (1), (2), (3), (4)) AS hops (hop) GROUP BY auction, start, stop",
-        is_windowed: true,
+        batch: "SELECT auction, date_time - date_time % {advance} - hop * {advance} AS start,
+                  date_time - date_time % {advance} - hop * {advance} + 10000 AS stop, count(*) AS bids
+                FROM bids CROSS JOIN (VALUES {hops}) AS hops (hop) GROUP BY auction, start, stop",
     },
     Bids {
         name: "w3",
@@ -71,7 +89,6 @@ pub static BIDS: [Bids; 5] = [
         with_bidders: true,
         batch: "SELECT city, date_time - date_time % 10000 AS start, date_time - date_time % 10000 + 10000 AS stop,
                   count(*) AS bids FROM bids JOIN bidders ON bidder = id GROUP BY city, start, stop",
-        is_windowed: true,
     },
     Bids {
         name: "w4",
@@ -79,7 +96,6 @@ pub static BIDS: [Bids; 5] = [
         script: include_str!("../../../../tests/nexmark/w4.sql"),
         with_bidders: false,
         batch: "SELECT auction, bidder, count(*) AS bids, sum(price) AS total FROM bids GROUP BY auction, bidder",
-        is_windowed: false,
     },
 ];
 
