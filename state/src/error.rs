@@ -22,7 +22,7 @@ pub enum StoreError {
         least: usize,
     },
     /// The file system refused an operation on the state directory.
-    #[error("state directory {directory}: cannot {action}; check that it exists, is writable and has space", directory = .directory.display())]
+    #[error("state directory {directory}: cannot {action}: {source}; check that it exists, is writable and has space", directory = .directory.display())]
     Io {
         /// The state directory.
         directory: PathBuf,
@@ -68,7 +68,7 @@ pub enum StoreError {
         detail: String,
     },
     /// RocksDB refused an operation for another reason.
-    #[error("state directory {directory}: RocksDB cannot {action}; every store in it now refuses, restart to restore from the last checkpoint", directory = .directory.display())]
+    #[error("state directory {directory}: RocksDB cannot {action}: {source}; every store in it now refuses, restart to restore from the last checkpoint", directory = .directory.display())]
     Storage {
         /// The state directory.
         directory: PathBuf,

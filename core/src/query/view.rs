@@ -46,7 +46,7 @@ pub struct ViewSnapshot {
 }
 
 enum PartitionSnapshot {
-    Persistent(StoreSnapshot),
+    Persistent(Box<StoreSnapshot>),
     Memory(BTreeMap<Vec<u8>, Vec<u8>>),
 }
 
@@ -84,7 +84,8 @@ impl View {
         let _between_commits = self.visibility.write();
         let partition = |handle: &StoreHandle| match handle {
             StoreHandle::Persistent(store) => {
-                store.snapshot().map(PartitionSnapshot::Persistent).map_err(|error| self.error(error))
+                let snapshot = store.snapshot().map_err(|error| self.error(error))?;
+                Ok(PartitionSnapshot::Persistent(Box::new(snapshot)))
             }
             StoreHandle::Memory(rows) => Ok(PartitionSnapshot::Memory(rows.read().clone())),
         };

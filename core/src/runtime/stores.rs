@@ -30,20 +30,9 @@ impl PersistentStore {
     }
 }
 
-fn text(error: StoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 impl CommittedStore for PersistentStore {
     fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> {
-        let values = self.store.get_many(keys.iter().copied()).map_err(text)?;
+        let values = self.store.get_many(keys.iter().copied()).map_err(|error| error.to_string())?;
         for (index, value) in values.iter().enumerate() {
             each(index, value);
         }
@@ -52,11 +41,11 @@ impl CommittedStore for PersistentStore {
 
     fn apply(&mut self, changes: &Records, incarnation: u128, next: u64) -> Result<(), String> {
         let changes = changes.iter().filter_map(|change| Some(Change { key: change.key?, value: change.value }));
-        self.store.apply(changes, Position { incarnation, next }).map_err(text)
+        self.store.apply(changes, Position { incarnation, next }).map_err(|error| error.to_string())
     }
 
     fn expire_before(&mut self, start: Timestamp) -> Result<(), String> {
-        self.store.expire_before(start.millis()).map_err(text)
+        self.store.expire_before(start.millis()).map_err(|error| error.to_string())
     }
 
     fn position(&self) -> Option<(u128, u64)> {
@@ -64,6 +53,6 @@ impl CommittedStore for PersistentStore {
     }
 
     fn reset(&mut self) -> Result<(), String> {
-        self.store.reset().map_err(text)
+        self.store.reset().map_err(|error| error.to_string())
     }
 }

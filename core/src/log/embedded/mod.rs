@@ -88,7 +88,7 @@ pub struct EmbeddedConfig {
 
 impl Default for EmbeddedConfig {
     fn default() -> Self {
-        Self { durability: Durability::Fsync, commit_log_bytes: 4 << 20 }
+        Self { durability: Durability::Fsync, commit_log_bytes: 2 << 20 }
     }
 }
 
