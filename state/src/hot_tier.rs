@@ -147,18 +147,18 @@ impl HotTier {
         let start_of = |change: &Change<'_>| self.start_of(change.key).expect("the store has checked the key's length");
         let places: Vec<(i64, u32)> = changes.iter().map(|change| (start_of(change), self.hash(change.key))).collect();
         let (epoch, generation, shift) = (self.epoch, self.generation, self.shift);
+        let bound = if self.kind == StoreKind::Window { self.expired_before } else { i64::MIN };
         let (mut expired, mut from) = (0, 0);
         while from < changes.len() {
             let start = places[from].0;
             let run = places[from..].iter().take_while(|(other, _)| other >> shift == start >> shift).count();
             let run = from..from + run;
             from = run.end;
-            let is_expired = |start: i64| self.kind == StoreKind::Window && start < self.expired_before;
-            if places[run.clone()].iter().all(|(start, _)| is_expired(*start)) {
+            // No bucket is made for what has expired.
+            if places[run.clone()].iter().all(|(start, _)| *start < bound) {
                 expired += run.len() as u64;
                 continue;
             }
-            let bound = if self.kind == StoreKind::Window { self.expired_before } else { i64::MIN };
             let mut writer = self.bucket(start, extent).writer(epoch, generation);
             for (change, (start, hash)) in changes[run.clone()].iter().zip(&places[run]) {
                 if *start < bound {

@@ -15,19 +15,19 @@ use crate::error::StoreError;
 use crate::memory::MemoryBudget;
 use crate::store::Store;
 
-/// How durable a checkpoint is to be. The higher one counts if both are asked for.
+/// When a checkpoint is to be durable. The higher one counts if both are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Checkpoint {
-    /// RocksDB decides when.
-    Written,
+pub(crate) enum Lasting {
+    /// When RocksDB decides.
+    Later,
     /// At once.
-    Durable,
+    AtOnce,
 }
 
 /// What the thread is to do.
 #[derive(Debug, Default)]
 struct Work {
-    checkpoints: BTreeMap<String, Checkpoint>,
+    checkpoints: BTreeMap<String, Lasting>,
     relief: bool,
     stopped: bool,
 }
@@ -82,11 +82,11 @@ impl StorePool {
     }
 
     /// Asks for a checkpoint of a store.
-    pub(crate) fn ask(&self, store: &str, checkpoint: Checkpoint) {
+    pub(crate) fn ask(&self, store: &str, lasting: Lasting) {
         let mut work = self.work.lock();
         match work.checkpoints.get_mut(store) {
-            Some(asked) => *asked = checkpoint.max(*asked),
-            None => drop(work.checkpoints.insert(store.to_owned(), checkpoint)),
+            Some(asked) => *asked = lasting.max(*asked),
+            None => drop(work.checkpoints.insert(store.to_owned(), lasting)),
         }
         self.has_work.notify_one();
     }
@@ -97,7 +97,7 @@ impl StorePool {
         if dirty_bytes > 2 * most {
             store.write_dirty()?;
         } else if dirty_bytes > most {
-            self.ask(store.name(), Checkpoint::Written);
+            self.ask(store.name(), Lasting::Later);
         }
         if self.hot_bytes() > self.budget.hot_bytes / 4 * 5 {
             return self.relieve();
@@ -140,11 +140,11 @@ impl StorePool {
                 }
                 (std::mem::take(&mut work.checkpoints), std::mem::take(&mut work.relief))
             };
-            for (name, checkpoint) in checkpoints {
+            for (name, lasting) in checkpoints {
                 let Some(store) = self.stores.read().get(&name).cloned() else { continue };
-                report(match checkpoint {
-                    Checkpoint::Written => store.write_dirty(),
-                    Checkpoint::Durable => store.checkpoint(),
+                report(match lasting {
+                    Lasting::Later => store.write_dirty(),
+                    Lasting::AtOnce => store.checkpoint(),
                 });
             }
             if relief {

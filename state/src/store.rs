@@ -18,7 +18,7 @@ use crate::key::START_BYTES;
 use crate::layer::MAX_BYTES;
 use crate::layer_stack::SortedEntries;
 use crate::metadata::{Metadata, Position, StoreKind};
-use crate::pool::{self, StorePool};
+use crate::pool::{Lasting, StorePool};
 use crate::snapshot::StoreSnapshot;
 use crate::values::Values;
 
@@ -338,7 +338,7 @@ impl Store {
     /// Has a durable checkpoint written by the backend's thread; does not wait for it.
     pub fn ask_checkpoint(&self) {
         if let Some(pool) = self.pool.upgrade() {
-            pool.ask(&self.name, pool::Checkpoint::Durable);
+            pool.ask(&self.name, Lasting::AtOnce);
         }
     }
 

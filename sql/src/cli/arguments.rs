@@ -240,6 +240,12 @@ pub struct EngineArguments {
 }
 
 impl EngineArguments {
+    /// Whether anything was said.
+    pub fn is_any_given(&self) -> bool {
+        let Self { durability, commit_interval, emit, threads, memory } = self;
+        durability.is_some() || commit_interval.is_some() || emit.is_some() || threads.is_some() || memory.is_some()
+    }
+
     /// The configuration for a data directory: the engine's defaults where nothing was said.
     pub fn config(&self, data: PathBuf) -> EngineConfig {
         let mut config = EngineConfig::new(data);

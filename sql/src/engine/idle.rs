@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Engine, EngineError, Progress, QueryState};
 
 /// How long a look waits for something to happen.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(2);
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(100);
 

@@ -105,6 +105,10 @@ fn options_that_do_not_fit_are_refused() {
     check(&["bench", "q0", "--input", "x"], "--input goes with w0 to w4");
     check(&["bench", "w2", "--hops", "3"], "use a divisor of 10000");
     check(&["bench", "w3", "--rate", "10"], "keyed by auction");
+    check(&["bench", "w1", "--rate", "10", "--queries", "2"], "--queries");
+    check(&["bench", "w1", "--hops", "2"], "--hops goes with w2");
+    check(&["bench", "log", "--durability", "os"], "goes with queries, not with log");
+    check(&["bench", "log", "--partitions", "2"], "--partitions goes with queries");
     check(&["bench", "w1", "--data", "."], "is there already");
     check(&["bench", "w1", "--input", "/nonexistent.ndjson"], "/nonexistent.ndjson");
 }

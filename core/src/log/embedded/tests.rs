@@ -301,6 +301,31 @@ fn large_uncompressed_columns_are_views_of_the_mapped_file() {
     assert_ne!(maps().lines().find_map(holds), Some(true), "the map outlives the column");
 }
 
+/// Compacts a topic of 60,000 records, enough to be looked at first: how many segments were written anew.
+fn segments_compacted(key: impl Fn(i64) -> i64, value: impl Fn(i64) -> Option<&'static str>) -> u64 {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path());
+    let events = place("events", 0);
+    let config = TopicConfig { cleanup: CleanupPolicy::Compact, segment_bytes: 1 << 20, ..TopicConfig::default() };
+    log.create_topic(&events.topic, &config).unwrap();
+    let mut producer = log.producer("p").unwrap();
+    for from in (0..60_000).step_by(1000) {
+        let records = (from..from + 1000).map(|i| record(Some(&format!("key {}", key(i))), value(i), i));
+        producer.commit(appends(vec![append(&events, records)])).unwrap();
+    }
+    log.maintain(Timestamp(0)).unwrap().segments_compacted
+}
+
+#[test]
+fn large_topics_are_compacted_where_half_of_the_records_would_go() {
+    const VALUE: Option<&str> =
+        Some("a value long enough to make a few megabytes of sixty thousand records, header included");
+    assert_eq!(segments_compacted(|i| i, |_| VALUE), 0, "every key once");
+    assert_eq!(segments_compacted(|i| i * 2 / 3, |_| VALUE), 0, "a third would go");
+    assert!(segments_compacted(|i| i / 3, |_| VALUE) > 0, "two thirds would go");
+    assert!(segments_compacted(|i| i, |i| VALUE.filter(|_| i % 3 == 0)) > 0, "two thirds are tombstones");
+}
+
 #[test]
 fn a_full_disk_rejects_a_commit_and_the_log_goes_on_when_there_is_room() {
     let disk = FaultDisk::new();

@@ -3,11 +3,7 @@
 //! It reads the file with its own JSON reader and writes its result as lines of JSON to a file. The result is then read back and hashed as the
 //! output of the streaming query is.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -20,7 +16,7 @@ use datafusion::{
 };
 use futures::StreamExt;
 
-use super::{bids::BIDDERS_FILE, table_hash::row_hashes, workload::Bids};
+use super::{bids::bidders_of, table_hash::row_hashes, workload::Bids};
 use crate::cli::{failure::Failure, stopwatch::Stopwatch};
 
 /// What came of it.
@@ -54,7 +50,7 @@ async fn measure(workload: &Bids, hops: u32, bids: &Path, out: &Path) -> Result<
     register(&context, "bids", bids, &bid_schema()).await?;
     if workload.with_bidders {
         let schema = schema(&[("id", DataType::Int64), ("name", DataType::Utf8), ("city", DataType::Utf8)]);
-        register(&context, "bidders", &bids.with_file_name(BIDDERS_FILE), &schema).await?;
+        register(&context, "bidders", &bidders_of(bids), &schema).await?;
     }
     let path = out.to_string_lossy();
     let watch = Stopwatch::start();
@@ -103,9 +99,4 @@ async fn hash_of(path: &Path, columns: &Schema) -> Result<(u64, u64), DataFusion
         sum = row_hashes(&columns, batch.num_rows())?.into_iter().fold(sum, u64::wrapping_add);
     }
     Ok((rows, sum))
-}
-
-/// The file of bidders that belongs to a file of bids.
-pub fn bidders_of(bids: &Path) -> PathBuf {
-    bids.with_file_name(BIDDERS_FILE)
 }

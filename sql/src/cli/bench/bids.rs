@@ -137,6 +137,11 @@ pub fn write_bidder(id: u64, out: &mut Vec<u8>) {
     write!(out, "{{\"id\":{id},\"name\":\"{name} {number}\",\"city\":\"{start}{end}\"}}").expect("memory takes it");
 }
 
+/// The file of bidders that belongs to a file of bids.
+pub fn bidders_of(bids: &Path) -> PathBuf {
+    bids.with_file_name(BIDDERS_FILE)
+}
+
 /// Writes `events` bids to `path`, and the bidders to [`BIDDERS_FILE`] beside it; gives that file's path and the bytes of the bids.
 ///
 /// # Errors
@@ -157,7 +162,7 @@ pub fn generate(events: u64, seed: u64, path: &Path, on_progress: &mut dyn FnMut
         }
     }
     out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    let bidders = path.with_file_name(BIDDERS_FILE);
+    let bidders = bidders_of(path);
     let mut out = BufWriter::new(File::create(&bidders)?);
     for id in 0..BIDDERS {
         line.clear();

@@ -39,6 +39,8 @@ use crate::output::OutputError;
 
 /// Bids or events of a run when nothing is said.
 const DEFAULT_EVENTS: u64 = 1_000_000;
+/// Windows that a bid is in when nothing is said.
+const DEFAULT_HOPS: u32 = 5;
 
 /// `millstream bench`
 #[derive(Debug, Args)]
@@ -102,11 +104,11 @@ pub struct BenchRun {
     /// So many queries read the bids at the same time (w0 to w4).
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub queries: u32,
-    /// In how many windows of ten seconds a bid is (w2).
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=1000))]
-    pub hops: u32,
+    /// In how many windows of ten seconds a bid is (w2) [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub hops: Option<u32>,
     /// Append bids at this rate while the query runs, and measure latency (w0, w1, w2, w4).
-    #[arg(long, value_name = "EVENTS/S", conflicts_with_all = ["input", "baseline"], value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "EVENTS/S", conflicts_with_all = ["input", "baseline", "queries"], value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
     /// Run the same as a batch, one thread, nothing durable (w0 to w4).
     #[arg(long, value_name = "ENGINE", value_parser = ["datafusion"])]
@@ -167,25 +169,7 @@ fn list() -> Result<(), Failure> {
 
 fn measure(arguments: &BenchRun) -> Result<(), Failure> {
     let workload = arguments.workload.ok_or_else(|| Failure::Refused("name a workload; see --help".to_owned()))?;
-    if !matches!(workload, Workload::Bids(_)) {
-        let only = |option: &str| Failure::Refused(format!("{option} goes with w0 to w4, not with {workload}"));
-        if arguments.input.is_some() {
-            return Err(only("--input"));
-        }
-        if arguments.baseline.is_some() {
-            return Err(only("--baseline"));
-        }
-        if arguments.rate.is_some() {
-            return Err(only("--rate"));
-        }
-        if arguments.queries > 1 {
-            return Err(only("--queries"));
-        }
-    }
-    if 10_000 % arguments.hops != 0 {
-        let problem = format!("{} windows of ten seconds do not begin at whole milliseconds", arguments.hops);
-        return Err(Failure::Refused(format!("--hops: {problem}; use a divisor of 10000")));
-    }
+    check(workload, arguments)?;
     let directory = Scratch::make(arguments.data.as_deref())?;
     let mut reporter = Reporter::new();
     if workload == Workload::Log {
@@ -208,7 +192,7 @@ fn measure(arguments: &BenchRun) -> Result<(), Failure> {
         seed: arguments.seed,
         partitions: arguments.partitions,
         queries: arguments.queries,
-        hops: arguments.hops,
+        hops: arguments.hops.unwrap_or(DEFAULT_HOPS),
         rate: arguments.rate,
         with_baseline: arguments.baseline.is_some(),
         engine: arguments.engine.config(directory.0.clone()),
@@ -222,6 +206,34 @@ fn measure(arguments: &BenchRun) -> Result<(), Failure> {
             "the results differ: {} rows, hash {}, in the topic; {} rows, hash {}, from the batch",
             report.output_rows, report.table_hash, baseline.output_rows, baseline.table_hash
         ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses options that the workload would have to ignore.
+fn check(workload: Workload, arguments: &BenchRun) -> Result<(), Failure> {
+    let refuse = |option: &str, with: &str| -> Result<(), Failure> {
+        Err(Failure::Refused(format!("{option} goes with {with}, not with {workload}")))
+    };
+    for (option, is_given) in [
+        ("--input", arguments.input.is_some()),
+        ("--baseline", arguments.baseline.is_some()),
+        ("--rate", arguments.rate.is_some()),
+        ("--queries", arguments.queries > 1),
+    ] {
+        if is_given && !matches!(workload, Workload::Bids(_)) {
+            return refuse(option, "w0 to w4");
+        }
+    }
+    match (workload, arguments.hops) {
+        (Workload::Bids(bids), Some(hops)) if bids.name == "w2" && 10_000 % hops != 0 => {
+            let problem = format!("{hops} windows of ten seconds do not begin at whole milliseconds");
+            Err(Failure::Refused(format!("--hops: {problem}; use a divisor of 10000")))
+        }
+        (Workload::Bids(bids), Some(_)) if bids.name == "w2" => Ok(()),
+        (_, Some(_)) => refuse("--hops", "w2"),
+        (Workload::Log, _) if arguments.partitions > 1 => refuse("--partitions", "queries"),
+        (Workload::Log, _) if arguments.engine.is_any_given() => refuse("an option of the engine", "queries"),
         _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ pub struct Report {
     pub options: Options,
     /// Records read from the log.
     pub events: u64,
-    /// Filling the log, before the query.
+    /// Filling the log, before the query; 0 with `--rate`.
     pub load_seconds: f64,
     /// Its rate, in millions of bytes of values.
     pub load_mb_per_second: f64,
@@ -48,7 +48,7 @@ pub struct Report {
     /// The batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Baseline>,
-    /// Seconds of the baseline for each second of ours: 1 is as fast as the batch.
+    /// Seconds of the baseline, once for each query, for each second of ours: 1 is as fast as the batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
 }

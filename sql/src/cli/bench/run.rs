@@ -4,7 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
 };
 
 use millstream::{
@@ -26,12 +25,10 @@ use super::{
     workload::{BIDS_SOURCE, Bids, Workload, advance_ms},
 };
 use crate::{
-    cli::{failure::Failure, stopwatch::Stopwatch},
-    engine::{Engine, EngineConfig, Progress, QueryState},
+    catalog::Source,
+    cli::{failure::Failure, progress::line, stopwatch::Stopwatch},
+    engine::{Engine, EngineConfig},
 };
-
-/// How often the end is looked for.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -100,7 +97,7 @@ impl Plan {
         if let (true, Some(input)) = (self.with_baseline, input) {
             on_progress("DataFusion runs the same as a batch");
             let result = baseline::run(workload, self.hops, &self.same_events(input, loaded)?, &self.engine.data)?;
-            report.ratio = Some(result.seconds / report.wall_seconds);
+            report.ratio = Some(result.seconds * f64::from(self.queries) / report.wall_seconds);
             report.baseline = Some(result.into());
         }
         Ok(report)
@@ -128,7 +125,7 @@ impl Plan {
         let mut to = fs::File::create(&path).map_err(Failure::file(&path, "make"))?;
         std::io::copy(&mut std::io::Read::take(&mut from, loaded.bytes + loaded.rows), &mut to)
             .map_err(Failure::file(&path, "write"))?;
-        let (from, to) = (baseline::bidders_of(input), baseline::bidders_of(&path));
+        let (from, to) = (bids::bidders_of(input), bids::bidders_of(&path));
         if from.exists() {
             fs::copy(&from, &to).map_err(Failure::file(&to, "write"))?;
         }
@@ -148,7 +145,7 @@ impl Plan {
     ) -> Result<Loaded, Failure> {
         let partitions = self.partitions;
         if workload.with_bidders {
-            let (path, topic) = (&baseline::bidders_of(input), self.topic(log, "bidders")?);
+            let (path, topic) = (&bids::bidders_of(input), self.topic(log, "bidders")?);
             let bidders = Lines { path, topic, partitions, key: "id", timestamp: None, limit: u64::MAX };
             bidders.load(log, &mut |_| {})?;
         }
@@ -158,7 +155,7 @@ impl Plan {
     }
 
     fn topic(&self, log: &SharedLog, name: &str) -> Result<TopicName, Failure> {
-        let topic = TopicName::new(name).map_err(|error| Failure::Refused(error.to_string()))?;
+        let topic = topic_name(name)?;
         log.create_topic(&topic, &TopicConfig { partitions: self.partitions, ..TopicConfig::default() })?;
         Ok(topic)
     }
@@ -176,7 +173,7 @@ impl Plan {
         let pace = Pace { rate, events: self.events, topic, partitions: self.partitions, seed: self.seed };
         let meter = Meter::start();
         self.start(&engine, BIDS_SOURCE, workload.script)?;
-        let output = output_topic(&engine, workload.name)?;
+        let output = topic_name(&output_of(&engine, workload.name)?.topic)?;
         on_progress(&format!("{} bids come at {rate} a second", self.events));
         let over = AtomicBool::new(false);
         let (bytes, latency) = std::thread::scope(|scope| {
@@ -248,9 +245,7 @@ impl Plan {
         usage: Usage,
     ) -> Result<Report, Failure> {
         let log = engine.log();
-        let output = engine.source(&name.to_ascii_uppercase());
-        let output = output.ok_or_else(|| Failure::Refused(format!("{name} made no output of its name")))?;
-        let FinalTable { records, bytes, rows, hash } = final_table(&log, &output)?;
+        let FinalTable { records, bytes, rows, hash } = final_table(&log, &output_of(&engine, name)?)?;
         let commits = engine.progress().queries.iter().map(|query| query.commits).sum();
         let state_keys = engine.state_keys();
         drop(log);
@@ -275,7 +270,7 @@ impl Plan {
             },
             events: loaded.rows,
             load_seconds,
-            load_mb_per_second: loaded.bytes as f64 / 1e6 / load_seconds.max(1e-9),
+            load_mb_per_second: if load_seconds > 0.0 { loaded.bytes as f64 / 1e6 / load_seconds } else { 0.0 },
             wall_seconds,
             cpu_seconds,
             events_per_second: loaded.rows as f64 * f64::from(self.queries) / wall_seconds,
@@ -295,32 +290,18 @@ impl Plan {
     }
 }
 
-fn output_topic(engine: &Engine, name: &str) -> Result<TopicName, Failure> {
-    let source = engine.source(&name.to_ascii_uppercase());
-    let topic = source.and_then(|source| TopicName::new(&source.topic).ok());
-    topic.ok_or_else(|| Failure::Refused(format!("{name} made no output of its name")))
+fn topic_name(name: &str) -> Result<TopicName, Failure> {
+    TopicName::new(name).map_err(|error| Failure::Refused(error.to_string()))
+}
+
+/// The stream or table that a workload writes.
+fn output_of(engine: &Engine, name: &str) -> Result<Source, Failure> {
+    let output = engine.source(&name.to_ascii_uppercase());
+    output.ok_or_else(|| Failure::Refused(format!("{name} made no output of its name")))
 }
 
 /// Waits until every query has committed all that there is to read.
 fn wait(engine: &Engine, on_progress: &mut dyn FnMut(&str)) -> Result<(), Failure> {
-    let mut idle_before = None;
-    loop {
-        let Progress { queries, .. } = engine.progress();
-        if let Some(failed) = queries.iter().find(|query| query.state == QueryState::Failed) {
-            return Err(Failure::Refused(format!(
-                "{} failed: {}",
-                failed.id,
-                failed.error.clone().unwrap_or_default()
-            )));
-        }
-        let lag: u64 = queries.iter().map(|query| query.lag).sum();
-        let done: u64 = queries.iter().map(|query| query.records_in + query.records_out).sum();
-        // A query may write for another between two looks: nothing must have happened since the last one.
-        if lag == 0 && idle_before == Some(done) {
-            return Ok(());
-        }
-        idle_before = (lag == 0).then_some(done);
-        on_progress(&format!("{done} records read and written, {lag} to go"));
-        std::thread::sleep(LOOK);
-    }
+    let watch = Stopwatch::start();
+    Ok(engine.wait_until_idle(None, &mut |progress| on_progress(&line(progress, watch.elapsed())))?)
 }
