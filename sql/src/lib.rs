@@ -5,6 +5,7 @@
 //!
 //! # Map
 //! - [`syntax`]: text to statements; [`catalog`]: what is declared
+//! - [`functions`]: what expressions can call
 //! - [`planner`]: continuous queries to topologies; [`pull`]: queries that are read once
 //! - [`engine`]: a data directory with its catalog, queries and connectors; sessions
 //! - [`response`]: what a statement answers; [`output`]: answers as tables, JSON and CSV
@@ -36,6 +37,7 @@
 pub mod syntax;
 
 pub mod catalog;
+pub mod functions;
 
 pub mod planner;
 pub mod pull;
