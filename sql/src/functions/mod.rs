@@ -2,4 +2,5 @@
 //!
 //! One family a file; each gives its functions with [`signature`]s.
 
+mod columns;
 pub mod signature;
