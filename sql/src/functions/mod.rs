@@ -3,4 +3,5 @@
 //! One family a file; each gives its functions with [`signature`]s.
 
 mod columns;
+mod declare;
 pub mod signature;
