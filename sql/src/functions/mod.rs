@@ -8,6 +8,7 @@ mod conditional;
 mod declare;
 mod geo;
 mod java_number;
+mod java_pattern;
 mod java_regex;
 mod json;
 mod json_path;

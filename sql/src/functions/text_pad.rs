@@ -111,8 +111,8 @@ mod tests {
         let arguments = [text("foo"), lengths(), text("Bar")];
         check(&family, "LPAD", &arguments, &["BarBafoo", "Bafoo", "foo", "fo", "", "null", "null"]);
         check(&family, "RPAD", &arguments, &["fooBarBa", "fooBa", "foo", "fo", "", "null", "null"]);
-        let subject = || bytes(&[Some(b"foo"); 7]);
-        let padding = || bytes(&[Some(b"-"); 7]);
+        let subject = || bytes(&[Some(b"foo".as_slice()); 7]);
+        let padding = || bytes(&[Some(b"-".as_slice()); 7]);
         let arguments = [subject(), lengths(), padding()];
         check(&family, "LPAD", &arguments, &["2d2d2d2d2d666f6f", "2d2d666f6f", "666f6f", "666f", "", "null", "null"]);
         check(&family, "RPAD", &arguments, &["666f6f2d2d2d2d2d", "666f6f2d2d", "666f6f", "666f", "", "null", "null"]);

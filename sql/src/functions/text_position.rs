@@ -71,9 +71,10 @@ fn find(text: &str, part: &str, position: i32, occurrence: i32) -> Option<i32> {
         });
         candidates.nth(skipped)?
     } else {
-        let last = utf16::byte_at(text, utf16::len(text).checked_sub(distance + 1)?);
+        // A character that begins at the place or before ends at the next one or before.
+        let end = utf16::byte_at(text, utf16::len(text).checked_sub(distance)?);
         let starts = text.char_indices().rev().map(|(at, _)| at);
-        starts.filter(|at| *at <= last && text[*at..].starts_with(part)).nth(skipped)?
+        starts.filter(|at| *at < end && text[*at..].starts_with(part)).nth(skipped)?
     };
     i32::try_from(utf16::unit_at(text, byte)).ok()
 }
