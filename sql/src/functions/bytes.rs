@@ -112,7 +112,8 @@ fn decode_hex(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-fn encode_base64(bytes: &[u8], out: &mut String) {
+/// Appends bytes as base64, padded.
+pub(super) fn encode_base64(bytes: &[u8], out: &mut String) {
     for group in bytes.chunks(3) {
         let mut bits = [0; 4];
         bits[1..=group.len()].copy_from_slice(group);

@@ -134,7 +134,12 @@ mod tests {
         check(&family, "SPLIT", &[text("é😀"), text("")], &["[é, 😀]"]);
         check(&family, "SPLIT", &[text("a"), null(&SqlType::Varchar)], &["null"]);
         let given = || bytes(&[Some(b"a.b"), Some(b".a."), Some(b""), None]);
-        check(&family, "SPLIT", &[given(), bytes(&[Some(b".".as_slice()); 4])], &["[61, 62]", "[, 61, ]", "[]", "null"]);
+        check(
+            &family,
+            "SPLIT",
+            &[given(), bytes(&[Some(b".".as_slice()); 4])],
+            &["[61, 62]", "[, 61, ]", "[]", "null"],
+        );
         check(
             &family,
             "SPLIT",
