@@ -3,4 +3,8 @@
 //! One family a file; each gives its functions with [`signature`]s.
 
 mod columns;
+mod date_time;
+mod java_pattern;
+mod math;
+mod overload;
 pub mod signature;
