@@ -21,6 +21,7 @@ mod table;
 mod task_store;
 mod to_stream;
 mod transform;
+mod unnest;
 
 use std::{fmt, str::FromStr};
 
@@ -40,6 +41,7 @@ pub use table::{IdentityRows, Table};
 pub use task_store::{CommittedStore, MemoryStore, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
 pub use transform::{Reads, Transform, TransformError, Transformer};
+pub use unnest::{Unnest, UnnestError};
 
 use crate::{
     Batch,

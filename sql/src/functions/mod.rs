@@ -2,9 +2,14 @@
 //!
 //! One family a file; each gives its functions with [`signature`]s.
 
+mod array;
 mod columns;
 mod date_time;
 mod java_pattern;
+mod lists;
+mod map;
 mod math;
 mod overload;
 pub mod signature;
+mod table;
+mod value_keys;

@@ -13,7 +13,7 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
 }
 
 #[cfg(test)]
-mod samples {
+pub(crate) mod samples {
     //! Columns of arrays for tests.
 
     use std::sync::Arc;
@@ -26,16 +26,16 @@ mod samples {
     use crate::functions::signature::Argument;
 
     /// A row of ARRAY<INT>.
-    pub(super) type Ints<'a> = Option<&'a [Option<i32>]>;
+    pub(crate) type Ints<'a> = Option<&'a [Option<i32>]>;
 
     /// A column of ARRAY<INT>.
-    pub(super) fn int_lists(rows: &[Ints<'_>]) -> Argument {
+    pub(crate) fn int_lists(rows: &[Ints<'_>]) -> Argument {
         let rows = rows.iter().map(|row| row.map(<[Option<i32>]>::to_vec));
         Argument::Column(Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(rows)))
     }
 
     /// A column of ARRAY<STRING>.
-    pub(super) fn text_lists(rows: &[Option<&[Option<&str>]>]) -> Argument {
+    pub(crate) fn text_lists(rows: &[Option<&[Option<&str>]>]) -> Argument {
         let mut builder = ListBuilder::new(StringBuilder::new());
         for row in rows {
             row.unwrap_or_default().iter().for_each(|text| builder.values().append_option(*text));
@@ -45,7 +45,7 @@ mod samples {
     }
 
     /// MAP<STRING, INT> of these entries, one map a row.
-    pub(super) fn maps(rows: &[&[(&str, i32)]]) -> ArrayRef {
+    pub(crate) fn maps(rows: &[&[(&str, i32)]]) -> ArrayRef {
         let names = MapFieldNames { entry: "entries".to_owned(), key: "key".to_owned(), value: "value".to_owned() };
         let mut maps = MapBuilder::new(Some(names), StringBuilder::new(), Int32Builder::new());
         for entries in rows {

@@ -84,9 +84,11 @@ fn sort(call: &Call<'_>) -> Result<ArrayRef, String> {
         };
         sorted.clear();
         sorted.extend(items);
-        sorted.sort_by(|first, second| {
-            if is_descending { descending(*first, *second) } else { ascending(*first, *second) }
-        });
+        sorted.sort_by(
+            |first, second| {
+                if is_descending { descending(*first, *second) } else { ascending(*first, *second) }
+            },
+        );
         sorted.iter().for_each(|item| picker.pick(0, *item));
         picker.end(true)?;
     }

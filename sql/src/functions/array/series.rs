@@ -136,14 +136,16 @@ mod tests {
         check(&[int(0), ints(&[Some(9), Some(10), None]), int(5)], &["[0, 5]", "[0, 5, 10]", "null"]);
         check(&[int(9), ints(&[Some(0)]), int(-4)], &["[9, 5, 1]"]);
         check(&[int(0), ints(&[Some(0)]), null(&Int)], &["null"]);
-        check(&[big_ints(&[Some(i64::MAX - 1)]), big_ints(&[Some(i64::MAX)])], &[
-            "[9223372036854775806, 9223372036854775807]",
-        ]);
+        check(
+            &[big_ints(&[Some(i64::MAX - 1)]), big_ints(&[Some(i64::MAX)])],
+            &["[9223372036854775806, 9223372036854775807]"],
+        );
         check(&[int(0), ints(&[Some(1)]), int(0)], &["error: the step of a series is 0"]);
         check(&[int(0), ints(&[Some(1)]), int(-1)], &["error: steps of -1 do not lead from 0 to 1"]);
-        check(&[big_ints(&[Some(i64::MIN)]), big_ints(&[Some(i64::MAX)])], &[
-            "error: a series of 18446744073709551616 numbers is too long; 16777216 are allowed",
-        ]);
+        check(
+            &[big_ints(&[Some(i64::MIN)]), big_ints(&[Some(i64::MAX)])],
+            &["error: a series of 18446744073709551616 numbers is too long; 16777216 are allowed"],
+        );
     }
 
     #[test]

@@ -27,7 +27,12 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function("ARRAY_CONTAINS", "Whether an item is in the array.", vec![contains]),
         array("ARRAY_DISTINCT", "Each item once, in the order of their first occurrence.", &[], distinct),
         array("ARRAY_EXCEPT", "Each item of the first array once that is not in the second.", &other, except),
-        array("ARRAY_INTERSECT", "Each item once that is in both arrays, in the order of the first.", &other, intersect),
+        array(
+            "ARRAY_INTERSECT",
+            "Each item once that is in both arrays, in the order of the first.",
+            &other,
+            intersect,
+        ),
         array("ARRAY_REMOVE", "The items that are not equal to this one.", &item, remove),
         array("ARRAY_UNION", "Each item of both arrays once, in the order of their first occurrence.", &other, union),
     ]

@@ -135,7 +135,10 @@ mod tests {
         check(&[words(), null(&SqlType::Varchar)], &["Helloyou"]);
         check(&[list(Arc::new(BooleanArray::from(vec![Some(true), None])))], &["true,null"]);
         let doubles = vec![1.23, 0.0, -23.42, 1e7, 1.5e-4, 123_456.0, f64::INFINITY, 1e-3];
-        check(&[list(Arc::new(Float64Array::from(doubles)))], &["1.23,0.0,-23.42,1.0E7,1.5E-4,123456.0,Infinity,0.001"]);
+        check(
+            &[list(Arc::new(Float64Array::from(doubles)))],
+            &["1.23,0.0,-23.42,1.0E7,1.5E-4,123456.0,Infinity,0.001"],
+        );
         let decimals = Decimal128Array::from(vec![12_345, -5]).with_precision_and_scale(5, 2).unwrap();
         check(&[list(Arc::new(decimals)), text("#")], &["123.45#-0.05"]);
         let dates = list(Arc::new(Date32Array::from(vec![1])));
