@@ -2,4 +2,5 @@
 //!
 //! One family a file; each gives its functions with [`signature`]s.
 
+pub mod aggregate;
 pub mod signature;

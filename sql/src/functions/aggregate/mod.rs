@@ -197,17 +197,8 @@ pub fn is_aggregate(name: &str) -> bool {
 
 /// Whether ksqlDB, too, has this function over tables; it refuses those that it cannot undo there.
 pub fn undone_by_ksqldb(name: &str) -> bool {
-    const UNDONE: [&str; 9] = [
-        "ATTR",
-        "AVG",
-        "COLLECT_LIST",
-        "CORRELATION",
-        "COUNT",
-        "HISTOGRAM",
-        "STDDEV_SAMP",
-        "STDDEV_SAMPLE",
-        "SUM",
-    ];
+    const UNDONE: [&str; 9] =
+        ["ATTR", "AVG", "COLLECT_LIST", "CORRELATION", "COUNT", "HISTOGRAM", "STDDEV_SAMP", "STDDEV_SAMPLE", "SUM"];
     UNDONE.iter().chain(&["SUM_LIST"]).any(|undone| undone.eq_ignore_ascii_case(name))
 }
 
@@ -226,11 +217,7 @@ pub(crate) fn own_functions() -> Vec<Arc<AggregateUDF>> {
 ///
 /// # Errors
 /// A text that says what is wrong: an unknown name, arguments that it does not accept, or one that must be a constant and is none.
-pub fn resolve(
-    name: &str,
-    arguments: &[SqlType],
-    constants: &[Option<ScalarValue>],
-) -> Result<AggregateCall, String> {
+pub fn resolve(name: &str, arguments: &[SqlType], constants: &[Option<ScalarValue>]) -> Result<AggregateCall, String> {
     resolve_in(defaults(), name, arguments, constants)
 }
 

@@ -193,9 +193,8 @@ impl Aggregate for Moment {
     }
 
     fn shape(&self, arguments: &[SqlType]) -> Option<Shape> {
-        let is_number = |of: &SqlType| {
-            matches!(of, SqlType::Int | SqlType::BigInt | SqlType::Double | SqlType::Decimal { .. })
-        };
+        let is_number =
+            |of: &SqlType| matches!(of, SqlType::Int | SqlType::BigInt | SqlType::Double | SqlType::Decimal { .. });
         let accepted = arguments.len() == self.columns() && arguments.iter().all(is_number);
         let arguments = vec![SqlType::Double; arguments.len()];
         accepted.then_some(Shape { arguments, constants: 0, returns: SqlType::Double })

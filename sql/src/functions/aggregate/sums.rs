@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, PrimitiveArray},
+    array::{ArrayRef, AsArray, PrimitiveArray},
     datatypes::{ArrowNativeTypeOp, ArrowPrimitiveType, DataType, Float64Type, Int32Type, Int64Type},
 };
 use datafusion::{
