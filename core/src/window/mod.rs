@@ -2,12 +2,14 @@
 //!
 //! A window knows no store and no clock; it is told the stream time. The rules are those of Kafka Streams.
 
+mod join_windows;
 mod session_windows;
 mod time_windows;
 mod windowed_key;
 
 use std::fmt;
 
+pub use join_windows::{JoinSide, JoinWindows};
 pub use session_windows::{Session, SessionWindows};
 pub use time_windows::{InvalidWindow, TimeWindows};
 pub use windowed_key::{SplitKeys, WindowBounds, append_window, split_key, split_keys, with_windows};

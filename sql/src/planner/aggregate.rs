@@ -62,7 +62,7 @@ pub(super) fn aggregate(
     joined: Joined,
     store: &str,
 ) -> Result<Selected, PlanError> {
-    let Joined { flow, scope, sources, stored: _ } = joined;
+    let Joined { flow, scope, sources, stored: _, key: _ } = joined;
     let input = Arc::clone(flow.schema().columns());
     let windows = query.window.as_ref().map(|clause| windows_of(clause, is_final(query))).transpose()?;
     let written = expand(&query.items, &scope, Purpose::Push, !query.joins.is_empty())?;

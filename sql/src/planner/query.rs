@@ -19,7 +19,8 @@ use super::{
     aggregate::{self, contains_aggregate},
     bind::{self, bind},
     error::PlanError,
-    input, join,
+    input,
+    join::{self, JoinKey},
     scope::Scope,
 };
 use crate::{
@@ -30,6 +31,9 @@ use crate::{
         position_of,
     },
 };
+
+/// The columns that sources have without naming them.
+pub(super) const PSEUDO_COLUMNS: [&str; 4] = [ROWTIME, ROWOFFSET, WINDOWSTART, WINDOWEND];
 
 /// What a query makes of its sources.
 pub(super) enum Flow {
@@ -125,6 +129,8 @@ pub(super) struct Joined {
     pub(super) scope: Scope,
     pub(super) sources: Vec<Source>,
     pub(super) stored: Option<Stored>,
+    /// Which columns a projection may select as the key, if that was made by a join.
+    pub(super) key: Option<JoinKey>,
 }
 
 impl QueryContext<'_> {
@@ -134,7 +140,7 @@ impl QueryContext<'_> {
     /// [`PlanError`] with the place of what is wrong.
     pub(super) fn select(&self, query: &StreamQuery) -> Result<Selected, PlanError> {
         check_clauses(query, self.purpose)?;
-        let Joined { mut flow, scope, sources, mut stored } =
+        let Joined { mut flow, scope, sources, mut stored, key } =
             if query.joins.is_empty() { self.single(query)? } else { join::join(self, query)? };
         if let Some(filter) = &query.filter {
             let at = filter.span.start;
@@ -155,9 +161,9 @@ impl QueryContext<'_> {
         }
         match &query.group_by {
             Some(group_by) => {
-                aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored }, &self.store)
+                aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored, key }, &self.store)
             }
-            None => self.project(query, Joined { flow, scope, sources, stored }),
+            None => self.project(query, Joined { flow, scope, sources, stored, key }),
         }
     }
 
@@ -169,7 +175,7 @@ impl QueryContext<'_> {
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
             let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at)?);
-            return Ok(Joined { flow, scope, sources: vec![source], stored: None });
+            return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
         let store = format!("{}-table", legal(&source.name));
         let options = input::options(&source, OffsetReset::Earliest, at)?;
@@ -183,15 +189,16 @@ impl QueryContext<'_> {
         let rows = if needed.len() == rows.schema().value().len() { rows } else { rows.select(&needed) };
         let table = rows.to_table(Materialized::named(&store));
         let stored = Some(Stored { store, filters: Vec::new() });
-        Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], stored })
+        Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], stored, key: None })
     }
 
     /// A projection without GROUP BY.
     fn project(&self, query: &StreamQuery, joined: Joined) -> Result<Selected, PlanError> {
-        let Joined { flow, scope, sources, stored } = joined;
+        let Joined { flow, scope, sources, stored, key: join_key } = joined;
         let columns = flow.schema().columns();
         let mut items = Vec::new();
-        for written in expand(&query.items, &scope, self.purpose, !query.joins.is_empty())? {
+        let projection = expand(&query.items, &scope, self.purpose, !query.joins.is_empty())?;
+        for written in &projection {
             let expr = bind(&written.expr, &scope, columns, written.at)?;
             if contains_aggregate(&expr) {
                 let at = position_of(&written.expr).unwrap_or(written.at);
@@ -202,7 +209,11 @@ impl QueryContext<'_> {
                 ));
             }
             let (expr, data_type) = bind::normalised(expr, columns, position_of(&written.expr).unwrap_or(written.at))?;
-            items.push(Item { name: written.name, expr, data_type, at: written.at, is_copy: written.is_copy });
+            let name = written.name.clone();
+            items.push(Item { name, expr, data_type, at: written.at, is_copy: written.is_copy });
+        }
+        if let (Some(join_key), None, Purpose::Persistent) = (&join_key, &query.partition_by, self.purpose) {
+            join_key.choose(&projection, &mut items, &scope, query.span.start)?;
         }
         let key = match &query.partition_by {
             None => None,
@@ -271,6 +282,7 @@ pub(super) fn expand(
     for (index, item) in items.iter().enumerate() {
         match item {
             SelectItem::All { span } => {
+                written.extend(synthetic_keys(scope, span.start));
                 for source in 0..scope.sources.len() {
                     written.extend(star(scope, source, purpose, is_join, span.start));
                 }
@@ -323,11 +335,21 @@ fn default_name(expr: &ast::Expr, scope: &Scope, index: usize) -> String {
     }
 }
 
+/// The key columns that a join has added.
+fn synthetic_keys(scope: &Scope, at: Position) -> impl Iterator<Item = WrittenItem> {
+    use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident};
+    let is_synthetic = |name: &str| !PSEUDO_COLUMNS.contains(&name);
+    scope.columns.iter().filter(move |column| column.is_pseudo && is_synthetic(&column.name)).map(move |column| {
+        let expr = Sql::Identifier(Ident::with_quote('`', column.name.as_str()));
+        WrittenItem { name: column.name.clone(), expr, at, is_copy: false }
+    })
+}
+
 fn star(scope: &Scope, source: usize, purpose: Purpose, is_join: bool, at: Position) -> Vec<WrittenItem> {
     use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident};
     let reference = &scope.sources[source].reference;
     let is_shown = |name: &str, is_pseudo: bool| {
-        !is_pseudo || (purpose == Purpose::Push && matches!(name, WINDOWSTART | WINDOWEND))
+        !is_pseudo || ((is_join || purpose == Purpose::Push) && matches!(name, WINDOWSTART | WINDOWEND))
     };
     let shown =
         scope.columns.iter().filter(|column| column.source == source && is_shown(&column.name, column.is_pseudo));
