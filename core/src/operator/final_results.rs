@@ -18,7 +18,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array},
+    array::{ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array},
     datatypes::Int64Type,
 };
 use millstream_state::key::{split_window_key, window_key};
@@ -90,7 +90,8 @@ impl FinalResults {
     /// Is told every time stream time moves on.
     pub(crate) fn advance(&mut self, before: Timestamp, now: Timestamp) {
         let Some(kept) = self.kept else { return };
-        let newest_start = Timestamp(now.millis().div_euclid(self.windows.advance().millis()) * self.windows.advance().millis());
+        let newest_start =
+            Timestamp(now.millis().div_euclid(self.windows.advance().millis()) * self.windows.advance().millis());
         let first = self.last_closed(before).saturating_add(1);
         let last = self.last_closed(now).min(newest_start.minus(kept).millis().saturating_sub(1));
         if first <= last {
@@ -186,7 +187,10 @@ mod tests {
         }
         let Some(due) = results.take_due(stream_time) else { return Vec::new() };
         assert_eq!(results.take_due(stream_time), None, "nothing is due twice");
-        (0..20).step_by(advance as usize).filter(|start| (due.first..=due.last).contains(start) && !due.is_gone(*start)).collect()
+        (0..20)
+            .step_by(advance as usize)
+            .filter(|start| (due.first..=due.last).contains(start) && !due.is_gone(*start))
+            .collect()
     }
 
     #[test]

@@ -216,15 +216,14 @@ impl SessionAggregate {
 
         let place = |part: &Part| match part {
             Part::Stored(one) => replaced.binary_search(one).ok(),
-            Part::Folded(group) => folded
-                .present
-                .as_ref()
-                .is_none_or(|present| present[*group])
-                .then_some(replaced.len() + group),
+            Part::Folded(group) => {
+                folded.present.as_ref().is_none_or(|present| present[*group]).then_some(replaced.len() + group)
+            }
         };
-        let changed = interval.keys.iter().enumerate().flat_map(|(key, sessions)| {
-            sessions.live.iter().filter(|live| live.changed).map(move |live| (key, live))
-        });
+        let changed =
+            interval.keys.iter().enumerate().flat_map(|(key, sessions)| {
+                sessions.live.iter().filter(|live| live.changed).map(move |live| (key, live))
+            });
         let finals: Vec<Final> = changed
             .map(|(key, live)| Final { key, session: live.session, parts: live.parts.clone() })
             .filter(|one| one.parts.iter().any(|part| place(part).is_some()))
@@ -484,7 +483,7 @@ fn by_key(finals: &[Final], keys: usize) -> Vec<Range<usize>> {
     let mut ranges = vec![0..0; keys];
     for (number, one) in finals.iter().enumerate() {
         let range: &mut Range<usize> = &mut ranges[one.key];
-        *range = if range.is_empty() { number..number + 1 } else { range.start..number + 1 };
+        *range = if range.start == range.end { number..number + 1 } else { range.start..number + 1 };
     }
     ranges
 }

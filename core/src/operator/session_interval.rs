@@ -139,7 +139,8 @@ impl SessionInterval {
     ) -> Result<usize, Session> {
         let live = &mut self.keys[key].live;
         let reached = |one: &Live| one.session.end >= open_from && windows.reaches(one.session, time);
-        let first = live.partition_point(|one| one.session.end < open_from.max(time.saturating_sub(windows.gap().millis())));
+        let first =
+            live.partition_point(|one| one.session.end < open_from.max(time.saturating_sub(windows.gap().millis())));
         let count = live[first..].iter().take_while(|one| reached(one)).count();
         let joined = &live[first..first + count];
         let session = joined.iter().fold(Session::at(time), |whole, one| whole.merge(one.session));

@@ -250,12 +250,11 @@ impl<'a> RowReader<'a> {
         let (starts, ends): (Vec<i64>, Vec<i64>) = match self.view.spec.retention {
             StoreRetention::Forever => return self.keys.decode(stored).map_err(FoldError::of),
             StoreRetention::Windows { size, .. } => {
-                let starts = stored.clone().map(|stored| Ok(windowed(stored)?.0)).collect::<Result<Vec<_>, FoldError>>()?;
+                let starts =
+                    stored.clone().map(|stored| Ok(windowed(stored)?.0)).collect::<Result<Vec<_>, FoldError>>()?;
                 starts.into_iter().map(|start| (start, start.saturating_add(size.millis()))).unzip()
             }
-            StoreRetention::Sessions { .. } => {
-                self.sessions.iter().map(|session| (session.start, session.end)).unzip()
-            }
+            StoreRetention::Sessions { .. } => self.sessions.iter().map(|session| (session.start, session.end)).unzip(),
         };
         let plain = stored.map(|stored| Ok(windowed(stored)?.1)).collect::<Result<Vec<_>, FoldError>>()?;
         let mut columns = self.keys.decode(plain).map_err(FoldError::of)?;

@@ -255,7 +255,8 @@ impl Builder<'_> {
                 let part = &self.topology.subtopologies()[id.subtopology];
                 let emit = if self.feeds_join(node_id, part) { EmitPolicy::Record } else { self.emit };
                 let retention = self.topology.stores()[aggregate.store].retention;
-                aggregate_operator(aggregate, node, local_store(aggregate.store), retention, emit).map_err(fold_error)?
+                aggregate_operator(aggregate, node, local_store(aggregate.store), retention, emit)
+                    .map_err(fold_error)?
             }
             NodeKind::Join(join) => {
                 let layout = Arc::clone(&join.layout);
