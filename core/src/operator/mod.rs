@@ -22,6 +22,7 @@ mod table;
 mod task_store;
 mod to_stream;
 mod transform;
+mod unnest;
 
 use std::{fmt, str::FromStr};
 
@@ -42,6 +43,7 @@ pub use table::{IdentityRows, Table};
 pub use task_store::{CommittedStore, MemoryStore, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
 pub use transform::{Reads, Transform, TransformError, Transformer};
+pub use unnest::{Unnest, UnnestError};
 
 use crate::{
     Batch,

@@ -2,15 +2,23 @@
 //!
 //! One family a file; each gives its functions with [`signature`]s.
 
+mod array;
 mod bytes;
 mod columns;
 mod conditional;
-mod declare;
+mod date_time;
 mod encoding;
 mod geo;
 mod java_number;
+mod java_pattern;
 mod json;
+mod lists;
+mod map;
+mod math;
+mod overload;
 mod regex;
 pub mod signature;
+mod table;
 mod text;
 mod url;
+mod value_keys;
