@@ -8,7 +8,7 @@ use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 
 use super::columns::{self, Bytes, Texts};
 use super::encoding::{Encoding, decode_base64, decode_hex};
-use super::overload::{BYTES, DOUBLE, TEXT, function, of};
+use super::overload::{BYTES, TEXT, function, of};
 use super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 

@@ -75,11 +75,11 @@ fn parse(text: Option<&str>) -> Result<Option<Json<'_>>, String> {
 fn extract_field(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts: Texts<'_> = columns::read(call, 0)?;
     let paths: Texts<'_> = columns::read(call, 1)?;
-    let constant = paths.constant().map(JsonPath::parse).transpose()?;
+    let constant = paths.constant().map(JsonPath::parse);
     columns::write_texts(call.rows, |row, out| {
         let (Some(json), Some(path)) = (parse(texts.get(row))?, paths.get(row)) else { return Ok(None) };
         let path = match &constant {
-            Some(constant) => Cow::Borrowed(constant),
+            Some(constant) => Cow::Borrowed(constant.as_ref().map_err(String::clone)?),
             None => Cow::Owned(JsonPath::parse(path)?),
         };
         Ok(path.find(json).map(|found| match found.kind() {

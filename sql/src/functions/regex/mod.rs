@@ -46,18 +46,18 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
 /// The patterns of a batch; one that is the same for all rows is compiled before the first.
 struct Patterns<'a> {
     texts: Texts<'a>,
-    constant: Option<Rc<JavaRegex>>,
+    constant: Option<Result<Rc<JavaRegex>, String>>,
 }
 
 impl<'a> Patterns<'a> {
     fn read(call: &'a Call<'_>, index: usize) -> Result<Self, String> {
         let texts: Texts<'_> = columns::read(call, index)?;
-        Ok(Self { constant: texts.constant().map(JavaRegex::cached).transpose()?, texts })
+        Ok(Self { constant: texts.constant().map(JavaRegex::cached), texts })
     }
 
     fn get(&self, row: usize) -> Result<Option<Rc<JavaRegex>>, String> {
         match &self.constant {
-            Some(constant) => Ok(Some(Rc::clone(constant))),
+            Some(constant) => constant.clone().map(Some),
             None => self.texts.get(row).map(JavaRegex::cached).transpose(),
         }
     }
