@@ -9,13 +9,18 @@
 //! - A row that fails is counted and becomes a dead letter; only what would corrupt state is an [`OperatorError`].
 
 mod aggregate;
+mod change_fold;
 mod dead_letter;
 mod filter;
+mod final_results;
 mod fold;
 mod join_kind;
 mod merge;
 mod project;
 mod retract;
+mod session_aggregate;
+mod session_interval;
+mod session_rows;
 mod sink;
 mod stream_table_join;
 mod table;
@@ -35,12 +40,14 @@ pub use fold::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout
 pub use join_kind::{StreamJoinKind, TableJoinKind};
 pub use merge::Merge;
 pub use project::{Column, Project, ProjectError};
-pub use retract::{Retract, WEIGHT};
+pub use retract::Retract;
+pub use session_aggregate::{SessionAggregate, SessionAggregateSettings};
+pub(crate) use session_rows::{sessions_in, stretch_span};
 pub use sink::{Partitioning, Sink, SinkRecords, SinkSettings};
 pub use stream_table_join::{JoinKind, StreamTableJoin};
 pub(crate) use table::stored_fields;
 pub use table::{IdentityRows, Table};
-pub use task_store::{CommittedStore, MemoryStore, StoreRetention, StoreSpec, TaskStore};
+pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
 pub use transform::{Reads, Transform, TransformError, Transformer};
 pub use unnest::{Unnest, UnnestError};

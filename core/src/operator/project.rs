@@ -72,7 +72,7 @@ impl Project {
         let bound_value = bind(value)?;
         let value_fields = fields(value, &bound_value);
         let (key, output) = match key {
-            None => (None, StreamSchema::new(input.key().to_vec(), value_fields, input.is_windowed())?),
+            None => (None, StreamSchema::new(input.key().to_vec(), value_fields, input.window())?),
             Some(key) => {
                 let bound_key = bind(key)?;
                 let output = StreamSchema::new(fields(key, &bound_key), value_fields, false)?;
@@ -88,7 +88,8 @@ impl Project {
     }
 }
 
-fn evaluate(expressions: &[Expression], rows: &RecordBatch, errors: &mut Vec<RowError>) -> Vec<ArrayRef> {
+/// The columns that `expressions` give; null where one fails.
+pub(super) fn evaluate(expressions: &[Expression], rows: &RecordBatch, errors: &mut Vec<RowError>) -> Vec<ArrayRef> {
     let column = |expression: &Expression| {
         let mut evaluated = expression.evaluate(rows);
         errors.append(&mut evaluated.errors);

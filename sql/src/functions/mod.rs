@@ -2,6 +2,7 @@
 //!
 //! One family a file; each gives its functions with [`signature`]s.
 
+pub mod aggregate;
 mod array;
 mod bytes;
 mod columns;

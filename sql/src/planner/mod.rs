@@ -4,12 +4,12 @@
 //! the columns of its sources. The planner knows no thread, no topic's content and no store.
 //!
 //! # Map
-//! - `query`: FROM, WHERE, the projection; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
+//! - `query`: FROM, WHERE; `projection`: the items and their names; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
 //! - [`insert_values`]: rows to records
 //! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
 //!   [`iso_time`]: moments as text
-//! - [`input`]: sources to streams; `rename_key`, `windowed_key`: transforms of keys
+//! - [`input`]: sources to streams; `rename_key`: a transform of keys
 //! - [`error`]: what can be wrong, always with a place
 
 mod aggregate;
@@ -20,13 +20,13 @@ pub(crate) mod input;
 pub mod insert_values;
 pub(crate) mod iso_time;
 mod join;
+mod projection;
 pub mod push;
 mod query;
 mod rename_key;
 mod scope;
 pub mod sink;
 pub mod view_plan;
-pub(crate) mod windowed_key;
 
 pub(crate) use bind::moment_literal;
 pub use error::PlanError;
