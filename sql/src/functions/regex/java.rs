@@ -1,6 +1,6 @@
 //! Regular expressions in Java's syntax, run by `fancy-regex`.
 //!
-//! The pattern is rewritten ([`java_pattern`](super::java_pattern)) where the two mean different things. Matches are searched from left to right as `java.util.regex.Matcher` does: after an empty match the search goes on one character
+//! The pattern is rewritten ([`syntax`](super::syntax)) where the two mean different things. Matches are searched from left to right as `java.util.regex.Matcher` does: after an empty match the search goes on one character
 //! later, after any other one where it ended, so that an empty match may follow it there.
 
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use fancy_regex::{Captures, Regex};
 
-use super::java_pattern;
+use super::syntax;
 
 /// How many compiled patterns a thread keeps.
 const MAX_CACHED: usize = 128;
@@ -45,7 +45,7 @@ impl JavaRegex {
 
     fn new(pattern: &str) -> Result<Self, String> {
         let invalid = |reason: String| format!("invalid regular expression `{pattern}`: {reason}");
-        let translated = java_pattern::translate(pattern).map_err(invalid)?;
+        let translated = syntax::translate(pattern).map_err(invalid)?;
         let regex = Regex::new(&translated).map_err(|error| invalid(error.to_string()))?;
         Ok(Self { regex })
     }

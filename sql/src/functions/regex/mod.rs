@@ -2,6 +2,9 @@
 //!
 //! Null in any argument gives null; a pattern that is not valid fails the row. A constant pattern is looked up once a batch.
 
+mod java;
+mod syntax;
+
 use std::rc::Rc;
 
 use arrow::array::ArrayRef;
@@ -9,9 +12,9 @@ use fancy_regex::Captures;
 
 use super::columns::{self, Ints, Texts};
 use super::declare::{INT, TEXT, array_of, function, overload};
-use super::java_regex::{JavaRegex, span};
 use super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
+use java::{JavaRegex, span};
 
 /// The functions of this file.
 pub(crate) fn functions() -> Vec<ScalarFunction> {
