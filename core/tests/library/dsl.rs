@@ -10,6 +10,7 @@ use millstream::{
     format::{Format, Wrapping},
     operator::EmitPolicy,
     record::Record,
+    schema::WindowKind,
     testing::TopologyTestDriver,
     topology::{Formats, OffsetReset, TimestampExtractor, Topology},
 };
@@ -76,7 +77,7 @@ fn lists_become_rows() {
             field("country", DataType::Utf8),
             field("ages", list(DataType::Int64)),
         ],
-        windowed: false,
+        window: WindowKind::None,
         formats,
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
