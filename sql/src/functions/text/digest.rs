@@ -47,8 +47,8 @@ fn uuid(call: &Call<'_>) -> Result<ArrayRef, String> {
         let mut value = [0; 16];
         value[..8].copy_from_slice(&random(row, 0).to_be_bytes());
         value[8..].copy_from_slice(&random(row, 1).to_be_bytes());
-        value[6] = value[6] & 0x0F | 0x40;
-        value[8] = value[8] & 0x3F | 0x80;
+        value[6] = (value[6] & 0x0F) | 0x40;
+        value[8] = (value[8] & 0x3F) | 0x80;
         push_uuid(&value, out);
         Ok(Some(()))
     })
