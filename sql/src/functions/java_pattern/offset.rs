@@ -86,7 +86,7 @@ impl OffsetStyle {
             return Ok(None);
         }
         let before = scan.at;
-        let value = if self.colon && !scan.eat(":") { None } else { scan.two_digits() };
+        let value = if self.colon && !scan.eat(":") { None } else { scan.two_digits().filter(|value| *value < 60) };
         if value.is_none() {
             scan.at = before;
             if part == Part::Always {

@@ -117,6 +117,9 @@ fn moments_are_read_as_java_does() {
     check("L/d", "3/4", 5_356_800_000);
     check("S", "5", 500);
     check("EEE", "Tue", 0);
+    check("MMMMM", "S", 20_995_200_000);
+    check("yyyy-MM-dd VV", "2019-08-27 UT", 1_566_864_000_000);
+    check("yyyy-MM-dd z", "2019-08-27 PT", 1_566_889_200_000);
 }
 
 #[test]
@@ -133,6 +136,10 @@ fn what_java_does_not_read_is_refused() {
         "Mon, 5 Sep 2021",
         "its day of the week, of the month and of the year contradict each other",
     );
+    check("KKh", "001", "it says two different hours");
+    check("HH:mm a", "13:10 AM", "it says two different hours");
+    check("HH:mm A", "13:10 5", "its hours, minutes and seconds contradict each other");
+    check("HH.s", "24.1", "the hour 24 is midnight only");
     check("h a", "13 AM", "the hour is 13, which is not from 0 to 12");
     check("HH:mm", "24:01", "the hour 24 is midnight only");
     check("HH", "7", "it leaves the pattern at character 1");
