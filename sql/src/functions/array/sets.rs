@@ -21,7 +21,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
     };
     let item = [Parameter::Any('T')];
     let other = [array_of_any()];
-    let contains = returning(&[array_of_any(), Parameter::Any('T')], Returns::Type(SqlType::Boolean), contains);
+    let contains = returning([array_of_any(), Parameter::Any('T')], Returns::Type(SqlType::Boolean), contains);
     vec![
         array("ARRAY_CONCAT", "The items of both arrays, one after the other.", &other, concat),
         function("ARRAY_CONTAINS", "Whether an item is in the array.", vec![contains]),

@@ -23,8 +23,8 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         "ARRAY_JOIN",
         "The items as text with a delimiter between them, which is a comma unless another is given.",
         vec![
-            returning(&[array_of_any()], Returns::Computed(text_of), join),
-            returning(&delimited, Returns::Computed(text_of), join),
+            returning([array_of_any()], Returns::Computed(text_of), join),
+            returning(delimited, Returns::Computed(text_of), join),
         ],
     )]
 }

@@ -20,7 +20,7 @@ use crate::catalog::SqlType;
 pub(super) fn functions() -> Vec<ScalarFunction> {
     let shift = |name, description, of: SqlType, evaluate: Evaluate| {
         let parameters = [Parameter::Unit, Parameter::Type(SqlType::Int), Parameter::Type(of.clone())];
-        function(name, description, vec![returning(&parameters, Returns::Type(of), evaluate)])
+        function(name, description, vec![returning(parameters, Returns::Type(of), evaluate)])
     };
     vec![
         shift("DATEADD", "Adds an interval to a date.", SqlType::Date, date::<1>),
