@@ -13,8 +13,8 @@ use arrow::{
 use super::{
     super::{
         columns::{Texts, read, write_texts, write_values},
-        declare::{function, of},
         java_pattern::{DAY_MS, JavaPattern, Zone},
+        overload::{function, of},
         signature::{Call, ScalarFunction},
     },
     prepared::{patterns, zones},

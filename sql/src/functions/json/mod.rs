@@ -13,8 +13,8 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Type};
 
 use super::columns::{self, Reader, Texts};
-use super::declare::{TEXT, array_of, function, overload, variadic};
-use super::signature::{Call, Parameter, ScalarFunction};
+use super::overload::{TEXT, array_of, function, of, overload, variadic};
+use super::signature::{Call, Parameter, Returns, ScalarFunction};
 use crate::catalog::SqlType;
 use path::JsonPath;
 use scan::{Json, Kind};
@@ -26,38 +26,42 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "EXTRACTJSONFIELD",
             "What a path such as $.a.b[0] leads to in a JSON text: a text without its quotes, anything else as JSON; null if nothing.",
-            [overload([TEXT, TEXT], SqlType::Varchar, extract_field)],
+            vec![of(&[TEXT, TEXT], SqlType::Varchar, extract_field)],
         ),
-        function("IS_JSON_STRING", "Whether a text holds JSON.", [overload([TEXT], SqlType::Boolean, is_json)]),
+        function("IS_JSON_STRING", "Whether a text holds JSON.", vec![of(&[TEXT], SqlType::Boolean, is_json)]),
         function(
             "JSON_ARRAY_CONTAINS",
             "Whether a JSON array holds a value.",
-            [overload([TEXT, Parameter::Any('T')], SqlType::Boolean, array_contains)],
+            vec![overload(
+                &[Parameter::Type(TEXT), Parameter::Any('T')],
+                Returns::Type(SqlType::Boolean),
+                array_contains,
+            )],
         ),
         function(
             "JSON_ARRAY_LENGTH",
             "How many items a JSON array has; null for other JSON.",
-            [overload([TEXT], SqlType::Int, array_length)],
+            vec![of(&[TEXT], SqlType::Int, array_length)],
         ),
         function(
             "JSON_CONCAT",
             "JSON objects merged, or arrays one after the other; what is no array becomes one of one item.",
-            [variadic(overload([TEXT], SqlType::Varchar, concat))],
+            vec![variadic(of(&[TEXT], SqlType::Varchar, concat))],
         ),
         function(
             "JSON_ITEMS",
             "The items of a JSON array, each as JSON text; null for other JSON.",
-            [overload([TEXT], array_of(SqlType::Varchar), items)],
+            vec![of(&[TEXT], array_of(SqlType::Varchar), items)],
         ),
         function(
             "JSON_KEYS",
             "The keys of a JSON object; null for other JSON.",
-            [overload([TEXT], array_of(SqlType::Varchar), keys)],
+            vec![of(&[TEXT], array_of(SqlType::Varchar), keys)],
         ),
         function(
             "JSON_RECORDS",
             "The keys of a JSON object with their values as JSON text; null for other JSON.",
-            [overload([TEXT], map, records)],
+            vec![of(&[TEXT], map, records)],
         ),
     ];
     [own, write::functions()].concat()
@@ -71,11 +75,11 @@ fn parse(text: Option<&str>) -> Result<Option<Json<'_>>, String> {
 fn extract_field(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts: Texts<'_> = columns::read(call, 0)?;
     let paths: Texts<'_> = columns::read(call, 1)?;
-    let constant = paths.constant().map(JsonPath::parse).transpose()?;
+    let constant = paths.constant().map(JsonPath::parse);
     columns::write_texts(call.rows, |row, out| {
         let (Some(json), Some(path)) = (parse(texts.get(row))?, paths.get(row)) else { return Ok(None) };
         let path = match &constant {
-            Some(constant) => Cow::Borrowed(constant),
+            Some(constant) => Cow::Borrowed(constant.as_ref().map_err(String::clone)?),
             None => Cow::Owned(JsonPath::parse(path)?),
         };
         Ok(path.find(json).map(|found| match found.kind() {

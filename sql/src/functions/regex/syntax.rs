@@ -8,12 +8,22 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+/// What the end of a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EndOfText {
+    /// The end, and also before a last line end.
+    BeforeLineEnd,
+    /// Only the end: the same, and faster, for texts that have no line end there.
+    Only,
+}
+
 /// The pattern in the syntax of `fancy-regex`.
 ///
 /// # Errors
 /// Why it is not valid, if that shows here; the engine finds the rest.
-pub(super) fn translate(pattern: &str) -> Result<String, String> {
+pub(super) fn translate(pattern: &str, end_of_text: EndOfText) -> Result<String, String> {
     let mut translator = Translator {
+        end_of_text,
         pattern: pattern.chars().peekable(),
         out: String::with_capacity(pattern.len() + 16),
         flags: Flags::default(),
@@ -49,6 +59,7 @@ struct Flags {
 struct Translator<'a> {
     pattern: Peekable<Chars<'a>>,
     out: String,
+    end_of_text: EndOfText,
     flags: Flags,
     /// Of the groups that are open, outermost first.
     outer: Vec<Flags>,
@@ -79,7 +90,9 @@ impl Translator<'_> {
 
     /// The end, or before the last line end.
     fn end_of_text(&mut self) {
-        let lookahead = if self.flags.unix_lines {
+        let lookahead = if self.end_of_text == EndOfText::Only {
+            r"\z"
+        } else if self.flags.unix_lines {
             r"(?=\n?\z)"
         } else {
             r"(?:(?=(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?\z)(?<!\r(?=\n\z)))"
@@ -346,10 +359,10 @@ mod tests {
             r"	
 \B\A\z",
         ] {
-            assert_eq!(translate(pattern).as_deref(), Ok(pattern));
+            assert_eq!(translate(pattern, EndOfText::Only).as_deref(), Ok(pattern));
         }
         for (pattern, want) in [(r"\d[\w.]", "[0-9][a-zA-Z0-9_.]"), (r"\/\<", r"\/<"), ("(?s).(?-s)", "(?s:.)")] {
-            assert_eq!(translate(pattern).as_deref(), Ok(want));
+            assert_eq!(translate(pattern, EndOfText::Only).as_deref(), Ok(want));
         }
     }
 }

@@ -6,8 +6,8 @@ use arrow::array::ArrayRef;
 use md5::{Digest, Md5};
 
 use super::super::columns::{self, Bytes, Texts};
-use super::super::declare::{BYTES, TEXT, function, overload};
 use super::super::encoding::push_hex;
+use super::super::overload::{BYTES, TEXT, function, of};
 use super::super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
@@ -17,12 +17,12 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "MD5",
             "The MD5 digest of a text, in hexadecimal digits.",
-            [overload([TEXT], SqlType::Varchar, md5_digests)],
+            vec![of(&[TEXT], SqlType::Varchar, md5_digests)],
         ),
         function(
             "UUID",
             "A random UUID of version 4, or the text of one given as 16 bytes.",
-            [overload([], SqlType::Varchar, uuid), overload([BYTES], SqlType::Varchar, uuid_of_bytes)],
+            vec![of(&[], SqlType::Varchar, uuid), of(&[BYTES], SqlType::Varchar, uuid_of_bytes)],
         ),
     ]
 }
