@@ -11,8 +11,8 @@ use arrow::{
 
 use super::{
     columns::{Booleans, maps, read},
-    declare::{array_of_any, function, map_of_any, returning},
     lists::{ListPicker, items, list_of, lists},
+    overload::{array_of_any, function, map_of_any, overload},
     signature::{Call, Parameter, Returns, ScalarFunction},
 };
 use crate::catalog::{SqlType, StructField};
@@ -25,23 +25,23 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "AS_MAP",
             "The map of these keys to these values, as many as there are of both.",
-            vec![returning(&[texts(), array_of_any()], Returns::Like(map_of_any()), as_map)],
+            vec![overload(&[texts(), array_of_any()], Returns::Like(map_of_any()), as_map)],
         ),
         function(
             "ENTRIES",
             "The entries of a map as an array of structs with the fields K and V, sorted by K or not.",
-            vec![returning(&entries_of, Returns::Computed(entries_type), entries)],
+            vec![overload(&entries_of, Returns::Computed(entries_type), entries)],
         ),
-        function("MAP_KEYS", "The keys of a map.", vec![returning(&[map_of_any()], Returns::Like(texts()), keys)]),
+        function("MAP_KEYS", "The keys of a map.", vec![overload(&[map_of_any()], Returns::Like(texts()), keys)]),
         function(
             "MAP_UNION",
             "The entries of both maps; of a key in both, that of the second.",
-            vec![returning(&[map_of_any(), map_of_any()], Returns::Like(map_of_any()), union)],
+            vec![overload(&[map_of_any(), map_of_any()], Returns::Like(map_of_any()), union)],
         ),
         function(
             "MAP_VALUES",
             "The values of a map.",
-            vec![returning(&[map_of_any()], Returns::Like(array_of_any()), values)],
+            vec![overload(&[map_of_any()], Returns::Like(array_of_any()), values)],
         ),
     ]
 }

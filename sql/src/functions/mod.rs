@@ -17,6 +17,7 @@ mod json;
 mod lists;
 mod map;
 mod math;
+mod overload;
 mod regex;
 pub mod signature;
 mod table;

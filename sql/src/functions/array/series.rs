@@ -9,8 +9,8 @@ use arrow::{
 
 use super::super::{
     columns::{Ints, read, write_values},
-    declare::{array_of_any, function, of, returning},
     lists::{ListPicker, items, list_of, lists},
+    overload::{array_of_any, function, of, overload},
     signature::{Call, Parameter, Returns, ScalarFunction},
 };
 use crate::catalog::SqlType::{self, BigInt, Int};
@@ -32,13 +32,13 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "ARRAY_LENGTH",
             "How many items an array has.",
-            vec![returning(&[array_of_any()], Returns::Type(Int), length)],
+            vec![overload(&[array_of_any()], Returns::Type(Int), length)],
         ),
         function("GENERATE_SERIES", "The numbers from one to another, both included, in steps.", series),
         function(
             "SLICE",
             "The items from one position to another, both included; the first is at 1.",
-            vec![returning(&bounded, Returns::Like(array_of_any()), slice)],
+            vec![overload(&bounded, Returns::Like(array_of_any()), slice)],
         ),
     ]
 }

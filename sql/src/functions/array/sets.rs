@@ -6,8 +6,8 @@ use arrow::array::{ArrayRef, ListArray};
 
 use super::super::{
     columns::{column, write_booleans},
-    declare::{array_of_any, function, returning},
     lists::{ListPicker, items, lists},
+    overload::{array_of_any, function, overload},
     signature::{Call, Evaluate, Parameter, Returns, ScalarFunction},
     value_keys::{ValueKeys, equality},
 };
@@ -17,11 +17,11 @@ use crate::catalog::SqlType;
 pub(super) fn functions() -> Vec<ScalarFunction> {
     let array = |name, description, others: &[Parameter], evaluate: Evaluate| {
         let parameters = [&[array_of_any()], others].concat();
-        function(name, description, vec![returning(parameters, Returns::Like(array_of_any()), evaluate)])
+        function(name, description, vec![overload(&parameters, Returns::Like(array_of_any()), evaluate)])
     };
     let item = [Parameter::Any('T')];
     let other = [array_of_any()];
-    let contains = returning(&[array_of_any(), Parameter::Any('T')], Returns::Type(SqlType::Boolean), contains);
+    let contains = overload(&[array_of_any(), Parameter::Any('T')], Returns::Type(SqlType::Boolean), contains);
     vec![
         array("ARRAY_CONCAT", "The items of both arrays, one after the other.", &other, concat),
         function("ARRAY_CONTAINS", "Whether an item is in the array.", vec![contains]),

@@ -9,9 +9,9 @@ use arrow::{
 
 use super::super::{
     columns::{Texts, read, write_texts},
-    declare::{array_of_any, function, returning},
     java_number::push_double,
     lists::{items, lists},
+    overload::{array_of_any, function, overload},
     signature::{Call, Parameter, Returns, ScalarFunction},
 };
 use crate::catalog::SqlType;
@@ -23,8 +23,8 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         "ARRAY_JOIN",
         "The items as text with a delimiter between them, which is a comma unless another is given.",
         vec![
-            returning(&[array_of_any()], Returns::Computed(text_of), join),
-            returning(&delimited, Returns::Computed(text_of), join),
+            overload(&[array_of_any()], Returns::Computed(text_of), join),
+            overload(&delimited, Returns::Computed(text_of), join),
         ],
     )]
 }

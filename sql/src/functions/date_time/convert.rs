@@ -9,8 +9,8 @@ use millstream::runtime::{Clock, SystemClock};
 use super::{
     super::{
         columns::{BigInts, Ints, read, write_values},
-        declare::{function, of},
         java_pattern::DAY_MS,
+        overload::{function, of},
         signature::{Call, ScalarFunction},
     },
     prepared::zones,

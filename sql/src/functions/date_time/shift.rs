@@ -10,8 +10,8 @@ use arrow::{
 
 use super::super::{
     columns::{BigInts, Ints, read, write_values},
-    declare::{function, returning},
     java_pattern::DAY_MS,
+    overload::{function, overload},
     signature::{Call, Evaluate, Parameter, Returns, ScalarFunction},
 };
 use crate::catalog::SqlType;
@@ -20,7 +20,7 @@ use crate::catalog::SqlType;
 pub(super) fn functions() -> Vec<ScalarFunction> {
     let shift = |name, description, of: SqlType, evaluate: Evaluate| {
         let parameters = [Parameter::Unit, Parameter::Type(SqlType::Int), Parameter::Type(of.clone())];
-        function(name, description, vec![returning(&parameters, Returns::Type(of), evaluate)])
+        function(name, description, vec![overload(&parameters, Returns::Type(of), evaluate)])
     };
     vec![
         shift("DATEADD", "Adds an interval to a date.", SqlType::Date, date::<1>),

@@ -58,7 +58,7 @@ pub(super) fn moment(fields: &Fields, zone: &Zone) -> Result<i64, String> {
 /// The value of a field, in its range.
 fn within(fields: &Fields, field: Field, from: i64, to: i64) -> Result<Option<i64>, String> {
     match fields.get(field) {
-        Some(value) if value < from || value > to => {
+        Some(value) if !(from..=to).contains(&value) => {
             Err(format!("{} is {value}, which is not from {from} to {to}", words(field)))
         }
         value => Ok(value),

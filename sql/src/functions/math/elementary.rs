@@ -13,7 +13,7 @@ use arrow::{
 
 use super::super::{
     columns::{Doubles, column, downcast, read, write_values},
-    declare::{function, of},
+    overload::{function, of},
     signature::{Call, Evaluate, ScalarFunction},
 };
 use crate::catalog::SqlType::Double;

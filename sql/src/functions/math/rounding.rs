@@ -12,7 +12,7 @@ use arrow::{
 
 use super::super::{
     columns::{Decimals, Doubles, Ints, column, downcast, read, write_values},
-    declare::{function, of, returning},
+    overload::{function, of, overload},
     signature::{Call, Evaluate, Overload, Parameter, Returns, ScalarFunction},
 };
 use crate::catalog::SqlType::{self, BigInt, Double, Int};
@@ -27,18 +27,16 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
     let round = vec![
         of(&[BigInt], BigInt, |call| column(call, 0)),
         of(&[Double], BigInt, |call| map::<Float64Type, Int64Type>(call, round)),
-        returning(&[Parameter::AnyDecimal], Returns::Computed(whole), |call| decimals(call, half_up)),
+        overload(&[Parameter::AnyDecimal], Returns::Computed(whole), |call| decimals(call, half_up)),
         of(&[Double, Int], Double, |call| double_places(call, Rounding::HalfUp)),
-        returning(&places_of_decimal(), Returns::Computed(same), |call| decimal_places(call, half_up)),
+        overload(&places_of_decimal(), Returns::Computed(same), |call| decimal_places(call, half_up)),
     ];
     let trunc = vec![
         of(&[BigInt], BigInt, |call| column(call, 0)),
         of(&[Double], BigInt, |call| map::<Float64Type, Int64Type>(call, |value| value as i64)),
-        returning(&[Parameter::AnyDecimal], Returns::Computed(whole), |call| {
-            decimals(call, |value, unit| value / unit)
-        }),
+        overload(&[Parameter::AnyDecimal], Returns::Computed(whole), |call| decimals(call, |value, unit| value / unit)),
         of(&[Double, Int], Double, |call| double_places(call, Rounding::Down)),
-        returning(&places_of_decimal(), Returns::Computed(same), |call| {
+        overload(&places_of_decimal(), Returns::Computed(same), |call| {
             decimal_places(call, |value, unit| value / unit)
         }),
     ];
@@ -80,7 +78,7 @@ fn keeping_type(int: Evaluate, big_int: Evaluate, double: Evaluate, decimal: Eva
         of(&[Int], Int, int),
         of(&[BigInt], BigInt, big_int),
         of(&[Double], Double, double),
-        returning(&[Parameter::AnyDecimal], Returns::Computed(same), decimal),
+        overload(&[Parameter::AnyDecimal], Returns::Computed(same), decimal),
     ]
 }
 

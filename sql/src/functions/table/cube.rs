@@ -15,8 +15,8 @@ use arrow::{
 };
 
 use super::super::{
-    declare::{array_of_any, returning},
     lists::{ListPicker, items, list_of, lists},
+    overload::{self, array_of_any},
     signature::{Call, Overload, Parameter, Returns},
 };
 
@@ -26,7 +26,7 @@ const MAX_ITEMS: usize = 16;
 /// How it is called.
 pub(super) fn overload() -> Overload {
     let rows = Parameter::Array(Box::new(array_of_any()));
-    returning([array_of_any()], Returns::Like(rows), cube)
+    overload::overload(&[array_of_any()], Returns::Like(rows), cube)
 }
 
 fn cube(call: &Call<'_>) -> Result<ArrayRef, String> {

@@ -8,7 +8,7 @@ mod cube;
 
 use super::{
     columns::column,
-    declare::{array_of_any, returning},
+    overload::{array_of_any, overload},
     signature::{Overload, Returns},
 };
 
@@ -34,7 +34,7 @@ pub(crate) fn table_functions() -> Vec<TableFunction> {
         TableFunction {
             name: "EXPLODE",
             description: "A row for each item of an array.",
-            overloads: vec![returning(&[array_of_any()], Returns::Like(array_of_any()), |call| column(call, 0))],
+            overloads: vec![overload(&[array_of_any()], Returns::Like(array_of_any()), |call| column(call, 0))],
         },
     ]
 }
