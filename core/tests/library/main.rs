@@ -5,3 +5,4 @@ mod dsl;
 mod joins;
 mod recovery;
 mod table_aggregates;
+mod windows;
