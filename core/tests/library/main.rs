@@ -4,4 +4,5 @@ mod aggregates;
 mod dsl;
 mod joins;
 mod recovery;
+mod table_aggregates;
 mod windows;
