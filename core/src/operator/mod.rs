@@ -9,6 +9,7 @@
 //! - A row that fails is counted and becomes a dead letter; only what would corrupt state is an [`OperatorError`].
 
 mod aggregate;
+mod change_fold;
 mod dead_letter;
 mod filter;
 mod final_results;
@@ -26,6 +27,7 @@ mod table;
 mod task_store;
 mod to_stream;
 mod transform;
+mod unnest;
 
 use std::{fmt, str::FromStr};
 
@@ -38,7 +40,7 @@ pub use fold::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout
 pub use join_kind::{StreamJoinKind, TableJoinKind};
 pub use merge::Merge;
 pub use project::{Column, Project, ProjectError};
-pub use retract::{Retract, WEIGHT};
+pub use retract::Retract;
 pub use session_aggregate::{SessionAggregate, SessionAggregateSettings};
 pub(crate) use session_rows::{sessions_in, stretch_span};
 pub use sink::{Partitioning, Sink, SinkRecords, SinkSettings};
@@ -48,6 +50,7 @@ pub use table::{IdentityRows, Table};
 pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
 pub use transform::{Reads, Transform, TransformError, Transformer};
+pub use unnest::{Unnest, UnnestError};
 
 use crate::{
     Batch,

@@ -21,13 +21,14 @@ use super::{
     error::PlanError,
     input,
     join::{self, JoinKey},
+    projection::Projection,
     scope::Scope,
 };
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
     syntax::{
         Position,
-        ast::{self, Emit, SelectItem, SourceKind, StreamQuery},
+        ast::{self, Emit, SourceKind, StreamQuery},
         position_of,
     },
 };
@@ -197,7 +198,13 @@ impl QueryContext<'_> {
         let Joined { flow, scope, sources, stored, key: join_key } = joined;
         let columns = flow.schema().columns();
         let mut items = Vec::new();
-        let projection = expand(&query.items, &scope, self.purpose, !query.joins.is_empty())?;
+        let partition_by = query.partition_by.as_ref().map(|partition_by| {
+            let old_key = flow.schema().key().iter().map(|field| field.name().clone()).collect();
+            (partition_by.node.as_slice(), old_key)
+        });
+        let is_join = !query.joins.is_empty();
+        let projection = Projection { scope: &scope, columns, purpose: self.purpose, is_join, partition_by };
+        let projection = projection.expand(&query.items)?;
         for written in &projection {
             let expr = bind(&written.expr, &scope, columns, written.at)?;
             if contains_aggregate(&expr) {
@@ -258,112 +265,6 @@ pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
     scope.add_column(number, ROWTIME, true);
     scope.add_column(number, ROWOFFSET, true);
     scope
-}
-
-/// An item of the projection with its name, before it is bound.
-pub(super) struct WrittenItem {
-    pub(super) name: String,
-    pub(super) expr: ast::Expr,
-    pub(super) at: Position,
-    pub(super) is_copy: bool,
-}
-
-/// The items of a projection, stars replaced by columns, each with its name.
-///
-/// A column is called what it is called in its source, or `SOURCE_COLUMN` where sources clash (and for stars of a join); other
-/// expressions are called `KSQL_COL_n`, as in ksqlDB.
-pub(super) fn expand(
-    items: &[SelectItem],
-    scope: &Scope,
-    purpose: Purpose,
-    is_join: bool,
-) -> Result<Vec<WrittenItem>, PlanError> {
-    let mut written = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        match item {
-            SelectItem::All { span } => {
-                written.extend(synthetic_keys(scope, span.start));
-                for source in 0..scope.sources.len() {
-                    written.extend(star(scope, source, purpose, is_join, span.start));
-                }
-            }
-            SelectItem::AllOf { source, span } => {
-                let source = scope.source(&source.value, source.span.start)?;
-                written.extend(star(scope, source, purpose, is_join, span.start));
-            }
-            SelectItem::AllFields { span, .. } => {
-                return Err(PlanError::not_yet_hint(span.start, "->* is", "name the fields"));
-            }
-            SelectItem::Expr { expr, alias, span } => {
-                let is_copy = bind::as_value(expr).is_some();
-                let at = alias.as_ref().map_or(span.start, |_| position_of(expr).unwrap_or(span.start));
-                let name = match alias {
-                    Some(alias) => alias.value.clone(),
-                    None => default_name(expr, scope, index),
-                };
-                if matches!(name.as_str(), ROWTIME | ROWOFFSET) && purpose == Purpose::Persistent {
-                    let hint = format!("give it a name, as in {name} AS TS");
-                    return Err(PlanError::invalid_hint(at, format!("every stream has {name}"), hint));
-                }
-                written.push(WrittenItem { name, expr: expr.clone(), at, is_copy });
-            }
-        }
-    }
-    if purpose == Purpose::Persistent {
-        for (index, item) in written.iter().enumerate() {
-            if written[..index].iter().any(|earlier| earlier.name == item.name) {
-                let hint = "give one of them another name with AS";
-                return Err(PlanError::invalid_hint(item.at, format!("two columns are called {}", item.name), hint));
-            }
-        }
-    }
-    Ok(written)
-}
-
-fn default_name(expr: &ast::Expr, scope: &Scope, index: usize) -> String {
-    use datafusion::sql::sqlparser::ast::Expr as Sql;
-    match expr {
-        Sql::Identifier(name) => name.value.clone(),
-        Sql::CompoundIdentifier(parts) if parts.len() == 2 && scope.is_source(&parts[0].value) => {
-            if scope.clashes(&parts[1].value) {
-                format!("{}_{}", parts[0].value, parts[1].value)
-            } else {
-                parts[1].value.clone()
-            }
-        }
-        _ => format!("KSQL_COL_{index}"),
-    }
-}
-
-/// The key columns that a join has added.
-fn synthetic_keys(scope: &Scope, at: Position) -> impl Iterator<Item = WrittenItem> {
-    use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident};
-    let is_synthetic = |name: &str| !PSEUDO_COLUMNS.contains(&name);
-    scope.columns.iter().filter(move |column| column.is_pseudo && is_synthetic(&column.name)).map(move |column| {
-        let expr = Sql::Identifier(Ident::with_quote('`', column.name.as_str()));
-        WrittenItem { name: column.name.clone(), expr, at, is_copy: false }
-    })
-}
-
-fn star(scope: &Scope, source: usize, purpose: Purpose, is_join: bool, at: Position) -> Vec<WrittenItem> {
-    use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident};
-    let reference = &scope.sources[source].reference;
-    let is_shown = |name: &str, is_pseudo: bool| {
-        !is_pseudo || ((is_join || purpose == Purpose::Push) && matches!(name, WINDOWSTART | WINDOWEND))
-    };
-    let shown =
-        scope.columns.iter().filter(|column| column.source == source && is_shown(&column.name, column.is_pseudo));
-    shown
-        .map(|column| WrittenItem {
-            name: if is_join { format!("{reference}_{}", column.name) } else { column.name.clone() },
-            expr: Sql::CompoundIdentifier(vec![
-                Ident::with_quote('`', reference.as_str()),
-                Ident::with_quote('`', column.name.as_str()),
-            ]),
-            at,
-            is_copy: false,
-        })
-        .collect()
 }
 
 /// Clauses that do not go together, whatever the sources are.

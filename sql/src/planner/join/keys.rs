@@ -10,7 +10,8 @@ use crate::{
     catalog::Source,
     planner::{
         error::PlanError,
-        query::{Item, WrittenItem},
+        projection::WrittenItem,
+        query::Item,
         scope::Scope,
     },
     syntax::{Position, ast::JoinKind},
