@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int32Array, Int64Array, new_null_array},
+    array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, new_null_array},
     buffer::BooleanBuffer,
     compute,
     datatypes::{DataType, Int64Type, TimeUnit},
@@ -17,7 +17,7 @@ use crate::{
     format::{Deserializer, FormatError, Side},
     log::{FetchedBatch, Log, LogError, Offsets},
     operator::{DeadLetter, Reason},
-    record::{Offset, Timestamp, TopicPartition, headers_column, last_header, no_headers},
+    record::{Offset, Timestamp, TopicPartition, headers_column},
     schema::StreamSchema,
     topology::{RecordPart, SourceNode, TimestampExtractor, TopicRef},
     window::{SplitKeys, split_keys},
@@ -209,7 +209,7 @@ impl Decoder {
             let column = match (decoded, index.checked_sub(in_value)) {
                 (false, _) => None,
                 (true, None) => values.next(),
-                (true, Some(part)) => Some(part_column(&self.parts[part], partition, headers.as_ref(), rows)),
+                (true, Some(part)) => Some(self.parts[part].column(partition.partition, headers.as_ref(), rows)),
             };
             columns.push(column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
         }
@@ -272,17 +272,6 @@ impl Decoder {
             failures.push((row, Reason::Timestamp, problem));
         }
         Int64Array::from(fixed)
-    }
-}
-
-/// A column that holds something else of the records than their values.
-fn part_column(part: &RecordPart, partition: &TopicPartition, headers: Option<&ArrayRef>, rows: usize) -> ArrayRef {
-    match (part, headers) {
-        (RecordPart::Headers, Some(headers)) => Arc::clone(headers),
-        (RecordPart::Headers, None) => no_headers(rows),
-        (RecordPart::Header(name), Some(headers)) => last_header(headers, name),
-        (RecordPart::Header(_), None) => new_null_array(&DataType::Binary, rows),
-        (RecordPart::Partition, _) => Arc::new(Int32Array::from(vec![partition.partition.0 as i32; rows])),
     }
 }
 

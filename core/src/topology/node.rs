@@ -2,12 +2,15 @@
 
 use std::{fmt, sync::Arc};
 
-use arrow::datatypes::DataType;
+use arrow::{
+    array::{ArrayRef, Int32Array, new_null_array},
+    datatypes::DataType,
+};
 
 use crate::{
     format::{Format, Wrapping},
     operator::{FoldFactory, JoinKind, StateLayout, Transform},
-    record::{TopicName, headers_type},
+    record::{PartitionId, TopicName, headers_type, last_header, no_headers},
     schema::StreamSchema,
     window::{EmitStrategy, Windows},
 };
@@ -141,6 +144,17 @@ impl RecordPart {
             Self::Headers => headers_type(),
             Self::Header(_) => DataType::Binary,
             Self::Partition => DataType::Int32,
+        }
+    }
+
+    /// The column of `rows` records of a partition; `headers` are those that they have, if any has one.
+    pub fn column(&self, partition: PartitionId, headers: Option<&ArrayRef>, rows: usize) -> ArrayRef {
+        match (self, headers) {
+            (Self::Headers, Some(headers)) => Arc::clone(headers),
+            (Self::Headers, None) => no_headers(rows),
+            (Self::Header(name), Some(headers)) => last_header(headers, name),
+            (Self::Header(_), None) => new_null_array(&DataType::Binary, rows),
+            (Self::Partition, _) => Arc::new(Int32Array::from(vec![partition.0.cast_signed(); rows])),
         }
     }
 }
