@@ -85,7 +85,7 @@ impl StreamTableJoin {
         columns.extend(table);
         columns
             .extend([schema.time_index(), schema.offset_index()].map(|index| Arc::clone(batch.rows().column(index))));
-        let joined = Batch::new(Arc::clone(&self.output), columns);
+        let joined = Batch::new(Arc::clone(&self.output), columns).with_headers(batch.headers().cloned());
         if self.kind == JoinKind::Left || found.len() == batch.len() {
             return Ok(joined);
         }

@@ -130,7 +130,8 @@ impl Transform for Unnest {
             }
         };
         let columns = batch.rows().columns().iter().enumerate().map(column).collect::<Result<_, _>>();
-        Ok(Batch::new(Arc::clone(&self.output), columns.map_err(TransformError::of)?))
+        let headers = batch.headers_at(&rows).map_err(TransformError::of)?;
+        Ok(Batch::new(Arc::clone(&self.output), columns.map_err(TransformError::of)?).with_headers(headers))
     }
 
     fn reads(&self) -> Reads {

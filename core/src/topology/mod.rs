@@ -12,7 +12,7 @@ mod subtopology;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use node::{
-    AggregateNode, Formats, JoinNode, Node, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor,
+    AggregateNode, Formats, JoinNode, Node, NodeId, NodeKind, OffsetReset, RecordPart, SinkNode, SourceNode, TimestampExtractor,
     TopicRef,
 };
 pub use subtopology::Subtopology;
