@@ -15,7 +15,7 @@ use crate::{
     operator::{IdentityRows, StoreRetention, StoreSpec},
     record::TopicName,
     schema::StreamSchema,
-    topology::{Node, NodeId, NodeKind, SourceNode, TopicRef, Topology, TopologyError},
+    topology::{ForeignKeyNode, Node, NodeId, NodeKind, SourceNode, TopicRef, Topology, TopologyError},
 };
 
 /// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).
@@ -78,12 +78,25 @@ impl Graph {
         match &mut self.nodes[node.0].kind {
             NodeKind::Table { needs_before, .. } => *needs_before = true,
             NodeKind::Aggregate(aggregate) => aggregate.needs_before = true,
-            NodeKind::Transform(_) => {
-                for input in self.nodes[node.0].inputs.clone() {
-                    self.require_before(input);
+            NodeKind::TableJoin(join) => {
+                join.needs_before = true;
+                self.require_inputs_before(node);
+            }
+            NodeKind::Transform(_) => self.require_inputs_before(node),
+            NodeKind::ForeignKey(ForeignKeyNode::Resolve { results: None, .. }) => {
+                let Node { name, schema, .. } = &self.nodes[node.0];
+                let store = self.add_store(identity_store(format!("{name}-result"), &Arc::clone(schema)));
+                if let NodeKind::ForeignKey(ForeignKeyNode::Resolve { results, .. }) = &mut self.nodes[node.0].kind {
+                    *results = Some(store);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn require_inputs_before(&mut self, node: NodeId) {
+        for input in self.nodes[node.0].inputs.clone() {
+            self.require_before(input);
         }
     }
 }

@@ -60,6 +60,12 @@ pub trait CommittedStore: Send {
     /// A text that says which store failed and why.
     fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String>;
 
+    /// Gives every row, in the order of keys.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many).
+    fn scan(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), String>;
+
     /// Takes the changes of a commit, which ends at offset `next` of changelog `incarnation`.
     ///
     /// # Errors
@@ -102,6 +108,11 @@ impl CommittedStore for MemoryStore {
         for (index, key) in keys.iter().enumerate() {
             each(index, rows.get(*key).map(Vec::as_slice));
         }
+        Ok(())
+    }
+
+    fn scan(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), String> {
+        self.rows.read().iter().for_each(|(key, value)| each(key, value));
         Ok(())
     }
 
@@ -210,6 +221,16 @@ impl TaskStore {
             }
         }
         self.committed.get_many(&missing_keys, &mut |index, value| each(missing[index], value))
+    }
+
+    /// Gives every row that is committed, in the order of keys: for what an operator keeps in memory beside its store and needs back
+    /// after a restart.
+    ///
+    /// # Errors
+    /// Those of the committed store.
+    pub fn scan_committed(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), String> {
+        debug_assert!(self.pending.is_empty() && self.batch.is_none(), "before anything is written");
+        self.committed.scan(each)
     }
 
     /// Writes rows, each key once: a null value deletes. As many [`put`](Self::put)s do the same; this costs nothing a row as long as nothing

@@ -39,6 +39,15 @@ impl CommittedStore for PersistentStore {
         Ok(())
     }
 
+    fn scan(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), String> {
+        let snapshot = self.store.snapshot().map_err(|error| error.to_string())?;
+        let mut cursor = snapshot.scan().map_err(|error| error.to_string())?;
+        while let Some((key, value)) = cursor.next_entry().map_err(|error| error.to_string())? {
+            each(key, value);
+        }
+        Ok(())
+    }
+
     fn apply(&mut self, changes: &Records, incarnation: u128, next: u64) -> Result<(), String> {
         let changes = changes.iter().filter_map(|change| Some(Change { key: change.key?, value: change.value }));
         self.store.apply(changes, Position { incarnation, next }).map_err(|error| error.to_string())

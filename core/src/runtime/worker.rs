@@ -111,6 +111,20 @@ impl Worker {
         Ok(worked)
     }
 
+    /// Processes the one record that arrived first of all that wait; says whether there was one.
+    pub(super) fn process_next_arrival(&mut self) -> Result<bool, StreamsError> {
+        let mut first = None;
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            if let Some((turn, input)) = task.next_arrival(self.log.as_ref())?
+                && first.is_none_or(|(earliest, ..)| turn < earliest)
+            {
+                first = Some((turn, index, input));
+            }
+        }
+        let Some((_, task, input)) = first else { return Ok(false) };
+        self.tasks[task].process_one(input).map(|()| true)
+    }
+
     pub(super) fn is_dirty(&self) -> bool {
         self.tasks.iter().any(Task::is_dirty)
     }
