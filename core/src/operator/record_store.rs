@@ -83,7 +83,12 @@ impl StateLayout for OpaqueRows {
 
 impl Loaded<'_> {
     /// The records of `key` from `from` to `to`, both included.
-    pub(crate) fn between(&self, key: &[u8], from: Timestamp, to: Timestamp) -> impl Iterator<Item = &Found> {
+    pub(crate) fn between<'s>(
+        &'s self,
+        key: &'s [u8],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> impl Iterator<Item = &'s Found> {
         let (from, to) = (from.millis(), to.millis());
         let buckets = if from > to { 0..0 } else { from.div_euclid(self.width)..to.div_euclid(self.width) + 1 };
         buckets.filter_map(move |bucket| self.cells.get(&(bucket * self.width, key))).flat_map(move |records| {

@@ -2,5 +2,7 @@
 
 mod aggregates;
 mod dsl;
+mod join_models;
+mod join_sequences;
 mod joins;
 mod recovery;
