@@ -3,7 +3,7 @@
 //! A chain of calls reads better without a `?` in every line, so a mistake is kept and returned by [`StreamsBuilder::build`]; the
 //! operator that could not be added is left out until then.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
 
 use super::{
     ColumnStream, ColumnTable, KStream, KTable,
@@ -92,6 +92,21 @@ impl Graph {
             }
             _ => {}
         }
+    }
+
+    /// Whether two nodes take records of one topic, other than through further topics.
+    pub(super) fn share_source(&self, left: NodeId, right: NodeId) -> bool {
+        let [left, right] = [left, right].map(|node| {
+            let (mut topics, mut waiting) = (BTreeSet::new(), vec![node]);
+            while let Some(NodeId(node)) = waiting.pop() {
+                if let NodeKind::Source(source) = &self.nodes[node].kind {
+                    topics.insert(source.topic.to_string());
+                }
+                waiting.extend(&self.nodes[node].inputs);
+            }
+            topics
+        });
+        !left.is_disjoint(&right)
     }
 
     fn require_inputs_before(&mut self, node: NodeId) {

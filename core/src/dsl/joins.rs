@@ -108,15 +108,17 @@ impl ColumnTable {
             Ok(schema) => schema,
             Err(problem) => return self.failed("join", problem),
         };
-        let left = self.kept();
-        let mut right = other.kept();
+        let (left, right) = if self.graph.borrow().share_source(self.node, other.node) {
+            // Each side of such a join changes its store just before it is joined, and the other side's store not yet.
+            (self.materialize(Materialized::default()), other.materialize(Materialized::default()))
+        } else {
+            (self.kept(), other.kept())
+        };
+        let mut right = right;
         let formats = [&left, &right].map(|table| self.graph.borrow().key_format(table.node));
         if formats[0] != formats[1] {
             let moved = right.to_stream().repartition_with(Repartitioned::default(), formats[0]);
             right = moved.to_table(Materialized::default());
-        } else if left.store == right.store {
-            // A change is joined with one side before it reaches the other, so each has its own store.
-            right = right.materialize(Materialized::default());
         }
         if matches!(kind, TableJoinKind::Left | TableJoinKind::Outer) {
             left.require_before();
