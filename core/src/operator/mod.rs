@@ -9,6 +9,7 @@
 //! - A row that fails is counted and becomes a dead letter; only what would corrupt state is an [`OperatorError`].
 
 mod aggregate;
+mod change_fold;
 mod dead_letter;
 mod filter;
 mod fold;
@@ -32,6 +33,7 @@ mod table_table_join;
 mod task_store;
 mod to_stream;
 mod transform;
+mod unnest;
 mod waiting_records;
 
 use std::{fmt, str::FromStr};
@@ -52,7 +54,7 @@ pub use merge::Merge;
 pub use project::{Column, Project, ProjectError};
 pub use record_store::OpaqueRows;
 pub(crate) use record_store::RecordStore;
-pub use retract::{Retract, WEIGHT};
+pub use retract::Retract;
 pub use sink::{Partitioning, Sink, SinkRecords, SinkSettings};
 pub use stream_stream_join::{StreamStreamJoin, StreamStreamJoinSettings};
 pub use stream_table_join::StreamTableJoin;
@@ -63,6 +65,7 @@ pub use table_table_join::TableTableJoin;
 pub use task_store::{CommittedStore, MemoryStore, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
 pub use transform::{Reads, Transform, TransformError, Transformer};
+pub use unnest::{Unnest, UnnestError};
 
 use crate::{
     Batch,

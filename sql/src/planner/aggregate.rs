@@ -30,7 +30,8 @@ use millstream::{
 use super::{
     bind::{self, bind, is_column, with_bigints},
     error::PlanError,
-    query::{Flow, Item, Joined, Purpose, Selected, Stored, WrittenItem, expand},
+    projection::{Projection, WrittenItem},
+    query::{Flow, Item, Joined, Purpose, Selected, Stored},
 };
 use crate::{
     catalog::{WindowInfo, WindowType},
@@ -62,10 +63,13 @@ pub(super) fn aggregate(
     joined: Joined,
     store: &str,
 ) -> Result<Selected, PlanError> {
-    let Joined { flow, scope, sources, stored: _ } = joined;
+    let Joined { flow, scope, sources, stored: _, key: _ } = joined;
     let input = Arc::clone(flow.schema().columns());
     let windows = query.window.as_ref().map(time_windows).transpose()?;
-    let written = expand(&query.items, &scope, Purpose::Push, !query.joins.is_empty())?;
+    let is_join = !query.joins.is_empty();
+    let projection =
+        Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
+    let written = projection.expand(&query.items)?;
 
     let mut scope = scope;
     let columns = match windows {
@@ -106,7 +110,6 @@ pub(super) fn aggregate(
             if let Some(window) = &query.window {
                 return Err(PlanError::invalid(window.span.start, "WINDOW is for streams; a table has one row a key"));
             }
-            grouping.check_retractable(&written, query.span.start)?;
             grouping.over_table(&table, materialized)
         }
     };
@@ -289,25 +292,6 @@ impl Grouping {
     fn over_table(&mut self, table: &ColumnTable, materialized: Materialized) -> ColumnTable {
         let (values, renamed) = self.values();
         table.group_by(&self.key_columns(), &values).aggregate(&self.renamed_calls(&renamed), materialized)
-    }
-
-    /// Over a table, what a row contributed must be taken back when it changes.
-    fn check_retractable(&self, written: &[WrittenItem], at: Position) -> Result<(), PlanError> {
-        for (column, call) in &self.calls {
-            let Expr::AggregateFunction(function) = call else { continue };
-            let name = function.func.name();
-            if !matches!(name, "count" | "sum" | "avg") {
-                let at = written.iter().find(|item| item.name == *column).map_or(at, |item| item.at);
-                let problem =
-                    format!("{} cannot take back what a changed row of a table has contributed", name.to_uppercase());
-                return Err(PlanError::not_yet_hint(
-                    at,
-                    format!("{problem}; that is"),
-                    "use COUNT, SUM or AVG, or aggregate a stream",
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn key_columns(&self) -> Vec<Column> {
