@@ -13,7 +13,7 @@ use crate::{
     operator::{
         ForeignKeySchemas, JoinKind, OpaqueRows, RecordStore, StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind,
     },
-    schema::StreamSchema,
+    schema::{StreamSchema, WindowKind},
     topology::{
         ForeignKeyNode, Formats, JoinNode, KeptTable, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode,
         StreamJoinNode, TableJoinNode, TimestampExtractor, TopicRef,
@@ -87,9 +87,13 @@ impl ColumnStream {
 }
 
 impl ColumnTable {
-    /// This table, kept in a store.
-    pub(super) fn kept(&self) -> Self {
-        if self.store.is_some() { self.clone() } else { self.materialize(Materialized::default()) }
+    /// This table, kept in a store in which a row can be found by its key. Sessions are not: they lie in stretches of time.
+    fn kept(&self) -> Self {
+        let retention = self.store.map(|store| self.graph.borrow().stores[store].retention);
+        match retention {
+            Some(StoreRetention::Forever | StoreRetention::Windows { .. }) => self.clone(),
+            Some(StoreRetention::Sessions { .. }) | None => self.materialize(Materialized::default()),
+        }
     }
 
     /// The store of a table that is kept.
@@ -213,14 +217,17 @@ fn joined_schema(left: &StreamSchema, right: &StreamSchema, names: &[String]) ->
     if types(left.key()) != types(right.key()) {
         return Err("the keys of both sides are of different types".to_owned());
     }
-    if left.is_windowed() != right.is_windowed() {
-        return Err("keys with windows and keys without are never equal".to_owned());
+    match (left.window(), right.window()) {
+        (WindowKind::None, WindowKind::None)
+        | (WindowKind::Time { .. }, WindowKind::Time { .. })
+        | (WindowKind::Session, WindowKind::Session) => {}
+        _ => return Err("keys with windows of different kinds, or of which one has none, are never equal".to_owned()),
     }
     let names_of = |schema: &StreamSchema| schema.key().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     if left.key().len() > 1 && names_of(left) != names_of(right) {
         return Err("keys of several columns must have the same names on both sides: rename them".to_owned());
     }
-    StreamSchema::new(left.key().to_vec(), value, left.is_windowed()).map_err(|error| error.to_string())
+    StreamSchema::new(left.key().to_vec(), value, left.window()).map_err(|error| error.to_string())
 }
 
 /// The columns of a foreign-key join, and of its topics.

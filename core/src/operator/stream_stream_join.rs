@@ -38,7 +38,7 @@ use crate::{
     Batch,
     record::Timestamp,
     row::RowCodec,
-    schema::StreamSchema,
+    schema::{StreamSchema, WindowKind},
     window::{JoinSide, JoinWindows},
 };
 
@@ -146,7 +146,11 @@ fn index(side: JoinSide) -> usize {
 
 /// How many columns of a key, window bounds among them, say which records meet.
 fn meeting_columns(schema: &StreamSchema) -> usize {
-    if schema.is_windowed() { schema.key().len() + 1 } else { schema.key().len() }
+    match schema.window() {
+        WindowKind::None | WindowKind::Session => schema.key_width(),
+        // Windows of one start are one window: keys are written without an end.
+        WindowKind::Time { .. } => schema.key().len() + 1,
+    }
 }
 
 impl StreamStreamJoin {

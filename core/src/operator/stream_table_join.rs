@@ -16,8 +16,8 @@ use arrow::{
 };
 
 use super::{
-    Context, FoldError, JoinKind, Operator, OperatorError, Reason, fold::StateLayout, table::drop_null_keys,
-    table_reader::TableReader, task_store::TaskStore,
+    Context, FoldError, JoinKind, Operator, OperatorError, Reason, StoreRetention, fold::StateLayout,
+    table::drop_null_keys, table_reader::TableReader, task_store::TaskStore,
 };
 use crate::{Batch, record::Timestamp, schema::StreamSchema};
 
@@ -29,7 +29,7 @@ pub struct StreamTableJoin {
 }
 
 impl StreamTableJoin {
-    /// A join with the table in store number `store`. Columns of `output` are the stream's key, the stream's values, the table's
+    /// A join with the table in store number `store`, which keeps rows as `retention` says. Columns of `output` are the stream's key, the stream's values, the table's
     /// values, under whatever names; if its keys have windows, so have the table's.
     ///
     /// # Errors
@@ -37,10 +37,11 @@ impl StreamTableJoin {
     pub fn new(
         kind: JoinKind,
         store: usize,
+        retention: StoreRetention,
         layout: Arc<dyn StateLayout>,
         output: Arc<StreamSchema>,
     ) -> Result<Self, FoldError> {
-        let table = TableReader::new(store, layout, output.key(), output.is_windowed())?;
+        let table = TableReader::new(store, retention, layout, &output)?;
         Ok(Self { kind, table, output })
     }
 

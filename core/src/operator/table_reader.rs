@@ -1,21 +1,22 @@
 //! Table reader: the rows that keys have in a table's store, as columns.
 //!
-//! Keys with a null are in no table. The store of a table with windows is read by key and start of the window, as it is written.
+//! Keys with a null are in no table. Windowed keys are whole keys, bounds included, but for the stores of aggregates, in which the start
+//! of the window stands before the key.
 
 use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    datatypes::{FieldRef, Int64Type},
+    datatypes::Int64Type,
 };
 
 use super::{
-    FoldError,
+    FoldError, StoreRetention,
     fold::{StateLayout, scatter},
     table::stored_fields,
     task_store::TaskStore,
 };
-use crate::row::RowCodec;
+use crate::{row::RowCodec, schema::StreamSchema};
 
 /// Reads rows of one store.
 pub(crate) struct TableReader {
@@ -23,8 +24,10 @@ pub(crate) struct TableReader {
     keys: RowCodec,
     rows: RowCodec,
     layout: Arc<dyn StateLayout>,
+    /// How many columns of a key are encoded.
     key_columns: usize,
-    windowed: bool,
+    /// Whether the start of the window stands before the encoded key.
+    by_start: bool,
 }
 
 /// What was found: one row a key asked for.
@@ -43,23 +46,30 @@ impl FoundRows {
 }
 
 impl TableReader {
-    /// A reader of store number `store`, whose keys are `key` and, if there are windows, the start of one.
+    /// A reader of store number `store`, which keeps rows as `retention` says, under keys like those of `schema`.
     ///
     /// # Errors
-    /// [`FoldError`] if a column has no row encoding.
+    /// [`FoldError`] if a column has no row encoding, or for sessions, which are not found by their keys.
     pub(crate) fn new(
         store: usize,
+        retention: StoreRetention,
         layout: Arc<dyn StateLayout>,
-        key: &[FieldRef],
-        windowed: bool,
+        schema: &StreamSchema,
     ) -> Result<Self, FoldError> {
+        let (key, by_start) = match retention {
+            StoreRetention::Forever => (schema.whole_key(), false),
+            StoreRetention::Windows { .. } => (schema.key(), true),
+            StoreRetention::Sessions { .. } => {
+                return Err(FoldError { problem: "a store of sessions cannot be joined with".to_owned() });
+            }
+        };
         Ok(Self {
             store,
             keys: RowCodec::new(key).map_err(FoldError::of)?,
             rows: RowCodec::new(&stored_fields(layout.as_ref())).map_err(FoldError::of)?,
             layout,
             key_columns: key.len(),
-            windowed,
+            by_start,
         })
     }
 
@@ -70,7 +80,7 @@ impl TableReader {
     pub(crate) fn read(&self, keys: &[ArrayRef], stores: &mut [TaskStore]) -> Result<FoundRows, FoldError> {
         let encoded = self.keys.encode(&keys[..self.key_columns]).map_err(FoldError::of)?;
         let mut windowed = Vec::new();
-        if self.windowed {
+        if self.by_start {
             let starts = keys[self.key_columns].as_primitive::<Int64Type>();
             for (row, key) in encoded.iter().enumerate() {
                 let mut bytes = Vec::with_capacity(key.data().len() + 8);
@@ -78,7 +88,7 @@ impl TableReader {
                 windowed.push(bytes);
             }
         }
-        let asked: Vec<&[u8]> = if self.windowed {
+        let asked: Vec<&[u8]> = if self.by_start {
             windowed.iter().map(Vec::as_slice).collect()
         } else {
             encoded.iter().map(|key| key.data()).collect()

@@ -57,8 +57,9 @@ impl WaitingRecords {
             let mut index = BTreeSet::new();
             let each = &mut |name: &[u8], _: &[u8]| {
                 index.insert(name.to_vec());
+                true
             };
-            stores[self.store].scan_committed(each).map_err(FoldError::of)?;
+            stores[self.store].range(&[], None, each).map_err(FoldError::of)?;
             self.index = Some(index);
         }
         Ok(self.index.as_mut().expect("made above"))

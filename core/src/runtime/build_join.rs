@@ -18,6 +18,10 @@ pub(super) fn operator(
     local_store: &dyn Fn(usize) -> usize,
 ) -> Result<Box<dyn Operator>, FoldError> {
     let output = Arc::clone(&node.schema);
+    let reader = |table: &KeptTable, schema: &StreamSchema| {
+        let retention = topology.stores()[table.store].retention;
+        TableReader::new(local_store(table.store), retention, Arc::clone(&table.layout), schema)
+    };
     let input = |number: usize| &topology.nodes()[node.inputs[number].0].schema;
     Ok(match &node.kind {
         NodeKind::StreamJoin(join) => {
@@ -34,8 +38,8 @@ pub(super) fn operator(
         }
         NodeKind::TableJoin(join) => {
             let TableJoinNode { kind, tables: [left, right], needs_before } = join;
-            let left = reader(left, input(0), local_store)?;
-            let right = reader(right, input(1), local_store)?;
+            let left = reader(left, input(0))?;
+            let right = reader(right, input(1))?;
             Box::new(TableTableJoin::new(*kind, left, right, output, *needs_before))
         }
         NodeKind::ForeignKey(join) => match join {
@@ -43,7 +47,7 @@ pub(super) fn operator(
                 Box::new(ForeignKeySubscribe::new(*kind, foreign_key, input(0), output)?)
             }
             ForeignKeyNode::Answer { subscriptions, right } => {
-                let right = reader(right, input(0), local_store)?;
+                let right = reader(right, input(0))?;
                 Box::new(ForeignKeyAnswer::new(local_store(*subscriptions), right, input(0), output)?)
             }
             ForeignKeyNode::Notify { subscriptions } => {
@@ -51,19 +55,10 @@ pub(super) fn operator(
             }
             ForeignKeyNode::Resolve { kind, left, results } => {
                 let values = left.layout.result_fields();
-                let left = reader(left, input(0), local_store)?;
+                let left = reader(left, input(0))?;
                 Box::new(ForeignKeyResolve::new(*kind, left, &values, results.map(local_store), output)?)
             }
         },
         _ => unreachable!("the other nodes are no such joins"),
     })
-}
-
-/// A reader of a table whose keys are those of `schema`.
-fn reader(
-    table: &KeptTable,
-    schema: &StreamSchema,
-    local_store: &dyn Fn(usize) -> usize,
-) -> Result<TableReader, FoldError> {
-    TableReader::new(local_store(table.store), Arc::clone(&table.layout), schema.key(), schema.is_windowed())
 }

@@ -1,11 +1,11 @@
 //! Where the stores of a topology are: RocksDB behind a hot tier, or memory for tests.
 
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 use millstream_state::{Change, Position, StateBackend, Store, StoreError, StoreKind};
 
 use crate::{
-    operator::{CommittedStore, StoreRetention},
+    operator::{CommittedStore, RangeVisitor, StoreRetention},
     record::{PartitionId, Records, Timestamp},
 };
 
@@ -39,13 +39,18 @@ impl CommittedStore for PersistentStore {
         Ok(())
     }
 
-    fn scan(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), String> {
-        let snapshot = self.store.snapshot().map_err(|error| error.to_string())?;
-        let mut cursor = snapshot.scan().map_err(|error| error.to_string())?;
-        while let Some((key, value)) = cursor.next_entry().map_err(|error| error.to_string())? {
-            each(key, value);
-        }
-        Ok(())
+    fn range(&self, from: &[u8], to: Option<&[u8]>, each: &mut RangeVisitor<'_>) -> Result<(), String> {
+        let mut read = || -> Result<(), StoreError> {
+            let snapshot = self.store.snapshot()?;
+            let mut rows = snapshot.range(Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded))?;
+            while let Some((key, value)) = rows.next_entry()? {
+                if !each(key, value) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|error| error.to_string())
     }
 
     fn apply(&mut self, changes: &Records, incarnation: u128, next: u64) -> Result<(), String> {

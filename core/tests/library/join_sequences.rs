@@ -10,6 +10,7 @@ use millstream::{
     format::{Format, Wrapping},
     operator::{Column, EmitPolicy, JoinKind, StreamJoinKind, TableJoinKind},
     record::{Record, TimeSpan},
+    schema::WindowKind,
     testing::TopologyTestDriver,
     topology::{Formats, OffsetReset, TimestampExtractor, Topology},
     window::JoinWindows,
@@ -26,7 +27,7 @@ pub(crate) fn options(columns: &[&str]) -> SourceOptions {
     SourceOptions {
         key: vec![text("k")],
         value: columns.iter().map(|name| text(name)).collect(),
-        windowed: false,
+        window: WindowKind::None,
         formats: FORMATS,
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,

@@ -6,3 +6,4 @@ mod join_models;
 mod join_sequences;
 mod joins;
 mod recovery;
+mod windows;
