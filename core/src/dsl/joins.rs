@@ -155,18 +155,17 @@ impl ColumnTable {
         let mut graph = self.graph.borrow_mut();
         let name = graph.unnamed("foreign-key-join");
         let formats = [&left, &right].map(|table| Formats { key: graph.key_format(table.node), ..Formats::INTERNAL });
-        let store = StoreSpec {
-            name: format!("{name}-subscriptions"),
-            key: other.schema.key().to_vec(),
-            retention: StoreRetention::Forever,
-            layout: Arc::new(OpaqueRows),
+        let mut store = |of: &str, key: &StreamSchema| {
+            let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);
+            graph.add_store(StoreSpec { name, key: key.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
         };
-        let subscriptions = graph.add_store(store);
+        let subscriptions = store("subscriptions", &right.schema);
+        let unsettled = (kind == JoinKind::Inner).then(|| store("unsettled", &left.schema));
         let add =
             |graph: &mut Graph, operator: &str, join: ForeignKeyNode, input: NodeId, schema: &Arc<StreamSchema>| {
                 graph.add(operator, NodeKind::ForeignKey(join), vec![input], Arc::clone(schema))
             };
-        let subscribe = ForeignKeyNode::Subscribe { kind, foreign_key: foreign_key.to_vec() };
+        let subscribe = ForeignKeyNode::Subscribe { kind, foreign_key: foreign_key.to_vec(), unsettled };
         let asked = add(&mut graph, "foreign-key-subscribe", subscribe, left.node, &subscription);
         let topic = format!("{name}-subscription-registration");
         let asked = through(&mut graph, &topic, formats[1], asked, &subscription);
@@ -176,7 +175,7 @@ impl ColumnTable {
         let notified = add(&mut graph, "foreign-key-notify", notify, right.node, &response);
         let told = graph.add("merge", NodeKind::Merge, vec![answered, notified], Arc::clone(&response));
         let told = through(&mut graph, &format!("{name}-subscription-response"), formats[0], told, &response);
-        let resolve = ForeignKeyNode::Resolve { kind, left: left_store, results: None };
+        let resolve = ForeignKeyNode::Resolve { kind, left: left_store, unsettled, results: None };
         let node = add(&mut graph, "foreign-key-resolve", resolve, told, &schema);
         drop(graph);
         Self { graph: Rc::clone(&self.graph), node, schema, store: None }

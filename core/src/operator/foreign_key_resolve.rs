@@ -1,6 +1,7 @@
 //! Resolve: the responses of a foreign-key join beside the rows of the left table, as changes of the result.
 //!
-//! A response to a row that has changed since is dropped, without a dead letter: the answer to the row as it is now comes later.
+//! A response to a row that has changed since is dropped, without a dead letter: the answer to the row as it is now comes later. One that
+//! is not dropped settles the row.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use arrow::{
 
 use super::{
     Context, FoldError, JoinKind, Operator, OperatorError, Table, TaskStore, foreign_key_join::RowHash,
-    table_reader::TableReader,
+    table_reader::TableReader, unsettled_rows::UnsettledRows,
 };
 use crate::{Batch, record::Timestamp, schema::StreamSchema};
 
@@ -21,13 +22,16 @@ pub struct ForeignKeyResolve {
     kind: JoinKind,
     left: TableReader,
     hash: RowHash,
+    /// `None` in a left join.
+    unsettled: Option<UnsettledRows>,
     /// Keeps the result, where someone below needs to know what was there before.
     results: Option<(Table, usize)>,
     output: Arc<StreamSchema>,
 }
 
 impl ForeignKeyResolve {
-    /// `left` reads the left table, whose value columns begin those of `output`. `results` is the number of a store for the result.
+    /// `left` reads the left table, whose value columns begin those of `output`. `unsettled` is the number of the store of
+    /// unsettled rows, `results` that of a store for the result.
     ///
     /// # Errors
     /// [`FoldError`] if a column has no row encoding.
@@ -35,6 +39,7 @@ impl ForeignKeyResolve {
         kind: JoinKind,
         left: TableReader,
         left_values: &[arrow::datatypes::FieldRef],
+        unsettled: Option<usize>,
         results: Option<usize>,
         output: Arc<StreamSchema>,
     ) -> Result<Self, FoldError> {
@@ -43,6 +48,7 @@ impl ForeignKeyResolve {
             kind,
             left,
             hash: RowHash::new(left_values)?,
+            unsettled: unsettled.map(|store| UnsettledRows::new(store, output.key())).transpose()?,
             results: results.map(table).transpose()?,
             output: Arc::clone(&output),
         })
@@ -59,6 +65,12 @@ impl ForeignKeyResolve {
                 (asked, now) => asked == now,
             }
         });
+        if let Some(rows) = &self.unsettled {
+            let mut unsettled = rows.look(batch.keys(), stores)?;
+            for row in (0..batch.len()).filter(|&row| current.value(row)) {
+                rows.set(&mut unsettled, row, false, batch.times().value(row), stores);
+            }
+        }
         let gives = |row: usize| left.is_there(row) && (found.value(row) || self.kind == JoinKind::Left);
         let rows: UInt32Array = (0..batch.len()).map(|row| gives(row).then_some(row as u32)).collect();
         let mut columns = batch.keys().to_vec();

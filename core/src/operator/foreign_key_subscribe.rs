@@ -8,6 +8,8 @@
 //! goes                      unsubscribe and clear        unsubscribe and clear
 //! ```
 //!
+//! A row of an inner join that is [unsettled](super::unsettled_rows) asks as one of a left join does.
+//!
 //! A row whose foreign key is null, in any of its columns, meets nothing. In an inner join it is a dead letter, and what it gave before is
 //! cleared; in a left join it asks for an answer without a key.
 
@@ -24,6 +26,7 @@ use super::{
     filter::rows_before,
     foreign_key_join::{Instruction, RowHash},
     table::drop_null_keys,
+    unsettled_rows::UnsettledRows,
 };
 use crate::{
     Batch,
@@ -39,6 +42,8 @@ pub struct ForeignKeySubscribe {
     foreign_key: Vec<Expression>,
     keys: RowCodec,
     hash: RowHash,
+    /// `None` in a left join, in which everything is answered.
+    unsettled: Option<UnsettledRows>,
     output: Arc<StreamSchema>,
 }
 
@@ -90,6 +95,7 @@ fn instructions(
 
 impl ForeignKeySubscribe {
     /// Subscriptions of rows of `left` to what `foreign_key` computes. `output` are the columns of the subscription topic.
+    /// `unsettled` is the number of the store of unsettled rows, which inner joins need.
     ///
     /// # Errors
     /// [`FoldError`] if an expression does not bind or a column has no row encoding.
@@ -97,6 +103,7 @@ impl ForeignKeySubscribe {
         kind: JoinKind,
         foreign_key: &[Expr],
         left: &StreamSchema,
+        unsettled: Option<usize>,
         output: Arc<StreamSchema>,
     ) -> Result<Self, FoldError> {
         let bound = foreign_key.iter().map(|expression| Expression::bind(expression, left).map_err(FoldError::of));
@@ -105,6 +112,7 @@ impl ForeignKeySubscribe {
             foreign_key: bound.collect::<Result<_, _>>()?,
             keys: RowCodec::new(output.key()).map_err(FoldError::of)?,
             hash: RowHash::new(left.value())?,
+            unsettled: unsettled.map(|store| UnsettledRows::new(store, left.key())).transpose()?,
             output,
         })
     }
@@ -148,10 +156,20 @@ impl ForeignKeySubscribe {
 
         let (mut rows, mut keys, mut codes) = (Vec::new(), Vec::new(), Vec::new());
         let count = batch.len() as u32;
+        let unsettled = self.unsettled.as_ref().map(|rows| Ok((rows, rows.look(batch.keys(), context.stores)?)));
+        let mut unsettled = unsettled.transpose()?;
         for row in 0..batch.len() {
             let old = was_there(row).then(|| old.of(row));
             let new = is_there(row).then(|| new.of(row));
-            for (to, instruction) in instructions(self.kind, old, new) {
+            // In a left join everything is answered, which is what an unsettled row needs.
+            let is_unsettled = unsettled.as_ref().is_some_and(|(_, now)| now.is(row));
+            let kind = if is_unsettled { JoinKind::Left } else { self.kind };
+            for (to, instruction) in instructions(kind, old, new) {
+                if let (Some((rows, now)), Instruction::Answer | Instruction::UnsubscribeAndClear) =
+                    (&mut unsettled, instruction)
+                {
+                    rows.set(now, row, true, batch.times().value(row), context.stores);
+                }
                 rows.push(row as u32);
                 keys.push(to.map(|to| match to {
                     To::New => row as u32,

@@ -38,6 +38,7 @@ mod task_store;
 mod to_stream;
 mod transform;
 mod unnest;
+mod unsettled_rows;
 mod waiting_records;
 
 use std::{fmt, str::FromStr};

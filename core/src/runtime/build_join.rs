@@ -43,8 +43,9 @@ pub(super) fn operator(
             Box::new(TableTableJoin::new(*kind, left, right, output, *needs_before))
         }
         NodeKind::ForeignKey(join) => match join {
-            ForeignKeyNode::Subscribe { kind, foreign_key } => {
-                Box::new(ForeignKeySubscribe::new(*kind, foreign_key, input(0), output)?)
+            ForeignKeyNode::Subscribe { kind, foreign_key, unsettled } => {
+                let unsettled = unsettled.map(local_store);
+                Box::new(ForeignKeySubscribe::new(*kind, foreign_key, input(0), unsettled, output)?)
             }
             ForeignKeyNode::Answer { subscriptions, right } => {
                 let right = reader(right, input(0))?;
@@ -53,10 +54,11 @@ pub(super) fn operator(
             ForeignKeyNode::Notify { subscriptions } => {
                 Box::new(ForeignKeyNotify::new(local_store(*subscriptions), input(0), output)?)
             }
-            ForeignKeyNode::Resolve { kind, left, results } => {
+            ForeignKeyNode::Resolve { kind, left, unsettled, results } => {
                 let values = left.layout.result_fields();
                 let left = reader(left, input(0))?;
-                Box::new(ForeignKeyResolve::new(*kind, left, &values, results.map(local_store), output)?)
+                let (unsettled, results) = (unsettled.map(local_store), results.map(local_store));
+                Box::new(ForeignKeyResolve::new(*kind, left, &values, unsettled, results, output)?)
             }
         },
         _ => unreachable!("the other nodes are no such joins"),

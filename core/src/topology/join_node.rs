@@ -61,6 +61,8 @@ pub enum ForeignKeyNode {
         kind: JoinKind,
         /// How the right table's key is computed from a row of the left one.
         foreign_key: Vec<Expr>,
+        /// The number of the store of unsettled rows; there is one in inner joins.
+        unsettled: Option<usize>,
     },
     /// Keeps subscriptions and answers them.
     Answer {
@@ -80,12 +82,23 @@ pub enum ForeignKeyNode {
         kind: JoinKind,
         /// The left table.
         left: KeptTable,
+        /// The number of the store of unsettled rows; there is one in inner joins.
+        unsettled: Option<usize>,
         /// The number of the store of the result, if someone below needs to know what was there before.
         results: Option<usize>,
     },
 }
 
 impl ForeignKeyNode {
+    /// The numbers of all stores that it uses.
+    pub fn stores(&self) -> Vec<usize> {
+        let unsettled = match self {
+            Self::Subscribe { unsettled, .. } | Self::Resolve { unsettled, .. } => *unsettled,
+            Self::Answer { .. } | Self::Notify { .. } => None,
+        };
+        self.read_store().into_iter().chain(self.written_store()).chain(unsettled).collect()
+    }
+
     /// The number of the store that it reads and another node writes.
     pub fn read_store(&self) -> Option<usize> {
         match self {
@@ -108,7 +121,7 @@ impl ForeignKeyNode {
     /// What it does, for `describe`.
     pub(super) fn describe(&self, store: &dyn Fn(usize) -> String) -> String {
         match self {
-            Self::Subscribe { kind, foreign_key } => {
+            Self::Subscribe { kind, foreign_key, .. } => {
                 let keys: Vec<String> = foreign_key.iter().map(ToString::to_string).collect();
                 format!("{kind} foreign-key join: subscribe to {}", keys.join(", "))
             }
@@ -120,7 +133,7 @@ impl ForeignKeyNode {
             Self::Notify { subscriptions } => {
                 format!("foreign-key join: notify subscribers, subscriptions in {}", store(*subscriptions))
             }
-            Self::Resolve { kind, left, results } => {
+            Self::Resolve { kind, left, results, .. } => {
                 let results = results.map(|results| format!(", result in {}", store(results))).unwrap_or_default();
                 format!("{kind} foreign-key join: resolve with the table in {}{results}", store(left.store))
             }

@@ -67,7 +67,7 @@ impl NodeKind {
             Self::Join(join) => vec![join.store],
             Self::StreamJoin(join) => join.stores.into_iter().chain(join.waiting).collect(),
             Self::TableJoin(join) => join.tables.iter().map(|table| table.store).collect(),
-            Self::ForeignKey(join) => join.read_store().into_iter().chain(join.written_store()).collect(),
+            Self::ForeignKey(join) => join.stores(),
             Self::Source(_) | Self::Transform(_) | Self::Merge | Self::Sink(_) => Vec::new(),
         }
     }

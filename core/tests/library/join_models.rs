@@ -142,7 +142,7 @@ fn folded(lines: &[String]) -> BTreeMap<String, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
 
     #[test]
     fn streams_join_as_in_the_model(case in cases(), inputs in inputs(0..100), restart in 0..60_usize) {

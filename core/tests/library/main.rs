@@ -3,7 +3,9 @@
 mod aggregates;
 mod dsl;
 mod join_models;
+mod join_recovery;
 mod join_sequences;
+mod join_windowed_keys;
 mod joins;
 mod recovery;
 mod windows;
