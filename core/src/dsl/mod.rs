@@ -10,6 +10,7 @@ mod column_stream;
 mod column_table;
 mod group;
 mod join_shape;
+mod joins;
 mod options;
 mod row_fold;
 mod stream;

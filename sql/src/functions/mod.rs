@@ -2,4 +2,26 @@
 //!
 //! One family a file; each gives its functions with [`signature`]s.
 
+mod bytes;
+mod columns;
+mod conditional;
+mod declare;
+mod geo;
+mod java_number;
+mod java_pattern;
+mod java_regex;
+mod json;
+mod json_path;
+mod json_scan;
+mod json_write;
+mod regex;
 pub mod signature;
+mod text;
+mod text_concat;
+mod text_mask;
+mod text_pad;
+mod text_position;
+mod text_split;
+mod uri;
+mod url;
+mod utf16;

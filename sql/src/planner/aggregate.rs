@@ -30,7 +30,8 @@ use millstream::{
 use super::{
     bind::{self, bind, is_column, with_bigints},
     error::PlanError,
-    query::{Flow, Item, Joined, Purpose, Selected, Stored, WrittenItem, expand},
+    projection::{Projection, WrittenItem},
+    query::{Flow, Item, Joined, Purpose, Selected, Stored},
 };
 use crate::{
     catalog::{WindowInfo, WindowType},
@@ -62,10 +63,13 @@ pub(super) fn aggregate(
     joined: Joined,
     store: &str,
 ) -> Result<Selected, PlanError> {
-    let Joined { flow, scope, sources, stored: _ } = joined;
+    let Joined { flow, scope, sources, stored: _, key: _ } = joined;
     let input = Arc::clone(flow.schema().columns());
     let windows = query.window.as_ref().map(time_windows).transpose()?;
-    let written = expand(&query.items, &scope, Purpose::Push, !query.joins.is_empty())?;
+    let is_join = !query.joins.is_empty();
+    let projection =
+        Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
+    let written = projection.expand(&query.items)?;
 
     let mut scope = scope;
     let columns = match windows {

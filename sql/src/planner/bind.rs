@@ -177,7 +177,8 @@ fn resolve_part(part: &mut sql::Expr, scope: &Scope, at: Position) -> Result<(),
     Ok(())
 }
 
-fn field_access(root: sql::Expr, field: String) -> sql::Expr {
+/// `root->field`.
+pub(super) fn field_access(root: sql::Expr, field: String) -> sql::Expr {
     let index = sql::Expr::value(Value::SingleQuotedString(field));
     sql::Expr::CompoundFieldAccess {
         root: Box::new(root),

@@ -19,17 +19,22 @@ use super::{
     aggregate::{self, contains_aggregate},
     bind::{self, bind},
     error::PlanError,
-    input, join,
+    input,
+    join::{self, JoinKey},
+    projection::Projection,
     scope::Scope,
 };
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
     syntax::{
         Position,
-        ast::{self, Emit, SelectItem, SourceKind, StreamQuery},
+        ast::{self, Emit, SourceKind, StreamQuery},
         position_of,
     },
 };
+
+/// The columns that sources have without naming them.
+pub(super) const PSEUDO_COLUMNS: [&str; 4] = [ROWTIME, ROWOFFSET, WINDOWSTART, WINDOWEND];
 
 /// What a query makes of its sources.
 pub(super) enum Flow {
@@ -125,6 +130,8 @@ pub(super) struct Joined {
     pub(super) scope: Scope,
     pub(super) sources: Vec<Source>,
     pub(super) stored: Option<Stored>,
+    /// Which columns a projection may select as the key, if that was made by a join.
+    pub(super) key: Option<JoinKey>,
 }
 
 impl QueryContext<'_> {
@@ -134,7 +141,7 @@ impl QueryContext<'_> {
     /// [`PlanError`] with the place of what is wrong.
     pub(super) fn select(&self, query: &StreamQuery) -> Result<Selected, PlanError> {
         check_clauses(query, self.purpose)?;
-        let Joined { mut flow, scope, sources, mut stored } =
+        let Joined { mut flow, scope, sources, mut stored, key } =
             if query.joins.is_empty() { self.single(query)? } else { join::join(self, query)? };
         if let Some(filter) = &query.filter {
             let at = filter.span.start;
@@ -155,9 +162,9 @@ impl QueryContext<'_> {
         }
         match &query.group_by {
             Some(group_by) => {
-                aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored }, &self.store)
+                aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored, key }, &self.store)
             }
-            None => self.project(query, Joined { flow, scope, sources, stored }),
+            None => self.project(query, Joined { flow, scope, sources, stored, key }),
         }
     }
 
@@ -169,7 +176,7 @@ impl QueryContext<'_> {
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
             let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at)?);
-            return Ok(Joined { flow, scope, sources: vec![source], stored: None });
+            return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
         if source.window.is_some() {
             let hint = "read its topic as a stream: CREATE STREAM .. WITH (KAFKA_TOPIC = .., WINDOW_TYPE = ..)";
@@ -187,15 +194,22 @@ impl QueryContext<'_> {
         let rows = if needed.len() == rows.schema().value().len() { rows } else { rows.select(&needed) };
         let table = rows.to_table(Materialized::named(&store));
         let stored = Some(Stored { store, filters: Vec::new() });
-        Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], stored })
+        Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], stored, key: None })
     }
 
     /// A projection without GROUP BY.
     fn project(&self, query: &StreamQuery, joined: Joined) -> Result<Selected, PlanError> {
-        let Joined { flow, scope, sources, stored } = joined;
+        let Joined { flow, scope, sources, stored, key: join_key } = joined;
         let columns = flow.schema().columns();
         let mut items = Vec::new();
-        for written in expand(&query.items, &scope, self.purpose, !query.joins.is_empty())? {
+        let partition_by = query.partition_by.as_ref().map(|partition_by| {
+            let old_key = flow.schema().key().iter().map(|field| field.name().clone()).collect();
+            (partition_by.node.as_slice(), old_key)
+        });
+        let is_join = !query.joins.is_empty();
+        let projection = Projection { scope: &scope, columns, purpose: self.purpose, is_join, partition_by };
+        let projection = projection.expand(&query.items)?;
+        for written in &projection {
             let expr = bind(&written.expr, &scope, columns, written.at)?;
             if contains_aggregate(&expr) {
                 let at = position_of(&written.expr).unwrap_or(written.at);
@@ -206,7 +220,11 @@ impl QueryContext<'_> {
                 ));
             }
             let (expr, data_type) = bind::normalised(expr, columns, position_of(&written.expr).unwrap_or(written.at))?;
-            items.push(Item { name: written.name, expr, data_type, at: written.at, is_copy: written.is_copy });
+            let name = written.name.clone();
+            items.push(Item { name, expr, data_type, at: written.at, is_copy: written.is_copy });
+        }
+        if let (Some(join_key), None, Purpose::Persistent) = (&join_key, &query.partition_by, self.purpose) {
+            join_key.choose(&projection, &mut items, &scope, query.span.start)?;
         }
         let key = match &query.partition_by {
             None => None,
@@ -251,101 +269,6 @@ pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
     scope.add_column(number, ROWTIME, true);
     scope.add_column(number, ROWOFFSET, true);
     scope
-}
-
-/// An item of the projection with its name, before it is bound.
-pub(super) struct WrittenItem {
-    pub(super) name: String,
-    pub(super) expr: ast::Expr,
-    pub(super) at: Position,
-    pub(super) is_copy: bool,
-}
-
-/// The items of a projection, stars replaced by columns, each with its name.
-///
-/// A column is called what it is called in its source, or `SOURCE_COLUMN` where sources clash (and for stars of a join); other
-/// expressions are called `KSQL_COL_n`, as in ksqlDB.
-pub(super) fn expand(
-    items: &[SelectItem],
-    scope: &Scope,
-    purpose: Purpose,
-    is_join: bool,
-) -> Result<Vec<WrittenItem>, PlanError> {
-    let mut written = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        match item {
-            SelectItem::All { span } => {
-                for source in 0..scope.sources.len() {
-                    written.extend(star(scope, source, purpose, is_join, span.start));
-                }
-            }
-            SelectItem::AllOf { source, span } => {
-                let source = scope.source(&source.value, source.span.start)?;
-                written.extend(star(scope, source, purpose, is_join, span.start));
-            }
-            SelectItem::AllFields { span, .. } => {
-                return Err(PlanError::not_yet_hint(span.start, "->* is", "name the fields"));
-            }
-            SelectItem::Expr { expr, alias, span } => {
-                let is_copy = bind::as_value(expr).is_some();
-                let at = alias.as_ref().map_or(span.start, |_| position_of(expr).unwrap_or(span.start));
-                let name = match alias {
-                    Some(alias) => alias.value.clone(),
-                    None => default_name(expr, scope, index),
-                };
-                if matches!(name.as_str(), ROWTIME | ROWOFFSET) && purpose == Purpose::Persistent {
-                    let hint = format!("give it a name, as in {name} AS TS");
-                    return Err(PlanError::invalid_hint(at, format!("every stream has {name}"), hint));
-                }
-                written.push(WrittenItem { name, expr: expr.clone(), at, is_copy });
-            }
-        }
-    }
-    if purpose == Purpose::Persistent {
-        for (index, item) in written.iter().enumerate() {
-            if written[..index].iter().any(|earlier| earlier.name == item.name) {
-                let hint = "give one of them another name with AS";
-                return Err(PlanError::invalid_hint(item.at, format!("two columns are called {}", item.name), hint));
-            }
-        }
-    }
-    Ok(written)
-}
-
-fn default_name(expr: &ast::Expr, scope: &Scope, index: usize) -> String {
-    use datafusion::sql::sqlparser::ast::Expr as Sql;
-    match expr {
-        Sql::Identifier(name) => name.value.clone(),
-        Sql::CompoundIdentifier(parts) if parts.len() == 2 && scope.is_source(&parts[0].value) => {
-            if scope.clashes(&parts[1].value) {
-                format!("{}_{}", parts[0].value, parts[1].value)
-            } else {
-                parts[1].value.clone()
-            }
-        }
-        _ => format!("KSQL_COL_{index}"),
-    }
-}
-
-fn star(scope: &Scope, source: usize, purpose: Purpose, is_join: bool, at: Position) -> Vec<WrittenItem> {
-    use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident};
-    let reference = &scope.sources[source].reference;
-    let is_shown = |name: &str, is_pseudo: bool| {
-        !is_pseudo || (purpose == Purpose::Push && matches!(name, WINDOWSTART | WINDOWEND))
-    };
-    let shown =
-        scope.columns.iter().filter(|column| column.source == source && is_shown(&column.name, column.is_pseudo));
-    shown
-        .map(|column| WrittenItem {
-            name: if is_join { format!("{reference}_{}", column.name) } else { column.name.clone() },
-            expr: Sql::CompoundIdentifier(vec![
-                Ident::with_quote('`', reference.as_str()),
-                Ident::with_quote('`', column.name.as_str()),
-            ]),
-            at,
-            is_copy: false,
-        })
-        .collect()
 }
 
 /// Clauses that do not go together, whatever the sources are.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::FieldRef;
 use millstream::{
     StreamsBuilder,
-    dsl::{ColumnStream, Produced},
+    dsl::{ColumnStream, Materialized, Produced},
     expression::{Expr, col},
     format::{Format as CoreFormat, Side},
     operator::Column as Projected,
@@ -90,8 +90,11 @@ pub fn plan_create(
     let selected = context.select(&create.query)?;
     check_kind(create, &selected)?;
     let split = split(&selected)?;
-    let view = view(&selected, &split);
     let (stream, items) = shape(&selected, &split)?;
+    let view = match (view(&selected, &split), create.kind) {
+        (None, SourceKind::Table) => Some(kept(&stream, &context.store)),
+        (view, _) => view,
+    };
     let at = create.name.span.start;
     let source = sink_source(create, &properties, statement, query, &selected, stream.schema(), &items)?;
     let formats = input::formats(&source);
@@ -341,6 +344,19 @@ fn view(selected: &Selected, split: &Split) -> Option<ViewPlan> {
     }
     columns.extend(split.value.iter().map(|column| (column.name.clone(), column.expression.clone())));
     Some(ViewPlan { store: stored.store.clone(), filters: stored.filters.clone(), columns }.without_offsets())
+}
+
+/// Keeps the rows of a table that no store holds yet.
+fn kept(stream: &ColumnStream, store: &str) -> ViewPlan {
+    stream.to_table(Materialized::named(store));
+    let schema = stream.schema();
+    let mut names: Vec<&str> = schema.key().iter().map(|field| field.name().as_str()).collect();
+    if schema.is_windowed() {
+        names.extend([WINDOWSTART, WINDOWEND]);
+    }
+    names.extend(schema.value().iter().map(|field| field.name().as_str()));
+    let columns = names.into_iter().map(|name| (name.to_owned(), col(name))).collect();
+    ViewPlan { store: store.to_owned(), filters: Vec::new(), columns }
 }
 
 /// The entry of the catalog.

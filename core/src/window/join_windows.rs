@@ -1,0 +1,143 @@
+//! Join windows: which records of two streams meet, and for how long a record waits for one to meet.
+//!
+//! Seen from a record of the left stream at `t`, records of the right stream within `[t - before, t + after]` are met; seen from the
+//! right it is `[t - after, t + before]`. Both ends are inclusive, as in Kafka Streams.
+//!
+//! ```text
+//! before 10, after 5      left at 100 meets right 90 ..= 105      right at 100 meets left 95 ..= 110
+//! ```
+//!
+//! With a grace, a record that met nothing is passed on with nulls once nothing can meet it any more: at the first stream time *above* the
+//! end of its window and the grace. Without one it is passed on at once, and again if it meets something later.
+
+use crate::record::{TimeSpan, Timestamp};
+
+/// How long records are kept for late ones where no grace is given: a day, as Kafka Streams did before it asked for one.
+const GRACE_WITHOUT_ONE: TimeSpan = match TimeSpan::from_millis(24 * 60 * 60 * 1_000) {
+    Some(day) => day,
+    None => TimeSpan::ZERO,
+};
+
+/// The side of a join that a record is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum JoinSide {
+    /// The first input.
+    Left,
+    /// The second input.
+    Right,
+}
+
+impl JoinSide {
+    /// The side across.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+        }
+    }
+}
+
+/// Which records of two streams meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JoinWindows {
+    before: TimeSpan,
+    after: TimeSpan,
+    grace: Option<TimeSpan>,
+}
+
+impl JoinWindows {
+    /// Windows from `before` a record of the left stream until `after` it; what meets nothing is passed on at once.
+    pub fn new(before: impl Into<TimeSpan>, after: impl Into<TimeSpan>) -> Self {
+        Self { before: before.into(), after: after.into(), grace: None }
+    }
+
+    /// What meets nothing is passed on when its window and `grace` are over.
+    pub fn with_grace(self, grace: impl Into<TimeSpan>) -> Self {
+        Self { grace: Some(grace.into()), ..self }
+    }
+
+    /// How far before a record of the left stream one of the right stream may lie.
+    pub fn before(&self) -> TimeSpan {
+        self.before
+    }
+
+    /// How far after it.
+    pub fn after(&self) -> TimeSpan {
+        self.after
+    }
+
+    /// How long after the end of its window a record still waits; `None` if it does not wait at all.
+    pub fn grace(&self) -> Option<TimeSpan> {
+        self.grace
+    }
+
+    /// The same windows with the sides exchanged.
+    pub fn swapped(self) -> Self {
+        Self { before: self.after, after: self.before, ..self }
+    }
+
+    /// The first and the last moment at which a record of the other side meets one of `side` at `time`; never negative.
+    pub fn reach(&self, side: JoinSide, time: Timestamp) -> (Timestamp, Timestamp) {
+        let (before, after) = match side {
+            JoinSide::Left => (self.before, self.after),
+            JoinSide::Right => (self.after, self.before),
+        };
+        (time.minus(before).max(Timestamp(0)), time.plus(after).max(Timestamp(0)))
+    }
+
+    /// Whether a record of `side` at `time` that has met nothing can meet nothing any more at this stream time, late records included.
+    pub fn is_closed(&self, side: JoinSide, time: Timestamp, stream_time: Timestamp) -> bool {
+        self.reach(side, time).1.plus(self.grace.unwrap_or_default()) < stream_time
+    }
+
+    /// How long records are kept to be met: before, after and grace together, a day's grace if none was given.
+    pub fn retention(&self) -> TimeSpan {
+        let grace = self.grace.unwrap_or(GRACE_WITHOUT_ONE);
+        let spans = [self.before, self.after, grace].map(TimeSpan::millis);
+        let sum = spans.into_iter().fold(0_i64, i64::saturating_add);
+        TimeSpan::from_millis(sum).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Display for JoinWindows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WITHIN ({}, {})", self.before, self.after)?;
+        match self.grace {
+            Some(grace) => write!(f, " GRACE PERIOD {grace}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(millis: i64) -> TimeSpan {
+        TimeSpan::from_millis(millis).expect("not negative")
+    }
+
+    fn check(side: JoinSide, time: i64) -> (i64, i64) {
+        let (from, to) = JoinWindows::new(span(10), span(5)).reach(side, Timestamp(time));
+        (from.millis(), to.millis())
+    }
+
+    #[test]
+    fn each_side_sees_the_window_from_its_own_end() {
+        assert_eq!(check(JoinSide::Left, 100), (90, 105));
+        assert_eq!(check(JoinSide::Right, 100), (95, 110));
+        assert_eq!(check(JoinSide::Left, 3), (0, 8));
+        let swapped = JoinWindows::new(span(10), span(5)).swapped();
+        assert_eq!(swapped.reach(JoinSide::Left, Timestamp(100)), (Timestamp(95), Timestamp(110)));
+    }
+
+    #[test]
+    fn a_record_waits_until_stream_time_is_above_window_and_grace() {
+        let windows = JoinWindows::new(span(10), span(10)).with_grace(span(5));
+        for (stream_time, closed) in [(114, false), (115, false), (116, true)] {
+            assert_eq!(windows.is_closed(JoinSide::Left, Timestamp(100), Timestamp(stream_time)), closed);
+        }
+        assert_eq!(windows.retention(), span(25));
+        assert_eq!(JoinWindows::new(span(1), span(2)).retention(), span(86_400_003));
+    }
+}
