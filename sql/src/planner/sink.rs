@@ -426,11 +426,11 @@ fn sink_source(
 }
 
 fn check_formats(formats: &Formats, schema: &StreamSchema, at: Position) -> Result<(), PlanError> {
-    let check = |side: Side, format: CoreFormat, fields: &[FieldRef], property: &str| {
+    let check = |side: Side, format: &CoreFormat, fields: &[FieldRef], property: &str| {
         format.serializer(side, formats.wrapping, fields).map(drop).map_err(|error| {
             PlanError::invalid_hint(at, error.to_string(), format!("say another {property} in WITH (..)"))
         })
     };
-    check(Side::Key, formats.key, schema.key(), "KEY_FORMAT")?;
-    check(Side::Value, formats.value, schema.value(), "VALUE_FORMAT")
+    check(Side::Key, &formats.key, schema.key(), "KEY_FORMAT")?;
+    check(Side::Value, &formats.value, schema.value(), "VALUE_FORMAT")
 }

@@ -10,9 +10,6 @@ use serde_json::{Value as Json, json};
 use super::{AVRO, schema::check_name};
 use crate::format::error::{FormatError, type_name};
 
-/// The namespace of what ksqlDB makes.
-pub(in crate::format) const NAMESPACE: &str = "io.confluent.ksql.avro_schemas";
-
 /// The name of records that nobody has named.
 pub(in crate::format) const DEFAULT_NAME: &str = "io.confluent.ksql.avro_schemas.KsqlDataSourceSchema";
 

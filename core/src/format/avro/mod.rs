@@ -18,7 +18,7 @@ pub(super) use compatible::can_read;
 pub(super) use decode::AvroDeserializer;
 use decode::AVRO;
 pub(super) use encode::AvroSerializer;
-pub(super) use from_columns::{DEFAULT_NAME, NAMESPACE, schema as schema_of_columns};
+pub(super) use from_columns::{DEFAULT_NAME, schema as schema_of_columns};
 pub(super) use plan::field_for;
 pub(super) use schema::{AvroSchema, check_name};
 pub(super) use to_columns::{columns as columns_of_schema, list_of, map_of};

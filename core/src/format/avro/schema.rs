@@ -186,7 +186,7 @@ impl Parser {
         match json {
             Json::String(name) => self.by_name(name, namespace),
             Json::Array(branches) => {
-                let read = |parser: &mut Self, branch| match branch {
+                let read = |parser: &mut Self, branch: &Json| match branch {
                     Json::Array(_) => Err("a union stands in a union".to_owned()),
                     other => parser.read(other, namespace, depth + 1),
                 };

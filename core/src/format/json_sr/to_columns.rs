@@ -58,7 +58,7 @@ fn data_type(root: &Json, json: &Json, depth: usize) -> Result<Option<DataType>,
         Json::Array(names) => {
             let others: Vec<&str> = names.iter().filter_map(Json::as_str).filter(|name| *name != "null").collect();
             match others.as_slice() {
-                [only] => only,
+                &[only] => only,
                 [] => return Ok(None),
                 _ => return Err("several types in one have no type in SQL; list the columns instead".to_owned()),
             }

@@ -50,17 +50,12 @@ impl ConfluentConfig {
 /// Resolves `%40` and the like.
 fn decode(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let rest = bytes.as_slice();
-        let hex = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        match hex.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| byte == b'%') {
-            Some(code) => {
-                out.push(code);
-                bytes.nth(1);
-            }
-            None => out.push(byte),
-        }
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = hex.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| byte == b'%');
+        out.push(code.unwrap_or(byte));
+        rest = if code.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&out).into_owned()
 }

@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc};
 pub use confluent::{ConfluentConfig, ConfluentRegistry};
 pub use embedded::EmbeddedRegistry;
 pub use error::RegistryError;
-pub(in crate::format) use framing::{Framed, frame, unframe};
+pub(in crate::format) use framing::{frame, unframe};
 
 /// The number of a schema in a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
