@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     expression::{Aggregation, AggregationSet, Expr},
-    operator::{Column, Filter, FoldFactory, JoinKind, Project, StoreRetention, StoreSpec, Transform},
+    operator::{Column, Filter, FoldFactory, JoinKind, Project, StoreRetention, StoreSpec, Transform, Unnest},
     record::TopicName,
     schema::StreamSchema,
     topology::{
@@ -64,6 +64,18 @@ impl ColumnStream {
                 self.transform("select-key", Arc::new(project), schema, true)
             }
             Err(error) => self.failed("select_key", error),
+        }
+    }
+
+    /// Makes a row of each item of the value columns `lists`, which go in step, the shorter ones padded with null. The columns keep their
+    /// names; a record whose lists are all null or empty gives no row.
+    pub fn unnest(&self, lists: &[&str]) -> Self {
+        match Unnest::new(lists, &self.schema) {
+            Ok(unnest) => {
+                let schema = Arc::clone(unnest.output());
+                self.transform("unnest", Arc::new(unnest), schema, self.rekeyed)
+            }
+            Err(error) => self.failed("unnest", error),
         }
     }
 

@@ -2,8 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use arrow::datatypes::DataType;
-use datafusion::logical_expr::{Expr, expr::AggregateFunction, lit, when};
+use datafusion::logical_expr::Expr;
 
 use super::{
     ColumnStream,
@@ -11,8 +10,8 @@ use super::{
     options::{Materialized, Repartitioned},
 };
 use crate::{
-    expression::{col, sum},
-    operator::{Column, Filter, Project, Retract, Transform, WEIGHT},
+    expression::{RetractableAggregation, RetractableSet},
+    operator::{Column, Filter, Project, Retract, Transform},
     schema::StreamSchema,
     topology::{NodeId, NodeKind},
 };
@@ -119,66 +118,18 @@ pub struct ColumnTableGroup {
 }
 
 impl ColumnTableGroup {
-    /// Computes `count`, `sum` and `avg` per group. Other functions cannot take a row back and are refused.
+    /// Computes aggregate expressions per group. Counts, sums and means subtract what goes; functions that cannot take a row back,
+    /// such as `max`, keep the rows of each group instead.
     pub fn aggregate(&self, calls: &[Expr], materialized: Materialized) -> ColumnTable {
-        let mut sums = Vec::new();
-        let mut results = Vec::new();
-        for call in calls {
-            if let Err(problem) = retractable(call, &mut sums, &mut results) {
-                self.stream.failed("aggregate", problem);
-            }
-        }
         let stream = self.stream.repartition(Repartitioned { name: materialized.name.clone(), partitions: None });
-        stream
-            .group_by_key()
-            .aggregate(&sums, materialized.clone())
-            .select(&results)
-            .materialize(Materialized { name: materialized.name.map(|name| format!("{name}-view")), retention: None })
+        let bound = calls.iter().map(|call| RetractableAggregation::bind(call, &stream.schema));
+        let fold = match bound.collect::<Result<Vec<_>, _>>() {
+            Ok(aggregations) => RetractableSet::new(aggregations),
+            Err(error) => {
+                self.stream.failed("aggregate", error);
+                RetractableSet::new(Vec::new())
+            }
+        };
+        stream.group_by_key().fold(Arc::new(fold), materialized)
     }
-}
-
-/// Rewrites an aggregate over rows into sums over rows weighted with 1 for a row that comes and -1 for one that goes.
-///
-/// ```text
-/// count(*)  sum(weight)                       avg(x)  sum(x * weight) / sum(weight where x is not null)
-/// count(x)  sum(weight where x is not null)   sum(x)  sum(x * weight)
-/// ```
-fn retractable(call: &Expr, sums: &mut Vec<Expr>, results: &mut Vec<Column>) -> Result<(), String> {
-    let (name, call) = match call {
-        Expr::Alias(alias) => (alias.name.clone(), alias.expr.as_ref()),
-        other => (other.schema_name().to_string(), other),
-    };
-    let Expr::AggregateFunction(AggregateFunction { func, params }) = call else {
-        return Err(format!("`{call}` is no call of an aggregate function"));
-    };
-    if params.distinct || params.filter.is_some() || !params.order_by.is_empty() {
-        return Err(format!("`{call}`: DISTINCT, FILTER and ORDER BY cannot be undone when a row of a table changes"));
-    }
-    let argument = params.args.first().cloned().unwrap_or_else(|| lit(1_i64));
-    let mut add = |sum_of: Expr| {
-        let name = format!("__sum{}", sums.len());
-        sums.push(sum(sum_of).alias(&name));
-        col(&name)
-    };
-    let counted = |argument: &Expr| -> Result<Expr, String> {
-        when(argument.clone().is_not_null(), col(WEIGHT)).otherwise(lit(0_i64)).map_err(|error| error.to_string())
-    };
-    let result = match func.name() {
-        "count" => add(counted(&argument)?),
-        "sum" => add(argument.clone() * col(WEIGHT)),
-        "avg" => {
-            let total = add(argument.clone() * col(WEIGHT));
-            let rows = add(counted(&argument)?);
-            let quotient = datafusion::logical_expr::cast(total, DataType::Float64)
-                / datafusion::logical_expr::cast(rows.clone(), DataType::Float64);
-            when(rows.not_eq(lit(0_i64)), quotient).end().map_err(|error| error.to_string())?
-        }
-        other => {
-            return Err(format!(
-                "{other} cannot be undone when a row of a table changes; use count, sum or avg on tables"
-            ));
-        }
-    };
-    results.push(Column::new(name, result));
-    Ok(())
 }

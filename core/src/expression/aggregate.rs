@@ -28,11 +28,11 @@ use crate::schema::StreamSchema;
 /// One aggregation, bound to the columns of its input.
 #[derive(Debug, Clone)]
 pub struct Aggregation {
-    function: Arc<AggregateFunctionExpr>,
-    arguments: Vec<Expression>,
-    filter: Option<Expression>,
-    result: FieldRef,
-    state: Vec<FieldRef>,
+    pub(super) function: Arc<AggregateFunctionExpr>,
+    pub(super) arguments: Vec<Expression>,
+    pub(super) filter: Option<Expression>,
+    pub(super) result: FieldRef,
+    pub(super) state: Vec<FieldRef>,
     /// Count, sum, min and max: the state is the result, so that it need not be computed twice.
     state_is_result: bool,
 }

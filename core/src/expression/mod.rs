@@ -4,6 +4,9 @@
 //! and null handling. It is bound once to a [`StreamSchema`](crate::schema::StreamSchema) and evaluated batch by batch.
 
 mod aggregate;
+mod linear;
+mod replay;
+mod retractable;
 mod scalar;
 
 use datafusion::prelude::SessionContext;
@@ -14,6 +17,9 @@ pub use datafusion::{
     functions_aggregate::expr_fn::{avg, count, max, min, sum},
     logical_expr::{Expr, lit},
 };
+pub use linear::{Linear, LinearAccumulator, LinearCount, LinearFunction, LinearMean, LinearSum};
+pub(crate) use retractable::{Each, Way, to_array};
+pub use retractable::{RetractableAggregation, RetractableSet};
 pub use scalar::{Evaluated, Expression, RowError};
 
 /// A column by its exact name: unlike SQL, no letter is changed.

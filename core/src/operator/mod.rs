@@ -9,6 +9,7 @@
 //! - A row that fails is counted and becomes a dead letter; only what would corrupt state is an [`OperatorError`].
 
 mod aggregate;
+mod change_fold;
 mod dead_letter;
 mod filter;
 mod fold;
@@ -22,6 +23,7 @@ mod table;
 mod task_store;
 mod to_stream;
 mod transform;
+mod unnest;
 
 use std::{fmt, str::FromStr};
 
@@ -34,7 +36,7 @@ pub use fold::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout
 pub use join_kind::{StreamJoinKind, TableJoinKind};
 pub use merge::Merge;
 pub use project::{Column, Project, ProjectError};
-pub use retract::{Retract, WEIGHT};
+pub use retract::Retract;
 pub use sink::{Partitioning, Sink, SinkRecords, SinkSettings};
 pub use stream_table_join::{JoinKind, StreamTableJoin};
 pub(crate) use table::stored_fields;
@@ -42,6 +44,7 @@ pub use table::{IdentityRows, Table};
 pub use task_store::{CommittedStore, MemoryStore, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
 pub use transform::{Reads, Transform, TransformError, Transformer};
+pub use unnest::{Unnest, UnnestError};
 
 use crate::{
     Batch,

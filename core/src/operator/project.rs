@@ -88,7 +88,8 @@ impl Project {
     }
 }
 
-fn evaluate(expressions: &[Expression], rows: &RecordBatch, errors: &mut Vec<RowError>) -> Vec<ArrayRef> {
+/// The columns that `expressions` give; null where one fails.
+pub(super) fn evaluate(expressions: &[Expression], rows: &RecordBatch, errors: &mut Vec<RowError>) -> Vec<ArrayRef> {
     let column = |expression: &Expression| {
         let mut evaluated = expression.evaluate(rows);
         errors.append(&mut evaluated.errors);

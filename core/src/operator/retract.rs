@@ -1,105 +1,272 @@
-//! Retract: the changes of a table as weighted rows under a new key, so that an aggregation can take back what a row contributed.
+//! Retract: the changes of a table under a new key, so that an aggregation can take back what a row contributed.
 //!
-//! A changed row becomes the row that goes, with weight -1, and the row that comes, with weight 1, in this order.
+//! A row that changes within its group is one change with both sides; one that moves to another group is two, first the side that goes.
+//! The side that comes is in the value columns, the side that goes in columns of the same types behind them; `__change` says which
+//! sides there are. What is not there is null.
 //!
 //! ```text
-//! key  before after           new key  weight
-//!  a   (x, 1) (y, 1)     ->      x       -1
-//!                                y        1
+//! key  before  after          new key  v  __change  __was_v
+//!  a   (x, 1)  (x, 2)    ->      x     2     3         1       comes and goes
+//!  b   (x, 1)  (y, 2)    ->      x           2         1       goes
+//!                                y     2     1                 comes
 //! ```
 //!
-//! As Kafka Streams does for grouped tables: subtract the old, then add the new. A row whose new key is null is left out.
+//! As Kafka Streams does for grouped tables since KIP-904. A side whose new key is null, or cannot be computed, is left out.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, Int64Array, UInt32Array},
-    buffer::NullBuffer,
+    array::{Array, ArrayRef, Int8Array, RecordBatch, UInt32Array},
+    compute,
+    datatypes::{DataType, Field, FieldRef, Int8Type},
 };
-use datafusion::logical_expr::lit;
 
-use super::{Column, Project, ProjectError, Reads, Transform, TransformError, filter::rows_before};
-use crate::{Batch, expression::RowError, schema::StreamSchema};
+use super::{Column, ProjectError, Reads, Transform, TransformError, filter::rows_before, project::evaluate};
+use crate::{
+    Batch,
+    expression::{Expression, RowError},
+    row::RowCodec,
+    schema::StreamSchema,
+};
 
-/// The column that says whether a row comes (1) or goes (-1).
-pub const WEIGHT: &str = "__weight";
+/// The column that says which sides a change has: the sum of [`COMES`] and [`GOES`].
+pub(crate) const CHANGE: &str = "__change";
+/// There is a row now.
+pub(crate) const COMES: i8 = 1;
+/// There was a row before.
+pub(crate) const GOES: i8 = 2;
 
-/// Turns changes into weighted rows.
+/// The column that holds what the column `name` was.
+pub(crate) fn was(name: &str) -> String {
+    format!("__was_{name}")
+}
+
+/// Turns changes into changes under a new key.
 pub struct Retract {
-    project: Project,
+    key: Vec<Expression>,
+    value: Vec<Expression>,
+    codec: RowCodec,
+    output: Arc<StreamSchema>,
+}
+
+/// One side of a batch of changes, computed.
+struct Side {
+    keys: Vec<ArrayRef>,
+    values: Vec<ArrayRef>,
+    /// Whether the row has this side, under a key.
+    there: Vec<bool>,
 }
 
 impl Retract {
-    /// Weighted rows of `value` columns under `key`.
+    /// Changes of `value` columns under `key`.
     ///
     /// # Errors
-    /// [`ProjectError`] if an expression does not bind or names clash.
+    /// [`ProjectError`] if an expression does not bind, names clash or a key has no row encoding.
     pub fn new(key: &[Column], value: &[Column], input: &StreamSchema) -> Result<Self, ProjectError> {
-        let weighted: Vec<Column> = value.iter().cloned().chain([Column::new(WEIGHT, lit(1_i64))]).collect();
-        Ok(Self { project: Project::new(Some(key), &weighted, input)? })
+        let bind = |columns: &[Column]| -> Result<Vec<Expression>, ProjectError> {
+            columns.iter().map(|column| Ok(Expression::bind(&column.expression, input)?)).collect()
+        };
+        let (bound_key, bound_value) = (bind(key)?, bind(value)?);
+        let field =
+            |name: &str, bound: &Expression| Arc::new(Field::new(name, bound.field().data_type().clone(), true));
+        let fields = |columns: &[Column], bound: &[Expression], name: &dyn Fn(&str) -> String| -> Vec<FieldRef> {
+            columns.iter().zip(bound).map(|(column, bound)| field(&name(&column.name), bound)).collect()
+        };
+        let keys = fields(key, &bound_key, &str::to_owned);
+        let mut values = fields(value, &bound_value, &str::to_owned);
+        values.push(Arc::new(Field::new(CHANGE, DataType::Int8, true)));
+        values.extend(fields(value, &bound_value, &was));
+        let codec = RowCodec::new(&keys).map_err(|error| match key.first() {
+            Some(column) => ProjectError::Expression(crate::expression::ExpressionError {
+                expression: column.expression.to_string(),
+                problem: format!("cannot be a key: {error}"),
+            }),
+            None => unreachable!("no columns have an encoding"),
+        })?;
+        let output = StreamSchema::new(keys, values, false)?;
+        Ok(Self { key: bound_key, value: bound_value, codec, output })
     }
 
-    /// The columns it gives: the new key, the values, the weight.
+    /// The columns it gives: the new key, the values, `__change`, the values as they were.
     pub fn output(&self) -> &Arc<StreamSchema> {
-        self.project.output()
+        &self.output
     }
 
-    fn weighted(&self, rows: Batch, weight: i64, errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
-        let projected = self.project.apply(&rows, errors)?;
-        let schema = projected.schema();
-        let mut columns: Vec<ArrayRef> = projected.rows().columns().to_vec();
-        columns[schema.value_range().end - 1] = Arc::new(Int64Array::from(vec![weight; projected.len()]));
-        Ok(Batch::new(Arc::clone(schema), columns))
+    /// Computes a side; only rows that are `present` may complain.
+    fn side(&self, rows: &RecordBatch, present: &dyn Fn(usize) -> bool, errors: &mut Vec<RowError>) -> Side {
+        let mut found = Vec::new();
+        let keys = evaluate(&self.key, rows, &mut found);
+        let values = evaluate(&self.value, rows, &mut found);
+        errors.extend(found.into_iter().filter(|error| present(error.row)));
+        let nulls: Vec<_> = keys.iter().filter_map(|key| key.logical_nulls()).collect();
+        let there = |row| present(row) && nulls.iter().all(|nulls| nulls.is_valid(row));
+        let there = (0..rows.num_rows()).map(there).collect();
+        Side { keys, values, there }
     }
 }
 
-/// The rows of `batch` that are there, and where they were.
-fn existing(batch: &Batch, present: Option<&NullBuffer>) -> Result<(Batch, Vec<u32>), TransformError> {
-    let there: Vec<u32> =
-        (0..batch.len() as u32).filter(|&row| present.is_none_or(|present| present.is_valid(row as usize))).collect();
-    let rows = batch.clone().with_present(None).with_before(None).take(&UInt32Array::from(there.clone()));
-    Ok((rows.map_err(TransformError::of)?, there))
+/// Which rows of the sides make an output row.
+#[derive(Clone, Copy)]
+struct Change {
+    row: u32,
+    sides: i8,
 }
 
 impl Transform for Retract {
     fn apply(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
-        let (after, after_rows) = existing(batch, batch.present())?;
-        let first_error = errors.len();
-        let after = self.weighted(after, 1, errors)?;
-        errors[first_error..].iter_mut().for_each(|error| error.row = after_rows[error.row] as usize);
-        let mut parts = vec![(after, after_rows, 1)];
-        if let Some(before) = batch.before() {
-            let schema = Arc::clone(batch.schema());
-            let old = Batch::new(schema, rows_before(batch, before).columns().to_vec());
-            let (old, old_rows) = existing(&old, before.present.as_ref())?;
-            parts.insert(0, (self.weighted(old, -1, &mut Vec::new())?, old_rows, 0));
+        let comes = self.side(batch.rows(), &|row| batch.present().is_none_or(|present| present.is_valid(row)), errors);
+        let goes = batch.before().map(|before| {
+            let there = |row| before.present.as_ref().is_none_or(|present| present.is_valid(row));
+            self.side(&rows_before(batch, before), &there, &mut Vec::new())
+        });
+        let changes = self.changes(batch.len(), &comes, goes.as_ref())?;
+        let rows: UInt32Array = changes.iter().map(|change| change.row).collect();
+        let side = |of: i8| -> UInt32Array {
+            changes.iter().map(|change| (change.sides & of != 0).then_some(change.row)).collect()
+        };
+        let take =
+            |column: &ArrayRef, rows: &UInt32Array| compute::take(column, rows, None).map_err(TransformError::of);
+        let (new, old) = (side(COMES), side(GOES));
+        let mut columns = Vec::with_capacity(self.output.columns().fields().len());
+        for (index, key) in comes.keys.iter().enumerate() {
+            columns.push(match &goes {
+                None => take(key, &rows)?,
+                Some(goes) => {
+                    let pick = |change: &Change| (usize::from(change.sides == GOES), change.row as usize);
+                    let picked: Vec<(usize, usize)> = changes.iter().map(pick).collect();
+                    compute::interleave(&[key.as_ref(), goes.keys[index].as_ref()], &picked)
+                        .map_err(TransformError::of)?
+                }
+            });
         }
-        // If a key could not be computed its rows are left out, and the order of the rest is that of the parts.
-        let in_order = parts.iter().all(|(part, rows, _)| part.len() == rows.len());
-        let order: Vec<(u32, u32)> =
-            parts.iter().flat_map(|(_, rows, side)| rows.iter().map(|&row| (row, *side))).collect();
-        let mut indices: Vec<u32> = (0..order.len() as u32).collect();
-        indices.sort_by_key(|&index| order[index as usize]);
-        let all =
-            Batch::concat(&parts.into_iter().map(|(part, ..)| part).collect::<Vec<_>>()).map_err(TransformError::of)?;
-        let all = if in_order { all.take(&UInt32Array::from(indices)).map_err(TransformError::of)? } else { all };
-        let keyed = &all.keys()[..all.schema().key().len()];
-        let nulls =
-            keyed.iter().fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref()));
-        match nulls {
-            None => Ok(all),
-            Some(nulls) => {
-                let keep = arrow::array::BooleanArray::new(nulls.into_inner(), None);
-                all.filter(&keep).map_err(TransformError::of)
-            }
+        for value in &comes.values {
+            columns.push(take(value, &new)?);
         }
+        columns.push(Arc::new(changes.iter().map(|change| Some(change.sides)).collect::<Int8Array>()));
+        for (index, value) in comes.values.iter().enumerate() {
+            columns.push(match &goes {
+                Some(goes) => take(&goes.values[index], &old)?,
+                None => arrow::array::new_null_array(value.data_type(), changes.len()),
+            });
+        }
+        let input = batch.schema();
+        for index in [input.time_index(), input.offset_index()] {
+            columns.push(take(batch.rows().column(index), &rows)?);
+        }
+        Ok(Batch::new(Arc::clone(&self.output), columns))
     }
 
     fn reads(&self) -> Reads {
-        self.project.reads()
+        Reads::Only(self.key.iter().chain(&self.value).flat_map(Expression::columns).collect())
     }
 
     fn describe(&self) -> String {
-        format!("retract and add, {}", self.project.describe())
+        let list = |fields: &[FieldRef], expressions: &[Expression]| {
+            let column = |(field, expression): (&FieldRef, &Expression)| format!("{} = {expression}", field.name());
+            fields.iter().zip(expressions).map(column).collect::<Vec<_>>().join(", ")
+        };
+        let value = list(&self.output.value()[..self.value.len()], &self.value);
+        format!("take back and add, key {}; {value}", list(self.output.key(), &self.key))
+    }
+}
+
+impl Retract {
+    /// The output rows, in the order of the input.
+    fn changes(&self, rows: usize, comes: &Side, goes: Option<&Side>) -> Result<Vec<Change>, TransformError> {
+        let both = goes.is_some_and(|goes| (0..rows).any(|row| comes.there[row] && goes.there[row]));
+        let encoded = match goes.filter(|_| both) {
+            None => None,
+            Some(goes) => {
+                let encode = |keys: &[ArrayRef]| self.codec.encode(keys).map_err(TransformError::of);
+                Some((encode(&comes.keys)?, encode(&goes.keys)?))
+            }
+        };
+        let same = |row: usize| encoded.as_ref().is_some_and(|(new, old)| new.row(row) == old.row(row));
+        let mut changes = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let mut add = |sides: i8| changes.push(Change { row: row as u32, sides });
+            match (goes.is_some_and(|goes| goes.there[row]), comes.there[row]) {
+                (true, true) if same(row) => add(COMES | GOES),
+                (went, came) => {
+                    if went {
+                        add(GOES);
+                    }
+                    if came {
+                        add(COMES);
+                    }
+                }
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// Which sides the changes of a batch have, row by row.
+pub(crate) fn sides(batch: &Batch) -> Result<Int8Array, TransformError> {
+    let column = batch.rows().column_by_name(CHANGE).ok_or_else(|| TransformError::of("the rows are no changes"))?;
+    let sides = arrow::array::AsArray::as_primitive_opt::<Int8Type>(column);
+    sides.cloned().ok_or_else(|| TransformError::of("the rows are no changes"))
+}
+
+/// The rows of a batch of changes as they were: the value columns that have a past, replaced by it.
+pub(crate) fn rows_that_go(batch: &Batch) -> Result<RecordBatch, TransformError> {
+    let rows = batch.rows();
+    let past = |(field, column): (&FieldRef, &ArrayRef)| {
+        rows.column_by_name(&was(field.name())).cloned().unwrap_or_else(|| Arc::clone(column))
+    };
+    let schema = rows.schema();
+    let columns = schema.fields().iter().zip(rows.columns()).map(past).collect();
+    RecordBatch::try_new(Arc::clone(&schema), columns).map_err(TransformError::of)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::{array::Int64Array, buffer::NullBuffer};
+
+    use super::*;
+    use crate::{batch::Before, expression::col};
+
+    type Row = Option<(Option<i64>, i64)>;
+
+    /// Changes of rows `(group, value)`; gives `(group, sides, value, value before)`.
+    fn check(changes: &[(Row, Row)]) -> Vec<(i64, i8, Option<i64>, Option<i64>)> {
+        let field = |name: &str| Arc::new(Field::new(name, DataType::Int64, true));
+        let input = StreamSchema::new(vec![field("id")], vec![field("g"), field("v")], false).expect("legal");
+        let retract =
+            Retract::new(&[Column::new("g", col("g"))], &[Column::new("v", col("v"))], &input).expect("binds");
+        let columns = |side: &dyn Fn(&(Row, Row)) -> Row| -> Vec<ArrayRef> {
+            let group: Int64Array = changes.iter().map(|change| side(change).and_then(|row| row.0)).collect();
+            let value: Int64Array = changes.iter().map(|change| side(change).map(|row| row.1)).collect();
+            vec![Arc::new(group), Arc::new(value)]
+        };
+        let present = |side: &dyn Fn(&(Row, Row)) -> Row| -> Option<NullBuffer> {
+            Some(changes.iter().map(|change| side(change).is_some()).collect())
+        };
+        let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..changes.len() as i64));
+        let mut all = vec![Arc::clone(&ids)];
+        all.extend(columns(&|change| change.1));
+        all.extend([ids, Batch::no_offsets(changes.len())]);
+        let before = Before { values: columns(&|change| change.0), present: present(&|change| change.0) };
+        let batch = Batch::new(input, all).with_present(present(&|change| change.1)).with_before(Some(before));
+        let output = retract.apply(&batch, &mut Vec::new()).expect("applies");
+        let whole = |name: &str| {
+            let column = output.rows().column_by_name(name).expect("a column");
+            Int64Array::from(column.to_data()).iter().collect::<Vec<_>>()
+        };
+        let sides = sides(&output).expect("changes");
+        let (groups, values, past) = (whole("g"), whole("v"), whole("__was_v"));
+        (0..output.len()).map(|row| (groups[row].expect("a key"), sides.value(row), values[row], past[row])).collect()
+    }
+
+    #[test]
+    fn changes_keep_their_sides_together_within_a_group() {
+        let row = |group: i64, value: i64| Some((Some(group), value));
+        let keyless = Some((None, 9));
+        assert_eq!(check(&[(None, row(1, 5))]), [(1, COMES, Some(5), None)]);
+        assert_eq!(check(&[(row(1, 5), row(1, 6))]), [(1, 3, Some(6), Some(5))]);
+        assert_eq!(check(&[(row(1, 5), row(2, 6))]), [(1, GOES, None, Some(5)), (2, COMES, Some(6), None)]);
+        assert_eq!(check(&[(row(1, 5), None)]), [(1, GOES, None, Some(5))]);
+        assert_eq!(check(&[(row(1, 5), keyless)]), [(1, GOES, None, Some(5))]);
+        assert_eq!(check(&[(keyless, row(1, 5)), (None, keyless)]), [(1, COMES, Some(5), None)]);
     }
 }

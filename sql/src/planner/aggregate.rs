@@ -110,7 +110,6 @@ pub(super) fn aggregate(
             if let Some(window) = &query.window {
                 return Err(PlanError::invalid(window.span.start, "WINDOW is for streams; a table has one row a key"));
             }
-            grouping.check_retractable(&written, query.span.start)?;
             grouping.over_table(&table, materialized)
         }
     };
@@ -293,25 +292,6 @@ impl Grouping {
     fn over_table(&mut self, table: &ColumnTable, materialized: Materialized) -> ColumnTable {
         let (values, renamed) = self.values();
         table.group_by(&self.key_columns(), &values).aggregate(&self.renamed_calls(&renamed), materialized)
-    }
-
-    /// Over a table, what a row contributed must be taken back when it changes.
-    fn check_retractable(&self, written: &[WrittenItem], at: Position) -> Result<(), PlanError> {
-        for (column, call) in &self.calls {
-            let Expr::AggregateFunction(function) = call else { continue };
-            let name = function.func.name();
-            if !matches!(name, "count" | "sum" | "avg") {
-                let at = written.iter().find(|item| item.name == *column).map_or(at, |item| item.at);
-                let problem =
-                    format!("{} cannot take back what a changed row of a table has contributed", name.to_uppercase());
-                return Err(PlanError::not_yet_hint(
-                    at,
-                    format!("{problem}; that is"),
-                    "use COUNT, SUM or AVG, or aggregate a stream",
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn key_columns(&self) -> Vec<Column> {

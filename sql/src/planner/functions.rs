@@ -47,7 +47,13 @@ pub(crate) fn new_context() -> SessionContext {
 /// The context that expressions are bound with.
 pub(crate) fn context() -> &'static SessionContext {
     static CONTEXT: OnceLock<SessionContext> = OnceLock::new();
-    CONTEXT.get_or_init(new_context)
+    CONTEXT.get_or_init(|| {
+        let context = new_context();
+        for function in crate::functions::aggregate::own_functions() {
+            context.register_udaf(function.as_ref().clone());
+        }
+        context
+    })
 }
 
 /// What a name means where a function is called.
