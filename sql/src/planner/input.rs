@@ -6,7 +6,7 @@ use arrow::datatypes::{Field, FieldRef};
 use millstream::{
     StreamsBuilder,
     dsl::{ColumnStream, SourceOptions},
-    format::{Format, Wrapping},
+    format::{Format, Side, Wrapping},
     schema::StreamSchema,
     topology::{Formats, OffsetReset, TimestampExtractor},
 };
@@ -16,7 +16,7 @@ use super::{
     windowed_key::{WindowedKey, raw_key},
 };
 use crate::{
-    catalog::{self, Column, FormatKind, Source, WindowType},
+    catalog::{Column, FormatKind, Source, WindowType},
     syntax::Position,
 };
 
@@ -25,14 +25,25 @@ pub(crate) fn field(column: &Column) -> FieldRef {
     Arc::new(Field::new(&column.name, column.data_type.to_arrow(), true))
 }
 
-/// A format as the engine knows it.
-pub(crate) fn format(format: catalog::Format) -> Format {
-    match format.kind {
-        FormatKind::None => Format::None,
-        FormatKind::Kafka => Format::Kafka,
-        FormatKind::Json => Format::Json,
-        FormatKind::Delimited => Format::Delimited { delimiter: format.delimiter.unwrap_or(',') },
+/// How keys of a source are written.
+pub(crate) fn key_format(source: &Source) -> Format {
+    let mut format = source.key_format.clone();
+    // Keys that nobody has named have the name of their source, as in ksqlDB.
+    if format.kind == FormatKind::Avro && format.schema.full_name.is_none() {
+        format.schema.full_name = Some(format!("io.confluent.ksql.avro_schemas.{}Key", camel(&source.name)));
     }
+    format.to_core(&source.registry, &source.topic, Side::Key)
+}
+
+/// `MY_TABLE` as `MyTable`.
+fn camel(name: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters.map(|letter| letter.to_ascii_lowercase())).collect::<String>()
+    };
+    let legal: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    legal.split('_').map(word).collect()
 }
 
 /// How records of a source are written.
@@ -41,7 +52,8 @@ pub(crate) fn formats(source: &Source) -> Formats {
         Some(false) => Wrapping::Unwrapped,
         Some(true) | None => Wrapping::Wrapped,
     };
-    Formats { key: format(source.key_format), value: format(source.value_format), wrapping }
+    let value = source.value_format.to_core(&source.registry, &source.topic, Side::Value);
+    Formats { key: key_format(source), value, wrapping }
 }
 
 /// How a source is read; the keys of a windowed one as plain bytes.
@@ -110,7 +122,7 @@ pub(super) fn stream(
     let key = source.key_columns().map(field).collect();
     let schema = StreamSchema::new(key, stream.schema().value().to_vec(), true).map_err(|error| refuse(&error))?;
     let split =
-        WindowedKey::new(format(source.key_format), Arc::clone(&schema), size_ms).map_err(|error| refuse(&error))?;
+        WindowedKey::new(key_format(source), Arc::clone(&schema), size_ms).map_err(|error| refuse(&error))?;
     Ok(stream.transform("windowed-key", Arc::new(split), schema, false))
 }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The topic that holds the schemas.
-const TOPIC: &str = "_millstream-schemas";
+const TOPIC: &str = "_millstream_schemas";
 
 /// A registry of the process itself.
 pub struct EmbeddedRegistry {
