@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
+use crate::record::TimeSpan;
+
 /// The pseudo column that holds a record's timestamp: milliseconds since the epoch, never null.
 pub const ROWTIME: &str = "ROWTIME";
 /// The pseudo column that holds a record's offset where it was read; null in results that were computed.
 pub const ROWOFFSET: &str = "ROWOFFSET";
 /// The key column that holds the first moment of a window, in milliseconds since the epoch.
 pub const WINDOWSTART: &str = "WINDOWSTART";
-/// The key column that holds the first moment after a window, in milliseconds since the epoch.
+/// The key column that holds the end of a window, in milliseconds since the epoch: of a time window the first moment after it, of a session
+/// the moment of its last record.
 pub const WINDOWEND: &str = "WINDOWEND";
 
 /// A schema that cannot be: two columns of one name, or one that is reserved.
@@ -30,6 +33,40 @@ pub enum SchemaError {
     },
 }
 
+/// What kind of window the keys of a stream or table carry. It decides how keys are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum WindowKind {
+    /// Keys without a window.
+    #[default]
+    None,
+    /// Time windows `[start, end)`.
+    Time {
+        /// Their length, if it is known: written keys hold the start only.
+        size: Option<TimeSpan>,
+    },
+    /// Sessions, from their first record to their last.
+    Session,
+}
+
+impl WindowKind {
+    /// Time windows of a known length.
+    pub const fn time(size: TimeSpan) -> Self {
+        Self::Time { size: Some(size) }
+    }
+
+    /// Whether keys carry a window.
+    pub const fn is_windowed(self) -> bool {
+        !matches!(self, Self::None)
+    }
+}
+
+/// Whether there are time windows, of whatever length.
+impl From<bool> for WindowKind {
+    fn from(windowed: bool) -> Self {
+        if windowed { Self::Time { size: None } } else { Self::None }
+    }
+}
+
 /// The columns of a stream or table, in the order in which a [`Batch`](crate::Batch) carries them:
 ///
 /// ```text
@@ -41,7 +78,7 @@ pub enum SchemaError {
 pub struct StreamSchema {
     key: Vec<FieldRef>,
     value: Vec<FieldRef>,
-    windowed: bool,
+    window: WindowKind,
     columns: SchemaRef,
 }
 
@@ -50,7 +87,13 @@ impl StreamSchema {
     ///
     /// # Errors
     /// [`SchemaError`] if a name occurs twice or is reserved.
-    pub fn new(key: Vec<FieldRef>, value: Vec<FieldRef>, windowed: bool) -> Result<Arc<Self>, SchemaError> {
+    pub fn new(
+        key: Vec<FieldRef>,
+        value: Vec<FieldRef>,
+        window: impl Into<WindowKind>,
+    ) -> Result<Arc<Self>, SchemaError> {
+        let window = window.into();
+        let windowed = window.is_windowed();
         let nullable = |fields: Vec<FieldRef>| -> Vec<FieldRef> {
             fields.into_iter().map(|field| Arc::new(field.as_ref().clone().with_nullable(true))).collect()
         };
@@ -76,7 +119,7 @@ impl StreamSchema {
         let columns = Arc::new(Schema::new(
             key.iter().cloned().chain(bounds).chain(value.iter().cloned()).chain(pseudo).collect::<Vec<_>>(),
         ));
-        Ok(Arc::new(Self { key, value, windowed, columns }))
+        Ok(Arc::new(Self { key, value, window, columns }))
     }
 
     /// The key columns, without window bounds.
@@ -91,7 +134,17 @@ impl StreamSchema {
 
     /// Whether the key includes the bounds of a window.
     pub fn is_windowed(&self) -> bool {
-        self.windowed
+        self.window.is_windowed()
+    }
+
+    /// What kind of window the key includes.
+    pub fn window(&self) -> WindowKind {
+        self.window
+    }
+
+    /// The columns that make the key, window bounds included.
+    pub fn whole_key(&self) -> &[FieldRef] {
+        &self.columns.fields()[..self.key_width()]
     }
 
     /// All columns in batch order, pseudo columns last.
@@ -101,7 +154,7 @@ impl StreamSchema {
 
     /// How many columns make the key, window bounds included.
     pub fn key_width(&self) -> usize {
-        self.key.len() + if self.windowed { 2 } else { 0 }
+        self.key.len() + if self.is_windowed() { 2 } else { 0 }
     }
 
     /// Where the value columns lie.

@@ -14,7 +14,7 @@ use crate::{
     format::Wrapping,
     operator::{IdentityRows, StoreRetention, StoreSpec},
     record::TopicName,
-    schema::StreamSchema,
+    schema::{StreamSchema, WindowKind},
     topology::{Node, NodeId, NodeKind, SourceNode, TopicRef, Topology, TopologyError},
 };
 
@@ -130,10 +130,10 @@ impl StreamsBuilder {
     pub fn stream_columns(&self, topic: &str, options: SourceOptions) -> ColumnStream {
         let mut graph = self.graph.borrow_mut();
         let operator = format!("source {topic}");
-        if options.windowed {
-            graph.fail(&operator, "reading windowed keys is not there yet");
+        if options.window == (WindowKind::Time { size: None }) {
+            graph.fail(&operator, "windowed keys hold only the start of their window: say how long windows are");
         }
-        let schema = StreamSchema::new(options.key, options.value, options.windowed).unwrap_or_else(|error| {
+        let schema = StreamSchema::new(options.key, options.value, options.window).unwrap_or_else(|error| {
             graph.fail(&operator, error);
             StreamSchema::new(vec![], vec![], false).expect("no columns cannot clash")
         });
@@ -171,11 +171,12 @@ impl StreamsBuilder {
     }
 }
 
-/// The store of a table whose rows are stored as they are read.
+/// The store of a table whose rows are stored as they are read. Bounds of windows are key columns like others: rows are kept until they are
+/// deleted.
 pub(super) fn identity_store(name: String, schema: &StreamSchema) -> StoreSpec {
     StoreSpec {
         name,
-        key: schema.key().to_vec(),
+        key: schema.whole_key().to_vec(),
         retention: StoreRetention::Forever,
         layout: Arc::new(IdentityRows::new(schema.value().to_vec())),
     }

@@ -11,14 +11,16 @@ use super::{
 };
 use crate::{
     expression::{Aggregation, AggregationSet, Expr},
-    operator::{Column, Filter, FoldFactory, JoinKind, Project, StoreRetention, StoreSpec, Transform, Unnest},
-    record::TopicName,
+    operator::{
+        Column, Filter, FoldFactory, JoinKind, Project, StoreRetention, StoreSpec, Transform, Unnest, stretch_span,
+    },
+    record::{TimeSpan, TopicName},
     schema::StreamSchema,
     topology::{
         AggregateNode, Formats, JoinNode, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor,
         TopicRef,
     },
-    window::TimeWindows,
+    window::{EmitStrategy, Windows},
 };
 
 /// A stream of rows: every record is a fact.
@@ -116,9 +118,6 @@ impl ColumnStream {
     fn repartition_with(&self, options: Repartitioned, key: crate::format::Format) -> Self {
         let formats = Formats { key, ..Formats::INTERNAL };
         let mut graph = self.graph.borrow_mut();
-        if self.schema.is_windowed() {
-            graph.fail("repartition", "repartitioning windowed keys is not there yet; select another key first");
-        }
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
         let sink = SinkNode { topic: topic.clone(), formats: formats.clone() };
@@ -168,12 +167,6 @@ impl ColumnStream {
     pub fn to_table(&self, materialized: Materialized) -> ColumnTable {
         let input = self.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.graph.borrow_mut();
-        if input.schema.is_windowed() {
-            graph.fail(
-                "to_table",
-                "keeping a table with windowed keys once more is not there yet; query the aggregate's own view",
-            );
-        }
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("table"));
         let store = graph.add_store(identity_store(name, &input.schema));
         let kind = NodeKind::Table { store, needs_before: false };
@@ -184,7 +177,7 @@ impl ColumnStream {
 
     /// Groups by the key there is.
     pub fn group_by_key(&self) -> ColumnGroup {
-        ColumnGroup { stream: self.clone(), windows: None }
+        ColumnGroup { stream: self.clone(), windows: None, strategy: EmitStrategy::OnUpdate }
     }
 
     /// Meets each record with the row of its key in `table`. `names` are the value columns of the result: the stream's, then the
@@ -240,13 +233,32 @@ impl ColumnStream {
 #[derive(Clone)]
 pub struct ColumnGroup {
     pub(super) stream: ColumnStream,
-    pub(super) windows: Option<TimeWindows>,
+    pub(super) windows: Option<Windows>,
+    pub(super) strategy: EmitStrategy,
 }
 
 impl ColumnGroup {
     /// Groups by window, too.
-    pub fn windowed_by(mut self, windows: TimeWindows) -> Self {
-        self.windows = Some(windows);
+    pub fn windowed_by(mut self, windows: impl Into<Windows>) -> Self {
+        self.windows = Some(windows.into());
+        self
+    }
+
+    /// Passes on only the final result of each window, once, when it closes.
+    ///
+    /// # Ordering
+    /// By the end of windows, then by key. A window closes when a record of its partition moves stream time past its end and grace
+    /// (of a session: its gap and grace).
+    ///
+    /// # State
+    /// The view of the store shows open windows as well.
+    pub fn emit_final(self) -> Self {
+        self.emit_strategy(EmitStrategy::OnClose)
+    }
+
+    /// Which results of windows are passed on.
+    pub fn emit_strategy(mut self, strategy: EmitStrategy) -> Self {
+        self.strategy = strategy;
         self
     }
 
@@ -268,7 +280,8 @@ impl ColumnGroup {
     pub fn fold(&self, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
         let input = self.stream.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.stream.graph.borrow_mut();
-        let schema = StreamSchema::new(input.schema.key().to_vec(), fold.result_fields(), self.windows.is_some());
+        let kind = self.windows.map(|windows| windows.kind()).unwrap_or_default();
+        let schema = StreamSchema::new(input.schema.key().to_vec(), fold.result_fields(), kind);
         let schema = schema.unwrap_or_else(|error| {
             graph.fail("aggregate", error);
             Arc::clone(&input.schema)
@@ -276,29 +289,40 @@ impl ColumnGroup {
         if input.schema.is_windowed() {
             graph.fail("aggregate", "the key has a window already; group by other columns first");
         }
-        let retention = match self.windows {
-            None => StoreRetention::Forever,
-            Some(windows) => {
-                let least = crate::record::TimeSpan::from_millis(
-                    windows.size().millis().saturating_add(windows.grace().millis()),
-                );
-                let least = least.unwrap_or_default();
-                let retention = materialized.retention.unwrap_or(least);
-                if retention < least {
-                    graph.fail(
-                        "aggregate",
-                        format!("a retention of {retention} is shorter than size and grace: {least}"),
-                    );
-                }
-                StoreRetention::Windows { size: windows.size(), retention }
-            }
-        };
+        if self.strategy.is_final() && self.windows.is_none() {
+            graph.fail("aggregate", "final results need windows: without them no result is final");
+        }
+        let retention = self.retention(materialized.retention, fold.as_ref()).unwrap_or_else(|problem| {
+            graph.fail("aggregate", problem);
+            StoreRetention::Forever
+        });
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate"));
         let layout = Arc::clone(&fold).layout();
         let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
-        let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows: self.windows, needs_before: false });
+        let (windows, strategy) = (self.windows, self.strategy);
+        let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, needs_before: false });
         let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
         drop(graph);
         ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store: Some(store) }
+    }
+    /// How the store keeps its rows, if they are wanted for so long.
+    fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {
+        let Some(windows) = self.windows else { return Ok(StoreRetention::Forever) };
+        let least = windows.least_retention();
+        let retention = wanted.unwrap_or(least);
+        if retention < least {
+            return Err(format!("a retention of {retention} is shorter than window and grace: {least}"));
+        }
+        match windows {
+            Windows::Time(windows) => Ok(StoreRetention::Windows { size: windows.size(), retention }),
+            Windows::Session(windows) if fold.can_merge_states() => {
+                let span = stretch_span(windows, retention);
+                let kept = TimeSpan::from_millis(retention.millis().saturating_add(span.millis()));
+                Ok(StoreRetention::Sessions { span, retention: kept.unwrap_or(retention) })
+            }
+            Windows::Session(_) => {
+                Err("sessions that meet are merged, which this closure cannot do: use aggregate_merging, reduce or expressions".to_owned())
+            }
+        }
     }
 }

@@ -12,17 +12,17 @@ use super::{
 };
 use crate::{
     expression::{Expr, avg, count, lit, max, min, sum},
-    window::TimeWindows,
+    window::Windows,
 };
 
-/// A key in a window `[start, end)`, in milliseconds since the epoch.
+/// A key in a window, in milliseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Windowed<K> {
     /// The key.
     pub key: K,
     /// The first moment of the window.
     pub start: i64,
-    /// The first moment after it.
+    /// Of a time window the first moment after it, of a session the moment of its last record.
     pub end: i64,
 }
 
@@ -69,11 +69,14 @@ macro_rules! aggregations {
             reducer: impl Fn(V, V) -> V + Send + Sync + 'static,
             materialized: impl Into<Materialized>,
         ) -> KTable<$key, V> {
+            let reducer = Arc::new(reducer);
+            let merger = Arc::clone(&reducer);
             let step = move |_: &K, value: V, state: Option<V>| match state {
                 Some(state) => reducer(state, value),
                 None => value,
             };
-            self.fold(RowFold::new("reduce", step), materialized.into())
+            let fold = RowFold::new("reduce", step).map(|fold| fold.merging(move |a, b| merger(a, b)));
+            self.fold(fold, materialized.into())
         }
 
         /// Folds values into a state of another type, beginning with what `initial` gives.
@@ -131,8 +134,8 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         Self { group, types: PhantomData }
     }
 
-    /// Groups by window, too.
-    pub fn windowed_by(&self, windows: TimeWindows) -> KWindowedStream<K, V> {
+    /// Groups by window, too: by time windows or by sessions.
+    pub fn windowed_by(&self, windows: impl Into<Windows>) -> KWindowedStream<K, V> {
         KWindowedStream { group: self.group.clone().windowed_by(windows), types: PhantomData }
     }
 
@@ -146,6 +149,23 @@ pub struct KWindowedStream<K, V> {
 }
 
 impl<K: Data, V: Data> KWindowedStream<K, V> {
+    /// Passes on only the final result of each window, once, when it closes: see [`ColumnGroup::emit_final`].
+    pub fn emit_final(self) -> Self {
+        Self { group: self.group.emit_final(), types: PhantomData }
+    }
+
+    /// Folds values into a state of another type, as `aggregate` does; `merger` brings the states of two sessions that meet together.
+    pub fn aggregate_merging<A: Data>(
+        &self,
+        initial: impl Fn() -> A + Send + Sync + 'static,
+        aggregator: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+        merger: impl Fn(A, A) -> A + Send + Sync + 'static,
+        materialized: impl Into<Materialized>,
+    ) -> KTable<Windowed<K>, A> {
+        let step = move |key: &K, value: V, state: Option<A>| aggregator(key, value, state.unwrap_or_else(&initial));
+        self.fold(RowFold::new("aggregate", step).map(|fold| fold.merging(merger)), materialized.into())
+    }
+
     aggregations!(Windowed<K>);
 }
 

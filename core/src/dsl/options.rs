@@ -7,6 +7,7 @@ use arrow::datatypes::FieldRef;
 use crate::{
     format::{Format, Wrapping},
     record::TimeSpan,
+    schema::WindowKind,
     topology::{Formats, OffsetReset, TimestampExtractor},
 };
 
@@ -17,8 +18,8 @@ pub struct SourceOptions {
     pub key: Vec<FieldRef>,
     /// The value columns.
     pub value: Vec<FieldRef>,
-    /// Whether keys carry the start of a window of this length behind them.
-    pub windowed: bool,
+    /// What kind of window keys carry; of time windows the length must be known.
+    pub window: WindowKind,
     /// How records are written.
     pub formats: Formats,
     /// Where timestamps come from.
@@ -72,7 +73,7 @@ impl<K, V> Consumed<K, V> {
     pub(super) fn into_source(self, key: Vec<FieldRef>, value: Vec<FieldRef>, wrapping: Wrapping) -> SourceOptions {
         let Self { formats, timestamp, reset, .. } = self;
         let formats = Formats { wrapping, ..formats };
-        SourceOptions { key, value, windowed: false, formats, timestamp, reset }
+        SourceOptions { key, value, window: WindowKind::None, formats, timestamp, reset }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
 };
 
 type Step<K, V, A> = dyn Fn(&K, V, Option<A>) -> A + Send + Sync;
+type Merger<A> = dyn Fn(A, A) -> A + Send + Sync;
 
 /// A fold of values `V` into states `A`.
 pub(super) struct RowFold<K, V, A> {
@@ -22,6 +23,8 @@ pub(super) struct RowFold<K, V, A> {
     value: Shape<V>,
     state: Shape<A>,
     step: Arc<Step<K, V, A>>,
+    /// How two states become one, if they can.
+    merger: Option<Arc<Merger<A>>>,
 }
 
 impl<K: Data, V: Data, A: Data> RowFold<K, V, A> {
@@ -35,7 +38,14 @@ impl<K: Data, V: Data, A: Data> RowFold<K, V, A> {
             value: Shape::of("value")?,
             state: Shape::of("value")?,
             step: Arc::new(step),
+            merger: None,
         })
+    }
+
+    /// States can be merged, too: of two sessions that meet, the earlier one's comes first.
+    pub(super) fn merging(mut self, merger: impl Fn(A, A) -> A + Send + Sync + 'static) -> Self {
+        self.merger = Some(Arc::new(merger));
+        self
     }
 }
 
@@ -74,6 +84,28 @@ impl<K: Data, V: Data, A: Data> FoldFactory for RowFold<K, V, A> {
 
     fn layout(self: Arc<Self>) -> Arc<dyn StateLayout> {
         self
+    }
+
+    fn can_merge_states(&self) -> bool {
+        self.merger.is_some()
+    }
+
+    fn merge_states(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
+        let Some(merger) = &self.merger else { return Err(FoldError::of("the closure cannot merge states")) };
+        let mut unreadable = Vec::new();
+        let mut merged: Vec<Option<A>> = (0..total).map(|_| None).collect();
+        let states = self.state.read(&parts.states, parts.groups.len(), &mut unreadable);
+        for (state, &group) in states.into_iter().zip(&parts.groups) {
+            merged[group] = match (merged[group].take(), state) {
+                (Some(earlier), Some(later)) => Some(merger(earlier, later)),
+                (one, other) => one.or(other),
+            };
+        }
+        if let Some(error) = unreadable.first() {
+            return Err(FoldError::of(format!("a stored state cannot be read: {}", error.problem)));
+        }
+        let merged: Option<Vec<A>> = merged.into_iter().collect();
+        self.state.write(&merged.ok_or_else(|| FoldError::of("a group without a part"))?).map_err(FoldError::of)
     }
 }
 

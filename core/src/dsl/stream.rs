@@ -276,6 +276,6 @@ fn output_schema<K: Data, V: Data>() -> Result<Arc<StreamSchema>, String> {
 
 /// The schema of `input` with the columns of `V` as its values.
 pub(super) fn value_schema<V: Data>(input: &StreamSchema) -> Result<Arc<StreamSchema>, String> {
-    StreamSchema::new(input.key().to_vec(), Shape::<V>::of("value")?.fields, input.is_windowed())
+    StreamSchema::new(input.key().to_vec(), Shape::<V>::of("value")?.fields, input.window())
         .map_err(|error| error.to_string())
 }

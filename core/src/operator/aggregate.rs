@@ -15,6 +15,8 @@
 //! Nulls: a record without key (of several key columns: with a null in any) is a dead letter; so is one without value unless
 //! there are windows, in which case it counts, as in Kafka Streams.
 //!
+//! If only final results are wanted, updates stay in the store and [`FinalResults`] says which rows to read from it after a flush.
+//!
 //! Windows and lateness after Kafka Streams; two-step aggregation after the mini-batch aggregation of Flink SQL.
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use datafusion::physical_plan::aggregates::{
 
 use super::{
     Context, EmitPolicy, Finished, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
+    final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
@@ -40,10 +43,10 @@ use crate::{
     Batch,
     batch::Before,
     expression::RowError,
-    record::{Records, Timestamp},
+    record::{Records, TimeSpan, Timestamp},
     row::RowCodec,
     schema::{StreamSchema, WINDOWSTART},
-    window::TimeWindows,
+    window::{EmitStrategy, TimeWindows},
 };
 
 /// What an aggregate is built from.
@@ -57,6 +60,10 @@ pub struct AggregateSettings {
     pub fold: Arc<dyn FoldFactory>,
     /// Per which windows, if any.
     pub windows: Option<TimeWindows>,
+    /// Which results of windows are passed on.
+    pub strategy: EmitStrategy,
+    /// How long windows are kept, from their start; nothing without windows.
+    pub retention: TimeSpan,
     /// When updates are passed on.
     pub emit: EmitPolicy,
     /// Whether someone below needs to know what was there before.
@@ -67,6 +74,8 @@ pub struct AggregateSettings {
 pub struct Aggregate {
     settings: AggregateSettings,
     stream_time: Timestamp,
+    /// What is to be passed on if only final results are.
+    finals: Option<FinalResults>,
     keys: RowCodec,
     states: RowCodec,
     /// What the groups of this interval are called: key columns, then the window's start.
@@ -108,6 +117,9 @@ impl Aggregate {
         let group_schema = Arc::new(Schema::new(group_fields));
         Ok(Self {
             stream_time: Timestamp::NONE,
+            finals: settings
+                .windows
+                .and_then(|windows| FinalResults::new(settings.strategy, windows, settings.retention)),
             keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
             states: RowCodec::new(&stored_fields(settings.fold.clone().layout().as_ref())).map_err(FoldError::of)?,
             interval: Interval::new(&group_schema, settings.fold.as_ref())?,
@@ -126,7 +138,10 @@ impl Aggregate {
         let mut starts = Vec::with_capacity(batch.len());
         let mut late = Vec::new();
         for (row, &time) in times.iter().enumerate() {
-            self.stream_time = self.stream_time.max(Timestamp(time));
+            if Timestamp(time) > self.stream_time {
+                self.finals.iter_mut().for_each(|finals| finals.advance(self.stream_time, Timestamp(time)));
+                self.stream_time = Timestamp(time);
+            }
             for start in windows.starts(Timestamp(time)) {
                 if windows.is_closed(start, self.stream_time) {
                     late.push((row, self.lateness(windows, Timestamp(time), start)));
@@ -219,6 +234,14 @@ impl Aggregate {
             Some(present) => updates.filter(&BooleanArray::from(present.clone())).map_err(FoldError::of)?,
         };
         Ok((!rows.is_empty()).then_some(Updates { rows, present, total }))
+    }
+
+    /// Passes on the stored rows of windows that have closed.
+    fn emit_final(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        let Some(finals) = &mut self.finals else { return Ok(()) };
+        let AggregateSettings { store, output, fold, .. } = &self.settings;
+        let rows = StoredWindows { store: *store, output, fold: fold.as_ref(), keys: &self.keys, states: &self.states };
+        finals.emit(self.stream_time, &rows, context)
     }
 
     fn store_keys(&self, columns: &[ArrayRef], starts: Option<&ArrayRef>) -> Result<BinaryArray, FoldError> {
@@ -377,6 +400,7 @@ impl Operator for Aggregate {
         let assigned = self.assign(&batch, context);
         let mut errors = Vec::new();
         let folded = match self.settings.emit {
+            _ if self.finals.is_some() => self.fold(&batch, &assigned, &mut errors).map(|()| None),
             EmitPolicy::Commit => self.fold(&batch, &assigned, &mut errors).map(|()| None),
             EmitPolicy::Record => {
                 self.fold_each(&batch, &assigned, &mut context.stores[self.settings.store], &mut errors)
@@ -386,12 +410,18 @@ impl Operator for Aggregate {
         errors.sort_by_key(|error| error.row);
         errors.dedup_by_key(|error| error.row);
         context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
-        Ok(())
+        match (self.settings.emit, &self.finals) {
+            (EmitPolicy::Record, Some(_)) => self.on_flush(context),
+            _ => Ok(()),
+        }
     }
 
     fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
-        let updates = self.flush(&mut context.stores[self.settings.store]);
-        context.output.extend(updates.map_err(|error| context.error(error))?.map(|updates| updates.rows));
+        let updates = self.flush(&mut context.stores[self.settings.store]).map_err(|error| context.error(error))?;
+        match &self.finals {
+            None => context.output.extend(updates.map(|updates| updates.rows)),
+            Some(_) => self.emit_final(context)?,
+        }
         Ok(())
     }
 
@@ -401,5 +431,6 @@ impl Operator for Aggregate {
 
     fn restore_stream_time(&mut self, stream_time: Timestamp) {
         self.stream_time = self.stream_time.max(stream_time);
+        self.finals.iter_mut().for_each(|finals| finals.restore(stream_time));
     }
 }

@@ -59,6 +59,19 @@ pub trait FoldFactory: StateLayout {
 
     /// The same as what reads its states.
     fn layout(self: Arc<Self>) -> Arc<dyn StateLayout>;
+
+    /// Whether states can be brought together by [`merge_states`](Self::merge_states), as sessions that meet need it.
+    fn can_merge_states(&self) -> bool {
+        false
+    }
+
+    /// One state for each of `total` groups from the states of its parts, in the order of the parts. Every group has a part.
+    ///
+    /// # Errors
+    /// [`FoldError`] if states cannot be merged.
+    fn merge_states(&self, _parts: &Folded, _total: usize) -> Result<Vec<ArrayRef>, FoldError> {
+        Err(FoldError::of(format!("states of {} cannot be merged", self.describe())))
+    }
 }
 
 /// Rows to be folded: row `picked[i]` of `batch`, or row `i` where nothing is picked, belongs to group `groups[i]`.
@@ -134,6 +147,16 @@ impl FoldFactory for AggregationSet {
 
     fn layout(self: Arc<Self>) -> Arc<dyn StateLayout> {
         self
+    }
+
+    fn can_merge_states(&self) -> bool {
+        true
+    }
+
+    fn merge_states(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
+        let mut whole = self.accumulators().map_err(FoldError::of)?;
+        self.merge(&mut whole, &parts.states, &parts.groups, total).map_err(FoldError::of)?;
+        self.take_states(&mut whole).map_err(FoldError::of)
     }
 }
 

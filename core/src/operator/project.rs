@@ -72,7 +72,7 @@ impl Project {
         let bound_value = bind(value)?;
         let value_fields = fields(value, &bound_value);
         let (key, output) = match key {
-            None => (None, StreamSchema::new(input.key().to_vec(), value_fields, input.is_windowed())?),
+            None => (None, StreamSchema::new(input.key().to_vec(), value_fields, input.window())?),
             Some(key) => {
                 let bound_key = bind(key)?;
                 let output = StreamSchema::new(fields(key, &bound_key), value_fields, false)?;

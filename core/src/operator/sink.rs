@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BinaryArray, BinaryBuilder, Int64Array};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 
 use super::{Context, Operator, OperatorError};
@@ -15,6 +15,7 @@ use crate::{
     log::partition_for_key,
     record::{PartitionId, Records, Timestamp, TopicName},
     schema::StreamSchema,
+    window::with_windows,
 };
 
 /// How records without a key are spread, and over how many partitions all are.
@@ -76,10 +77,12 @@ impl Sink {
         let key_columns = self.settings.schema.key().len();
         let bare_keys = self.key.encode(&batch.keys()[..key_columns], batch.len(), None)?;
         let values = self.value.encode(batch.values(), batch.len(), batch.present())?;
-        let keys = if self.settings.schema.is_windowed() {
-            with_window_start(&bare_keys, batch.keys()[key_columns].as_primitive::<Int64Type>())
-        } else {
-            bare_keys.clone()
+        let keys = match batch.keys()[key_columns..] {
+            [ref starts, ref ends] => {
+                let (starts, ends) = (starts.as_primitive::<Int64Type>(), ends.as_primitive::<Int64Type>());
+                with_windows(self.settings.schema.window(), &bare_keys, starts, ends)
+            }
+            _ => bare_keys.clone(),
         };
         let records = Records::new(keys, values, batch.times().clone(), None);
         let Partitioning { partitions, keyless } = self.settings.partitioning;
@@ -103,21 +106,6 @@ impl Sink {
         let filled = rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty());
         Ok(filled.map(|(partition, rows)| of(partition as u32, records.take(rows))).collect())
     }
-}
-
-/// Keys followed by the start of their window, eight bytes big-endian, as Kafka Streams writes windowed keys.
-fn with_window_start(keys: &BinaryArray, starts: &Int64Array) -> BinaryArray {
-    let mut windowed = BinaryBuilder::with_capacity(keys.len(), keys.value_data().len() + 8 * keys.len());
-    let mut bytes = Vec::new();
-    for (row, &start) in starts.values().iter().enumerate() {
-        bytes.clear();
-        if keys.is_valid(row) {
-            bytes.extend_from_slice(keys.value(row));
-        }
-        bytes.extend_from_slice(&start.to_be_bytes());
-        windowed.append_value(&bytes);
-    }
-    windowed.finish()
 }
 
 impl Operator for Sink {

@@ -1,6 +1,7 @@
 //! Table: makes the newest record of each key the row of that key, and passes changes on.
 //!
 //! Records are taken in the order in which they were written, whatever their timestamps, as Kafka Streams does for unversioned tables.
+//! A windowed key is the key with the bounds of its window: one row a key and window, kept until it is deleted.
 //! A null value deletes its row; deleting what is not there passes nothing on. A record without a key is a dead letter.
 
 use std::{collections::HashMap, sync::Arc};
@@ -74,14 +75,14 @@ impl Table {
         let layout = IdentityRows::new(schema.value().to_vec());
         Ok(Self {
             store,
-            keys: RowCodec::new(schema.key()).map_err(FoldError::of)?,
+            keys: RowCodec::new(schema.whole_key()).map_err(FoldError::of)?,
             rows: RowCodec::new(&stored_fields(&layout)).map_err(FoldError::of)?,
             needs_before,
         })
     }
 
     fn upsert(&self, batch: Batch, store: &mut TaskStore) -> Result<Option<Batch>, FoldError> {
-        let keys = self.keys.encode_binary(&batch.keys()[..batch.schema().key().len()]).map_err(FoldError::of)?;
+        let keys = self.keys.encode_binary(batch.keys()).map_err(FoldError::of)?;
         let mut columns = batch.values().to_vec();
         columns.push(Arc::clone(batch.rows().column(batch.schema().time_index())));
         let rows = self.rows.encode_binary(&columns).map_err(FoldError::of)?;

@@ -4,7 +4,7 @@
 //! any moment leaves a store that is some earlier point of its changelog. What was written and not committed lives here
 //! and dies with the task.
 
-use std::{collections::BTreeMap, hash::BuildHasher, sync::Arc};
+use std::{collections::BTreeMap, hash::BuildHasher, ops::Bound, sync::Arc};
 
 use arrow::{
     array::{BinaryBuilder, Int64Array},
@@ -40,14 +40,33 @@ pub enum StoreRetention {
         /// How long a window is kept, from its start.
         retention: TimeSpan,
     },
+    /// One row a key and stretch of time `span`: the sessions of the key that end in it, until the stretch's start lies `retention` behind
+    /// the newest update.
+    Sessions {
+        /// The length of a stretch.
+        span: TimeSpan,
+        /// How long a stretch is kept, from its start.
+        retention: TimeSpan,
+    },
 }
 
 impl StoreRetention {
-    /// Whether keys carry a window.
+    /// Whether rows are kept by the windows of their keys.
     pub fn is_windowed(self) -> bool {
-        matches!(self, Self::Windows { .. })
+        self.retention().is_some()
+    }
+
+    /// How long rows are kept, from the time in front of their stored keys; `None` if for ever.
+    pub fn retention(self) -> Option<TimeSpan> {
+        match self {
+            Self::Forever => None,
+            Self::Windows { retention, .. } | Self::Sessions { retention, .. } => Some(retention),
+        }
     }
 }
+
+/// Is given the key and value of a row; says whether it wants more.
+pub type RangeVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> bool + 'a;
 
 /// The committed rows of a store on one partition.
 ///
@@ -59,6 +78,12 @@ pub trait CommittedStore: Send {
     /// # Errors
     /// A text that says which store failed and why.
     fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String>;
+
+    /// Gives the rows with keys from `from` to before `to` (none: to the end), in the order of keys, until `each` gives `false`.
+    ///
+    /// # Errors
+    /// As [`get_many`](Self::get_many).
+    fn range(&self, from: &[u8], to: Option<&[u8]>, each: &mut RangeVisitor<'_>) -> Result<(), String>;
 
     /// Takes the changes of a commit, which ends at offset `next` of changelog `incarnation`.
     ///
@@ -101,6 +126,20 @@ impl CommittedStore for MemoryStore {
         let rows = self.rows.read();
         for (index, key) in keys.iter().enumerate() {
             each(index, rows.get(*key).map(Vec::as_slice));
+        }
+        Ok(())
+    }
+
+    fn range(&self, from: &[u8], to: Option<&[u8]>, each: &mut RangeVisitor<'_>) -> Result<(), String> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(());
+        }
+        let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
+        let rows = self.rows.read();
+        for (key, value) in rows.range::<[u8], _>(bounds) {
+            if !each(key, value) {
+                break;
+            }
         }
         Ok(())
     }
@@ -212,6 +251,38 @@ impl TaskStore {
         self.committed.get_many(&missing_keys, &mut |index, value| each(missing[index], value))
     }
 
+    /// Gives the rows with keys from `from` to before `to` (none: to the end) as this task sees them, in the order of keys, until `each`
+    /// gives `false`.
+    ///
+    /// Cost: what this commit interval has written is looked through and what lies in the range is sorted; what is committed is
+    /// streamed.
+    ///
+    /// # Errors
+    /// Those of the committed store.
+    pub fn range(&mut self, from: &[u8], to: Option<&[u8]>, each: &mut RangeVisitor<'_>) -> Result<(), String> {
+        self.spread_batch();
+        let within = |key: &[u8]| key >= from && to.is_none_or(|to| key < to);
+        let rows = self.pending.iter().map(|row| (self.bytes(row.key), row.value.map(|value| self.bytes(value))));
+        let mut written: Vec<_> = rows.filter(|(key, _)| within(key)).collect();
+        written.sort_unstable_by_key(|(key, _)| *key);
+        let mut written = written.into_iter().peekable();
+        let mut wants_more = true;
+        self.committed.range(from, to, &mut |key, value| {
+            while let Some((own, own_value)) = written.next_if(|(own, _)| *own <= key) {
+                wants_more = wants_more && own_value.is_none_or(|own_value| each(own, own_value));
+                if own == key {
+                    return wants_more;
+                }
+            }
+            wants_more = wants_more && each(key, value);
+            wants_more
+        })?;
+        for (own, own_value) in written {
+            wants_more = wants_more && own_value.is_none_or(|own_value| each(own, own_value));
+        }
+        Ok(())
+    }
+
     /// Writes rows, each key once: a null value deletes. As many [`put`](Self::put)s do the same; this costs nothing a row as long as nothing
     /// else is read or written before the commit.
     pub fn put_all(&mut self, rows: Records) {
@@ -293,20 +364,16 @@ impl TaskStore {
             return Ok(());
         }
         self.newest = newest;
-        match self.retention {
-            StoreRetention::Forever => Ok(()),
-            StoreRetention::Windows { retention, .. } => self.committed.expire_before(newest.minus(retention)),
+        match self.retention.retention() {
+            None => Ok(()),
+            Some(retention) => self.committed.expire_before(newest.minus(retention)),
         }
     }
 
     /// The time before which no row of a windowed store is needed any more; `None` if rows are kept for ever.
     pub fn expired_before(&self) -> Option<Timestamp> {
-        match self.retention {
-            StoreRetention::Windows { retention, .. } if self.newest != Timestamp::NONE => {
-                Some(self.newest.minus(retention))
-            }
-            _ => None,
-        }
+        let retention = self.retention.retention()?;
+        (self.newest != Timestamp::NONE).then(|| self.newest.minus(retention))
     }
 
     /// The committed store underneath.
@@ -327,6 +394,37 @@ mod tests {
         };
         store.get_many(&keys, &mut each).expect("memory does not fail");
         rows
+    }
+
+    fn read_range(store: &mut TaskStore, from: &str, to: Option<&str>, most: usize) -> String {
+        let mut rows = Vec::new();
+        let mut each = |key: &[u8], value: &[u8]| {
+            rows.push(format!("{}{}", String::from_utf8_lossy(key), String::from_utf8_lossy(value)));
+            rows.len() < most
+        };
+        store.range(from.as_bytes(), to.map(str::as_bytes), &mut each).expect("memory does not fail");
+        rows.join(" ")
+    }
+
+    #[test]
+    fn a_range_shows_what_is_committed_under_what_was_written_since() {
+        let mut store = TaskStore::new(Box::new(MemoryStore::default()), StoreRetention::Forever);
+        for (key, value) in [("b", "1"), ("d", "1"), ("f", "1"), ("h", "1")] {
+            store.put(key.as_bytes(), Some(value.as_bytes()), Timestamp(0));
+        }
+        let changes = store.changes();
+        store.apply(&changes, 1, 4).expect("memory does not fail");
+        for (key, value) in [("a", Some("2")), ("d", Some("2")), ("f", None), ("g", Some("2")), ("c", None)] {
+            store.put(key.as_bytes(), value.map(str::as_bytes), Timestamp(0));
+        }
+        let mut check = |from: &str, to: Option<&str>, most: usize| read_range(&mut store, from, to, most);
+        assert_eq!(check("", None, 9), "a2 b1 d2 g2 h1");
+        assert_eq!(check("b", Some("h"), 9), "b1 d2 g2");
+        assert_eq!(check("e", Some("g"), 9), "");
+        assert_eq!(check("", None, 3), "a2 b1 d2");
+        assert_eq!(check("a", None, 1), "a2");
+        assert_eq!(check("i", None, 9), "");
+        assert_eq!(check("c", Some("b"), 9), "");
     }
 
     #[test]

@@ -14,10 +14,11 @@ use millstream_state::StoreSnapshot;
 use parking_lot::RwLock;
 
 use crate::{
-    operator::{FoldError, StateLayout, StoreRetention, StoreSpec},
+    operator::{FoldError, StateLayout, StoreRetention, StoreSpec, sessions_in},
     row::RowCodec,
     runtime::StoreHandle,
     schema::{ROWTIME, WINDOWEND, WINDOWSTART},
+    window::Session,
 };
 
 /// Why a view could not be read.
@@ -192,6 +193,8 @@ struct RowReader<'a> {
     states: RowCodec,
     entries: Vec<(usize, usize, usize)>,
     bytes: Vec<u8>,
+    /// The bounds of the sessions in `entries`, if there are sessions.
+    sessions: Vec<Session>,
 }
 
 impl<'a> RowReader<'a> {
@@ -202,10 +205,22 @@ impl<'a> RowReader<'a> {
             states: RowCodec::new(&crate::operator::stored_fields(view.spec.layout.as_ref()))?,
             entries: Vec::new(),
             bytes: Vec::new(),
+            sessions: Vec::new(),
         })
     }
 
+    /// Takes what is stored under a key: a row, or several sessions.
     fn push(&mut self, key: &[u8], value: &[u8]) {
+        if !matches!(self.view.spec.retention, StoreRetention::Sessions { .. }) {
+            return self.push_row(key, value);
+        }
+        for (session, row) in sessions_in(value) {
+            self.sessions.push(session);
+            self.push_row(key, &value[row]);
+        }
+    }
+
+    fn push_row(&mut self, key: &[u8], value: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         let middle = self.bytes.len();
@@ -225,27 +240,31 @@ impl<'a> RowReader<'a> {
         self.take().map_err(|error| error.to_string()).and_then(each).map_err(|problem| view.error(problem))
     }
 
+    /// The key columns of the entries, bounds of windows included.
+    fn keys(&self) -> Result<Vec<ArrayRef>, FoldError> {
+        let stored = self.entries.iter().map(|&(start, middle, _)| &self.bytes[start..middle]);
+        let windowed = |stored| {
+            let split = millstream_state::key::split_window_key(stored);
+            split.ok_or_else(|| FoldError::of("a stored key has no window"))
+        };
+        let (starts, ends): (Vec<i64>, Vec<i64>) = match self.view.spec.retention {
+            StoreRetention::Forever => return self.keys.decode(stored).map_err(FoldError::of),
+            StoreRetention::Windows { size, .. } => {
+                let starts =
+                    stored.clone().map(|stored| Ok(windowed(stored)?.0)).collect::<Result<Vec<_>, FoldError>>()?;
+                starts.into_iter().map(|start| (start, start.saturating_add(size.millis()))).unzip()
+            }
+            StoreRetention::Sessions { .. } => self.sessions.iter().map(|session| (session.start, session.end)).unzip(),
+        };
+        let plain = stored.map(|stored| Ok(windowed(stored)?.1)).collect::<Result<Vec<_>, FoldError>>()?;
+        let mut columns = self.keys.decode(plain).map_err(FoldError::of)?;
+        columns.extend([Arc::new(Int64Array::from(starts)) as ArrayRef, Arc::new(Int64Array::from(ends))]);
+        Ok(columns)
+    }
+
     /// The entries collected so far as columns.
     fn take(&mut self) -> Result<RecordBatch, FoldError> {
-        let mut starts = Vec::new();
-        let key = |&(start, middle, _): &(usize, usize, usize)| &self.bytes[start..middle];
-        let mut columns = match self.view.spec.retention {
-            StoreRetention::Forever => self.keys.decode(self.entries.iter().map(key)).map_err(FoldError::of)?,
-            StoreRetention::Windows { size, .. } => {
-                let mut plain = Vec::with_capacity(self.entries.len());
-                for stored in self.entries.iter().map(key) {
-                    let Some((start, key)) = millstream_state::key::split_window_key(stored) else {
-                        return Err(FoldError::of("a stored key has no window"));
-                    };
-                    starts.push(start);
-                    plain.push(key);
-                }
-                let mut columns = self.keys.decode(plain).map_err(FoldError::of)?;
-                let ends: Vec<i64> = starts.iter().map(|start| start.saturating_add(size.millis())).collect();
-                columns.extend([Arc::new(Int64Array::from(starts)) as ArrayRef, Arc::new(Int64Array::from(ends))]);
-                columns
-            }
-        };
+        let mut columns = self.keys()?;
         let states = self.entries.iter().map(|&(_, middle, end)| &self.bytes[middle..end]);
         let mut states = self.states.decode(states).map_err(FoldError::of)?;
         let times = states.pop();
@@ -253,6 +272,7 @@ impl<'a> RowReader<'a> {
         columns.extend(times);
         self.entries.clear();
         self.bytes.clear();
+        self.sessions.clear();
         RecordBatch::try_new(Arc::clone(&self.view.schema), columns).map_err(FoldError::of)
     }
 }

@@ -19,10 +19,12 @@ use crate::{
     log::{CleanupPolicy, Log, LogError, TopicConfig},
     operator::{
         Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator,
-        Partitioning, Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+        Partitioning, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings, StoreRetention, StoreSpec,
+        StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
-    record::{GroupId, PartitionId, TopicName, TopicPartition},
-    topology::{Node, NodeId, NodeKind, OffsetReset, SourceNode, Subtopology, TopicRef, Topology},
+    record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
+    topology::{AggregateNode, Node, NodeId, NodeKind, OffsetReset, SourceNode, Subtopology, TopicRef, Topology},
+    window::Windows,
 };
 
 /// Bytes of a changelog replayed at once.
@@ -252,15 +254,9 @@ impl Builder<'_> {
                 // A join may look between commits: it must see every update.
                 let part = &self.topology.subtopologies()[id.subtopology];
                 let emit = if self.feeds_join(node_id, part) { EmitPolicy::Record } else { self.emit };
-                let settings = AggregateSettings {
-                    store: local_store(aggregate.store),
-                    output: Arc::clone(&node.schema),
-                    fold: Arc::clone(&aggregate.fold),
-                    windows: aggregate.windows,
-                    emit,
-                    needs_before: aggregate.needs_before,
-                };
-                Box::new(Aggregate::new(settings).map_err(fold_error)?)
+                let retention = self.topology.stores()[aggregate.store].retention;
+                aggregate_operator(aggregate, node, local_store(aggregate.store), retention, emit)
+                    .map_err(fold_error)?
             }
             NodeKind::Join(join) => {
                 let layout = Arc::clone(&join.layout);
@@ -306,6 +302,41 @@ impl Builder<'_> {
         restore(&mut store, self.log, &changelog, incarnation, &error)?;
         Ok((RunningStore { name: spec.name.clone(), store, changelog, incarnation }, handle))
     }
+}
+
+/// The operator of an aggregate: sessions have one of their own.
+fn aggregate_operator(
+    aggregate: &AggregateNode,
+    node: &Node,
+    store: usize,
+    retention: StoreRetention,
+    emit: EmitPolicy,
+) -> Result<Box<dyn Operator>, FoldError> {
+    let AggregateNode { strategy, needs_before, .. } = *aggregate;
+    let (output, fold) = (Arc::clone(&node.schema), Arc::clone(&aggregate.fold));
+    let windows = match (aggregate.windows, retention) {
+        (Some(Windows::Session(windows)), StoreRetention::Sessions { span, retention }) => {
+            let retention = TimeSpan::from_millis(retention.millis() - span.millis()).unwrap_or_default();
+            let settings = SessionAggregateSettings {
+                store,
+                output,
+                fold,
+                windows,
+                retention,
+                span,
+                strategy,
+                emit,
+                needs_before,
+            };
+            return Ok(Box::new(SessionAggregate::new(settings)?));
+        }
+        (Some(Windows::Session(_)), _) => return Err(FoldError::of("the store is not one of sessions")),
+        (Some(Windows::Time(windows)), _) => Some(windows),
+        (None, _) => None,
+    };
+    let retention = retention.retention().unwrap_or_default();
+    let settings = AggregateSettings { store, output, fold, windows, strategy, retention, emit, needs_before };
+    Ok(Box::new(Aggregate::new(settings)?))
 }
 
 /// Brings a store up to the end of its changelog: from where it is, or from the start if it does not belong to this changelog.

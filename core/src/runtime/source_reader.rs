@@ -20,6 +20,7 @@ use crate::{
     record::{Offset, Timestamp, TopicPartition},
     schema::StreamSchema,
     topology::{SourceNode, TimestampExtractor, TopicRef},
+    window::{SplitKeys, split_keys},
 };
 
 /// Bytes fetched at once.
@@ -186,12 +187,20 @@ impl Decoder {
             }
             decoded.columns
         };
-        let mut columns = side(&mut self.key, records.keys(), "key");
+        let split = self.schema.is_windowed().then(|| split_keys(self.schema.window(), records.keys()));
+        let mut columns = side(&mut self.key, split.as_ref().map_or(records.keys(), |split| &split.keys), "key");
+        let mut broken = Vec::new();
+        if let Some(SplitKeys { starts, ends, broken: without, .. }) = split {
+            columns.extend([Arc::new(starts) as ArrayRef, Arc::new(ends)]);
+            broken = without;
+        }
         let mut values = side(&mut self.value, records.values(), "value").into_iter();
         for (field, &decoded) in self.schema.value().iter().zip(&self.decoded) {
             let column = if decoded { values.next() } else { None };
             columns.push(column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
         }
+        let no_window = |row| (row, Reason::Undecodable, "key: it ends without a window".to_owned());
+        failures.extend(broken.into_iter().map(no_window));
         let times = self.timestamps(&columns, batch, &mut failures);
         let offsets = match &batch.offsets {
             Offsets::From(base) => Int64Array::from_iter_values((base.0..).take(rows).map(|offset| offset as i64)),

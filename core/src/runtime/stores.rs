@@ -1,11 +1,11 @@
 //! Where the stores of a topology are: RocksDB behind a hot tier, or memory for tests.
 
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 use millstream_state::{Change, Position, StateBackend, Store, StoreError, StoreKind};
 
 use crate::{
-    operator::{CommittedStore, StoreRetention},
+    operator::{CommittedStore, RangeVisitor, StoreRetention},
     record::{PartitionId, Records, Timestamp},
 };
 
@@ -37,6 +37,20 @@ impl CommittedStore for PersistentStore {
             each(index, value);
         }
         Ok(())
+    }
+
+    fn range(&self, from: &[u8], to: Option<&[u8]>, each: &mut RangeVisitor<'_>) -> Result<(), String> {
+        let mut read = || -> Result<(), StoreError> {
+            let snapshot = self.store.snapshot()?;
+            let mut rows = snapshot.range(Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded))?;
+            while let Some((key, value)) = rows.next_entry()? {
+                if !each(key, value) {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        read().map_err(|error| error.to_string())
     }
 
     fn apply(&mut self, changes: &Records, incarnation: u128, next: u64) -> Result<(), String> {

@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::{Node, NodeKind, OffsetReset, TimestampExtractor, Topology};
-use crate::operator::{JoinKind, StoreRetention};
+use crate::{
+    operator::{JoinKind, StoreRetention},
+    window::EmitStrategy,
+};
 
 pub(super) fn describe(topology: &Topology) -> String {
     let mut text = String::new();
@@ -26,7 +29,9 @@ fn what(topology: &Topology, node: &Node) -> String {
         let store = &topology.stores()[number];
         match store.retention {
             StoreRetention::Forever => format!("store `{}`", store.name),
-            StoreRetention::Windows { retention, .. } => format!("store `{}` kept for {retention}", store.name),
+            StoreRetention::Windows { retention, .. } | StoreRetention::Sessions { retention, .. } => {
+                format!("store `{}` kept for {retention}", store.name)
+            }
         }
     };
     match &node.kind {
@@ -56,7 +61,12 @@ fn what(topology: &Topology, node: &Node) -> String {
         NodeKind::Table { store: number, .. } => format!("table: newest record per key, {}", store(*number)),
         NodeKind::Aggregate(aggregate) => {
             let windows = aggregate.windows.map(|windows| format!(" WINDOW {windows}")).unwrap_or_default();
-            format!("aggregate: {}{windows}, {}", aggregate.fold.describe(), store(aggregate.store))
+            let emitted = match aggregate.strategy {
+                EmitStrategy::OnUpdate => "",
+                EmitStrategy::OnClose => ", final results",
+                EmitStrategy::OnCloseIfKept => ", final results of windows still kept",
+            };
+            format!("aggregate: {}{windows}{emitted}, {}", aggregate.fold.describe(), store(aggregate.store))
         }
         NodeKind::Join(join) => {
             let kind = match join.kind {

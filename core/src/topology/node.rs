@@ -7,7 +7,7 @@ use crate::{
     operator::{FoldFactory, JoinKind, StateLayout, Transform},
     record::TopicName,
     schema::StreamSchema,
-    window::TimeWindows,
+    window::{EmitStrategy, Windows},
 };
 
 /// The number of a node in its topology.
@@ -144,7 +144,9 @@ pub struct AggregateNode {
     /// What is computed.
     pub fold: Arc<dyn FoldFactory>,
     /// Per which windows.
-    pub windows: Option<TimeWindows>,
+    pub windows: Option<Windows>,
+    /// Which results of windows are passed on.
+    pub strategy: EmitStrategy,
     /// Whether someone below needs to know what was there before.
     pub needs_before: bool,
 }

@@ -1,9 +1,86 @@
-//! Windows: which windows a timestamp falls into, and when a window is closed.
+//! Windows: which windows a timestamp falls into, when a window is closed, and how keys with windows are written.
 //!
 //! A window knows no store and no clock; it is told the stream time. The rules are those of Kafka Streams.
 
 mod join_windows;
+mod session_windows;
 mod time_windows;
+mod windowed_key;
+
+use std::fmt;
 
 pub use join_windows::{JoinSide, JoinWindows};
+pub use session_windows::{Session, SessionWindows};
 pub use time_windows::{InvalidWindow, TimeWindows};
+pub use windowed_key::{SplitKeys, WindowBounds, append_window, split_key, split_keys, with_windows};
+
+use crate::{record::TimeSpan, schema::WindowKind};
+
+/// The windows of an aggregation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Windows {
+    /// Tumbling or hopping windows.
+    Time(TimeWindows),
+    /// Sessions.
+    Session(SessionWindows),
+}
+
+impl Windows {
+    /// What keys in these windows look like.
+    pub fn kind(&self) -> WindowKind {
+        match self {
+            Self::Time(windows) => WindowKind::time(windows.size()),
+            Self::Session(_) => WindowKind::Session,
+        }
+    }
+
+    /// How long a result is needed at least: until its window is closed.
+    pub fn least_retention(&self) -> TimeSpan {
+        let (length, grace) = match self {
+            Self::Time(windows) => (windows.size(), windows.grace()),
+            Self::Session(windows) => (windows.gap(), windows.grace()),
+        };
+        TimeSpan::from_millis(length.millis().saturating_add(grace.millis())).unwrap_or_default()
+    }
+}
+
+impl From<TimeWindows> for Windows {
+    fn from(windows: TimeWindows) -> Self {
+        Self::Time(windows)
+    }
+}
+
+impl From<SessionWindows> for Windows {
+    fn from(windows: SessionWindows) -> Self {
+        Self::Session(windows)
+    }
+}
+
+impl fmt::Display for Windows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Time(windows) => windows.fmt(f),
+            Self::Session(windows) => windows.fmt(f),
+        }
+    }
+}
+
+/// Which results of a windowed aggregation are passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EmitStrategy {
+    /// Every update of a window.
+    #[default]
+    OnUpdate,
+    /// The final result of a window, once, when it closes.
+    OnClose,
+    /// As [`OnClose`](Self::OnClose), but a time window that is no longer kept when it closes is left out, as in Kafka Streams: when stream
+    /// time jumps so far that the start of the newest window lies more than the retention after its own start. It becomes a dead letter.
+    OnCloseIfKept,
+}
+
+impl EmitStrategy {
+    /// Whether only final results are passed on.
+    pub fn is_final(self) -> bool {
+        self != Self::OnUpdate
+    }
+}

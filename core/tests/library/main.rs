@@ -4,3 +4,4 @@ mod aggregates;
 mod dsl;
 mod joins;
 mod recovery;
+mod windows;

@@ -24,7 +24,7 @@ use millstream::{
     operator::Column,
     record::TimeSpan,
     schema::{ROWTIME, StreamSchema, WINDOWEND, WINDOWSTART},
-    window::TimeWindows,
+    window::{EmitStrategy, SessionWindows, TimeWindows, Windows},
 };
 
 use super::{
@@ -37,7 +37,7 @@ use crate::{
     catalog::{WindowInfo, WindowType},
     syntax::{
         Position,
-        ast::{self, StreamQuery, Window, WindowClause},
+        ast::{self, Emit, StreamQuery, Window, WindowClause},
         position_of,
     },
 };
@@ -65,7 +65,7 @@ pub(super) fn aggregate(
 ) -> Result<Selected, PlanError> {
     let Joined { flow, scope, sources, stored: _, key: _ } = joined;
     let input = Arc::clone(flow.schema().columns());
-    let windows = query.window.as_ref().map(time_windows).transpose()?;
+    let windows = query.window.as_ref().map(|clause| windows_of(clause, is_final(query))).transpose()?;
     let is_join = !query.joins.is_empty();
     let projection =
         Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
@@ -104,8 +104,10 @@ pub(super) fn aggregate(
     }
 
     let materialized = Materialized { name: Some(store.to_owned()), retention: retention(query)? };
+    // As ksqlDB has it: a window that is no longer kept when it closes is not passed on.
+    let strategy = if is_final(query) { EmitStrategy::OnCloseIfKept } else { EmitStrategy::OnUpdate };
     let table = match flow {
-        Flow::Stream(stream) => grouping.over_stream(&stream, windows, materialized),
+        Flow::Stream(stream) => grouping.over_stream(&stream, windows, strategy, materialized),
         Flow::Table(table) => {
             if let Some(window) = &query.window {
                 return Err(PlanError::invalid(window.span.start, "WINDOW is for streams; a table has one row a key"));
@@ -125,7 +127,7 @@ fn finish(
     rewritten: Vec<Expr>,
     having: Option<(Expr, Position)>,
     sources: Vec<crate::catalog::Source>,
-    windows: Option<TimeWindows>,
+    windows: Option<Windows>,
 ) -> Result<Selected, PlanError> {
     let result = Arc::clone(table.schema().columns());
     // The builder keeps what is wrong with an aggregate call until the end; here its column is then missing.
@@ -148,9 +150,12 @@ fn finish(
             stored.filters.push(predicate);
         }
     }
-    let window = windows.map(|windows| WindowInfo {
-        window_type: if windows.is_tumbling() { WindowType::Tumbling } else { WindowType::Hopping },
-        size_ms: Some(windows.size().millis()),
+    let window = windows.map(|windows| match windows {
+        Windows::Session(_) => WindowInfo { window_type: WindowType::Session, size_ms: None },
+        Windows::Time(windows) => {
+            let window_type = if windows.is_tumbling() { WindowType::Tumbling } else { WindowType::Hopping };
+            WindowInfo { window_type, size_ms: Some(windows.size().millis()) }
+        }
     });
     Ok(Selected { flow, stored, items, key: None, window, sources, at: query.span.start })
 }
@@ -272,7 +277,8 @@ impl Grouping {
     fn over_stream(
         &mut self,
         stream: &ColumnStream,
-        windows: Option<TimeWindows>,
+        windows: Option<Windows>,
+        strategy: EmitStrategy,
         materialized: Materialized,
     ) -> ColumnTable {
         let (input, calls) = if self.keeps_key(stream.schema()) {
@@ -283,7 +289,7 @@ impl Grouping {
             (stream.select_key(&self.key_columns(), &values), self.renamed_calls(&renamed))
         };
         let group: ColumnGroup = match windows {
-            Some(windows) => input.group_by_key().windowed_by(windows),
+            Some(windows) => input.group_by_key().windowed_by(windows).emit_strategy(strategy),
             None => input.group_by_key(),
         };
         group.aggregate(&calls, materialized)
@@ -361,28 +367,31 @@ fn span(interval: &ast::Interval) -> TimeSpan {
     TimeSpan::from_millis(interval.millis()).unwrap_or_default()
 }
 
-fn time_windows(clause: &WindowClause) -> Result<TimeWindows, PlanError> {
-    let at = clause.span.start;
-    let (size, advance) = match &clause.window {
+fn is_final(query: &StreamQuery) -> bool {
+    query.emit.as_ref().is_some_and(|emit| emit.node == Emit::Final)
+}
+
+fn windows_of(clause: &WindowClause, is_final: bool) -> Result<Windows, PlanError> {
+    let (length, advance) = match &clause.window {
         Window::Tumbling { size } => (size, size),
         Window::Hopping { size, advance } => (size, advance),
-        Window::Session { .. } => {
-            return Err(PlanError::not_yet_hint(at, "SESSION windows are", "use TUMBLING or HOPPING"));
-        }
+        Window::Session { gap } => (gap, gap),
     };
-    // ksqlDB's default: a day in all, as Kafka Streams had it before grace was asked for.
-    let default = TimeSpan::from_millis((DAY_MS - size.millis()).max(0)).unwrap_or_default();
-    let grace = clause.grace.as_ref().map_or(default, span);
-    TimeWindows::hopping(span(size), span(advance), grace).map_err(|error| PlanError::invalid(at, error.to_string()))
+    // ksqlDB's defaults: a day in all, as Kafka Streams had it before grace was asked for; none if only final results are wanted.
+    let default = if is_final { 0 } else { (DAY_MS - length.millis()).max(0) };
+    let grace = clause.grace.as_ref().map_or(TimeSpan::from_millis(default).unwrap_or_default(), span);
+    let windows = match &clause.window {
+        Window::Session { gap } => SessionWindows::new(span(gap), grace).map(Windows::Session),
+        _ => TimeWindows::hopping(span(length), span(advance), grace).map(Windows::Time),
+    };
+    windows.map_err(|error| PlanError::invalid(clause.span.start, error.to_string()))
 }
 
 fn retention(query: &StreamQuery) -> Result<Option<TimeSpan>, PlanError> {
     let Some(clause) = &query.window else { return Ok(None) };
     let Some(written) = &clause.retention else { return Ok(None) };
-    let windows = time_windows(clause)?;
-    let least = windows.size().millis().saturating_add(windows.grace().millis());
-    if written.millis() < least {
-        let least = TimeSpan::from_millis(least).unwrap_or_default();
+    let least = windows_of(clause, is_final(query))?.least_retention();
+    if written.millis() < least.millis() {
         let problem = format!("RETENTION {} is shorter than size and grace period, {least}", span(written));
         return Err(PlanError::invalid_hint(
             written.span.start,

@@ -7,14 +7,12 @@ use millstream::{
     StreamsBuilder,
     dsl::{ColumnStream, SourceOptions},
     format::{Format, Side, Wrapping},
-    schema::StreamSchema,
+    record::TimeSpan,
+    schema::WindowKind,
     topology::{Formats, OffsetReset, TimestampExtractor},
 };
 
-use super::{
-    error::PlanError,
-    windowed_key::{WindowedKey, raw_key},
-};
+use super::error::PlanError;
 use crate::{
     catalog::{Column, FormatKind, Source, WindowType},
     syntax::Position,
@@ -56,7 +54,7 @@ pub(crate) fn formats(source: &Source) -> Formats {
     Formats { key: key_format(source), value, wrapping }
 }
 
-/// How a source is read; the keys of a windowed one as plain bytes.
+/// How a source is read.
 ///
 /// # Errors
 /// If it has something that cannot be read yet.
@@ -67,14 +65,6 @@ pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Resu
             format!("{} has the column {} from headers; reading these is", source.name, column.name),
         ));
     }
-    let mut formats = formats(source);
-    let key = match source.window {
-        None => source.key_columns().map(field).collect(),
-        Some(_) => {
-            formats.key = Format::Kafka;
-            vec![raw_key()]
-        }
-    };
     let timestamp = match &source.timestamp {
         None => TimestampExtractor::Record,
         Some(column) => TimestampExtractor::Column {
@@ -83,26 +73,30 @@ pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Resu
         },
     };
     Ok(SourceOptions {
-        key,
+        key: source.key_columns().map(field).collect(),
         value: source.value_columns().map(field).collect(),
-        windowed: false,
-        formats,
+        window: window(source, at)?,
+        formats: formats(source),
         timestamp,
         reset,
     })
 }
 
-/// The size of the windows in the keys of a source.
+/// The windows in the keys of a source.
 ///
 /// # Errors
-/// For sessions, which have none.
-pub(crate) fn window_size(source: &Source, at: Position) -> Result<Option<i64>, PlanError> {
-    match source.window {
-        None => Ok(None),
-        Some(window) if window.window_type == WindowType::Session => {
-            Err(PlanError::not_yet(at, format!("{} has SESSION windows, which are", source.name)))
+/// If it has time windows of which nobody said how long they are.
+pub(crate) fn window(source: &Source, at: Position) -> Result<WindowKind, PlanError> {
+    let Some(window) = source.window else { return Ok(WindowKind::None) };
+    if window.window_type == WindowType::Session {
+        return Ok(WindowKind::Session);
+    }
+    match window.size_ms.and_then(TimeSpan::from_millis) {
+        Some(size) => Ok(WindowKind::time(size)),
+        None => {
+            let problem = format!("{} has {} windows of unknown length", source.name, window.window_type);
+            Err(PlanError::invalid_hint(at, problem, "say WINDOW_SIZE in WITH (..)"))
         }
-        Some(window) => Ok(window.size_ms),
     }
 }
 
@@ -116,14 +110,7 @@ pub(super) fn stream(
     reset: OffsetReset,
     at: Position,
 ) -> Result<ColumnStream, PlanError> {
-    let stream = builder.stream_columns(&source.topic, options(source, reset, at)?);
-    let Some(size_ms) = window_size(source, at)? else { return Ok(stream) };
-    let refuse = |error: &dyn std::fmt::Display| PlanError::invalid(at, error.to_string());
-    let key = source.key_columns().map(field).collect();
-    let schema = StreamSchema::new(key, stream.schema().value().to_vec(), true).map_err(|error| refuse(&error))?;
-    let split =
-        WindowedKey::new(key_format(source), Arc::clone(&schema), size_ms).map_err(|error| refuse(&error))?;
-    Ok(stream.transform("windowed-key", Arc::new(split), schema, false))
+    Ok(builder.stream_columns(&source.topic, options(source, reset, at)?))
 }
 
 /// A pattern of `java.time.format.DateTimeFormatter`, in which ksqlDB writes them, as one of `chrono`.

@@ -9,7 +9,7 @@
 //! - [`insert_values`]: rows to records
 //! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
 //!   [`iso_time`]: moments as text
-//! - [`input`]: sources to streams; `rename_key`, `windowed_key`: transforms of keys
+//! - [`input`]: sources to streams; `rename_key`: a transform of keys
 //! - [`error`]: what can be wrong, always with a place
 
 mod aggregate;
@@ -27,7 +27,6 @@ mod rename_key;
 mod scope;
 pub mod sink;
 pub mod view_plan;
-pub(crate) mod windowed_key;
 
 pub(crate) use bind::moment_literal;
 pub use error::PlanError;

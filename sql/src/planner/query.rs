@@ -178,10 +178,6 @@ impl QueryContext<'_> {
             let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at)?);
             return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
-        if source.window.is_some() {
-            let hint = "read its topic as a stream: CREATE STREAM .. WITH (KAFKA_TOPIC = .., WINDOW_TYPE = ..)";
-            return Err(PlanError::not_yet_hint(at, "continuous queries over windowed tables are", hint));
-        }
         let store = format!("{}-table", legal(&source.name));
         let options = input::options(&source, OffsetReset::Earliest, at)?;
         let named = join::named_columns(query, &scope)?;
@@ -275,8 +271,10 @@ pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
 fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError> {
     if let Some(emit) = &query.emit
         && emit.node == Emit::Final
+        && query.window.is_none()
     {
-        return Err(PlanError::not_yet_hint(emit.span.start, "EMIT FINAL is", "use EMIT CHANGES"));
+        let hint = "add a WINDOW, or use EMIT CHANGES";
+        return Err(PlanError::invalid_hint(emit.span.start, "EMIT FINAL is for windowed aggregations", hint));
     }
     if let (Some(limit), Purpose::Persistent) = (&query.limit, purpose) {
         return Err(PlanError::invalid(

@@ -27,7 +27,7 @@ impl RenameKey {
             .zip(names)
             .map(|(field, name)| Arc::new(field.as_ref().clone().with_name(name)))
             .collect();
-        Ok(Self { output: StreamSchema::new(key, input.value().to_vec(), input.is_windowed())? })
+        Ok(Self { output: StreamSchema::new(key, input.value().to_vec(), input.window())? })
     }
 
     /// The columns it gives.

@@ -6,7 +6,7 @@
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, Int64Array, RecordBatch},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
     compute,
     datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit},
 };
@@ -26,8 +26,9 @@ use millstream::{
     format::{Deserializer, Format, FormatError, Side},
     log::{FetchedBatch, LogError, SharedLog},
     record::{Offset, PartitionId, TopicName, TopicPartition},
-    schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART},
+    schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART, WindowKind},
     topology::{OffsetReset, TimestampExtractor},
+    window::{SplitKeys, split_keys},
 };
 
 use crate::{
@@ -37,7 +38,6 @@ use crate::{
 };
 
 const FETCH_BYTES: usize = 1 << 20;
-const START_BYTES: usize = 8;
 
 /// The partition that a record was read from.
 pub(super) const ROWPARTITION: &str = "ROWPARTITION";
@@ -49,7 +49,7 @@ pub(super) struct TopicTable {
     key: Vec<FieldRef>,
     key_format: Format,
     options: Arc<SourceOptions>,
-    window_ms: Option<i64>,
+    window: WindowKind,
     log: SharedLog,
     topic: TopicName,
     partitions: u32,
@@ -63,13 +63,13 @@ impl TopicTable {
     /// If the topic is not there or holds something that cannot be read yet.
     pub(super) fn new(source: &Source, log: SharedLog, at: Position) -> Result<Self, PlanError> {
         let options = input::options(source, OffsetReset::Earliest, at)?;
-        let window_ms = input::window_size(source, at)?;
+        let window = input::window(source, at)?;
         let refuse = |error: &dyn fmt::Display| PlanError::invalid(at, error.to_string());
         let topic = TopicName::new(&source.topic).map_err(|error| refuse(&error))?;
         let partitions = log.describe_topic(&topic).map_err(|error| refuse(&error))?.config.partitions;
         let key: Vec<FieldRef> = source.key_columns().map(input::field).collect();
         let mut fields = key.clone();
-        if window_ms.is_some() {
+        if window.is_windowed() {
             fields.extend([WINDOWSTART, WINDOWEND].map(|name| Arc::new(Field::new(name, DataType::Int64, true))));
         }
         fields.extend(options.value.iter().cloned());
@@ -79,7 +79,7 @@ impl TopicTable {
             key,
             key_format: input::key_format(source),
             options: Arc::new(options),
-            window_ms,
+            window,
             log,
             topic,
             partitions,
@@ -244,7 +244,7 @@ impl<'a> Decoder<'a> {
         let options = &table.options;
         let wrapping = options.formats.wrapping;
         let keys: Vec<usize> = (0..table.key.len()).collect();
-        let first = table.key.len() + if table.window_ms.is_some() { 2 } else { 0 };
+        let first = table.key.len() + if table.window.is_windowed() { 2 } else { 0 };
         let is_time = |name: &str| matches!(&options.timestamp, TimestampExtractor::Column { name: column, .. } if column == name);
         let wanted: Vec<usize> = (0..options.value.len())
             .filter(|index| {
@@ -274,14 +274,9 @@ impl<'a> Decoder<'a> {
         let records = &batch.records;
         let rows = records.len();
         let mut keep = only.unwrap_or_else(|| vec![true; rows]);
-        let (bare, starts) = match self.table.window_ms {
-            None => (records.keys().clone(), None),
-            Some(_) => {
-                let (bare, starts) = split_windows(records.keys(), &mut keep);
-                (bare, Some(starts))
-            }
-        };
-        let keys = self.key.decode(&bare);
+        let window = self.table.window;
+        let split = window.is_windowed().then(|| split_keys(window, records.keys()));
+        let keys = self.key.decode(split.as_ref().map_or(records.keys(), |split| &split.keys));
         let values = self.value.decode(records.values());
         for error in keys.errors.iter().chain(&values.errors).filter(|error| error.row < rows) {
             if std::mem::replace(&mut keep[error.row], false) {
@@ -294,9 +289,9 @@ impl<'a> Decoder<'a> {
             }
         }
         let mut columns: Vec<ArrayRef> = keys.columns;
-        if let (Some(starts), Some(size)) = (starts, self.table.window_ms) {
-            let ends = Int64Array::from_iter_values(starts.iter().map(|start| start.saturating_add(size)));
-            columns.extend([Arc::new(Int64Array::from(starts)) as ArrayRef, Arc::new(ends)]);
+        if let Some(SplitKeys { starts, ends, broken, .. }) = split {
+            broken.into_iter().for_each(|row| keep[row] = false);
+            columns.extend([Arc::new(starts) as ArrayRef, Arc::new(ends)]);
         }
         let mut decoded = values.columns.into_iter();
         for (index, field) in self.table.options.value.iter().enumerate() {
@@ -350,26 +345,6 @@ fn moment(text: &str, format: Option<&str>) -> Option<i64> {
             chrono::NaiveDateTime::parse_from_str(text, format).map(|moment| moment.and_utc().timestamp_millis())
         })
         .ok()
-}
-
-/// Keys without their windows, and the starts of these.
-fn split_windows(keys: &BinaryArray, keep: &mut [bool]) -> (BinaryArray, Vec<i64>) {
-    let mut bare = BinaryBuilder::new();
-    let mut starts = Vec::with_capacity(keys.len());
-    for (row, key) in keys.iter().enumerate() {
-        match key.and_then(|key| key.split_last_chunk::<START_BYTES>()) {
-            Some((key, start)) => {
-                bare.append_value(key);
-                starts.push(i64::from_be_bytes(*start));
-            }
-            None => {
-                bare.append_null();
-                starts.push(0);
-                keep[row] = false;
-            }
-        }
-    }
-    (bare.finish(), starts)
 }
 
 #[cfg(test)]

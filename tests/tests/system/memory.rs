@@ -112,7 +112,7 @@ fn count_keys(keys: u64, budget_mib: u64) {
     let options = SourceOptions {
         key: vec![field("K")],
         value: vec![field("V")],
-        windowed: false,
+        window: millstream::schema::WindowKind::None,
         formats: Formats { key: Format::Kafka, value: Format::Kafka, wrapping: Wrapping::Unwrapped },
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,

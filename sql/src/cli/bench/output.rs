@@ -7,13 +7,15 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef, BinaryArray, BinaryBuilder, Int64Array},
+    array::{Array, ArrayRef},
     datatypes::FieldRef,
 };
 use millstream::{
     format::{Deserializer, Side},
     log::{FetchedBatch, SharedLog},
     record::{PartitionId, TopicName, TopicPartition},
+    schema::WindowKind,
+    window::{SplitKeys, split_keys},
 };
 
 use super::table_hash::row_hashes;
@@ -25,7 +27,6 @@ use crate::{
 };
 
 const FETCH_BYTES: usize = 8 << 20;
-const START_BYTES: usize = 8;
 
 /// The final table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub fn final_table(log: &SharedLog, source: &Source) -> Result<FinalTable, Failu
 /// Decodes records into the columns that are hashed.
 struct Reader {
     is_table: bool,
-    window_ms: Option<i64>,
+    window: WindowKind,
     key: Box<dyn Deserializer>,
     value: Box<dyn Deserializer>,
     hasher: RandomState,
@@ -86,7 +87,7 @@ impl Reader {
         let all = |fields: &[FieldRef]| (0..fields.len()).collect::<Vec<_>>();
         Ok(Self {
             is_table: source.kind == SourceKind::Table,
-            window_ms: input::window_size(source, Position::new(1, 1)).map_err(|error| refuse(&error))?,
+            window: input::window(source, Position::new(1, 1)).map_err(|error| refuse(&error))?,
             key: formats
                 .key
                 .deserializer(Side::Key, formats.wrapping, &key, &all(&key))
@@ -106,18 +107,18 @@ impl Reader {
         found: &mut FinalTable,
     ) -> Result<(), Failure> {
         let records = &batch.records;
-        let (keys, starts) = match self.window_ms {
-            Some(_) => split_windows(records.keys())?,
-            None => (records.keys().clone(), None),
-        };
-        let (key, value) = (self.key.decode(&keys), self.value.decode(records.values()));
+        let split = self.window.is_windowed().then(|| split_keys(self.window, records.keys()));
+        if split.as_ref().is_some_and(|split| !split.broken.is_empty()) {
+            return Err(Failure::Refused("a key has no window".to_owned()));
+        }
+        let keys = split.as_ref().map_or(records.keys(), |split| &split.keys);
+        let (key, value) = (self.key.decode(keys), self.value.decode(records.values()));
         if let Some(error) = key.errors.first().or(value.errors.first()) {
             return Err(Failure::Refused(format!("offset {}: {}", batch.offsets.at(error.row).0, error.problem)));
         }
         let mut columns = key.columns;
-        if let (Some(starts), Some(size)) = (starts, self.window_ms) {
-            let ends: ArrayRef = Arc::new(starts.unary::<_, arrow::datatypes::Int64Type>(|start| start + size));
-            columns.extend([Arc::new(starts) as ArrayRef, ends]);
+        if let Some(SplitKeys { starts, ends, .. }) = split {
+            columns.extend([Arc::new(starts) as ArrayRef, Arc::new(ends)]);
         }
         columns.extend(value.columns);
         let hashes = row_hashes(&columns, records.len()).map_err(|error| Failure::Refused(error.to_string()))?;
@@ -137,19 +138,4 @@ impl Reader {
         }
         Ok(())
     }
-}
-
-/// Windowed keys: the key without its window, and the starts of the windows.
-fn split_windows(keys: &BinaryArray) -> Result<(BinaryArray, Option<Int64Array>), Failure> {
-    let mut bare = BinaryBuilder::with_capacity(keys.len(), keys.value_data().len());
-    let mut starts = Vec::with_capacity(keys.len());
-    for key in keys.iter() {
-        let parts = key.and_then(|key| Some((key, key.len().checked_sub(START_BYTES)?)));
-        let Some((key, at)) = parts else {
-            return Err(Failure::Refused("a key has no window".to_owned()));
-        };
-        bare.append_value(&key[..at]);
-        starts.push(i64::from_be_bytes(key[at..].try_into().expect("eight bytes were left")));
-    }
-    Ok((bare.finish(), Some(Int64Array::from(starts))))
 }

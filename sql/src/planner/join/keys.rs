@@ -46,10 +46,7 @@ impl JoinKey {
             let columns = vec![(0, name.to_owned())];
             KeyColumn { viable: columns.clone(), compared: columns }
         };
-        Self {
-            columns: source.key_columns().map(|known| column(&known.name)).collect(),
-            of_foreign_key_join: false,
-        }
+        Self { columns: source.key_columns().map(|known| column(&known.name)).collect(), of_foreign_key_join: false }
     }
 
     /// Whether the left sides of `on` are this key. A table keeps its key even where its columns may be null.

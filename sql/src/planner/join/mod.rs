@@ -23,13 +23,10 @@ use millstream::{
     window::JoinWindows,
 };
 
+pub(super) use self::{keys::JoinKey, named::named_columns};
 use self::{
     relation::{Relation, Side},
     steps::{Method, Step},
-};
-pub(super) use self::{
-    keys::JoinKey,
-    named::named_columns,
 };
 use super::{
     error::PlanError,

@@ -187,8 +187,7 @@ impl Relation {
 
 /// The stream with its key columns called `names`.
 pub(super) fn rename_key(stream: &ColumnStream, names: &[String], at: Position) -> Result<ColumnStream, PlanError> {
-    let rename =
-        RenameKey::new(stream.schema(), names).map_err(|error| PlanError::invalid(at, error.to_string()))?;
+    let rename = RenameKey::new(stream.schema(), names).map_err(|error| PlanError::invalid(at, error.to_string()))?;
     let output = std::sync::Arc::clone(rename.output());
     Ok(stream.transform("rename-key", std::sync::Arc::new(rename), output, false))
 }

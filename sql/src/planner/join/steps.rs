@@ -101,7 +101,10 @@ fn step<'a>(
             return Err(PlanError::invalid_hint(at, problem, "write .. JOIN .. WITHIN 10 SECONDS ON .."));
         }
         (Some(within), Method::StreamTable | Method::TableTable) => {
-            return Err(PlanError::invalid(within.span.start, "A window definition was provided: WITHIN is for joins of streams with streams"));
+            return Err(PlanError::invalid(
+                within.span.start,
+                "A window definition was provided: WITHIN is for joins of streams with streams",
+            ));
         }
         _ => {}
     }
@@ -176,7 +179,8 @@ fn check_windowed(left: &Source, right: &Source, written: &ast::Join, scope: &Sc
     let fits = match (left.window, right.window) {
         (None, None) => true,
         (Some(a), Some(b)) => {
-            let is_session = |window: crate::catalog::WindowInfo| window.window_type == crate::catalog::WindowType::Session;
+            let is_session =
+                |window: crate::catalog::WindowInfo| window.window_type == crate::catalog::WindowType::Session;
             is_session(a) == is_session(b)
         }
         _ => false,
@@ -193,12 +197,7 @@ fn check_windowed(left: &Source, right: &Source, written: &ast::Join, scope: &Sc
     } else {
         "Can not join non-windowed source to windowed source"
     };
-    let problem = format!(
-        "{word}. `{}` is {}, `{}` is {}",
-        reference(0),
-        shown(left),
-        reference(right_index),
-        shown(right)
-    );
+    let problem =
+        format!("{word}. `{}` is {}, `{}` is {}", reference(0), shown(left), reference(right_index), shown(right));
     Err(PlanError::invalid(written.span.start, problem))
 }

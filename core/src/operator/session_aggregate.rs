@@ -1,0 +1,553 @@
+//! Session aggregate: one state per key and session, revised and merged by each record.
+//!
+//! Records are folded in memory; [`SessionInterval`] keeps which sessions they join. At the flush the parts of each changed session are
+//! merged once, old sessions are deleted and new ones written. Under [`EmitPolicy::Record`] the rows of a batch are dealt into rounds in
+//! which no key occurs twice, as in [`Aggregate`](super::Aggregate), and each round is flushed.
+//!
+//! What a record at `t` passes on under [`EmitPolicy::Record`], exactly as Kafka Streams does: a tombstone for each session that it joins,
+//! at that session's end, then the joined session, at its end. If the only session it joins is `[t, t]` itself there is no tombstone. Under
+//! [`EmitPolicy::Commit`] a tombstone for each session that is no more, and one row for each that is new or other than before.
+//!
+//! ```text
+//! gap 5    10 -> [10,10]    14 -> tombstone [10,10], [10,14]    19 -> tombstone [10,14], [10,19]
+//! ```
+//!
+//! Invariants: stream time never goes back and includes the record that is looked at; a closed session is never revised once its final
+//! result was passed on; the timestamp of a result is the session's end.
+//!
+//! # State
+//! Described in `session_rows`. Sessions that end more than the retention before stream time are not found any more; where only final
+//! results are passed on, closed ones are not.
+//!
+//! Nulls: a record without key is a dead letter; one without value counts, as in Kafka Streams.
+
+use std::{ops::Range, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, Int64Array, UInt32Array},
+    buffer::NullBuffer,
+    compute,
+};
+
+use super::{
+    Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
+    session_interval::{Part, SessionInterval},
+    session_rows::{append_session, sessions_in, stretch_of},
+    table::{drop_null_keys, stored_fields},
+    task_store::TaskStore,
+};
+use crate::{
+    Batch,
+    batch::Before,
+    expression::RowError,
+    record::{TimeSpan, Timestamp},
+    row::RowCodec,
+    schema::StreamSchema,
+    window::{EmitStrategy, Session, SessionWindows},
+};
+
+/// What a session aggregate is built from.
+#[derive(Clone)]
+pub struct SessionAggregateSettings {
+    /// The number of its store in the task.
+    pub store: usize,
+    /// Key columns of the input, session bounds, result columns.
+    pub output: Arc<StreamSchema>,
+    /// What is computed; its states can be merged.
+    pub fold: Arc<dyn FoldFactory>,
+    /// When sessions end.
+    pub windows: SessionWindows,
+    /// How long sessions are found again, from their end; at least gap and grace.
+    pub retention: TimeSpan,
+    /// How long the stretches of time are by which sessions are stored.
+    pub span: TimeSpan,
+    /// Which results are passed on.
+    pub strategy: EmitStrategy,
+    /// When updates are passed on.
+    pub emit: EmitPolicy,
+    /// Whether someone below needs to know what was there before.
+    pub needs_before: bool,
+}
+
+/// Aggregates rows by key and session.
+pub struct SessionAggregate {
+    settings: SessionAggregateSettings,
+    stream_time: Timestamp,
+    /// The stream time of the last flush: no stored session ends later.
+    flushed_at: Timestamp,
+    /// The stream time at which final results were passed on last.
+    emitted_at: Timestamp,
+    keys: RowCodec,
+    states: RowCodec,
+    fold: Box<dyn Fold>,
+    interval: SessionInterval,
+}
+
+/// A row that is passed on: a tombstone has the place of its state among those before, another one among those after.
+struct Update {
+    key: usize,
+    session: Session,
+    after: Option<usize>,
+    before: Option<usize>,
+}
+
+/// A changed session with the merged row of its state.
+struct Final {
+    key: usize,
+    session: Session,
+    parts: Vec<Part>,
+}
+
+impl SessionAggregate {
+    /// An aggregate with nothing folded yet.
+    ///
+    /// # Errors
+    /// [`FoldError`] if a column has no row encoding or a function no accumulator.
+    pub fn new(settings: SessionAggregateSettings) -> Result<Self, FoldError> {
+        Ok(Self {
+            stream_time: Timestamp::NONE,
+            flushed_at: Timestamp::NONE,
+            emitted_at: Timestamp::NONE,
+            keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
+            states: RowCodec::new(&stored_fields(settings.fold.clone().layout().as_ref())).map_err(FoldError::of)?,
+            fold: settings.fold.create()?,
+            interval: SessionInterval::default(),
+            settings,
+        })
+    }
+
+    /// Sessions that end before this are not found any more.
+    fn open_from(&self, stream_time: Timestamp) -> i64 {
+        match self.settings.strategy.is_final() {
+            true => self.settings.windows.closed_before(stream_time).millis(),
+            false => stream_time.minus(self.settings.retention).millis(),
+        }
+    }
+
+    /// Reads the sessions that the rows may join, as far as they are not known yet. `observed` is stream time at each row.
+    fn look_up(
+        &mut self,
+        numbers: &[usize],
+        times: &[i64],
+        observed: &[Timestamp],
+        store: &mut TaskStore,
+    ) -> Result<(), FoldError> {
+        let mut lookups = Vec::new();
+        for ((&key, &time), &stream_time) in numbers.iter().zip(times).zip(observed) {
+            let newest = match self.settings.emit {
+                EmitPolicy::Commit => self.flushed_at,
+                EmitPolicy::Record => stream_time,
+            };
+            if newest != Timestamp::NONE {
+                let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(self.open_from(newest));
+                self.interval.missing(key, earliest, newest.millis(), self.settings.span, &mut lookups);
+            }
+        }
+        if lookups.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(lookups.len());
+        for &(key, stretch) in &lookups {
+            millstream_state::key::window_key(stretch, &self.interval.keys[key].key, &mut bytes);
+            ends.push(bytes.len());
+        }
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        let stored_keys: Vec<&[u8]> = starts.zip(&ends).map(|(start, &end)| &bytes[start..end]).collect();
+        let interval = &mut self.interval;
+        let mut each = |index: usize, value: Option<&[u8]>| {
+            if let Some(value) = value {
+                interval.found(lookups[index].0, value);
+            }
+        };
+        store.get_many(&stored_keys, &mut each).map_err(FoldError::of)
+    }
+
+    /// Lets rows join sessions and folds them; gives the rows that are late and why.
+    fn fold(
+        &mut self,
+        batch: &Batch,
+        observed: &[Timestamp],
+        store: &mut TaskStore,
+        errors: &mut Vec<RowError>,
+    ) -> Result<Vec<(usize, String)>, FoldError> {
+        let key_columns = &batch.keys()[..self.settings.output.key().len()];
+        let encoded = self.keys.encode(key_columns).map_err(FoldError::of)?;
+        let numbers: Vec<usize> = encoded.iter().map(|key| self.interval.number(key.as_ref())).collect();
+        let times = batch.times().values();
+        self.look_up(&numbers, times, observed, store)?;
+        let windows = self.settings.windows;
+        let (mut rows, mut groups) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        let mut late = Vec::new();
+        for (row, (&key, &time)) in numbers.iter().zip(times).enumerate() {
+            let stream_time = observed[row];
+            let closed_before = windows.closed_before(stream_time).millis();
+            match self.interval.join(key, time, windows, self.open_from(stream_time), closed_before) {
+                Ok(group) => {
+                    rows.push(row as u32);
+                    groups.push(group);
+                }
+                Err(session) => late.push((row, lateness(windows, time, session, stream_time))),
+            }
+        }
+        let picked = (rows.len() < batch.len()).then(|| UInt32Array::from(rows));
+        let total = self.interval.groups;
+        if !groups.is_empty() {
+            self.fold.add(&Rows { batch, picked: picked.as_ref(), groups: &groups, total }, errors)?;
+        }
+        Ok(late)
+    }
+
+    /// Merges and writes what has changed since the last flush. Gives the updates, by key in the order of first touch, and the number of
+    /// each update's key.
+    fn flush(&mut self, store: &mut TaskStore) -> Result<Option<(Batch, Vec<usize>)>, FoldError> {
+        let interval = std::mem::take(&mut self.interval);
+        self.flushed_at = self.stream_time;
+        if interval.groups == 0 {
+            return Ok(None);
+        }
+        // The states of stored sessions that are no more, then those of the groups.
+        let replaced: Vec<usize> = (0..interval.stored.len()).filter(|&one| interval.stored[one].replaced).collect();
+        let rows = replaced.iter().map(|&one| &interval.bytes[interval.stored[one].row.clone()]);
+        let mut old_states = self.states.decode(rows).map_err(FoldError::of)?;
+        old_states.pop();
+        let none = Folded { states: old_states.iter().map(|column| column.slice(0, 0)).collect(), groups: Vec::new() };
+        let folded = self.fold.finish(none, interval.groups)?;
+
+        let place = |part: &Part| match part {
+            Part::Stored(one) => replaced.binary_search(one).ok(),
+            Part::Folded(group) => {
+                folded.present.as_ref().is_none_or(|present| present[*group]).then_some(replaced.len() + group)
+            }
+        };
+        let changed =
+            interval.keys.iter().enumerate().flat_map(|(key, sessions)| {
+                sessions.live.iter().filter(|live| live.changed).map(move |live| (key, live))
+            });
+        let finals: Vec<Final> = changed
+            .map(|(key, live)| Final { key, session: live.session, parts: live.parts.clone() })
+            .filter(|one| one.parts.iter().any(|part| place(part).is_some()))
+            .collect();
+        let (mut places, mut groups) = (Vec::new(), Vec::new());
+        for (number, one) in finals.iter().enumerate() {
+            for found in one.parts.iter().filter_map(place) {
+                places.push(found as u32);
+                groups.push(number);
+            }
+        }
+        let states = self.merge(&old_states, &folded.states, &places, groups, finals.len())?;
+        let finals_of = by_key(&finals, interval.keys.len());
+        self.write(&interval, &finals, &finals_of, &states, store)?;
+        if self.settings.strategy.is_final() {
+            return Ok(None);
+        }
+        let updates = self.updates(&interval, &finals, &finals_of, &replaced);
+        let batch = self.rows_of(&interval, &updates, &states, &old_states)?;
+        Ok((!batch.is_empty()).then(|| (batch, updates.iter().map(|update| update.key).collect())))
+    }
+
+    /// The merged states: of `old` and `folded` behind it, those at `places`, in groups.
+    fn merge(
+        &self,
+        old: &[ArrayRef],
+        folded: &[ArrayRef],
+        places: &[u32],
+        groups: Vec<usize>,
+        total: usize,
+    ) -> Result<Vec<ArrayRef>, FoldError> {
+        let indices = UInt32Array::from(places.to_vec());
+        let gather = |(old, folded): (&ArrayRef, &ArrayRef)| {
+            let all = compute::concat(&[old.as_ref(), folded.as_ref()])?;
+            compute::take(&all, &indices, None)
+        };
+        let states = old.iter().zip(folded).map(gather).collect::<Result<Vec<_>, _>>().map_err(FoldError::of)?;
+        if groups.len() == total {
+            return Ok(states);
+        }
+        self.settings.fold.merge_states(&Folded { states, groups }, total)
+    }
+
+    /// Writes the stretches that hold a session which came, went or changed.
+    fn write(
+        &self,
+        interval: &SessionInterval,
+        finals: &[Final],
+        finals_of: &[Range<usize>],
+        states: &[ArrayRef],
+        store: &mut TaskStore,
+    ) -> Result<(), FoldError> {
+        let ends: ArrayRef = Arc::new(Int64Array::from_iter_values(finals.iter().map(|one| one.session.end)));
+        let columns: Vec<ArrayRef> = states.iter().cloned().chain([ends]).collect();
+        let rows = self.states.encode(&columns).map_err(FoldError::of)?;
+        let mut touched: Vec<(usize, i64, i64)> = Vec::new();
+        let stretch = |session: Session| stretch_of(session.end, self.settings.span);
+        touched.extend(finals.iter().map(|one| (one.key, stretch(one.session), one.session.end)));
+        let gone = interval.stored.iter().filter(|one| one.replaced);
+        touched.extend(gone.map(|one| (one.key, stretch(one.session), one.session.end)));
+        touched.sort_unstable();
+        let (mut stored_key, mut value) = (Vec::new(), Vec::new());
+        for row in touched.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let (key, start, newest) = row[row.len() - 1];
+            stored_key.clear();
+            millstream_state::key::window_key(start, &interval.keys[key].key, &mut stored_key);
+            value.clear();
+            let mut own = finals_of[key].clone().peekable();
+            for live in &interval.keys[key].live {
+                let state = match live.parts[..] {
+                    [Part::Stored(one)] if !live.changed => Some(&interval.bytes[interval.stored[one].row.clone()]),
+                    _ => own
+                        .next_if(|&number| finals[number].session == live.session)
+                        .map(|number| rows.row(number).data()),
+                };
+                if let Some(state) = state.filter(|_| stretch(live.session) == start) {
+                    append_session(live.session, state, &mut value);
+                }
+            }
+            store.put(&stored_key, (!value.is_empty()).then_some(&value[..]), Timestamp(newest));
+        }
+        Ok(())
+    }
+
+    /// What is passed on, as the head of this file says.
+    fn updates(
+        &self,
+        interval: &SessionInterval,
+        finals: &[Final],
+        finals_of: &[Range<usize>],
+        replaced: &[usize],
+    ) -> Vec<Update> {
+        let mut updates = Vec::with_capacity(finals.len() + replaced.len());
+        let stays = |key: usize, session: Session| {
+            let is_point = session.start == session.end;
+            (self.settings.emit == EmitPolicy::Commit || is_point)
+                && finals[finals_of[key].clone()].iter().any(|one| one.session == session)
+        };
+        for (place, &one) in replaced.iter().enumerate() {
+            let stored = &interval.stored[one];
+            if !stays(stored.key, stored.session) {
+                updates.push(Update { key: stored.key, session: stored.session, after: None, before: Some(place) });
+            }
+        }
+        for (number, one) in finals.iter().enumerate() {
+            let same = |&place: &usize| {
+                let stored = &interval.stored[replaced[place]];
+                stored.key == one.key && stored.session == one.session && stays(one.key, one.session)
+            };
+            let before = one.parts.iter().find_map(|part| match part {
+                Part::Stored(stored) => replaced.binary_search(stored).ok().filter(same),
+                Part::Folded(_) => None,
+            });
+            updates.push(Update { key: one.key, session: one.session, after: Some(number), before });
+        }
+        updates.sort_by_key(|update| (update.key, update.after.is_some(), update.session.end));
+        updates
+    }
+
+    /// Updates as columns.
+    fn rows_of(
+        &self,
+        interval: &SessionInterval,
+        updates: &[Update],
+        states: &[ArrayRef],
+        old_states: &[ArrayRef],
+    ) -> Result<Batch, FoldError> {
+        let fold = self.settings.fold.as_ref();
+        let pick = |results: Vec<ArrayRef>, place: &dyn Fn(&Update) -> Option<usize>| {
+            let places: UInt32Array = updates.iter().map(|update| place(update).map(|place| place as u32)).collect();
+            let columns = results.iter().map(|column| compute::take(column, &places, None));
+            columns.collect::<Result<Vec<_>, _>>().map_err(FoldError::of)
+        };
+        let results = pick(fold.results_of(states)?, &|update| update.after)?;
+        let present = NullBuffer::from_iter(updates.iter().map(|update| update.after.is_some()));
+        let before = if self.settings.needs_before {
+            let values = pick(fold.results_of(old_states)?, &|update| update.before)?;
+            let present = NullBuffer::from_iter(updates.iter().map(|update| update.before.is_some()));
+            Some(Before { values, present: Some(present) })
+        } else {
+            None
+        };
+        let keys = updates.iter().map(|update| &*interval.keys[update.key].key);
+        let columns = self.columns(keys, updates.iter().map(|update| update.session), results)?;
+        Ok(Batch::new(Arc::clone(&self.settings.output), columns).with_present(Some(present)).with_before(before))
+    }
+
+    /// The columns of rows: keys, bounds, results; the timestamp of a row is the end of its session.
+    fn columns<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a [u8]>,
+        sessions: impl Iterator<Item = Session> + Clone,
+        results: Vec<ArrayRef>,
+    ) -> Result<Vec<ArrayRef>, FoldError> {
+        let mut columns = self.keys.decode(keys).map_err(FoldError::of)?;
+        let starts = Int64Array::from_iter_values(sessions.clone().map(|session| session.start));
+        let ends: ArrayRef = Arc::new(Int64Array::from_iter_values(sessions.map(|session| session.end)));
+        let offsets = Batch::no_offsets(ends.len());
+        columns.extend([Arc::new(starts) as ArrayRef, Arc::clone(&ends)]);
+        columns.extend(results);
+        columns.extend([ends, offsets]);
+        Ok(columns)
+    }
+
+    /// Folds and flushes round by round, so that each row has its own updates, in the order of rows.
+    fn fold_each(
+        &mut self,
+        batch: &Batch,
+        observed: &[Timestamp],
+        store: &mut TaskStore,
+        errors: &mut Vec<RowError>,
+    ) -> Result<(Option<Batch>, Vec<(usize, String)>), FoldError> {
+        let (mut updates, mut positions, mut late): (Vec<Batch>, Vec<u32>, _) = (Vec::new(), Vec::new(), Vec::new());
+        for round in self.rounds(batch)? {
+            let rows = UInt32Array::from(round);
+            let part = batch.take(&rows).map_err(FoldError::of)?;
+            let observed: Vec<Timestamp> = rows.values().iter().map(|&row| observed[row as usize]).collect();
+            let first_error = errors.len();
+            let round_late = self.fold(&part, &observed, store, errors)?;
+            late.extend(round_late.into_iter().map(|(row, problem)| (rows.value(row) as usize, problem)));
+            errors[first_error..].iter_mut().for_each(|error| error.row = rows.value(error.row) as usize);
+            // No key occurs twice in a round: key `i` is row `i`.
+            if let Some((update, keys)) = self.flush(store)? {
+                positions.extend(keys.into_iter().map(|key| rows.value(key)));
+                updates.push(update);
+            }
+        }
+        late.sort();
+        if updates.is_empty() {
+            return Ok((None, late));
+        }
+        let mut order: Vec<u32> = (0..positions.len() as u32).collect();
+        order.sort_by_key(|&update| positions[update as usize]);
+        let updates = Batch::concat(&updates).map_err(FoldError::of)?;
+        let updates = updates.take(&UInt32Array::from(order)).map_err(FoldError::of)?;
+        Ok((Some(updates), late))
+    }
+
+    /// Deals rows into rounds in which no key occurs twice.
+    fn rounds(&self, batch: &Batch) -> Result<Vec<Vec<u32>>, FoldError> {
+        let keys = self.keys.encode(&batch.keys()[..self.settings.output.key().len()]).map_err(FoldError::of)?;
+        let mut seen: hashbrown::HashMap<&[u8], usize> = hashbrown::HashMap::with_capacity(batch.len());
+        let mut rounds: Vec<Vec<u32>> = Vec::new();
+        for row in 0..keys.num_rows() {
+            let round = seen.entry(keys.row(row).data()).or_insert(0);
+            if *round == rounds.len() {
+                rounds.push(Vec::new());
+            }
+            rounds[*round].push(row as u32);
+            *round += 1;
+        }
+        Ok(rounds)
+    }
+
+    /// The final results of sessions that have closed since the last time, by end, start and key.
+    fn take_final(&mut self, store: &mut TaskStore) -> Result<Option<Batch>, FoldError> {
+        let windows = self.settings.windows;
+        let from = windows.closed_before(self.emitted_at).millis();
+        let to = windows.closed_before(self.stream_time).millis();
+        self.emitted_at = self.emitted_at.max(self.stream_time);
+        if from >= to {
+            return Ok(None);
+        }
+        let span = self.settings.span;
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        millstream_state::key::window_key(stretch_of(from, span), &[], &mut first);
+        millstream_state::key::window_key(stretch_of(to, span).saturating_add(1), &[], &mut last);
+        let mut bytes = Vec::new();
+        let mut found: Vec<(i64, i64, Range<usize>, Range<usize>)> = Vec::new();
+        let mut each = |key: &[u8], value: &[u8]| {
+            let Some((_, key)) = millstream_state::key::split_window_key(key) else { return true };
+            for (session, row) in sessions_in(value).filter(|(session, _)| (from..to).contains(&session.end)) {
+                let start = bytes.len();
+                bytes.extend_from_slice(key);
+                let middle = bytes.len();
+                bytes.extend_from_slice(&value[row]);
+                found.push((session.end, session.start, start..middle, middle..bytes.len()));
+            }
+            true
+        };
+        store.range(&first, Some(&last), &mut each).map_err(FoldError::of)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        found.sort_unstable_by(|a, b| (a.0, a.1, &bytes[a.2.clone()]).cmp(&(b.0, b.1, &bytes[b.2.clone()])));
+        let mut states = self.states.decode(found.iter().map(|one| &bytes[one.3.clone()])).map_err(FoldError::of)?;
+        states.pop();
+        let results = self.settings.fold.results_of(&states)?;
+        let sessions = found.iter().map(|one| Session { start: one.1, end: one.0 });
+        let columns = self.columns(found.iter().map(|one| &bytes[one.2.clone()]), sessions, results)?;
+        Ok(Some(Batch::new(Arc::clone(&self.settings.output), columns)))
+    }
+}
+
+/// Where the changed sessions of each key lie: they are in the order of keys.
+fn by_key(finals: &[Final], keys: usize) -> Vec<Range<usize>> {
+    let mut ranges = vec![0..0; keys];
+    for (number, one) in finals.iter().enumerate() {
+        let range: &mut Range<usize> = &mut ranges[one.key];
+        *range = if range.start == range.end { number..number + 1 } else { range.start..number + 1 };
+    }
+    ranges
+}
+
+fn lateness(windows: SessionWindows, time: i64, session: Session, stream_time: Timestamp) -> String {
+    let (start, end) = (Timestamp(session.start), Timestamp(session.end));
+    format!(
+        "the record of {} is late for the session {start} to {end}: stream time is {stream_time}, gap {}, grace {}",
+        Timestamp(time),
+        windows.gap(),
+        windows.grace()
+    )
+}
+
+impl Operator for SessionAggregate {
+    fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        let batch = drop_null_keys(batch, context)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let mut stream_time = self.stream_time;
+        let observe = |&time: &i64| {
+            stream_time = stream_time.max(Timestamp(time));
+            stream_time
+        };
+        let observed: Vec<Timestamp> = batch.times().values().iter().map(observe).collect();
+        self.stream_time = stream_time;
+        let mut errors = Vec::new();
+        let store = &mut context.stores[self.settings.store];
+        let each = self.settings.emit == EmitPolicy::Record && !self.settings.strategy.is_final();
+        let folded = match each {
+            true => self.fold_each(&batch, &observed, store, &mut errors),
+            false => self.fold(&batch, &observed, store, &mut errors).map(|late| (None, late)),
+        };
+        let (updates, late) = folded.map_err(|error| context.error(error))?;
+        context.output.extend(updates);
+        context.reject(&batch, Reason::Late, late);
+        errors.sort_by_key(|error| error.row);
+        errors.dedup_by_key(|error| error.row);
+        context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
+        match self.settings.emit {
+            EmitPolicy::Record => self.on_flush(context),
+            EmitPolicy::Commit => Ok(()),
+        }
+    }
+
+    fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        let store = &mut context.stores[self.settings.store];
+        let updates = match self.flush(store) {
+            Ok(_) if self.settings.strategy.is_final() => self.take_final(store),
+            Ok(updates) => Ok(updates.map(|(updates, _)| updates)),
+            Err(error) => Err(error),
+        };
+        context.output.extend(updates.map_err(|error| context.error(error))?);
+        Ok(())
+    }
+
+    fn stream_time(&self) -> Option<Timestamp> {
+        Some(self.stream_time)
+    }
+
+    fn restore_stream_time(&mut self, stream_time: Timestamp) {
+        self.stream_time = self.stream_time.max(stream_time);
+        self.flushed_at = self.stream_time;
+        self.emitted_at = self.stream_time;
+    }
+}

@@ -1,0 +1,265 @@
+//! Sessions and final results against a model that looks at one record after another, under every way of cutting and running.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use millstream::{
+    StreamsBuilder,
+    dsl::{Consumed, Materialized, Produced},
+    expression::{col, count, lit, max},
+    log::{Append, SharedLog, TopicConfig, Transaction},
+    operator::EmitPolicy,
+    record::{Offset, PartitionId, Record, Records, TimeSpan, TopicName, TopicPartition},
+    runtime::SynchronousStreams,
+    schema::WindowKind,
+    testing::MemoryLog,
+    topology::Topology,
+    window::{EmitStrategy, SessionWindows, TimeWindows, WindowBounds, Windows, split_key},
+};
+use proptest::prelude::*;
+
+/// A record: key, value, time.
+type Input = (u8, char, i64);
+/// A row of the result: key, start, end, values joined or none for a tombstone, time.
+type Row = (String, i64, i64, Option<String>, i64);
+
+fn span(millis: i64) -> TimeSpan {
+    TimeSpan::from_millis(millis).expect("not negative")
+}
+
+fn sessions(gap: i64, grace: i64) -> SessionWindows {
+    SessionWindows::new(span(gap), span(grace)).expect("legal sessions")
+}
+
+/// Joins the values of each key and window, in the order in which they came.
+fn joining(windows: Windows, strategy: EmitStrategy) -> Topology {
+    let builder = StreamsBuilder::new();
+    let grouped = builder.stream::<String, String>("in", Consumed::kafka()).group_by_key().windowed_by(windows);
+    let grouped = match strategy {
+        EmitStrategy::OnUpdate => grouped,
+        _ => grouped.emit_final(),
+    };
+    grouped.reduce(|joined, value| joined + &value, "joined").to_stream().to("out", Produced::kafka());
+    builder.build().expect("a legal topology")
+}
+
+/// The records of `out`, after `inputs` were written in cuts, with a restart after every so many cuts.
+fn run(
+    topology: &Topology,
+    kind: WindowKind,
+    inputs: &[Input],
+    emit: EmitPolicy,
+    cut: usize,
+    lives: usize,
+) -> Vec<Row> {
+    let log: SharedLog = Arc::new(MemoryLog::new());
+    let name = |topic: &str| TopicName::new(topic).expect("legal");
+    for topic in ["in", "out"] {
+        log.create_topic(&name(topic), &TopicConfig::default()).expect("made");
+    }
+    let mut streams = SynchronousStreams::new(topology, "app", Arc::clone(&log), emit).expect("starts");
+    let mut producer = log.producer("test").expect("opens");
+    for (number, part) in inputs.chunks(cut).enumerate() {
+        let record = |&(key, value, time): &Input| Record::new(format!("k{key}"), value.to_string()).at_ms(time);
+        let records: Records = part.iter().map(record).collect();
+        let partition = TopicPartition::new(name("in"), PartitionId(0));
+        producer
+            .commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })
+            .expect("commits");
+        streams.run_until_idle().expect("runs");
+        if number % lives == lives - 1 {
+            streams = SynchronousStreams::new(topology, "app", Arc::clone(&log), emit).expect("starts again");
+        }
+    }
+    let out = TopicPartition::new(name("out"), PartitionId(0));
+    let fetched = log.fetch(&out, Offset::ZERO, usize::MAX).expect("readable");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
+    let records = fetched.batches.iter().flat_map(|batch| batch.records.iter());
+    let row = |record: millstream::record::RecordRef<'_>| {
+        let (key, WindowBounds { start, end }) = split_key(kind, record.key.expect("a key")).expect("a window");
+        (text(key), start, end, record.value.map(text), record.timestamp.millis())
+    };
+    records.map(row).collect()
+}
+
+/// Every update that Kafka Streams passes on, and the sessions that are left, in the order of closing.
+fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<Row>, Vec<Row>) {
+    let mut live: Vec<Row> = Vec::new();
+    let mut updates = Vec::new();
+    let mut stream_time = i64::MIN;
+    for &(key, value, time) in inputs {
+        stream_time = stream_time.max(time);
+        let closed_before = stream_time - gap - grace;
+        let key = format!("k{key}");
+        let reached = |row: &Row| row.0 == key && row.2 >= (time - gap).max(closed_before) && row.1 <= time + gap;
+        let mut joined: Vec<Row> = live.iter().filter(|row| reached(row)).cloned().collect();
+        joined.sort_by_key(|row| row.2);
+        let start = joined.iter().map(|row| row.1).min().unwrap_or(time).min(time);
+        let end = joined.iter().map(|row| row.2).max().unwrap_or(time).max(time);
+        if end < closed_before {
+            continue;
+        }
+        if (start, end) != (time, time) {
+            updates.extend(joined.iter().map(|row| (key.clone(), row.1, row.2, None, row.2)));
+        }
+        live.retain(|row| !reached(row));
+        let values: String = joined.into_iter().filter_map(|row| row.3).chain([value.to_string()]).collect();
+        let row = (key, start, end, Some(values), end);
+        updates.push(row.clone());
+        live.push(row);
+    }
+    live.retain(|row| row.2 < stream_time - gap - grace);
+    live.sort_by(|a, b| (a.2, a.1, &a.0).cmp(&(b.2, b.1, &b.0)));
+    (updates, live)
+}
+
+/// The final results of time windows, in the order of closing.
+fn model_of_windows(inputs: &[Input], size: i64, advance: i64, grace: i64) -> Vec<Row> {
+    let mut open: BTreeMap<(i64, String), (String, i64)> = BTreeMap::new();
+    let mut finals = Vec::new();
+    let mut stream_time = i64::MIN;
+    for &(key, value, time) in inputs {
+        stream_time = stream_time.max(time);
+        for start in (0..=time).step_by(advance as usize).filter(|start| time < start + size) {
+            if start + size + grace > stream_time {
+                let row = open.entry((start, format!("k{key}"))).or_insert((String::new(), time));
+                row.0.push(value);
+                row.1 = row.1.max(time);
+            }
+        }
+        while let Some(first) = open.first_entry() {
+            if first.key().0 + size + grace > stream_time {
+                break;
+            }
+            let ((start, key), (values, time)) = first.remove_entry();
+            finals.push((key, start, start + size, Some(values), time));
+        }
+    }
+    finals
+}
+
+/// The rows that a sequence of updates leaves behind.
+fn table(updates: &[Row]) -> BTreeMap<(String, i64, i64), (String, i64)> {
+    let mut rows = BTreeMap::new();
+    for (key, start, end, value, time) in updates {
+        let key = (key.clone(), *start, *end);
+        match value {
+            Some(value) => drop(rows.insert(key, (value.clone(), *time))),
+            None => drop(rows.remove(&key)),
+        }
+    }
+    rows
+}
+
+fn check_sessions(inputs: &[Input], (gap, grace): (i64, i64), cut: usize, lives: usize) {
+    let (updates, finals) = model_of_sessions(inputs, gap, grace);
+    let windows: Windows = sessions(gap, grace).into();
+    for (strategy, emit) in [
+        (EmitStrategy::OnUpdate, EmitPolicy::Record),
+        (EmitStrategy::OnUpdate, EmitPolicy::Commit),
+        (EmitStrategy::OnClose, EmitPolicy::Record),
+        (EmitStrategy::OnClose, EmitPolicy::Commit),
+    ] {
+        let found = run(&joining(windows, strategy), WindowKind::Session, inputs, emit, cut, lives);
+        match (strategy, emit) {
+            (EmitStrategy::OnUpdate, EmitPolicy::Record) => assert_eq!(found, updates, "every update"),
+            (EmitStrategy::OnUpdate, EmitPolicy::Commit) => {
+                assert_eq!(table(&found), table(&updates), "the same table");
+                assert!(found.len() <= updates.len(), "no more updates than records made");
+            }
+            _ => assert_eq!(found, finals, "final results under {emit}"),
+        }
+    }
+}
+
+fn inputs(most: i64) -> impl Strategy<Value = Vec<Input>> {
+    let record = (0..3_u8, proptest::char::range('a', 'z'), 0..most);
+    proptest::collection::vec(record, 1..50)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn sessions_are_those_of_the_model(inputs in inputs(80), cut in 1_usize..20, lives in 1_usize..4) {
+        for windows in [(5, 0), (3, 20), (10, 100)] {
+            check_sessions(&inputs, windows, cut, lives);
+        }
+    }
+
+    #[test]
+    fn final_results_are_those_of_the_model(inputs in inputs(60), cut in 1_usize..20, lives in 1_usize..4) {
+        for (size, advance, grace) in [(10, 10, 5), (10, 3, 0), (7, 2, 20)] {
+            let windows = TimeWindows::hopping(span(size), span(advance), span(grace)).expect("legal windows");
+            let topology = joining(windows.into(), EmitStrategy::OnClose);
+            let expected = model_of_windows(&inputs, size, advance, grace);
+            for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+                let found = run(&topology, WindowKind::time(span(size)), &inputs, emit, cut, lives);
+                prop_assert_eq!(&found, &expected, "under {}", emit);
+            }
+        }
+    }
+}
+
+#[test]
+fn sessions_follow_one_another_as_in_kafka_streams() {
+    let check = |grace: i64, times: &[i64]| {
+        let inputs: Vec<Input> = times.iter().map(|&time| (0, 'x', time)).collect();
+        let topology = joining(sessions(5, grace).into(), EmitStrategy::OnUpdate);
+        let found = run(&topology, WindowKind::Session, &inputs, EmitPolicy::Record, 10, 9);
+        let value = |row: &Row| row.3.as_ref().map_or("gone".to_owned(), |value| value.len().to_string());
+        let text = |row: Row| format!("{}..{} {}", row.1, row.2, value(&row));
+        found.into_iter().map(text).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(check(0, &[10, 14, 19, 25]), "10..10 1, 10..10 gone, 10..14 2, 10..14 gone, 10..19 3, 25..25 1");
+    assert_eq!(check(0, &[10, 10]), "10..10 1, 10..10 2", "a moment of its own has no tombstone");
+    assert_eq!(check(0, &[10, 14, 12]), "10..10 1, 10..10 gone, 10..14 2, 10..14 gone, 10..14 3");
+    assert_eq!(check(5, &[10, 16, 13]), "10..10 1, 16..16 1, 10..10 gone, 16..16 gone, 10..16 3");
+    assert_eq!(check(0, &[10, 16, 13]), "10..10 1, 16..16 1, 16..16 gone, 13..16 2", "the first one is closed");
+    assert_eq!(check(0, &[10, 16, 10, 9]), "10..10 1, 16..16 1", "late");
+}
+
+#[test]
+fn windows_no_longer_kept_when_they_close_are_left_out_if_so_wanted() {
+    let check = |strategy: EmitStrategy, retention: Option<i64>, times: &[i64]| {
+        let builder = StreamsBuilder::new();
+        let stream = builder.stream::<String, String>("in", Consumed::kafka());
+        let windows = TimeWindows::tumbling(span(2), span(1)).expect("legal windows");
+        let group = stream.columns().group_by_key().windowed_by(windows).emit_strategy(strategy);
+        let kept = Materialized { name: None, retention: retention.map(span) };
+        let last = max(col("value")).alias("value");
+        group.aggregate(&[last], kept).to_stream().to("out", Produced::kafka());
+        let inputs: Vec<Input> = times.iter().map(|&time| (0, 'x', time)).collect();
+        let topology = builder.build().expect("legal");
+        let starts = |emit, cut| {
+            let found = run(&topology, WindowKind::time(span(2)), &inputs, emit, cut, 2);
+            found.into_iter().map(|row| row.1).collect::<Vec<_>>()
+        };
+        let found = starts(EmitPolicy::Record, 1);
+        assert_eq!(starts(EmitPolicy::Commit, 100), found, "the cut changes nothing");
+        found
+    };
+    assert_eq!(check(EmitStrategy::OnClose, None, &[0, 1, 2, 5]), [0, 2]);
+    assert_eq!(check(EmitStrategy::OnCloseIfKept, None, &[0, 1, 2, 5]), [2]);
+    assert_eq!(check(EmitStrategy::OnCloseIfKept, None, &[0, 1, 2, 3, 5]), [0, 2]);
+    assert_eq!(check(EmitStrategy::OnCloseIfKept, Some(4), &[0, 1, 2, 5]), [0, 2]);
+}
+
+#[test]
+fn windows_that_cannot_be_are_refused() {
+    let check = |make: &dyn Fn(&StreamsBuilder)| {
+        let builder = StreamsBuilder::new();
+        make(&builder);
+        builder.build().err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    let grouped = |builder: &StreamsBuilder| builder.stream::<String, String>("in", Consumed::kafka()).group_by_key();
+    let closure = check(&|builder| {
+        let fold = |_: &String, value: String, all: String| all + &value;
+        drop(grouped(builder).windowed_by(sessions(5, 0)).aggregate(String::new, fold, "a"));
+    });
+    assert!(closure.contains("aggregate_merging"), "{closure}");
+    let unwindowed = check(&|builder| {
+        let stream = builder.stream::<String, String>("in", Consumed::kafka());
+        drop(stream.columns().group_by_key().emit_final().aggregate(&[count(lit(1_i64)).alias("n")], "a".into()));
+    });
+    assert!(unwindowed.contains("final results need windows"), "{unwindowed}");
+}
