@@ -9,7 +9,6 @@ use super::properties::SourceProperties;
 use super::registry::Catalog;
 use super::source::{Column, Format, FormatKind, Source, TimestampColumn, WindowInfo};
 use super::sql_type::SqlType;
-use crate::syntax::Position;
 use crate::syntax::ast::{ColumnDef, ColumnRole, CreateSource, SourceKind};
 
 /// Names that every source has without declaring them.
