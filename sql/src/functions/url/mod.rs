@@ -2,6 +2,8 @@
 //!
 //! A URL is what `java.net.URI` accepts; any other text fails the row. A part that is not there gives null. Parts are decoded.
 
+mod uri;
+
 use std::borrow::Cow;
 
 use arrow::array::ArrayRef;
@@ -9,10 +11,10 @@ use arrow::datatypes::Int32Type;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::columns::{self, Texts};
-use super::declare::{TEXT, function, overload};
+use super::overload::{TEXT, function, of};
 use super::signature::{Call, Evaluate, ScalarFunction};
-use super::uri::{Uri, decode};
 use crate::catalog::SqlType;
+use uri::{Uri, decode};
 
 /// What is escaped in a parameter, as in a form; a space becomes `+`.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b' ');
@@ -20,7 +22,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// The functions of this file.
 pub(crate) fn functions() -> Vec<ScalarFunction> {
     let text = |name, description, evaluate: Evaluate| {
-        function(name, description, [overload([TEXT], SqlType::Varchar, evaluate)])
+        function(name, description, vec![of(&[TEXT], SqlType::Varchar, evaluate)])
     };
     vec![
         text("URL_DECODE_PARAM", "A parameter with its escapes decoded.", decode_param),
@@ -30,13 +32,13 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "URL_EXTRACT_PARAMETER",
             "The value of a parameter of a URL, decoded; empty if it is there without one.",
-            [overload([TEXT, TEXT], SqlType::Varchar, extract_parameter)],
+            vec![of(&[TEXT, TEXT], SqlType::Varchar, extract_parameter)],
         ),
         text("URL_EXTRACT_PATH", "The path of a URL, decoded.", |call| extract(call, |uri| uri.path)),
         function(
             "URL_EXTRACT_PORT",
             "The port of a URL, if it names one.",
-            [overload([TEXT], SqlType::Int, extract_port)],
+            vec![of(&[TEXT], SqlType::Int, extract_port)],
         ),
         text("URL_EXTRACT_PROTOCOL", "The protocol of a URL.", |call| extract(call, |uri| uri.scheme)),
         text("URL_EXTRACT_QUERY", "The query of a URL, decoded.", |call| extract(call, |uri| uri.query)),

@@ -2,16 +2,19 @@
 //!
 //! Null in any argument gives null; a pattern that is not valid fails the row. A constant pattern is looked up once a batch.
 
+mod java;
+mod syntax;
+
 use std::rc::Rc;
 
 use arrow::array::ArrayRef;
 use fancy_regex::Captures;
 
 use super::columns::{self, Ints, Texts};
-use super::declare::{INT, TEXT, array_of, function, overload};
-use super::java_regex::{JavaRegex, span};
+use super::overload::{INT, TEXT, array_of, function, of};
 use super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
+use java::{JavaRegex, span};
 
 /// The functions of this file.
 pub(crate) fn functions() -> Vec<ScalarFunction> {
@@ -20,22 +23,22 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "REGEXP_EXTRACT",
             "The first part of a text that a pattern matches, or a group of that match; null if there is none.",
-            [overload([TEXT, TEXT], SqlType::Varchar, extract), overload([TEXT, TEXT, INT], SqlType::Varchar, extract)],
+            vec![of(&[TEXT, TEXT], SqlType::Varchar, extract), of(&[TEXT, TEXT, INT], SqlType::Varchar, extract)],
         ),
         function(
             "REGEXP_EXTRACT_ALL",
             "All parts of a text that a pattern matches, or a group of each match.",
-            [overload([TEXT, TEXT], texts(), extract_all), overload([TEXT, TEXT, INT], texts(), extract_all)],
+            vec![of(&[TEXT, TEXT], texts(), extract_all), of(&[TEXT, TEXT, INT], texts(), extract_all)],
         ),
         function(
             "REGEXP_REPLACE",
             "The text with every match of a pattern replaced; $1 stands for the first group.",
-            [overload([TEXT, TEXT, TEXT], SqlType::Varchar, replace)],
+            vec![of(&[TEXT, TEXT, TEXT], SqlType::Varchar, replace)],
         ),
         function(
             "REGEXP_SPLIT_TO_ARRAY",
             "The parts of a text between the matches of a pattern; with an empty pattern each character.",
-            [overload([TEXT, TEXT], texts(), split)],
+            vec![of(&[TEXT, TEXT], texts(), split)],
         ),
     ]
 }
@@ -43,18 +46,18 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
 /// The patterns of a batch; one that is the same for all rows is compiled before the first.
 struct Patterns<'a> {
     texts: Texts<'a>,
-    constant: Option<Rc<JavaRegex>>,
+    constant: Option<Result<Rc<JavaRegex>, String>>,
 }
 
 impl<'a> Patterns<'a> {
     fn read(call: &'a Call<'_>, index: usize) -> Result<Self, String> {
         let texts: Texts<'_> = columns::read(call, index)?;
-        Ok(Self { constant: texts.constant().map(JavaRegex::cached).transpose()?, texts })
+        Ok(Self { constant: texts.constant().map(JavaRegex::cached), texts })
     }
 
     fn get(&self, row: usize) -> Result<Option<Rc<JavaRegex>>, String> {
         match &self.constant {
-            Some(constant) => Ok(Some(Rc::clone(constant))),
+            Some(constant) => constant.clone().map(Some),
             None => self.texts.get(row).map(JavaRegex::cached).transpose(),
         }
     }

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use arrow::array::ArrayRef;
 use fancy_regex::Regex;
 
-use super::columns::{self, Ints, Texts};
-use super::declare::{INT, TEXT, function, overload};
-use super::signature::{Call, Evaluate, ScalarFunction};
+use super::super::columns::{self, Ints, Texts};
+use super::super::overload::{INT, TEXT, function, of};
+use super::super::signature::{Call, Evaluate, ScalarFunction};
 use super::utf16;
 use crate::catalog::SqlType;
 
@@ -21,7 +21,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "MASK",
             "The text with its letters, digits and other characters replaced by X, x, n and -, or by those given.",
-            [overload([TEXT], SqlType::Varchar, all), overload([TEXT, TEXT, TEXT, TEXT, TEXT], SqlType::Varchar, all)],
+            vec![of(&[TEXT], SqlType::Varchar, all), of(&[TEXT, TEXT, TEXT, TEXT, TEXT], SqlType::Varchar, all)],
         ),
         partial("MASK_KEEP_LEFT", "As MASK, but the first n characters stay as they are.", |call| {
             mask(call, Part::AfterFirst)
@@ -38,9 +38,9 @@ fn partial(name: &'static str, description: &'static str, evaluate: Evaluate) ->
     function(
         name,
         description,
-        [
-            overload([TEXT, INT], SqlType::Varchar, evaluate),
-            overload([TEXT, INT, TEXT, TEXT, TEXT, TEXT], SqlType::Varchar, evaluate),
+        vec![
+            of(&[TEXT, INT], SqlType::Varchar, evaluate),
+            of(&[TEXT, INT, TEXT, TEXT, TEXT, TEXT], SqlType::Varchar, evaluate),
         ],
     )
 }
@@ -131,7 +131,7 @@ fn is_category(category: &Regex, character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::harness::{check, int, ints, null, text, texts};
+    use super::super::super::columns::harness::{check, int, ints, null, text, texts};
     use super::*;
 
     #[test]

@@ -4,9 +4,9 @@
 
 use arrow::array::ArrayRef;
 
-use super::columns::{self, Bytes, Ints, Texts};
-use super::declare::{BYTES, INT, TEXT, function, overload};
-use super::signature::{Call, ScalarFunction};
+use super::super::columns::{self, Bytes, Ints, Texts};
+use super::super::overload::{BYTES, INT, TEXT, function, of};
+use super::super::signature::{Call, ScalarFunction};
 use super::utf16;
 use crate::catalog::SqlType;
 
@@ -19,17 +19,17 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "LPAD",
             "The input with padding before it until it is as long as wanted, or its beginning if it is longer.",
-            [
-                overload([TEXT, INT, TEXT], SqlType::Varchar, |call| pad_texts(call, Side::Left)),
-                overload([BYTES, INT, BYTES], SqlType::Bytes, |call| pad_bytes(call, Side::Left)),
+            vec![
+                of(&[TEXT, INT, TEXT], SqlType::Varchar, |call| pad_texts(call, Side::Left)),
+                of(&[BYTES, INT, BYTES], SqlType::Bytes, |call| pad_bytes(call, Side::Left)),
             ],
         ),
         function(
             "RPAD",
             "The input with padding after it until it is as long as wanted, or its beginning if it is longer.",
-            [
-                overload([TEXT, INT, TEXT], SqlType::Varchar, |call| pad_texts(call, Side::Right)),
-                overload([BYTES, INT, BYTES], SqlType::Bytes, |call| pad_bytes(call, Side::Right)),
+            vec![
+                of(&[TEXT, INT, TEXT], SqlType::Varchar, |call| pad_texts(call, Side::Right)),
+                of(&[BYTES, INT, BYTES], SqlType::Bytes, |call| pad_bytes(call, Side::Right)),
             ],
         ),
     ]
@@ -101,7 +101,7 @@ fn pad_bytes(call: &Call<'_>, side: Side) -> Result<ArrayRef, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::harness::{bytes, check, int, ints, text, texts};
+    use super::super::super::columns::harness::{bytes, check, int, ints, text, texts};
     use super::*;
 
     #[test]

@@ -3,18 +3,21 @@
 //! A null text gives null (IS_JSON_STRING and JSON_ARRAY_CONTAINS false), and so does a blank one or JSON of another kind than
 //! wanted; a text that is no JSON fails the row (not in the two that tell). Parts are written as [`Json::push`] writes them.
 
+mod path;
+mod scan;
+mod write;
+
 use std::borrow::Cow;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Type};
 
 use super::columns::{self, Reader, Texts};
-use super::declare::{TEXT, array_of, function, overload, variadic};
-use super::json_path::JsonPath;
-use super::json_scan::{Json, Kind};
-use super::json_write;
-use super::signature::{Call, Parameter, ScalarFunction};
+use super::overload::{TEXT, array_of, function, of, overload, variadic};
+use super::signature::{Call, Parameter, Returns, ScalarFunction};
 use crate::catalog::SqlType;
+use path::JsonPath;
+use scan::{Json, Kind};
 
 /// All functions of JSON.
 pub(crate) fn functions() -> Vec<ScalarFunction> {
@@ -23,41 +26,45 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "EXTRACTJSONFIELD",
             "What a path such as $.a.b[0] leads to in a JSON text: a text without its quotes, anything else as JSON; null if nothing.",
-            [overload([TEXT, TEXT], SqlType::Varchar, extract_field)],
+            vec![of(&[TEXT, TEXT], SqlType::Varchar, extract_field)],
         ),
-        function("IS_JSON_STRING", "Whether a text holds JSON.", [overload([TEXT], SqlType::Boolean, is_json)]),
+        function("IS_JSON_STRING", "Whether a text holds JSON.", vec![of(&[TEXT], SqlType::Boolean, is_json)]),
         function(
             "JSON_ARRAY_CONTAINS",
             "Whether a JSON array holds a value.",
-            [overload([TEXT, Parameter::Any('T')], SqlType::Boolean, array_contains)],
+            vec![overload(
+                &[Parameter::Type(TEXT), Parameter::Any('T')],
+                Returns::Type(SqlType::Boolean),
+                array_contains,
+            )],
         ),
         function(
             "JSON_ARRAY_LENGTH",
             "How many items a JSON array has; null for other JSON.",
-            [overload([TEXT], SqlType::Int, array_length)],
+            vec![of(&[TEXT], SqlType::Int, array_length)],
         ),
         function(
             "JSON_CONCAT",
             "JSON objects merged, or arrays one after the other; what is no array becomes one of one item.",
-            [variadic(overload([TEXT], SqlType::Varchar, concat))],
+            vec![variadic(of(&[TEXT], SqlType::Varchar, concat))],
         ),
         function(
             "JSON_ITEMS",
             "The items of a JSON array, each as JSON text; null for other JSON.",
-            [overload([TEXT], array_of(SqlType::Varchar), items)],
+            vec![of(&[TEXT], array_of(SqlType::Varchar), items)],
         ),
         function(
             "JSON_KEYS",
             "The keys of a JSON object; null for other JSON.",
-            [overload([TEXT], array_of(SqlType::Varchar), keys)],
+            vec![of(&[TEXT], array_of(SqlType::Varchar), keys)],
         ),
         function(
             "JSON_RECORDS",
             "The keys of a JSON object with their values as JSON text; null for other JSON.",
-            [overload([TEXT], map, records)],
+            vec![of(&[TEXT], map, records)],
         ),
     ];
-    [own, json_write::functions()].concat()
+    [own, write::functions()].concat()
 }
 
 /// The value in a text; none if there is none.
@@ -68,11 +75,11 @@ fn parse(text: Option<&str>) -> Result<Option<Json<'_>>, String> {
 fn extract_field(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts: Texts<'_> = columns::read(call, 0)?;
     let paths: Texts<'_> = columns::read(call, 1)?;
-    let constant = paths.constant().map(JsonPath::parse).transpose()?;
+    let constant = paths.constant().map(JsonPath::parse);
     columns::write_texts(call.rows, |row, out| {
         let (Some(json), Some(path)) = (parse(texts.get(row))?, paths.get(row)) else { return Ok(None) };
         let path = match &constant {
-            Some(constant) => Cow::Borrowed(constant),
+            Some(constant) => Cow::Borrowed(constant.as_ref().map_err(String::clone)?),
             None => Cow::Owned(JsonPath::parse(path)?),
         };
         Ok(path.find(json).map(|found| match found.kind() {
@@ -205,7 +212,7 @@ fn push_merged(objects: &[Json<'_>], out: &mut String) {
         if index > 0 {
             out.push(',');
         }
-        super::json_scan::push_text(&key, out);
+        scan::push_text(&key, out);
         out.push(':');
         value.push(out);
     }
