@@ -11,9 +11,9 @@ use millstream::{
     dsl::{ColumnStream, Materialized, Produced},
     expression::{Expr, col},
     format::{Format as CoreFormat, Side},
-    operator::Column as Projected,
+    operator::{Column as Projected, SetRowTime},
     schema::{StreamSchema, WINDOWEND, WINDOWSTART},
-    topology::{Formats, OffsetReset, Topology},
+    topology::{Formats, OffsetReset, TimestampExtractor, Topology},
 };
 
 use super::{
@@ -106,7 +106,7 @@ pub fn plan_create(
     catalog::check_formats(&source, &places)?;
     let formats = input::formats(&source);
     check_formats(&formats, stream.schema(), at)?;
-    stream.to(&source.topic, Produced { formats });
+    timed(stream, &source, at)?.to(&source.topic, Produced { formats });
     let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
     let cleanup = match (properties.cleanup_policy, create.kind, source.window) {
         (Some(given), ..) => given,
@@ -123,6 +123,16 @@ pub fn plan_create(
     };
     let sources = names(&selected.sources);
     Ok(PersistentPlan { topology, sink: source, topic, view, sources })
+}
+
+/// The stream with the timestamps that the sink asks for.
+fn timed(stream: ColumnStream, sink: &Source, at: Position) -> Result<ColumnStream, PlanError> {
+    let TimestampExtractor::Column { name, format } = input::extractor(sink.timestamp.as_ref(), at)? else {
+        return Ok(stream);
+    };
+    let Some(row_time) = SetRowTime::new(&name, format, stream.schema()) else { return Ok(stream) };
+    let schema = Arc::clone(stream.schema());
+    Ok(stream.transform("row-time", Arc::new(row_time), schema, false))
 }
 
 /// Plans `INSERT INTO stream SELECT`.
@@ -402,6 +412,10 @@ fn sink_source(
     let defaults = catalog.format_defaults();
     let default_key = Format::plain(defaults.key.unwrap_or(FormatKind::Kafka));
     let key_format = match (properties.key.named(), schema.key().len()) {
+        (Some(given), 0) if given.kind != FormatKind::None => {
+            let hint = "leave KEY_FORMAT out, or say NONE";
+            return Err(PlanError::invalid_hint(at, "Key format specified for stream without key columns.", hint));
+        }
         (Some(given), _) => given,
         (None, 0) => Format::plain(FormatKind::None),
         (None, _) if first.key_format.kind == FormatKind::None => properties.key.over(&default_key),
