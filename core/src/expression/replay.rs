@@ -43,7 +43,8 @@ impl Replayed {
     /// # Errors
     /// If an argument is of a type without a row encoding.
     pub(super) fn new(function: Arc<AggregateFunctionExpr>, arguments: &[FieldRef]) -> DataFusionResult<Self> {
-        let ordered = !function.order_sensitivity().is_insensitive();
+        // The expression's own answer is about ORDER BY, which there is none of.
+        let ordered = !function.fun().order_sensitivity().is_insensitive();
         Ok(Self { function, codec: RowCodec::new(arguments)?, ordered })
     }
 
