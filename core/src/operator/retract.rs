@@ -170,7 +170,8 @@ impl Transform for Retract {
         for index in [input.time_index(), input.offset_index()] {
             columns.push(take(batch.rows().column(index), &rows)?);
         }
-        Ok(Batch::new(Arc::clone(&self.output), columns))
+        let headers = batch.headers_at(&rows).map_err(TransformError::of)?;
+        Ok(Batch::new(Arc::clone(&self.output), columns).with_headers(headers))
     }
 
     fn reads(&self) -> Reads {
