@@ -306,7 +306,8 @@ impl PushRun {
         let mut outcome = Ok(());
         while matches!(outcome, Ok(())) {
             let mut took = false;
-            outcome = streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
+            outcome =
+                streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
             while let Ok(batch) = rows.try_recv() {
                 self.batches.push(batch.map_err(|problem| EngineError::Query { id: "push".to_owned(), problem })?);
             }
