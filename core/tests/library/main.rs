@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod dsl;
+mod headers;
 mod joins;
 mod recovery;
 mod windows;

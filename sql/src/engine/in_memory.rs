@@ -200,7 +200,7 @@ impl InMemoryEngine {
         loop {
             let before = self.end_offsets()?;
             for query in &mut self.queries {
-                query.streams.run_until_idle().map_err(|error| EngineError::start(&query.id.0, &error))?;
+                query.streams.run_in_order_of_arrival().map_err(|error| EngineError::start(&query.id.0, &error))?;
             }
             if self.end_offsets()? == before {
                 return Ok(());
@@ -306,8 +306,7 @@ impl PushRun {
         let mut outcome = Ok(());
         while matches!(outcome, Ok(())) {
             let mut took = false;
-            outcome =
-                streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
+            outcome = streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
             while let Ok(batch) = rows.try_recv() {
                 self.batches.push(batch.map_err(|problem| EngineError::Query { id: "push".to_owned(), problem })?);
             }
