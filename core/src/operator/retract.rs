@@ -166,8 +166,11 @@ impl Transform for Retract {
             let column = |(field, expression): (&FieldRef, &Expression)| format!("{} = {expression}", field.name());
             fields.iter().zip(expressions).map(column).collect::<Vec<_>>().join(", ")
         };
-        let value = list(&self.output.value()[..self.value.len()], &self.value);
-        format!("take back and add, key {}; {value}", list(self.output.key(), &self.key))
+        let key = list(self.output.key(), &self.key);
+        match list(&self.output.value()[..self.value.len()], &self.value) {
+            value if value.is_empty() => format!("take back and add, key {key}"),
+            value => format!("take back and add, key {key}; {value}"),
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl Unnest {
         }
         indices.sort_unstable();
         indices.dedup();
-        let output = StreamSchema::new(input.key().to_vec(), value, input.is_windowed())?;
+        let output = StreamSchema::new(input.key().to_vec(), value, input.window())?;
         let names = indices.iter().map(|index| output.value()[*index].name().clone()).collect();
         Ok(Self { lists: indices, names, output })
     }

@@ -135,6 +135,11 @@ impl SourceReader {
         self.buffered.front().map(|batch| Timestamp(batch.times().value(0)))
     }
 
+    /// The offset of the next row.
+    pub(super) fn head_offset(&self) -> Option<Offset> {
+        self.buffered.front().map(|batch| Offset(batch.offsets().value(0) as u64))
+    }
+
     /// Takes the longest stretch of rows whose timestamps do not pass `limit`, at least one.
     pub(super) fn take_run(&mut self, limit: Option<Timestamp>) -> Option<Batch> {
         let batch = self.buffered.pop_front()?;

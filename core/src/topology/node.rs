@@ -7,9 +7,10 @@ use arrow::{
     datatypes::DataType,
 };
 
+use super::{ForeignKeyNode, JoinNode, StreamJoinNode, TableJoinNode};
 use crate::{
     format::{Format, Wrapping},
-    operator::{FoldFactory, JoinKind, StateLayout, Transform},
+    operator::{FoldFactory, Transform},
     record::{PartitionId, TopicName, headers_type, last_header, no_headers},
     schema::StreamSchema,
     window::{EmitStrategy, Windows},
@@ -52,8 +53,29 @@ pub enum NodeKind {
     Aggregate(AggregateNode),
     /// Joins the stream with a table.
     Join(JoinNode),
+    /// Joins two streams.
+    StreamJoin(StreamJoinNode),
+    /// Joins two tables.
+    TableJoin(TableJoinNode),
+    /// A step of a foreign-key join of two tables.
+    ForeignKey(ForeignKeyNode),
     /// Writes a topic.
     Sink(SinkNode),
+}
+
+impl NodeKind {
+    /// The numbers of the stores that it reads or writes.
+    pub fn stores(&self) -> Vec<usize> {
+        match self {
+            Self::Table { store, .. } => vec![*store],
+            Self::Aggregate(aggregate) => vec![aggregate.store],
+            Self::Join(join) => vec![join.store],
+            Self::StreamJoin(join) => join.stores.into_iter().chain(join.waiting).collect(),
+            Self::TableJoin(join) => join.tables.iter().map(|table| table.store).collect(),
+            Self::ForeignKey(join) => join.stores(),
+            Self::Source(_) | Self::Transform(_) | Self::Merge | Self::Sink(_) => Vec::new(),
+        }
+    }
 }
 
 /// A topic: one that users know, or one that belongs to the topology.
@@ -189,17 +211,6 @@ pub struct AggregateNode {
     pub strategy: EmitStrategy,
     /// Whether someone below needs to know what was there before.
     pub needs_before: bool,
-}
-
-/// Joins a stream with a table.
-#[derive(Clone)]
-pub struct JoinNode {
-    /// What becomes of records that meet no row.
-    pub kind: JoinKind,
-    /// The number of the table's store.
-    pub store: usize,
-    /// How its rows are read.
-    pub layout: Arc<dyn StateLayout>,
 }
 
 /// Writes a topic.
