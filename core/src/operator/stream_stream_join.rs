@@ -338,7 +338,11 @@ impl StreamStreamJoin {
         output.extend_from_slice(&right[..right_values]);
         let times = Int64Array::from_iter_values(joined.iter().map(|joined| joined.time));
         output.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(joined.len())]);
-        Ok(Some(Batch::new(Arc::clone(&self.output), output)))
+        // What a later record has released is not its result.
+        let rows = batch.len() as u32;
+        let causes: UInt32Array = joined.iter().map(|joined| (joined.key < rows).then_some(joined.key)).collect();
+        let headers = batch.headers_at(&causes).map_err(FoldError::of)?;
+        Ok(Some(Batch::new(Arc::clone(&self.output), output).with_headers(headers)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod dsl;
+mod headers;
 mod join_models;
 mod join_recovery;
 mod join_sequences;

@@ -169,11 +169,21 @@ fn group_key(
     at: Position,
 ) -> Result<Expr, PlanError> {
     let at = position_of(expr).unwrap_or(at);
+    for (_, column) in bind::named_columns(expr) {
+        let is_bound = column.value == WINDOWSTART || column.value == WINDOWEND;
+        if is_bound && input.index_of(&column.value).is_err() {
+            return Err(PlanError::invalid(super::scope::place(&column, at), only_in_select(&column.value)));
+        }
+    }
     let bound = bind(expr, scope, input, at)?;
     if contains_aggregate(&bound) {
         return Err(PlanError::invalid(at, "GROUP BY cannot have aggregate functions"));
     }
     Ok(bind::normalised(bound, input, at)?.0)
+}
+
+fn only_in_select(bound: &str) -> String {
+    format!("Window bounds column {bound} can only be used in the SELECT clause of windowed aggregations")
 }
 
 /// A key is called like the first item that is just it, or like its column, or `KSQL_COL_n`.
@@ -253,6 +263,10 @@ impl Grouping {
         };
         if function.params.args.iter().any(contains_aggregate) {
             return Err(DataFusionError::Plan("aggregate functions cannot be nested".to_owned()));
+        }
+        let is_bound = |column: &&ColumnName| column.name == WINDOWSTART || column.name == WINDOWEND;
+        if let Some(column) = call.column_refs().into_iter().find(is_bound).filter(|_| self.windowed) {
+            return Err(DataFusionError::Plan(only_in_select(&column.name)));
         }
         if let Some((name, _)) = self.calls.iter().find(|(_, known)| *known == call) {
             return Ok(name.clone());

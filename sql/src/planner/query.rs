@@ -299,7 +299,7 @@ fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError>
     }
     if query.group_by.is_none() {
         if let Some(window) = &query.window {
-            return Err(PlanError::invalid(window.span.start, "WINDOW needs GROUP BY"));
+            return Err(PlanError::invalid(window.span.start, "WINDOW clause requires a GROUP BY clause"));
         }
         if let Some(having) = &query.having {
             return Err(PlanError::invalid_hint(

@@ -145,6 +145,10 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
     if target.is_source {
         return Err(PlanError::invalid(at, format!("{} is read-only (CREATE SOURCE)", target.name)));
     }
+    if target.header_columns().next().is_some() {
+        let problem = format!("Cannot insert into {} because it has header columns", target.name);
+        return Err(PlanError::invalid(at, problem));
+    }
     let builder = StreamsBuilder::new();
     let store = legal(&target.name);
     let context = QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Persistent, store };
@@ -201,12 +205,13 @@ fn key_expressions(selected: &Selected) -> Vec<Expr> {
     }
 }
 
-fn is_window_bound(item: &Item, selected: &Selected) -> bool {
-    selected.flow.schema().is_windowed()
-        && [WINDOWSTART, WINDOWEND].iter().any(|bound| item.name == *bound && is_column(&item.expr, bound))
-}
-
 fn split(selected: &Selected) -> Result<Split, PlanError> {
+    let is_bound = |item: &&Item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str());
+    if let Some(item) = selected.items.iter().find(is_bound) {
+        let problem = format!("Reserved column name in select: `{}`; the key has it already", item.name);
+        let hint = format!("leave it out, or give it a name, as in {} AS W", item.name);
+        return Err(PlanError::invalid_hint(item.at, problem, hint));
+    }
     let mut key_items: Vec<&Item> = Vec::new();
     for expr in key_expressions(selected) {
         let mut found = selected.items.iter().filter(|item| item.expr == expr && !item.is_copy);
@@ -232,20 +237,12 @@ fn split(selected: &Selected) -> Result<Split, PlanError> {
     let value: Vec<Projected> = selected
         .items
         .iter()
-        .filter(|item| !is_key(item) && !is_window_bound(item, selected))
+        .filter(|item| !is_key(item))
         .map(|item| Projected::new(&item.name, item.expr.clone()))
         .collect();
     if value.is_empty() {
         let hint = "select another column, or AS_VALUE of a key column";
         return Err(PlanError::invalid_hint(selected.at, "the projection has no value column", hint));
-    }
-    if let Some(item) = selected
-        .items
-        .iter()
-        .find(|item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str()) && !is_window_bound(item, selected))
-    {
-        let hint = format!("give it a name, as in {} AS W", item.name);
-        return Err(PlanError::invalid_hint(item.at, format!("{} is the name of a pseudo column", item.name), hint));
     }
     let key = selected
         .key
@@ -309,8 +306,7 @@ fn is_identity(value: &[Projected], schema: &StreamSchema) -> bool {
 
 /// The result as a stream of what is to be written, and its items in the order of the projection.
 fn shape(selected: &Selected, split: &Split) -> Result<(ColumnStream, Vec<String>), PlanError> {
-    let items =
-        selected.items.iter().filter(|item| !is_window_bound(item, selected)).map(|item| item.name.clone()).collect();
+    let items = selected.items.iter().map(|item| item.name.clone()).collect();
     let renamed = |schema: &StreamSchema| {
         RenameKey::new(schema, &split.key_names).map_err(|error| PlanError::invalid(selected.at, error.to_string()))
     };
