@@ -8,6 +8,7 @@
 //! - [`functions`]: what expressions can call
 //! - [`planner`]: continuous queries to topologies; [`pull`]: queries that are read once
 //! - [`engine`]: a data directory with its catalog, queries and connectors; sessions
+//! - [`testing`]: pipelines with records in and records out, as cases
 //! - [`response`]: what a statement answers; [`output`]: answers as tables, JSON and CSV
 //! - [`shell`]: the interactive shell; [`cli`]: the commands of the binary `millstream`
 //!
@@ -44,6 +45,7 @@ pub mod pull;
 
 pub mod engine;
 pub mod response;
+pub mod testing;
 
 pub mod cli;
 pub mod output;

@@ -5,6 +5,8 @@
 
 use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
 
+use arrow::datatypes::Field;
+
 use super::{
     ColumnStream, ColumnTable, KStream, KTable,
     options::{Consumed, Materialized, SourceOptions},
@@ -15,7 +17,7 @@ use crate::{
     operator::{IdentityRows, StoreRetention, StoreSpec},
     record::TopicName,
     schema::{StreamSchema, WindowKind},
-    topology::{ForeignKeyNode, Node, NodeId, NodeKind, SourceNode, TopicRef, Topology, TopologyError},
+    topology::{ForeignKeyNode, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError},
 };
 
 /// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).
@@ -161,7 +163,10 @@ impl StreamsBuilder {
         if options.window == (WindowKind::Time { size: None }) {
             graph.fail(&operator, "windowed keys hold only the start of their window: say how long windows are");
         }
-        let schema = StreamSchema::new(options.key, options.value, options.window).unwrap_or_else(|error| {
+        let (names, parts): (Vec<String>, Vec<RecordPart>) = options.parts.into_iter().unzip();
+        let part = |(name, part): (String, &RecordPart)| Arc::new(Field::new(name, part.data_type(), true));
+        let value = options.value.into_iter().chain(names.into_iter().zip(&parts).map(part)).collect();
+        let schema = StreamSchema::new(options.key, value, options.window).unwrap_or_else(|error| {
             graph.fail(&operator, error);
             StreamSchema::new(vec![], vec![], false).expect("no columns cannot clash")
         });
@@ -174,6 +179,7 @@ impl StreamsBuilder {
             formats: options.formats,
             timestamp: options.timestamp,
             reset: options.reset,
+            parts,
             decoded: vec![true; schema.value().len()],
         };
         let node = graph.add("source", NodeKind::Source(source), vec![], Arc::clone(&schema));

@@ -122,6 +122,7 @@ impl ColumnStream {
             formats,
             timestamp: TimestampExtractor::Record,
             reset: OffsetReset::Earliest,
+            parts: Vec::new(),
             decoded: vec![true; self.schema.value().len()],
         };
         let node = graph.add("repartition-source", NodeKind::Source(source), vec![], Arc::clone(&self.schema));

@@ -193,6 +193,7 @@ fn through(graph: &mut Graph, name: &str, formats: Formats, node: NodeId, schema
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
         decoded: vec![true; schema.value().len()],
+        parts: Vec::new(),
     };
     graph.add("source", NodeKind::Source(source), vec![], Arc::clone(schema))
 }

@@ -103,7 +103,8 @@ impl ForeignKeyAnswer {
         columns.push(take(&asked[0], &rows)?);
         let times = Int64Array::from_iter_values(answers.iter().map(|answer| answer.time));
         columns.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(answers.len())]);
-        Ok(Some(Batch::new(Arc::clone(&self.output), columns)))
+        let headers = batch.headers_at(&rows).map_err(FoldError::of)?;
+        Ok(Some(Batch::new(Arc::clone(&self.output), columns).with_headers(headers)))
     }
 }
 

@@ -58,7 +58,8 @@ impl ForeignKeyNotify {
         columns.push(Arc::new(BinaryArray::from_iter_values(hashes)));
         let times = Int64Array::from_iter_values(rows.iter().map(|&row| batch.times().value(row as usize)));
         columns.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(rows.len())]);
-        Ok(Some(Batch::new(Arc::clone(&self.output), columns)))
+        let headers = batch.headers_at(&UInt32Array::from(rows)).map_err(FoldError::of)?;
+        Ok(Some(Batch::new(Arc::clone(&self.output), columns).with_headers(headers)))
     }
 }
 

@@ -196,7 +196,8 @@ impl ForeignKeySubscribe {
         columns.extend([take(&hashes, &rows)?, Arc::new(Int32Array::from(codes)) as ArrayRef]);
         let times: Int64Array = rows.values().iter().map(|&row| Some(batch.times().value(row as usize))).collect();
         columns.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(rows.len())]);
-        Ok(Some(Batch::new(Arc::clone(&self.output), columns)))
+        let headers = batch.headers_at(&rows).map_err(FoldError::of)?;
+        Ok(Some(Batch::new(Arc::clone(&self.output), columns).with_headers(headers)))
     }
 }
 

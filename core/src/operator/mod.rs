@@ -27,6 +27,7 @@ mod retract;
 mod session_aggregate;
 mod session_interval;
 mod session_rows;
+mod session_updates;
 mod sink;
 mod stream_stream_join;
 mod stream_table_join;

@@ -53,7 +53,7 @@ impl StreamTableJoin {
         columns.extend(rows.values.iter().cloned());
         columns
             .extend([schema.time_index(), schema.offset_index()].map(|index| Arc::clone(batch.rows().column(index))));
-        let joined = Batch::new(Arc::clone(&self.output), columns);
+        let joined = Batch::new(Arc::clone(&self.output), columns).with_headers(batch.headers().cloned());
         let met = BooleanBuffer::collect_bool(batch.len(), |row| rows.is_there(row));
         if self.kind == JoinKind::Left || met.count_set_bits() == batch.len() {
             return Ok(joined);

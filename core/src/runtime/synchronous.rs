@@ -97,6 +97,18 @@ impl SynchronousStreams {
         if self.worker.is_dirty() { self.worker.commit() } else { Ok(()) }
     }
 
+    /// Processes one stretch of input and commits it; whether there was any.
+    ///
+    /// # Errors
+    /// What a task or a commit fails with.
+    pub fn run_step(&mut self) -> Result<bool, StreamsError> {
+        let worked = self.worker.process()?;
+        if self.worker.is_dirty() {
+            self.worker.commit()?;
+        }
+        Ok(worked)
+    }
+
     /// What was done so far.
     pub fn metrics(&self) -> Metrics {
         self.worker.shared.counters.read()

@@ -10,11 +10,12 @@ use super::{Node, NodeId, NodeKind, SourceNode, subtopology};
 /// Whether two sources read one topic in the same way.
 fn same(left: &Node, right: &Node) -> bool {
     let (NodeKind::Source(one), NodeKind::Source(other)) = (&left.kind, &right.kind) else { return false };
-    let SourceNode { topic, formats, timestamp, reset, decoded: _ } = one;
+    let SourceNode { topic, formats, timestamp, reset, parts, decoded: _ } = one;
     *topic == other.topic
         && *formats == other.formats
         && *timestamp == other.timestamp
         && *reset == other.reset
+        && *parts == other.parts
         && left.schema == right.schema
 }
 

@@ -8,4 +8,5 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod recovery;
+mod table_aggregates;
 mod windows;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use millstream::{
-    log::{self, LogError, TopicConfig},
+    log::{CleanupPolicy as TopicCleanup, Log, LogError, TopicConfig},
     record::TopicName,
     topology::OffsetReset,
 };
@@ -58,7 +58,7 @@ impl Started {
 }
 
 /// What a statement does beside changing the catalog.
-enum Effect {
+pub(super) enum Effect {
     Nothing,
     /// Makes a topic unless it is there.
     Topic {
@@ -79,11 +79,11 @@ enum Effect {
 }
 
 /// A statement as applied to a catalog.
-struct Applied {
-    effect: Effect,
+pub(super) struct Applied {
+    pub(super) effect: Effect,
     /// The id of the query that it starts.
-    query: Option<String>,
-    message: String,
+    pub(super) query: Option<String>,
+    pub(super) message: String,
 }
 
 impl Applied {
@@ -112,7 +112,8 @@ pub(super) fn apply(
     }
 }
 
-fn change(
+/// Applies a new statement: what it changes in the catalog, and what else it does.
+pub(super) fn change(
     catalog: &mut Catalog,
     parsed: &ParsedStatement,
     id: Option<QueryId>,
@@ -351,8 +352,8 @@ impl Inner {
         names::check(statement, &old)?;
         let Applied { effect, query, message } = change(&mut new, statement, None, properties)?;
         match &effect {
-            Effect::Topic { topic, at } => self.ensure_topic(topic, *at)?,
-            Effect::Start { started: Started::Query { plan, .. }, at } => self.ensure_topic(&plan.topic, *at)?,
+            Effect::Topic { topic, at } => ensure_topic(self.shared.as_ref(), topic, *at)?,
+            Effect::Start { started: Started::Query { plan, .. }, at } => ensure_topic(self.shared.as_ref(), &plan.topic, *at)?,
             Effect::End { topic: Some((topic, at)), .. } => names::check_unused(topic, &new, *at)?,
             Effect::Start { .. } | Effect::Nothing | Effect::End { .. } | Effect::EndConnector(_) => {}
         }
@@ -432,48 +433,48 @@ impl Inner {
         };
         runtime::forget(self.shared.as_ref(), &connector.name, &topics).map_err(problem)
     }
+}
 
-    /// Makes a topic, or checks that the one there is as it should be.
-    fn ensure_topic(&self, topic: &SinkTopic, at: Position) -> Result<(), EngineError> {
-        let name = TopicName::new(&topic.name).map_err(|error| EngineError::at(at, error))?;
-        names::check_reserved(name.as_str()).map_err(|problem| EngineError::at(at, problem))?;
-        match self.shared.describe_topic(&name) {
-            Ok(found) => {
-                let found = found.config.partitions;
-                return match topic.partitions {
-                    Some(wanted) if wanted != found => {
-                        let problem = format!(
-                            "topic {name} exists with {found} partition(s), not {wanted}; leave PARTITIONS out or say {found}"
-                        );
-                        Err(EngineError::at(at, problem))
-                    }
-                    _ => Ok(()),
-                };
-            }
-            Err(LogError::UnknownTopic { .. }) => {}
-            Err(error) => return Err(error.into()),
+/// Makes a topic, or checks that the one there is as it should be.
+pub(super) fn ensure_topic(log: &dyn Log, topic: &SinkTopic, at: Position) -> Result<(), EngineError> {
+    let name = TopicName::new(&topic.name).map_err(|error| EngineError::at(at, error))?;
+    names::check_reserved(name.as_str()).map_err(|problem| EngineError::at(at, problem))?;
+    match log.describe_topic(&name) {
+        Ok(found) => {
+            let found = found.config.partitions;
+            return match topic.partitions {
+                Some(wanted) if wanted != found => {
+                    let problem = format!(
+                        "topic {name} exists with {found} partition(s), not {wanted}; leave PARTITIONS out or say {found}"
+                    );
+                    Err(EngineError::at(at, problem))
+                }
+                _ => Ok(()),
+            };
         }
-        let like = || -> Result<u32, EngineError> {
-            match self.shared.describe_topic(&TopicName::new(&topic.like)?) {
-                Ok(like) => Ok(like.config.partitions),
-                Err(LogError::UnknownTopic { .. }) => Ok(1),
-                Err(error) => Err(error.into()),
-            }
-        };
-        let cleanup = match topic.cleanup {
-            CleanupPolicy::Delete => log::CleanupPolicy::Delete,
-            CleanupPolicy::Compact => log::CleanupPolicy::Compact,
-            CleanupPolicy::CompactDelete => log::CleanupPolicy::CompactDelete,
-        };
-        let config = TopicConfig {
-            partitions: topic.partitions.map_or_else(like, Ok)?,
-            cleanup,
-            retention: topic
-                .retention_ms
-                .and_then(|millis| u64::try_from(millis).ok())
-                .map(std::time::Duration::from_millis),
-            ..TopicConfig::default()
-        };
-        self.shared.create_topic(&name, &config).map_err(|error| EngineError::at(at, error))
+        Err(LogError::UnknownTopic { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
+    let like = || -> Result<u32, EngineError> {
+        match log.describe_topic(&TopicName::new(&topic.like)?) {
+            Ok(like) => Ok(like.config.partitions),
+            Err(LogError::UnknownTopic { .. }) => Ok(1),
+            Err(error) => Err(error.into()),
+        }
+    };
+    let cleanup = match topic.cleanup {
+        CleanupPolicy::Delete => TopicCleanup::Delete,
+        CleanupPolicy::Compact => TopicCleanup::Compact,
+        CleanupPolicy::CompactDelete => TopicCleanup::CompactDelete,
+    };
+    let config = TopicConfig {
+        partitions: topic.partitions.map_or_else(like, Ok)?,
+        cleanup,
+        retention: topic
+            .retention_ms
+            .and_then(|millis| u64::try_from(millis).ok())
+            .map(std::time::Duration::from_millis),
+        ..TopicConfig::default()
+    };
+    log.create_topic(&name, &config).map_err(|error| EngineError::at(at, error))
 }

@@ -12,6 +12,7 @@
 //! - [`config`], [`error`], [`progress`]; `properties`: those of sessions; `names`: which names are free; `variables`: their values in texts
 //! - `session`: statements to answers; `declare`: those that change the catalog; `show`: those that tell about it; `insert`: rows;
 //!   `push`: endless answers
+//! - [`in_memory`]: an engine without a directory, whose queries run when they are told to
 //! - `commands`: the record of statements; `open`: bringing it back; `running`: what runs; `idle`: when everything is done
 
 mod commands;
@@ -19,6 +20,7 @@ pub mod config;
 mod declare;
 pub mod error;
 mod idle;
+pub mod in_memory;
 mod insert;
 pub(crate) mod names;
 mod open;

@@ -179,6 +179,11 @@ fn existing(catalog: &Catalog, parsed: &ParsedStatement, repetition: Repetition)
     }
 }
 
+/// For a statement that has nothing to do: whether that is fine. None if it has to be carried out.
+pub(super) fn in_force(catalog: &Catalog, parsed: &ParsedStatement) -> Option<Result<(), EngineError>> {
+    existing(catalog, parsed, Repetition::Refused).map(|_| check_not_terminated(catalog, parsed))
+}
+
 /// Refuses to say of a statement whose query was terminated that it is in force.
 fn check_not_terminated(catalog: &Catalog, parsed: &ParsedStatement) -> Result<(), EngineError> {
     let Statement::CreateAsSelect(create) = &parsed.statement else { return Ok(()) };

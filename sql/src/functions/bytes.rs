@@ -8,8 +8,8 @@ use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 
 use super::columns::{self, Bytes, Texts};
 use super::declare::{BYTES, TEXT, function, overload};
+use super::encoding::{Encoding, decode_base64, decode_hex};
 use super::signature::{Call, ScalarFunction};
-use super::text::push_hex;
 use crate::catalog::SqlType;
 
 /// The functions of this file.
@@ -46,122 +46,6 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
             [overload([TEXT, TEXT], SqlType::Bytes, to_bytes)],
         ),
     ]
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Encoding {
-    Hex,
-    Utf8,
-    Ascii,
-    Base64,
-}
-
-impl Encoding {
-    fn parse(name: &str) -> Result<Self, String> {
-        [("hex", Self::Hex), ("utf8", Self::Utf8), ("ascii", Self::Ascii), ("base64", Self::Base64)]
-            .into_iter()
-            .find(|(known, _)| name.eq_ignore_ascii_case(known))
-            .map(|(_, encoding)| encoding)
-            .ok_or_else(|| format!("no encoding {name}; there are hex, utf8, ascii and base64"))
-    }
-
-    /// Appends what a text stands for.
-    fn decode(self, text: &str, out: &mut Vec<u8>) -> Result<(), String> {
-        match self {
-            Self::Hex => decode_hex(text, out),
-            Self::Utf8 => {
-                out.extend_from_slice(text.as_bytes());
-                Ok(())
-            }
-            Self::Ascii => {
-                out.extend(
-                    text.chars().map(|character| u8::try_from(character).ok().filter(u8::is_ascii).unwrap_or(b'?')),
-                );
-                Ok(())
-            }
-            Self::Base64 => decode_base64(text.bytes(), out).ok_or_else(|| format!("`{text}` is not base64")),
-        }
-    }
-
-    /// Appends the text of bytes.
-    fn encode(self, bytes: &[u8], out: &mut String) {
-        match self {
-            Self::Hex => push_hex(bytes, out),
-            Self::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
-            Self::Ascii => {
-                out.extend(bytes.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '\u{FFFD}' }))
-            }
-            Self::Base64 => encode_base64(bytes, out),
-        }
-    }
-}
-
-fn decode_hex(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let wrong = || format!("`{text}` is not hexadecimal");
-    let pairs = text.as_bytes().chunks_exact(2);
-    if !pairs.remainder().is_empty() {
-        return Err(wrong());
-    }
-    for pair in pairs {
-        let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else { return Err(wrong()) };
-        out.push(high << 4 | low);
-    }
-    Ok(())
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Appends bytes as base64, padded.
-pub(super) fn encode_base64(bytes: &[u8], out: &mut String) {
-    for group in bytes.chunks(3) {
-        let mut bits = [0; 4];
-        bits[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(bits);
-        for place in 0..4 {
-            let digit = BASE64[(bits >> (18 - 6 * place)) as usize & 63];
-            out.push(if place > group.len() { '=' } else { char::from(digit) });
-        }
-    }
-}
-
-/// Appends the bytes; none if there is another character, or a last group that no bytes give. Padding may be missing.
-fn decode_base64(text: impl Iterator<Item = u8>, out: &mut Vec<u8>) -> Option<()> {
-    let mut bits: u32 = 0;
-    let mut digits = 0;
-    let mut padded = false;
-    for byte in text {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' => {
-                padded = true;
-                continue;
-            }
-            _ => return None,
-        };
-        if padded {
-            return None;
-        }
-        bits = bits << 6 | u32::from(digit);
-        digits += 1;
-        if digits == 4 {
-            out.extend_from_slice(&bits.to_be_bytes()[1..]);
-            (bits, digits) = (0, 0);
-        }
-    }
-    match digits {
-        0 => Some(()),
-        1 => None,
-        _ => {
-            let bits = bits << (6 * (4 - digits));
-            out.extend_from_slice(&bits.to_be_bytes()[1..digits as usize]);
-            Some(())
-        }
-    }
 }
 
 fn from_bytes(call: &Call<'_>) -> Result<ArrayRef, String> {

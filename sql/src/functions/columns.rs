@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder,
-    Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, ListBuilder, MapArray, MapBuilder, MapFieldNames,
-    PrimitiveBuilder, StringArray, StringBuilder, StructArray,
+    Decimal128Array, Float64Array, Int32Array, Int64Array, ListBuilder, MapArray, MapBuilder, MapFieldNames,
+    PrimitiveBuilder, StringArray, StringBuilder,
 };
 
 use super::signature::{Argument, Call};
@@ -88,23 +88,13 @@ pub(crate) type Doubles<'a> = Reader<&'a Float64Array>;
 pub(crate) type Booleans<'a> = Reader<&'a BooleanArray>;
 /// DECIMAL, as whole numbers of its scale.
 pub(crate) type Decimals<'a> = Reader<&'a Decimal128Array>;
-/// ARRAY: the items of a row.
-pub(crate) type Lists<'a> = Reader<&'a ListArray>;
 
-/// A map or struct has no [`ArrayAccessor`]: its column, constants repeated.
+/// The column of an argument that is a map, constants repeated.
 ///
 /// # Errors
 /// The argument is missing or of another type.
 pub(crate) fn maps(call: &Call<'_>, index: usize) -> Result<MapArray, String> {
     downcast::<MapArray>(&column(call, index)?).cloned()
-}
-
-/// The column of an argument that is a struct, constants repeated.
-///
-/// # Errors
-/// The argument is missing or of another type.
-pub(crate) fn structs(call: &Call<'_>, index: usize) -> Result<StructArray, String> {
-    downcast::<StructArray>(&column(call, index)?).cloned()
 }
 
 /// The column of an argument of any type, constants repeated.

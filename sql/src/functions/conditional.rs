@@ -5,13 +5,14 @@
 
 use std::cmp::Ordering;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, make_comparator};
+use arrow::array::{Array, ArrayRef, BooleanArray, make_comparator};
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{SortOptions, cast, is_not_null, nullif};
 
 use super::columns;
 use super::declare::{function, overload, returning, variadic};
 use super::signature::{Call, Evaluate, Overload, Parameter, Returns, ScalarFunction};
+use super::value_keys::ValueKeys;
 use crate::catalog::SqlType;
 
 /// The functions of this file.
@@ -122,7 +123,8 @@ fn extreme(call: &Call<'_>, wanted: Ordering) -> Result<ArrayRef, String> {
 fn null_if(call: &Call<'_>) -> Result<ArrayRef, String> {
     let column = columns::column(call, 0)?;
     let other = columns::column(call, 1)?;
-    let equal = equal_rows(&column, &other)?;
+    let (keys, other_keys) = (ValueKeys::of(&column)?, ValueKeys::of(&other)?);
+    let equal: BooleanArray = (0..call.rows).map(|row| Some(keys.get(row) == other_keys.get(row))).collect();
     nullif(&column, &equal).map_err(|error| error.to_string())
 }
 
@@ -130,27 +132,6 @@ type Comparator = Box<dyn Fn(usize, usize) -> Ordering + Send + Sync>;
 
 fn comparator(left: &ArrayRef, right: &ArrayRef) -> Result<Comparator, String> {
     make_comparator(left, right, SortOptions::default()).map_err(|error| error.to_string())
-}
-
-/// Which rows are equal. Maps are equal if they have the same entries in any order.
-fn equal_rows(left: &ArrayRef, right: &ArrayRef) -> Result<BooleanArray, String> {
-    let (Some(left_maps), Some(right_maps)) = (left.as_map_opt(), right.as_map_opt()) else {
-        let compare = comparator(left, right)?;
-        return Ok((0..left.len()).map(|row| Some(compare(row, row) == Ordering::Equal)).collect());
-    };
-    let keys = comparator(left_maps.keys(), right_maps.keys())?;
-    let values = comparator(left_maps.values(), right_maps.values())?;
-    let entries = |offsets: &[i32], row: usize| offsets[row] as usize..offsets[row + 1] as usize;
-    let is_equal = |row| {
-        if left.is_null(row) || right.is_null(row) {
-            return left.is_null(row) && right.is_null(row);
-        }
-        let mut mine = entries(left_maps.value_offsets(), row);
-        let theirs = entries(right_maps.value_offsets(), row);
-        mine.len() == theirs.len()
-            && mine.all(|at| theirs.clone().any(|other| keys(at, other).is_eq() && values(at, other).is_eq()))
-    };
-    Ok((0..left.len()).map(is_equal).map(Some).collect())
 }
 
 #[cfg(test)]

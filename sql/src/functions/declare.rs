@@ -13,12 +13,26 @@ pub(crate) const INT: Parameter = Parameter::Type(SqlType::Int);
 pub(crate) const BIGINT: Parameter = Parameter::Type(SqlType::BigInt);
 /// A DOUBLE parameter.
 pub(crate) const DOUBLE: Parameter = Parameter::Type(SqlType::Double);
-/// A BOOLEAN parameter.
-pub(crate) const BOOLEAN: Parameter = Parameter::Type(SqlType::Boolean);
 
 /// The type ARRAY of `item`.
 pub(crate) fn array_of(item: SqlType) -> SqlType {
     SqlType::Array(Box::new(item))
+}
+
+/// ARRAY of the type variable `T`.
+pub(crate) fn array_of_any() -> Parameter {
+    Parameter::Array(Box::new(Parameter::Any('T')))
+}
+
+/// MAP of STRING to the type variable `T`.
+pub(crate) fn map_of_any() -> Parameter {
+    Parameter::Map(Box::new(TEXT), Box::new(Parameter::Any('T')))
+}
+
+/// An overload of known types.
+pub(crate) fn of(parameters: &[SqlType], returns: SqlType, evaluate: Evaluate) -> Overload {
+    let parameters: Vec<Parameter> = parameters.iter().cloned().map(Parameter::Type).collect();
+    returning(parameters, Returns::Type(returns), evaluate)
 }
 
 /// An overload whose result is always of one type.
@@ -27,7 +41,7 @@ pub(crate) fn overload<const N: usize>(parameters: [Parameter; N], returns: SqlT
 }
 
 /// An overload whose result depends on its arguments.
-pub(crate) fn returning<const N: usize>(parameters: [Parameter; N], returns: Returns, evaluate: Evaluate) -> Overload {
+pub(crate) fn returning(parameters: impl Into<Vec<Parameter>>, returns: Returns, evaluate: Evaluate) -> Overload {
     Overload { parameters: parameters.into(), variadic: None, returns, evaluate }
 }
 
@@ -37,10 +51,10 @@ pub(crate) fn variadic(overload: Overload) -> Overload {
 }
 
 /// A function.
-pub(crate) fn function<const N: usize>(
+pub(crate) fn function(
     name: &'static str,
     description: &'static str,
-    overloads: [Overload; N],
+    overloads: impl Into<Vec<Overload>>,
 ) -> ScalarFunction {
     ScalarFunction { name, description, overloads: overloads.into() }
 }

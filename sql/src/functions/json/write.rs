@@ -12,12 +12,12 @@ use arrow::datatypes::{
 };
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike};
 
-use super::bytes::encode_base64;
-use super::columns;
-use super::declare::{function, overload};
-use super::java_number::push_double;
-use super::json_scan::push_text;
-use super::signature::{Call, Parameter, ScalarFunction};
+use super::super::columns;
+use super::super::declare::{function, overload};
+use super::super::encoding::encode_base64;
+use super::super::java_number::push_double;
+use super::super::signature::{Call, Parameter, ScalarFunction};
+use super::scan::push_text;
 use crate::catalog::SqlType;
 
 /// The functions of this file.
@@ -167,8 +167,8 @@ mod tests {
     };
     use arrow::datatypes::Field;
 
-    use super::super::columns::harness::{self, big_ints, bytes, doubles, ints, texts};
-    use super::super::signature::Argument;
+    use super::super::super::columns::harness::{self, big_ints, bytes, doubles, ints, texts};
+    use super::super::super::signature::Argument;
     use super::*;
 
     fn check(given: Argument, want: &[&str]) {

@@ -1,13 +1,13 @@
-//! Places in text and bytes: INSTR and SUBSTRING.
+//! Places and lengths in text and bytes: INSTR, LEN, SUBSTRING.
 //!
 //! Places are counted from 1, negative ones from the end, in UTF-16 units or bytes.
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::Int32Type;
 
-use super::columns::{self, Bytes, Ints, Texts};
-use super::declare::{BYTES, INT, TEXT, function, overload};
-use super::signature::{Call, ScalarFunction};
+use super::super::columns::{self, Bytes, Ints, Texts};
+use super::super::declare::{BYTES, INT, TEXT, function, overload};
+use super::super::signature::{Call, ScalarFunction};
 use super::utf16;
 use crate::catalog::SqlType;
 
@@ -22,6 +22,11 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
                 overload([TEXT, TEXT, INT], SqlType::Int, instr),
                 overload([TEXT, TEXT, INT, INT], SqlType::Int, instr),
             ],
+        ),
+        function(
+            "LEN",
+            "How many characters a text has, or how many bytes.",
+            [overload([TEXT], SqlType::Int, len_of_text), overload([BYTES], SqlType::Int, len_of_bytes)],
         ),
         function(
             "SUBSTRING",
@@ -79,6 +84,20 @@ fn find(text: &str, part: &str, position: i32, occurrence: i32) -> Option<i32> {
     i32::try_from(utf16::unit_at(text, byte)).ok()
 }
 
+fn len_of_text(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let texts: Texts<'_> = columns::read(call, 0)?;
+    columns::write_values::<Int32Type>(call.rows, |row| texts.get(row).map(utf16::len).map(length).transpose())
+}
+
+fn len_of_bytes(call: &Call<'_>) -> Result<ArrayRef, String> {
+    let bytes: Bytes<'_> = columns::read(call, 0)?;
+    columns::write_values::<Int32Type>(call.rows, |row| bytes.get(row).map(<[u8]>::len).map(length).transpose())
+}
+
+fn length(length: usize) -> Result<i32, String> {
+    i32::try_from(length).map_err(|_| format!("a length of {length} does not fit in INTEGER"))
+}
+
 /// From where and up to where, counted from 0, of `length`.
 fn range(length: usize, position: i32, wanted: Option<i32>) -> (usize, usize) {
     let distance = usize::try_from(position.unsigned_abs()).unwrap_or(usize::MAX);
@@ -134,7 +153,7 @@ fn substring_of_bytes(call: &Call<'_>) -> Result<ArrayRef, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::harness::{bytes, check, int, ints, null, text, texts};
+    use super::super::super::columns::harness::{bytes, check, int, ints, null, text, texts};
     use super::*;
 
     #[test]
@@ -160,6 +179,13 @@ mod tests {
         check(&family, "INSTR", &[text("short"), text("or"), int(-4)], &["0"]);
         check(&family, "INSTR", &[text("abc"), text("")], &["1"]);
         check(&family, "INSTR", &[text("a"), null(&SqlType::Varchar)], &["0"]);
+    }
+
+    #[test]
+    fn lengths() {
+        let family = functions();
+        check(&family, "LEN", &[texts(&[Some("abc"), Some("é😀"), Some(""), None])], &["3", "3", "0", "null"]);
+        check(&family, "LEN", &[bytes(&[Some(b"ab"), Some(b""), None])], &["2", "0", "null"]);
     }
 
     #[test]

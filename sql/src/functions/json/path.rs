@@ -3,7 +3,7 @@
 //! A step is a name after a dot, or an index, a name or a name in quotes (of either kind) in brackets. In an array a step must be an
 //! index, counted from 0; in an object it is a key. Wildcards are not there: a path leads to one value.
 
-use super::json_scan::{Json, Kind};
+use super::scan::{Json, Kind};
 
 /// A path, its steps from the root.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use arrow::array::{Array, ArrayAccessor, ArrayRef, BinaryArray, StringArray};
 use arrow::datatypes::Int32Type;
 
-use super::columns::{self, Ints, Reader, Texts};
-use super::declare::{BYTES, INT, TEXT, function, overload, variadic};
-use super::signature::{Call, ScalarFunction};
+use super::super::columns::{self, Ints, Reader, Texts};
+use super::super::declare::{BYTES, INT, TEXT, function, overload, variadic};
+use super::super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
 /// The functions of this file.
@@ -114,7 +114,7 @@ fn field(call: &Call<'_>) -> Result<ArrayRef, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::harness::{bytes, check, int, ints, null, text, texts};
+    use super::super::super::columns::harness::{bytes, check, int, ints, null, text, texts};
     use super::*;
 
     #[test]

@@ -4,9 +4,9 @@
 
 use arrow::array::ArrayRef;
 
-use super::columns::{self, Bytes, Ints, Texts};
-use super::declare::{BYTES, INT, TEXT, function, overload};
-use super::signature::{Call, ScalarFunction};
+use super::super::columns::{self, Bytes, Ints, Texts};
+use super::super::declare::{BYTES, INT, TEXT, function, overload};
+use super::super::signature::{Call, ScalarFunction};
 use super::utf16;
 use crate::catalog::SqlType;
 
@@ -101,7 +101,7 @@ fn pad_bytes(call: &Call<'_>, side: Side) -> Result<ArrayRef, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::harness::{bytes, check, int, ints, text, texts};
+    use super::super::super::columns::harness::{bytes, check, int, ints, text, texts};
     use super::*;
 
     #[test]

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::java_number::push_big_decimal;
+use super::super::java_number::push_big_decimal;
 
 /// How deep arrays and objects may be nested, as in Jackson.
 const MAX_DEPTH: usize = 1000;

@@ -2,6 +2,9 @@
 //!
 //! Null in any argument gives null; a pattern that is not valid fails the row. A constant pattern is looked up once a batch.
 
+mod java;
+mod syntax;
+
 use std::rc::Rc;
 
 use arrow::array::ArrayRef;
@@ -9,9 +12,9 @@ use fancy_regex::Captures;
 
 use super::columns::{self, Ints, Texts};
 use super::declare::{INT, TEXT, array_of, function, overload};
-use super::java_regex::{JavaRegex, span};
 use super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
+use java::{JavaRegex, span};
 
 /// The functions of this file.
 pub(crate) fn functions() -> Vec<ScalarFunction> {
@@ -43,18 +46,18 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
 /// The patterns of a batch; one that is the same for all rows is compiled before the first.
 struct Patterns<'a> {
     texts: Texts<'a>,
-    constant: Option<Rc<JavaRegex>>,
+    constant: Option<Result<Rc<JavaRegex>, String>>,
 }
 
 impl<'a> Patterns<'a> {
     fn read(call: &'a Call<'_>, index: usize) -> Result<Self, String> {
         let texts: Texts<'_> = columns::read(call, index)?;
-        Ok(Self { constant: texts.constant().map(JavaRegex::cached).transpose()?, texts })
+        Ok(Self { constant: texts.constant().map(JavaRegex::cached), texts })
     }
 
     fn get(&self, row: usize) -> Result<Option<Rc<JavaRegex>>, String> {
         match &self.constant {
-            Some(constant) => Ok(Some(Rc::clone(constant))),
+            Some(constant) => constant.clone().map(Some),
             None => self.texts.get(row).map(JavaRegex::cached).transpose(),
         }
     }

@@ -1,7 +1,8 @@
 //! Regular expressions in Java's syntax, run by `fancy-regex`.
 //!
-//! The pattern is rewritten ([`java_pattern`](super::java_pattern)) where the two mean different things. Matches are searched from left to right as `java.util.regex.Matcher` does: after an empty match the search goes on one character
-//! later, after any other one where it ended, so that an empty match may follow it there.
+//! The pattern is rewritten ([`syntax`](super::syntax)) where the two mean different things. Matches are searched from left to right as
+//! `java.util.regex.Matcher` does: after an empty match the search goes on one character later, after any other one where it ended,
+//! so that an empty match may follow it there. Compiled patterns are kept by thread, as batches of one row must not compile anew.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,10 +10,13 @@ use std::rc::Rc;
 
 use fancy_regex::{Captures, Regex};
 
-use super::java_pattern;
+use super::syntax::{self, EndOfText};
 
 /// How many compiled patterns a thread keeps.
 const MAX_CACHED: usize = 128;
+
+/// What ends a line.
+const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
 thread_local! {
     static CACHE: RefCell<HashMap<String, Rc<JavaRegex>>> = RefCell::new(HashMap::new());
@@ -22,6 +26,8 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) struct JavaRegex {
     regex: Regex,
+    /// For texts with a line end at their end, if that matters.
+    before_line_end: Option<Regex>,
 }
 
 impl JavaRegex {
@@ -45,9 +51,11 @@ impl JavaRegex {
 
     fn new(pattern: &str) -> Result<Self, String> {
         let invalid = |reason: String| format!("invalid regular expression `{pattern}`: {reason}");
-        let translated = java_pattern::translate(pattern).map_err(invalid)?;
-        let regex = Regex::new(&translated).map_err(|error| invalid(error.to_string()))?;
-        Ok(Self { regex })
+        let plain = syntax::translate(pattern, EndOfText::Only).map_err(invalid)?;
+        let exact = syntax::translate(pattern, EndOfText::BeforeLineEnd).map_err(invalid)?;
+        let compile = |pattern: &str| Regex::new(pattern).map_err(|error| invalid(error.to_string()));
+        let before_line_end = if exact == plain { None } else { Some(compile(&exact)?) };
+        Ok(Self { regex: compile(&plain)?, before_line_end })
     }
 
     /// How many groups there are, the whole match not counted.
@@ -65,7 +73,11 @@ impl JavaRegex {
     /// # Errors
     /// The search took too many steps.
     pub(crate) fn find_from<'t>(&self, text: &'t str, from: usize) -> Result<Option<Captures<'t>>, String> {
-        self.regex.captures_from_pos(text, from).map_err(|error| error.to_string())
+        let regex = match &self.before_line_end {
+            Some(before_line_end) if text.ends_with(LINE_ENDS) => before_line_end,
+            _ => &self.regex,
+        };
+        regex.captures_from_pos(text, from).map_err(|error| error.to_string())
     }
 
     /// All matches, as Java's matcher finds them.

@@ -3,6 +3,10 @@
 //! A null text gives null (IS_JSON_STRING and JSON_ARRAY_CONTAINS false), and so does a blank one or JSON of another kind than
 //! wanted; a text that is no JSON fails the row (not in the two that tell). Parts are written as [`Json::push`] writes them.
 
+mod path;
+mod scan;
+mod write;
+
 use std::borrow::Cow;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
@@ -10,11 +14,10 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Ty
 
 use super::columns::{self, Reader, Texts};
 use super::declare::{TEXT, array_of, function, overload, variadic};
-use super::json_path::JsonPath;
-use super::json_scan::{Json, Kind};
-use super::json_write;
 use super::signature::{Call, Parameter, ScalarFunction};
 use crate::catalog::SqlType;
+use path::JsonPath;
+use scan::{Json, Kind};
 
 /// All functions of JSON.
 pub(crate) fn functions() -> Vec<ScalarFunction> {
@@ -57,7 +60,7 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
             [overload([TEXT], map, records)],
         ),
     ];
-    [own, json_write::functions()].concat()
+    [own, write::functions()].concat()
 }
 
 /// The value in a text; none if there is none.
@@ -68,11 +71,11 @@ fn parse(text: Option<&str>) -> Result<Option<Json<'_>>, String> {
 fn extract_field(call: &Call<'_>) -> Result<ArrayRef, String> {
     let texts: Texts<'_> = columns::read(call, 0)?;
     let paths: Texts<'_> = columns::read(call, 1)?;
-    let constant = paths.constant().map(JsonPath::parse).transpose()?;
+    let constant = paths.constant().map(JsonPath::parse);
     columns::write_texts(call.rows, |row, out| {
         let (Some(json), Some(path)) = (parse(texts.get(row))?, paths.get(row)) else { return Ok(None) };
         let path = match &constant {
-            Some(constant) => Cow::Borrowed(constant),
+            Some(constant) => Cow::Borrowed(constant.as_ref().map_err(String::clone)?),
             None => Cow::Owned(JsonPath::parse(path)?),
         };
         Ok(path.find(json).map(|found| match found.kind() {
@@ -205,7 +208,7 @@ fn push_merged(objects: &[Json<'_>], out: &mut String) {
         if index > 0 {
             out.push(',');
         }
-        super::json_scan::push_text(&key, out);
+        scan::push_text(&key, out);
         out.push(':');
         value.push(out);
     }

@@ -4,9 +4,9 @@
 
 use arrow::array::{ArrayRef, BinaryBuilder, StringBuilder};
 
-use super::columns::{self, Bytes, Texts};
-use super::declare::{BYTES, TEXT, array_of, function, overload};
-use super::signature::{Call, ScalarFunction};
+use super::super::columns::{self, Bytes, Texts};
+use super::super::declare::{BYTES, TEXT, array_of, function, overload};
+use super::super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
 /// The functions of this file.
@@ -116,7 +116,7 @@ fn split_to_map(call: &Call<'_>) -> Result<ArrayRef, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::harness::{bytes, check, null, text, texts};
+    use super::super::super::columns::harness::{bytes, check, null, text, texts};
     use super::*;
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn one_empty_part_is_not_an_empty_list() {
         let call = |array: ArrayRef| {
-            use super::super::signature::Argument;
+            use super::super::super::signature::Argument;
             use arrow::array::{AsArray, StringArray};
             let arguments =
                 [Argument::Column(array), Argument::Constant(std::sync::Arc::new(StringArray::from(vec![""])))];
@@ -177,7 +177,17 @@ mod tests {
         check("a=1", "&", "", "null");
         check("a=1", "=", "=", "null");
         let nothing = || null(&SqlType::Varchar);
-        super::super::columns::harness::check(&family, "SPLIT_TO_MAP", &[nothing(), text("&"), text("=")], &["null"]);
-        super::super::columns::harness::check(&family, "SPLIT_TO_MAP", &[text("a"), nothing(), text("=")], &["null"]);
+        super::super::super::columns::harness::check(
+            &family,
+            "SPLIT_TO_MAP",
+            &[nothing(), text("&"), text("=")],
+            &["null"],
+        );
+        super::super::super::columns::harness::check(
+            &family,
+            "SPLIT_TO_MAP",
+            &[text("a"), nothing(), text("=")],
+            &["null"],
+        );
     }
 }

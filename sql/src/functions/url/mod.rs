@@ -2,6 +2,8 @@
 //!
 //! A URL is what `java.net.URI` accepts; any other text fails the row. A part that is not there gives null. Parts are decoded.
 
+mod uri;
+
 use std::borrow::Cow;
 
 use arrow::array::ArrayRef;
@@ -11,8 +13,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use super::columns::{self, Texts};
 use super::declare::{TEXT, function, overload};
 use super::signature::{Call, Evaluate, ScalarFunction};
-use super::uri::{Uri, decode};
 use crate::catalog::SqlType;
+use uri::{Uri, decode};
 
 /// What is escaped in a parameter, as in a form; a space becomes `+`.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'*').remove(b' ');

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 use arrow::array::ArrayRef;
 use fancy_regex::Regex;
 
-use super::columns::{self, Ints, Texts};
-use super::declare::{INT, TEXT, function, overload};
-use super::signature::{Call, Evaluate, ScalarFunction};
+use super::super::columns::{self, Ints, Texts};
+use super::super::declare::{INT, TEXT, function, overload};
+use super::super::signature::{Call, Evaluate, ScalarFunction};
 use super::utf16;
 use crate::catalog::SqlType;
 
@@ -131,7 +131,7 @@ fn is_category(category: &Regex, character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::columns::harness::{check, int, ints, null, text, texts};
+    use super::super::super::columns::harness::{check, int, ints, null, text, texts};
     use super::*;
 
     #[test]
