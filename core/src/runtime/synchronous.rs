@@ -84,6 +84,18 @@ impl SynchronousStreams {
         }
     }
 
+    /// Processes one stretch of input and commits it; whether there was any.
+    ///
+    /// # Errors
+    /// What a task or a commit fails with.
+    pub fn run_step(&mut self) -> Result<bool, StreamsError> {
+        let worked = self.worker.process()?;
+        if self.worker.is_dirty() {
+            self.worker.commit()?;
+        }
+        Ok(worked)
+    }
+
     /// Processes and commits one record after another, in the order in which they were written to whatever topic, each through all
     /// repartition topics before the next: as Kafka Streams' test driver does. It needs a log that keeps that order
     /// ([`Log::arrival`](crate::log::Log::arrival)); with another one the order within a topic is all that is certain.
@@ -95,18 +107,6 @@ impl SynchronousStreams {
             self.worker.commit()?;
         }
         if self.worker.is_dirty() { self.worker.commit() } else { Ok(()) }
-    }
-
-    /// Processes one stretch of input and commits it; whether there was any.
-    ///
-    /// # Errors
-    /// What a task or a commit fails with.
-    pub fn run_step(&mut self) -> Result<bool, StreamsError> {
-        let worked = self.worker.process()?;
-        if self.worker.is_dirty() {
-            self.worker.commit()?;
-        }
-        Ok(worked)
     }
 
     /// What was done so far.

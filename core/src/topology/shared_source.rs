@@ -10,7 +10,7 @@ use super::{Node, NodeId, NodeKind, SourceNode, subtopology};
 /// Whether two sources read one topic in the same way.
 fn same(left: &Node, right: &Node) -> bool {
     let (NodeKind::Source(one), NodeKind::Source(other)) = (&left.kind, &right.kind) else { return false };
-    let SourceNode { topic, formats, timestamp, reset, parts, decoded: _ } = one;
+    let SourceNode { topic, formats, timestamp, reset, decoded: _, parts } = one;
     *topic == other.topic
         && *formats == other.formats
         && *timestamp == other.timestamp
