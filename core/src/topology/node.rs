@@ -102,7 +102,7 @@ impl fmt::Display for TopicRef {
 }
 
 /// How keys and values of a topic are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Formats {
     /// Keys.
     pub key: Format,

@@ -6,7 +6,7 @@ use arrow::datatypes::{Field, FieldRef};
 use millstream::{
     StreamsBuilder,
     dsl::{ColumnStream, SourceOptions},
-    format::{Format, Wrapping},
+    format::{Format, Side, Wrapping},
     record::TimeSpan,
     schema::WindowKind,
     topology::{Formats, OffsetReset, RecordPart, TimestampExtractor},
@@ -14,7 +14,7 @@ use millstream::{
 
 use super::error::PlanError;
 use crate::{
-    catalog::{self, Column, FormatKind, Source, WindowType},
+    catalog::{Column, FormatKind, Source, WindowType},
     syntax::{Position, ast::ColumnRole},
 };
 
@@ -35,14 +35,25 @@ pub(crate) fn field(column: &Column) -> FieldRef {
     Arc::new(Field::new(&column.name, column.data_type.to_arrow(), true))
 }
 
-/// A format as the engine knows it.
-pub(crate) fn format(format: catalog::Format) -> Format {
-    match format.kind {
-        FormatKind::None => Format::None,
-        FormatKind::Kafka => Format::Kafka,
-        FormatKind::Json => Format::Json,
-        FormatKind::Delimited => Format::Delimited { delimiter: format.delimiter.unwrap_or(',') },
+/// How keys of a source are written.
+pub(crate) fn key_format(source: &Source) -> Format {
+    let mut format = source.key_format.clone();
+    // Keys that nobody has named have the name of their source, as in ksqlDB.
+    if format.kind == FormatKind::Avro && format.schema.full_name.is_none() {
+        format.schema.full_name = Some(format!("io.confluent.ksql.avro_schemas.{}Key", camel(&source.name)));
     }
+    format.to_core(&source.registry, &source.topic, Side::Key)
+}
+
+/// `MY_TABLE` as `MyTable`.
+fn camel(name: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters.map(|letter| letter.to_ascii_lowercase())).collect::<String>()
+    };
+    let legal: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    legal.split('_').map(word).collect()
 }
 
 /// How records of a source are written.
@@ -51,7 +62,8 @@ pub(crate) fn formats(source: &Source) -> Formats {
         Some(false) => Wrapping::Unwrapped,
         Some(true) | None => Wrapping::Wrapped,
     };
-    Formats { key: format(source.key_format), value: format(source.value_format), wrapping }
+    let value = source.value_format.to_core(&source.registry, &source.topic, Side::Value);
+    Formats { key: key_format(source), value, wrapping }
 }
 
 /// How a source is read.

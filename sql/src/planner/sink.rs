@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     catalog::{
-        Catalog, CleanupPolicy, Column, Format, FormatKind, PropertyScope, QueryId, Source, SourceProperties, SqlType,
+        self, Catalog, FormatPlaces, CleanupPolicy, Column, Format, FormatKind, PropertyScope, QueryId, Source, SourceProperties, SqlType,
         TimestampColumn,
     },
     syntax::{
@@ -96,7 +96,14 @@ pub fn plan_create(
         (view, _) => view,
     };
     let at = create.name.span.start;
-    let source = sink_source(create, &properties, statement, query, &selected, stream.schema(), &items)?;
+    let source = sink_source(catalog, create, &properties, statement, query, &selected, stream.schema(), &items)?;
+    let places = FormatPlaces {
+        key: &properties.key,
+        value: &properties.value,
+        wrap_single_value: properties.wrap_single_value.as_ref(),
+        otherwise: at,
+    };
+    catalog::check_formats(&source, &places)?;
     let formats = input::formats(&source);
     check_formats(&formats, stream.schema(), at)?;
     stream.to(&source.topic, Produced { formats });
@@ -360,7 +367,9 @@ fn kept(stream: &ColumnStream, store: &str) -> ViewPlan {
 }
 
 /// The entry of the catalog.
+#[expect(clippy::too_many_arguments, reason = "an entry is made of the statement, its query and what the query gives")]
 fn sink_source(
+    catalog: &Catalog,
     create: &CreateAsSelect,
     properties: &SourceProperties,
     statement: &str,
@@ -390,13 +399,17 @@ fn sink_source(
     let order = |column: &Column| items.iter().position(|name| *name == column.name).unwrap_or(usize::MAX);
     columns.sort_by_key(|column| (!column.is_key(), order(column)));
     let first = &selected.sources[0];
-    let kafka = Format::plain(FormatKind::Kafka);
-    let key_format = match (properties.key(), schema.key().len()) {
+    let defaults = catalog.format_defaults();
+    let default_key = Format::plain(defaults.key.unwrap_or(FormatKind::Kafka));
+    let key_format = match (properties.key.named(), schema.key().len()) {
         (Some(given), _) => given,
         (None, 0) => Format::plain(FormatKind::None),
-        (None, _) if first.key_format.kind == FormatKind::None => kafka,
-        (None, _) => first.key_format,
+        (None, _) if first.key_format.kind == FormatKind::None => properties.key.over(&default_key),
+        (None, _) => properties.key.over(&first.key_format),
     };
+    let value_format = properties.value.over(&first.value_format);
+    let single = schema.value().len() == 1;
+    let wrap_default = defaults.wrap_single_value.filter(|wrap| single && value_format.kind.can_wrap(*wrap));
     let timestamp = match &properties.timestamp {
         None => None,
         Some(named) => {
@@ -415,8 +428,9 @@ fn sink_source(
         columns,
         topic: properties.topic.clone().unwrap_or_else(|| create.name.value.clone()),
         key_format,
-        value_format: properties.value().unwrap_or(first.value_format),
-        wrap_single_value: properties.wrap_single_value.as_ref().map(|wrap| wrap.node).or(first.wrap_single_value),
+        value_format,
+        wrap_single_value: properties.wrap_single_value.as_ref().map(|wrap| wrap.node).or(wrap_default),
+        registry: catalog.registry().clone(),
         timestamp,
         window: selected.window,
         created_by: Some(query),
@@ -426,11 +440,11 @@ fn sink_source(
 }
 
 fn check_formats(formats: &Formats, schema: &StreamSchema, at: Position) -> Result<(), PlanError> {
-    let check = |side: Side, format: CoreFormat, fields: &[FieldRef], property: &str| {
+    let check = |side: Side, format: &CoreFormat, fields: &[FieldRef], property: &str| {
         format.serializer(side, formats.wrapping, fields).map(drop).map_err(|error| {
             PlanError::invalid_hint(at, error.to_string(), format!("say another {property} in WITH (..)"))
         })
     };
-    check(Side::Key, formats.key, schema.key(), "KEY_FORMAT")?;
-    check(Side::Value, formats.value, schema.value(), "VALUE_FORMAT")
+    check(Side::Key, &formats.key, schema.key(), "KEY_FORMAT")?;
+    check(Side::Value, &formats.value, schema.value(), "VALUE_FORMAT")
 }

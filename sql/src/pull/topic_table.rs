@@ -80,7 +80,7 @@ impl TopicTable {
         Ok(Self {
             source: Arc::new(source.clone()),
             key,
-            key_format: input::format(source.key_format),
+            key_format: input::key_format(source),
             options: Arc::new(options),
             window,
             log,

@@ -33,8 +33,8 @@ impl Layout {
     /// The layout that a source gives its topic.
     pub(super) fn of(source: &Source) -> Self {
         Self {
-            key: SideLayout { format: source.key_format, columns: source.key_columns().cloned().collect() },
-            value: SideLayout { format: source.value_format, columns: source.value_columns().cloned().collect() },
+            key: SideLayout { format: source.key_format.clone(), columns: source.key_columns().cloned().collect() },
+            value: SideLayout { format: source.value_format.clone(), columns: source.value_columns().cloned().collect() },
             is_windowed: source.window.is_some(),
         }
     }
