@@ -31,6 +31,7 @@ pub(crate) fn options(columns: &[&str]) -> SourceOptions {
         formats: FORMATS,
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
+        parts: Vec::new(),
     }
 }
 
