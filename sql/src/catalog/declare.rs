@@ -21,12 +21,36 @@ pub fn declare_source(
     properties: &SourceProperties,
     statement: &str,
 ) -> Result<Source, CatalogError> {
+    declare(catalog, create, properties, statement, None)
+}
+
+/// The same with columns that were inferred before, the declared ones among them.
+pub fn declare_columns(
+    catalog: &Catalog,
+    create: &CreateSource,
+    properties: &SourceProperties,
+    statement: &str,
+    columns: Vec<Column>,
+) -> Result<Source, CatalogError> {
+    declare(catalog, create, properties, statement, Some(columns))
+}
+
+fn declare(
+    catalog: &Catalog,
+    create: &CreateSource,
+    properties: &SourceProperties,
+    statement: &str,
+    inferred: Option<Vec<Column>>,
+) -> Result<Source, CatalogError> {
     let missing = |reason: &str| CatalogError::Incomplete { at: properties.span.start, reason: reason.to_owned() };
     let topic = properties.topic.clone().ok_or_else(|| missing("KAFKA_TOPIC is missing from WITH (..)"))?;
     let defaults = catalog.format_defaults();
     let default = |kind: Option<FormatKind>| kind.map(Format::plain);
-    let value_format =
-        default(defaults.value).map(|kind| properties.value.over(&kind)).or_else(|| properties.value.named()).ok_or_else(|| {
+    let value_format = properties
+        .value
+        .named()
+        .or_else(|| default(defaults.value).map(|kind| properties.value.over(&kind)))
+        .ok_or_else(|| {
             missing(
                 "Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a default via \
                  the 'ksql.persistence.default.format.value' config.",
@@ -46,7 +70,10 @@ pub fn declare_source(
         wrapped: wrap.or(wrap_default) != Some(false),
         at: create.name.span.end,
     };
-    let columns = inference.complete(columns(catalog, create)?)?;
+    let columns = match inferred {
+        Some(columns) => columns,
+        None => inference.complete(columns(catalog, create)?)?,
+    };
     let single = columns.iter().filter(|column| column.role == ColumnRole::Value).count() == 1;
     let timestamp = timestamp(create, &columns, properties)?;
     let source = Source {
@@ -117,8 +144,10 @@ fn check_source(source: &Source, create: &CreateSource, properties: &SourcePrope
     let at = create.name.span.start;
     let keys = source.key_columns().count();
     if source.kind == SourceKind::Table && keys == 0 {
-        let reason =
-            format!("Tables require a PRIMARY KEY. Please define the PRIMARY KEY of {}, as in `ID STRING PRIMARY KEY`", source.name);
+        let reason = format!(
+            "Tables require a PRIMARY KEY. Please define the PRIMARY KEY of {}, as in `ID STRING PRIMARY KEY`",
+            source.name
+        );
         return Err(CatalogError::Incomplete { at, reason });
     }
     if let (Some(window), 0) = (&properties.window_type, keys) {
@@ -168,11 +197,8 @@ fn timestamp(
             at: named.span.start,
             name: named.node.clone(),
             source_name: create.name.value.clone(),
-            suggestion: crate::syntax::suggest::nearest(
-                &named.node,
-                columns.iter().map(|column| column.name.as_str()),
-            )
-            .map(str::to_owned),
+            suggestion: crate::syntax::suggest::nearest(&named.node, columns.iter().map(|column| column.name.as_str()))
+                .map(str::to_owned),
             known: super::error::NameList(known),
         });
     }

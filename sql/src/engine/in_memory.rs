@@ -159,6 +159,7 @@ impl InMemoryEngine {
         let mut new = self.catalog.clone();
         names::check(parsed, &new)?;
         let Applied { effect, .. } = change(&mut new, parsed, None, &self.properties)?;
+        super::schemas::register(&new, parsed)?;
         match effect {
             Effect::Nothing | Effect::EndConnector(_) => {}
             Effect::Topic { topic, at } => ensure_topic(self.log.as_ref(), &topic, at)?,
@@ -306,7 +307,8 @@ impl PushRun {
         let mut outcome = Ok(());
         while matches!(outcome, Ok(())) {
             let mut took = false;
-            outcome = streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
+            outcome =
+                streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
             while let Ok(batch) = rows.try_recv() {
                 self.batches.push(batch.map_err(|problem| EngineError::Query { id: "push".to_owned(), problem })?);
             }
