@@ -153,7 +153,8 @@ impl Transform for Retract {
         for index in [input.time_index(), input.offset_index()] {
             columns.push(take(batch.rows().column(index), &rows)?);
         }
-        Ok(Batch::new(Arc::clone(&self.output), columns))
+        let headers = batch.headers_at(&rows).map_err(TransformError::of)?;
+        Ok(Batch::new(Arc::clone(&self.output), columns).with_headers(headers))
     }
 
     fn reads(&self) -> Reads {
@@ -165,8 +166,11 @@ impl Transform for Retract {
             let column = |(field, expression): (&FieldRef, &Expression)| format!("{} = {expression}", field.name());
             fields.iter().zip(expressions).map(column).collect::<Vec<_>>().join(", ")
         };
-        let value = list(&self.output.value()[..self.value.len()], &self.value);
-        format!("take back and add, key {}; {value}", list(self.output.key(), &self.key))
+        let key = list(self.output.key(), &self.key);
+        match list(&self.output.value()[..self.value.len()], &self.value) {
+            value if value.is_empty() => format!("take back and add, key {key}"),
+            value => format!("take back and add, key {key}; {value}"),
+        }
     }
 }
 

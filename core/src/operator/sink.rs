@@ -13,7 +13,7 @@ use crate::{
     Batch,
     format::{Format, FormatError, Serializer, Side, Wrapping},
     log::partition_for_key,
-    record::{PartitionId, Records, Timestamp, TopicName},
+    record::{PartitionId, Records, Timestamp, TopicName, headers_of},
     schema::StreamSchema,
     window::with_windows,
 };
@@ -84,7 +84,8 @@ impl Sink {
             }
             _ => bare_keys.clone(),
         };
-        let records = Records::new(keys, values, batch.times().clone(), None);
+        let headers = batch.headers().map(|headers| headers_of(headers).into());
+        let records = Records::new(keys, values, batch.times().clone(), headers);
         let Partitioning { partitions, keyless } = self.settings.partitioning;
         let of = |partition: u32, records: Records| SinkRecords {
             topic: self.settings.topic.clone(),

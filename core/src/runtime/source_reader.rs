@@ -17,9 +17,9 @@ use crate::{
     format::{Deserializer, FormatError, Side},
     log::{FetchedBatch, Log, LogError, Offsets},
     operator::{DeadLetter, Reason},
-    record::{Offset, Timestamp, TopicPartition},
+    record::{Offset, Timestamp, TopicPartition, headers_column},
     schema::StreamSchema,
-    topology::{SourceNode, TimestampExtractor, TopicRef},
+    topology::{RecordPart, SourceNode, TimestampExtractor, TopicRef},
     window::{SplitKeys, split_keys},
 };
 
@@ -64,6 +64,7 @@ struct Decoder {
     key: Box<dyn Deserializer>,
     value: Box<dyn Deserializer>,
     decoded: Vec<bool>,
+    parts: Vec<RecordPart>,
     timestamp: TimestampExtractor,
 }
 
@@ -79,13 +80,20 @@ impl SourceReader {
     ) -> Result<Self, FormatError> {
         let wrapping = source.formats.wrapping;
         let key_columns: Vec<usize> = (0..schema.key().len()).collect();
-        let value_columns: Vec<usize> = (0..schema.value().len()).filter(|&column| source.decoded[column]).collect();
+        let in_value = schema.value().len() - source.parts.len();
+        let value_columns: Vec<usize> = (0..in_value).filter(|&column| source.decoded[column]).collect();
         let decoder = Decoder {
             schema: Arc::clone(schema),
             operator: name.to_owned(),
             key: source.formats.key.deserializer(Side::Key, wrapping, schema.key(), &key_columns)?,
-            value: source.formats.value.deserializer(Side::Value, wrapping, schema.value(), &value_columns)?,
+            value: source.formats.value.deserializer(
+                Side::Value,
+                wrapping,
+                &schema.value()[..in_value],
+                &value_columns,
+            )?,
             decoded: source.decoded.clone(),
+            parts: source.parts.clone(),
             timestamp: source.timestamp.clone(),
         };
         Ok(Self {
@@ -125,6 +133,11 @@ impl SourceReader {
     /// The timestamp of the next row.
     pub(super) fn head(&self) -> Option<Timestamp> {
         self.buffered.front().map(|batch| Timestamp(batch.times().value(0)))
+    }
+
+    /// The offset of the next row.
+    pub(super) fn head_offset(&self) -> Option<Offset> {
+        self.buffered.front().map(|batch| Offset(batch.offsets().value(0) as u64))
     }
 
     /// Takes the longest stretch of rows whose timestamps do not pass `limit`, at least one.
@@ -195,8 +208,14 @@ impl Decoder {
             broken = without;
         }
         let mut values = side(&mut self.value, records.values(), "value").into_iter();
-        for (field, &decoded) in self.schema.value().iter().zip(&self.decoded) {
-            let column = if decoded { values.next() } else { None };
+        let headers = records.headers().map(|headers| headers_column(headers));
+        let in_value = self.decoded.len() - self.parts.len();
+        for (index, (field, &decoded)) in self.schema.value().iter().zip(&self.decoded).enumerate() {
+            let column = match (decoded, index.checked_sub(in_value)) {
+                (false, _) => None,
+                (true, None) => values.next(),
+                (true, Some(part)) => Some(self.parts[part].column(partition.partition, headers.as_ref(), rows)),
+            };
             columns.push(column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
         }
         let no_window = |row| (row, Reason::Undecodable, "key: it ends without a window".to_owned());
@@ -208,6 +227,7 @@ impl Decoder {
         };
         columns.extend([Arc::new(times) as ArrayRef, Arc::new(offsets)]);
         let decoded = Batch::new(Arc::clone(&self.schema), columns).with_present(records.values().nulls().cloned());
+        let decoded = decoded.with_headers(headers);
         if failures.is_empty() {
             return decoded;
         }

@@ -2,6 +2,11 @@
 
 mod aggregates;
 mod dsl;
+mod join_models;
+mod join_recovery;
+mod join_sequences;
+mod join_windowed_keys;
 mod joins;
 mod recovery;
+mod table_aggregates;
 mod windows;

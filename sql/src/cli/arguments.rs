@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{bench::BenchArguments, byte_size::ByteSize};
+use super::{bench::BenchArguments, byte_size::ByteSize, test::TestArguments};
 use crate::{engine::EngineConfig, output::OutputFormat};
 
 /// Where data go when nothing is said.
@@ -39,6 +39,8 @@ pub enum Command {
     /// List, describe, write and read topics.
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// Run cases of SQL pipelines, records in and records out, in memory, and say which came out as expected.
+    Test(TestArguments),
     /// Measure how fast queries are on this machine, beside a batch engine on the same bytes.
     Bench(Box<BenchArguments>),
 }

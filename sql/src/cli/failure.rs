@@ -48,6 +48,24 @@ pub enum Failure {
         /// Why not.
         source: io::Error,
     },
+    /// A case that cannot be read.
+    #[error("{}:{line}: {problem}", path.display())]
+    Case {
+        /// Its file.
+        path: PathBuf,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Cases that did not come out as expected.
+    #[error("{failed} of {cases} cases failed")]
+    Cases {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        cases: usize,
+    },
     /// A request that cannot be met; says what to do instead.
     #[error("{0}")]
     Refused(String),

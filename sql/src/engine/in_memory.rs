@@ -201,7 +201,7 @@ impl InMemoryEngine {
         loop {
             let before = self.end_offsets()?;
             for query in &mut self.queries {
-                query.streams.run_until_idle().map_err(|error| EngineError::start(&query.id.0, &error))?;
+                query.streams.run_in_order_of_arrival().map_err(|error| EngineError::start(&query.id.0, &error))?;
             }
             if self.end_offsets()? == before {
                 return Ok(());

@@ -8,6 +8,7 @@ mod bytes;
 mod columns;
 mod conditional;
 mod date_time;
+mod declare;
 mod encoding;
 mod geo;
 mod java_number;

@@ -9,14 +9,26 @@ use millstream::{
     format::{Format, Side, Wrapping},
     record::TimeSpan,
     schema::WindowKind,
-    topology::{Formats, OffsetReset, TimestampExtractor},
+    topology::{Formats, OffsetReset, RecordPart, TimestampExtractor},
 };
 
 use super::error::PlanError;
 use crate::{
     catalog::{Column, FormatKind, Source, WindowType},
-    syntax::Position,
+    syntax::{Position, ast::ColumnRole},
 };
+
+/// The pseudo column that holds the number of the partition that a record was read from.
+pub(crate) const ROWPARTITION: &str = "ROWPARTITION";
+
+/// Whether the number of the partition is read as a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PartitionColumn {
+    /// As [`ROWPARTITION`].
+    Read,
+    /// Nobody names it.
+    Left,
+}
 
 /// A column as the engine knows it.
 pub(crate) fn field(column: &Column) -> FieldRef {
@@ -59,12 +71,6 @@ pub(crate) fn formats(source: &Source) -> Formats {
 /// # Errors
 /// If it has something that cannot be read yet.
 pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Result<SourceOptions, PlanError> {
-    if let Some(column) = source.header_columns().next() {
-        return Err(PlanError::not_yet(
-            at,
-            format!("{} has the column {} from headers; reading these is", source.name, column.name),
-        ));
-    }
     let timestamp = match &source.timestamp {
         None => TimestampExtractor::Record,
         Some(column) => TimestampExtractor::Column {
@@ -75,11 +81,38 @@ pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Resu
     Ok(SourceOptions {
         key: source.key_columns().map(field).collect(),
         value: source.value_columns().map(field).collect(),
+        parts: source.header_columns().filter_map(|column| Some((column.name.clone(), part(column)?))).collect(),
         window: window(source, at)?,
         formats: formats(source),
         timestamp,
         reset,
     })
+}
+
+/// What a column holds that is not in the record's value.
+fn part(column: &Column) -> Option<RecordPart> {
+    match &column.role {
+        ColumnRole::Headers => Some(RecordPart::Headers),
+        ColumnRole::Header(name) => Some(RecordPart::Header(name.clone())),
+        ColumnRole::Value | ColumnRole::Key | ColumnRole::PrimaryKey => None,
+    }
+}
+
+/// How a source is read with the number of the partition as a column, if that is wanted.
+///
+/// # Errors
+/// As [`options`].
+pub(super) fn options_with(
+    source: &Source,
+    reset: OffsetReset,
+    at: Position,
+    partition: PartitionColumn,
+) -> Result<SourceOptions, PlanError> {
+    let mut options = options(source, reset, at)?;
+    if partition == PartitionColumn::Read {
+        options.parts.push((ROWPARTITION.to_owned(), RecordPart::Partition));
+    }
+    Ok(options)
 }
 
 /// The windows in the keys of a source.
@@ -109,8 +142,9 @@ pub(super) fn stream(
     source: &Source,
     reset: OffsetReset,
     at: Position,
+    partition: PartitionColumn,
 ) -> Result<ColumnStream, PlanError> {
-    Ok(builder.stream_columns(&source.topic, options(source, reset, at)?))
+    Ok(builder.stream_columns(&source.topic, options_with(source, reset, at, partition)?))
 }
 
 /// A pattern of `java.time.format.DateTimeFormatter`, in which ksqlDB writes them, as one of `chrono`.

@@ -17,6 +17,7 @@ use millstream::schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART};
 use super::{
     bind::{self, bind},
     error::PlanError,
+    input::ROWPARTITION,
     query::{PSEUDO_COLUMNS, Purpose},
     scope::{Scope, ScopeColumn},
 };
@@ -133,7 +134,7 @@ impl Projection<'_> {
                         Some(alias) => alias.value.clone(),
                         None => names.of(expr, self.columns),
                     };
-                    if matches!(name.as_str(), ROWTIME | ROWOFFSET) && self.purpose == Purpose::Persistent {
+                    if matches!(name.as_str(), ROWTIME | ROWOFFSET | ROWPARTITION) && self.purpose == Purpose::Persistent {
                         let problem = format!("Reserved column name in select: `{name}`; every stream has it");
                         let hint = format!("give it a name, as in {name} AS TS");
                         return Err(PlanError::invalid_hint(at, problem, hint));

@@ -19,7 +19,7 @@ use super::{
     aggregate::{self, contains_aggregate},
     bind::{self, bind},
     error::PlanError,
-    input,
+    input::{self, ROWPARTITION},
     join::{self, JoinKey},
     projection::Projection,
     scope::Scope,
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// The columns that sources have without naming them.
-pub(super) const PSEUDO_COLUMNS: [&str; 4] = [ROWTIME, ROWOFFSET, WINDOWSTART, WINDOWEND];
+pub(super) const PSEUDO_COLUMNS: [&str; 5] = [ROWTIME, ROWOFFSET, ROWPARTITION, WINDOWSTART, WINDOWEND];
 
 /// What a query makes of its sources.
 pub(super) enum Flow {
@@ -173,20 +173,18 @@ impl QueryContext<'_> {
         let source = self.catalog.expect_source(&query.from.name)?.clone();
         let at = query.from.name.span.start;
         let scope = source_scope(&query.from, &source);
+        let partition = join::partition_column(query);
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
-            let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at)?);
+            let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at, partition)?);
             return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
         let store = format!("{}-table", legal(&source.name));
-        let options = input::options(&source, OffsetReset::Earliest, at)?;
         let named = join::named_columns(query, &scope)?;
-        let needed: Vec<Column> = source
-            .value_columns()
-            .filter(|column| named.has(0, &column.name))
-            .map(|column| Column::new(&column.name, col(&column.name)))
-            .collect();
-        let rows = self.builder.stream_columns(&source.topic, options);
+        let rows = input::stream(self.builder, &source, OffsetReset::Earliest, at, partition)?;
+        let value = rows.schema().value().iter().map(|field| field.name());
+        let needed: Vec<Column> =
+            value.filter(|name| named.has(0, name)).map(|name| Column::new(name, col(name))).collect();
         let rows = if needed.len() == rows.schema().value().len() { rows } else { rows.select(&needed) };
         let table = rows.to_table(Materialized::named(&store));
         let stored = Some(Stored { store, filters: Vec::new() });
@@ -261,9 +259,11 @@ pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
         scope.add_column(number, WINDOWSTART, true);
         scope.add_column(number, WINDOWEND, true);
     }
-    source.value_columns().for_each(|column| scope.add_column(number, &column.name, false));
+    let others = source.columns.iter().filter(|column| !column.is_key());
+    others.for_each(|column| scope.add_column(number, &column.name, false));
     scope.add_column(number, ROWTIME, true);
     scope.add_column(number, ROWOFFSET, true);
+    scope.add_column(number, ROWPARTITION, true);
     scope
 }
 

@@ -25,22 +25,23 @@ use millstream::{
     dsl::SourceOptions,
     format::{Deserializer, Format, FormatError, Side},
     log::{FetchedBatch, LogError, SharedLog},
-    record::{Offset, PartitionId, TopicName, TopicPartition},
+    record::{Offset, PartitionId, TopicName, TopicPartition, headers_column},
     schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART, WindowKind},
-    topology::{OffsetReset, TimestampExtractor},
+    topology::{OffsetReset, RecordPart, TimestampExtractor},
     window::{SplitKeys, split_keys},
 };
 
 use crate::{
     catalog::Source,
-    planner::{PlanError, input, iso_time},
+    planner::{
+        PlanError,
+        input::{self, ROWPARTITION},
+        iso_time,
+    },
     syntax::{Position, ast::SourceKind},
 };
 
 const FETCH_BYTES: usize = 1 << 20;
-
-/// The partition that a record was read from.
-pub(super) const ROWPARTITION: &str = "ROWPARTITION";
 
 /// A source as it lies in its topic.
 #[derive(Clone)]
@@ -73,6 +74,8 @@ impl TopicTable {
             fields.extend([WINDOWSTART, WINDOWEND].map(|name| Arc::new(Field::new(name, DataType::Int64, true))));
         }
         fields.extend(options.value.iter().cloned());
+        let part = |(name, part): &(String, RecordPart)| Arc::new(Field::new(name, part.data_type(), true));
+        fields.extend(options.parts.iter().map(part));
         fields.extend([ROWTIME, ROWOFFSET, ROWPARTITION].map(|name| Arc::new(Field::new(name, DataType::Int64, true))));
         Ok(Self {
             source: Arc::new(source.clone()),
@@ -298,6 +301,9 @@ impl<'a> Decoder<'a> {
             let column = if self.wanted.contains(&index) { decoded.next() } else { None };
             columns.push(column.unwrap_or_else(|| arrow::array::new_null_array(field.data_type(), rows)));
         }
+        let headers = records.headers().map(|headers| headers_column(headers));
+        let parts = self.table.options.parts.iter();
+        columns.extend(parts.map(|(_, part)| part.column(self.partition.partition, headers.as_ref(), rows)));
         let times = self.times(&columns, batch);
         let offsets = Int64Array::from_iter_values((0..rows).map(|row| batch.offsets.at(row).0 as i64));
         for (row, keep) in keep.iter_mut().enumerate() {

@@ -156,6 +156,19 @@ fn a_table_is_filtered_and_grouped_again() {
 }
 
 #[test]
+fn what_leaves_a_group_is_taken_back_from_any_aggregate() {
+    check(
+        &format!(
+            "{CUSTOMERS}
+             CREATE TABLE levels AS SELECT level, MIN(name) AS first, MAX(name) AS last, COUNT_DISTINCT(name) AS names FROM customers GROUP BY level;
+             INSERT INTO customers (ROWTIME, name, level) VALUES (5, 'ada', 2), (6, 'cyd', 1);"
+        ),
+        "SELECT * FROM levels ORDER BY level;",
+        &["1|cyd|cyd|1", "2|ada|bob|2"],
+    );
+}
+
+#[test]
 fn several_queries_write_one_stream() {
     check(
         &orders(

@@ -261,4 +261,6 @@ fn resolve_in(
 }
 
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;

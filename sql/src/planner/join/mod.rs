@@ -23,7 +23,10 @@ use millstream::{
     window::JoinWindows,
 };
 
-pub(super) use self::{keys::JoinKey, named::named_columns};
+pub(super) use self::{
+    keys::JoinKey,
+    named::{named_columns, partition_column},
+};
 use self::{
     relation::{Relation, Side},
     steps::{Method, Step},

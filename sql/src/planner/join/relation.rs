@@ -68,7 +68,7 @@ impl Relation {
     ) -> Result<Self, PlanError> {
         let at = written.name.span.start;
         let reset = if source.kind == SourceKind::Table { OffsetReset::Earliest } else { context.reset };
-        let stream = input::stream(context.builder, source, reset, at)?;
+        let stream = input::stream(context.builder, source, reset, at, named.partition_of(number))?;
         let reference = &written.reference().value;
         let mut taken = BTreeSet::new();
         let mut columns = Vec::new();

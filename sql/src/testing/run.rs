@@ -1,0 +1,325 @@
+//! Running a case: statements, then records, then what came out beside what was expected.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use millstream::{
+    log::TopicConfig,
+    operator::EmitPolicy,
+    record::{Header, Record, Timestamp, TopicName},
+};
+
+use super::{
+    answers,
+    case::{Case, CaseRecord, TopicSetup},
+    compare::same_payload,
+    payload::Layout,
+    value::Value,
+};
+use crate::{
+    engine::in_memory::{Answer, InMemoryEngine},
+    output::base64,
+};
+
+/// How cases are run and judged.
+#[derive(Debug, Clone, Copy)]
+pub struct RunOptions {
+    /// Records are written so many at a time, and processed after each time; none writes all first.
+    pub batch_rows: Option<usize>,
+    /// Queries are made anew in the middle of the input.
+    pub restart: bool,
+    /// Of a table only the last record of each key counts.
+    pub changelog: bool,
+    /// When updates of tables are passed on.
+    pub emit: EmitPolicy,
+}
+
+/// What became of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// As expected. Of a case that must fail: whether the message is the expected one.
+    Passed {
+        /// None for a case that must succeed.
+        message_fits: Option<bool>,
+    },
+    /// Not as expected, and why.
+    Failed(String),
+    /// Not run, and why.
+    Skipped(String),
+}
+
+/// Runs a case; a panic in it is a failure.
+pub fn run(case: &Case, options: &RunOptions) -> Outcome {
+    let outcome = catch_unwind(AssertUnwindSafe(|| Run { case, options: *options }.outcome()));
+    outcome.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Outcome::Failed(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+struct Run<'a> {
+    case: &'a Case,
+    options: RunOptions,
+}
+
+/// Why a case ended early.
+enum Stop {
+    Failed(String),
+    Skipped(String),
+}
+
+impl From<String> for Stop {
+    fn from(problem: String) -> Self {
+        if problem.ends_with(": not there yet") && problem.starts_with("format ") {
+            Self::Skipped(problem)
+        } else {
+            Self::Failed(problem)
+        }
+    }
+}
+
+impl Run<'_> {
+    fn outcome(&self) -> Outcome {
+        if !self.case.test_functions.is_empty() {
+            let names = self.case.test_functions.join(", ");
+            return Outcome::Skipped(format!("it calls functions of a user: {names}"));
+        }
+        match self.judged() {
+            Ok(message_fits) => Outcome::Passed { message_fits },
+            Err(Stop::Failed(problem)) => Outcome::Failed(problem),
+            Err(Stop::Skipped(reason)) => Outcome::Skipped(reason),
+        }
+    }
+
+    fn judged(&self) -> Result<Option<bool>, Stop> {
+        let mut engine = InMemoryEngine::new(self.options.emit).map_err(|error| error.to_string())?;
+        engine.set_property("auto.offset.reset", "earliest");
+        for (name, value) in &self.case.properties {
+            engine.set_property(name, value);
+        }
+        self.make_topics(&engine)?;
+        match (self.execute(&mut engine), &self.case.failure) {
+            (Ok(()), None) => Ok(None),
+            (Ok(()), Some(failure)) => Err(Stop::Failed(format!("it should fail with: {}", failure.message))),
+            (Err(Stop::Failed(problem)), Some(failure)) => {
+                Ok(Some(failure.message.is_empty() || problem.contains(&failure.message)))
+            }
+            (Err(stop), _) => Err(stop),
+        }
+    }
+
+    fn make_topics(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
+        let listed = self.case.topics.iter().map(|TopicSetup { name, partitions, .. }| (name, *partitions));
+        for (name, partitions) in listed {
+            let topic = TopicName::new(name).map_err(|error| error.to_string())?;
+            let config = TopicConfig { partitions, ..TopicConfig::default() };
+            engine.log().create_topic(&topic, &config).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Everything that may fail because it should.
+    fn execute(&self, engine: &mut InMemoryEngine) -> Result<(), Stop> {
+        if self.case.is_script {
+            return super::script::run(self.case, engine).map_err(Stop::from);
+        }
+        let is_query = |text: &str| text.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("SELECT"));
+        let first_query = self.case.statements.iter().position(|text| is_query(text));
+        let (before, queries) = self.case.statements.split_at(first_query.unwrap_or(self.case.statements.len()));
+        let last = self.case.statements.len() - 1;
+        let fails = |index: usize, error: &dyn std::fmt::Display| {
+            let problem = format!("{error}");
+            if self.case.failure.is_some() && index < last && self.case.inputs.is_empty() {
+                // An earlier statement than the last must not fail: said so that it cannot pass as the failure.
+                return Stop::Skipped(format!("an earlier statement fails: {problem}"));
+            }
+            Stop::Failed(problem)
+        };
+        for (index, text) in before.iter().enumerate() {
+            engine.execute(text).map_err(|error| fails(index, &error))?;
+        }
+        if !self.case.inputs_after_query {
+            self.feed(engine)?;
+        }
+        for (index, text) in queries.iter().enumerate() {
+            let number = before.len() + index;
+            let mut answer = engine.execute(text).map_err(|error| fails(number, &error))?;
+            if self.case.inputs_after_query {
+                self.feed(engine)?;
+            }
+            if let Some(expected) = self.case.answers.iter().find(|answer| answer.statement == number) {
+                answers::check(&mut answer, expected, self.case.ordered)?;
+            } else if let Answer::Push(run) = &mut answer {
+                run.run().map_err(|error| error.to_string())?;
+            }
+        }
+        self.check_topics(engine)?;
+        self.check_sources(engine)?;
+        self.check_outputs(engine)
+    }
+
+    /// Writes the inputs and has them processed.
+    fn feed(&self, engine: &mut InMemoryEngine) -> Result<(), Stop> {
+        let chunk = self.options.batch_rows.unwrap_or(usize::MAX).max(1);
+        let half = self.case.inputs.len() / 2;
+        for (index, record) in self.case.inputs.iter().enumerate() {
+            self.produce(engine, record)?;
+            if (index + 1) % chunk == 0 {
+                engine.run().map_err(|error| error.to_string())?;
+            }
+            if self.options.restart && index + 1 == half {
+                engine.run().map_err(|error| error.to_string())?;
+                engine.restart().map_err(|error| error.to_string())?;
+            }
+        }
+        engine.run().map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn produce(&self, engine: &mut InMemoryEngine, record: &CaseRecord) -> Result<(), Stop> {
+        let layout = layout(engine, &record.topic)?;
+        let headers = record
+            .headers
+            .iter()
+            .map(|(name, value)| Header { name: name.clone(), value: value.as_deref().and_then(base64::decode) });
+        let written = Record {
+            key: layout.key_bytes(record)?,
+            value: layout.value.encode(&record.value)?,
+            timestamp: Timestamp(record.timestamp.unwrap_or_default()),
+            headers: headers.collect(),
+        };
+        engine.produce(&record.topic, vec![written]).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn check_topics(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
+        let forbids = self.case.forbidden_topics.as_deref().is_some_and(|pattern| pattern.contains("-repartition"));
+        if !forbids {
+            return Ok(());
+        }
+        let topics = engine.log().topics().map_err(|error| error.to_string())?;
+        match topics.iter().find(|topic| topic.name.as_str().ends_with("-repartition")) {
+            None => Ok(()),
+            Some(topic) => Err(Stop::Failed(format!("there is a topic {}, but nothing should be moved", topic.name))),
+        }
+    }
+
+    fn check_sources(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
+        for expected in &self.case.sources {
+            let Some(source) = engine.catalog().source(&expected.name) else { continue };
+            let found = answers::schema_text(source);
+            if found != expected.schema {
+                return Err(Stop::Failed(format!(
+                    "schema of {}\n  expected {}\n  found    {found}",
+                    expected.name, expected.schema
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_outputs(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
+        let topics: BTreeSet<&str> = self.case.outputs.iter().map(|record| record.topic.as_str()).collect();
+        for topic in topics {
+            let expected: Vec<&CaseRecord> = self.case.outputs.iter().filter(|record| record.topic == topic).collect();
+            let layout = layout(engine, topic)?;
+            let like = expected.iter().find_map(|record| record.window);
+            let records = engine.records(topic).map_err(|error| error.to_string())?;
+            let skipped = if self.case.has("input-to-sink") { 0 } else { self.written_by_case(topic) };
+            let mut actual = Vec::with_capacity(records.len());
+            for record in &records[skipped.min(records.len())..] {
+                let (key, window) = layout.key_of(record.key.as_deref(), like)?;
+                let header = |header: &Header| (header.name.clone(), header.value.as_deref().map(base64::encode));
+                actual.push(CaseRecord {
+                    topic: topic.to_owned(),
+                    timestamp: Some(record.timestamp.millis()),
+                    key,
+                    value: layout.value.decode(record.value.as_deref())?,
+                    window,
+                    headers: record.headers.iter().map(header).collect(),
+                });
+            }
+            self.check_records(topic, &expected, &actual, &layout)?;
+        }
+        Ok(())
+    }
+
+    /// How many of a topic's records the case has written itself.
+    fn written_by_case(&self, topic: &str) -> usize {
+        self.case.inputs.iter().filter(|record| record.topic == topic).count()
+    }
+
+    fn check_records(
+        &self,
+        topic: &str,
+        expected: &[&CaseRecord],
+        actual: &[CaseRecord],
+        layout: &Layout,
+    ) -> Result<(), Stop> {
+        let no_clock = self.case.inputs.is_empty();
+        let same = |expected: &CaseRecord, actual: &CaseRecord| {
+            let time = expected.timestamp.is_none()
+                || expected.timestamp == actual.timestamp
+                || (no_clock && expected.timestamp == Some(0));
+            same_payload(&expected.key, &actual.key, &layout.key)
+                && expected.window == actual.window
+                && same_payload(&expected.value, &actual.value, &layout.value)
+                && expected.headers == actual.headers
+                && time
+        };
+        let fits = if self.case.has("multi-writer") {
+            let mut left: Vec<&CaseRecord> = actual.iter().collect();
+            expected.len() == actual.len()
+                && expected.iter().all(|wanted| match left.iter().position(|found| same(wanted, found)) {
+                    Some(position) => {
+                        left.remove(position);
+                        true
+                    }
+                    None => false,
+                })
+        } else if self.options.changelog {
+            let (wanted, found) = (last_of_keys(expected.iter().copied()), last_of_keys(actual.iter()));
+            wanted.len() == found.len()
+                && wanted.iter().all(|(key, wanted)| found.get(key).is_some_and(|found| same(wanted, found)))
+        } else {
+            expected.len() == actual.len() && expected.iter().zip(actual).all(|(wanted, found)| same(wanted, found))
+        };
+        if fits {
+            return Ok(());
+        }
+        let wanted: Vec<String> = expected.iter().map(|record| shown(record)).collect();
+        let found: Vec<String> = actual.iter().map(shown).collect();
+        Err(Stop::Failed(super::report::beside(&format!("records of {topic}"), &wanted, &found)))
+    }
+}
+
+/// The last record of each key and window that still has a value.
+fn last_of_keys<'a>(records: impl Iterator<Item = &'a CaseRecord>) -> BTreeMap<String, &'a CaseRecord> {
+    let mut last = BTreeMap::new();
+    for record in records {
+        let key = format!("{} {:?}", record.key, record.window.map(|window| (window.start, window.end)));
+        match record.value {
+            Value::Null => last.remove(&key),
+            _ => last.insert(key, record),
+        };
+    }
+    last
+}
+
+fn shown(record: &CaseRecord) -> String {
+    let window = record.window.map_or_else(String::new, |window| format!(" @{}-{}", window.start, window.end));
+    let time = record.timestamp.map_or_else(String::new, |time| format!(" t={time}"));
+    let headers = if record.headers.is_empty() { String::new() } else { format!(" headers {:?}", record.headers) };
+    format!("{}{window} : {}{time}{headers}", record.key, record.value)
+}
+
+fn layout(engine: &InMemoryEngine, topic: &str) -> Result<Layout, Stop> {
+    let mut sources: Vec<_> = engine.sources_of(topic).collect();
+    // What a query writes tells more of a topic than what was declared over it.
+    sources.sort_by_key(|source| source.created_by.is_none());
+    let source = sources.first().ok_or_else(|| Stop::Failed(format!("no stream or table is over topic {topic}")))?;
+    Ok(Layout::of(source))
+}
