@@ -23,7 +23,7 @@ use super::{
     variables,
 };
 use crate::{
-    catalog::{Catalog, QueryId, Source},
+    catalog::{Catalog, QueryId, RegistryHandle, Source},
     planner::{PersistentPlan, PushPlan, ViewPlan, plan_insert_values, plan_push},
     pull::{self, PullContext, Views},
     response::Rows,
@@ -84,9 +84,17 @@ impl InMemoryEngine {
     /// # Errors
     /// Never, as long as a log in memory takes producers.
     pub fn new(emit: EmitPolicy) -> Result<Self, EngineError> {
+        Self::with_registry(emit, RegistryHandle::default())
+    }
+
+    /// An empty engine with a schema registry.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_registry(emit: EmitPolicy, registry: RegistryHandle) -> Result<Self, EngineError> {
         let log: SharedLog = Arc::new(MemoryLog::new());
         Ok(Self {
-            catalog: Catalog::new(),
+            catalog: Catalog::with_registry(registry),
             producer: log.producer("in-memory")?,
             log,
             queries: Vec::new(),
