@@ -79,7 +79,7 @@ fn lists_become_rows() {
         ],
         parts: Vec::new(),
         window: WindowKind::None,
-        formats,
+        formats: formats.clone(),
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
         parts: Vec::new(),
