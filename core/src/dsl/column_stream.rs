@@ -115,7 +115,7 @@ impl ColumnStream {
         let mut graph = self.graph.borrow_mut();
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
-        let sink = SinkNode { topic: topic.clone(), formats: formats.clone() };
+        let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false };
         graph.add("repartition-sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
         let source = SourceNode {
             topic,
@@ -152,7 +152,8 @@ impl ColumnStream {
         });
         match problem {
             Ok(name) => {
-                let sink = SinkNode { topic: TopicRef::External(name), formats: produced.formats };
+                let topic = TopicRef::External(name);
+                let sink = SinkNode { topic, formats: produced.formats, computed_keys: self.rekeyed };
                 graph.add("sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
             }
             Err(problem) => graph.fail(&format!("to {topic}"), problem),
