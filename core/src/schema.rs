@@ -25,6 +25,12 @@ pub enum SchemaError {
         /// The name.
         name: String,
     },
+    /// A key column is of a type that has no encoding as a key.
+    #[error("it cannot be a key: {problem}")]
+    Encoding {
+        /// Why not.
+        problem: String,
+    },
     /// The name belongs to a pseudo column.
     #[error("`{name}` is the name of a pseudo column; choose another")]
     Reserved {

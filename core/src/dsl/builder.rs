@@ -69,7 +69,7 @@ impl Graph {
     pub(super) fn key_format(&self, node: NodeId) -> crate::format::Format {
         let node = &self.nodes[node.0];
         match (&node.kind, node.inputs.first()) {
-            (NodeKind::Source(source), _) => source.formats.key,
+            (NodeKind::Source(source), _) => source.formats.key.clone(),
             (_, Some(&input)) => self.key_format(input),
             (_, None) => crate::topology::Formats::INTERNAL.key,
         }

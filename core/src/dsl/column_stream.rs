@@ -115,7 +115,7 @@ impl ColumnStream {
         let mut graph = self.graph.borrow_mut();
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
-        let sink = SinkNode { topic: topic.clone(), formats };
+        let sink = SinkNode { topic: topic.clone(), formats: formats.clone() };
         graph.add("repartition-sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
         let source = SourceNode {
             topic,
@@ -142,11 +142,11 @@ impl ColumnStream {
     pub fn to(&self, topic: &str, produced: Produced) {
         let mut graph = self.graph.borrow_mut();
         let check =
-            |side, format: crate::format::Format, fields| format.serializer(side, produced.formats.wrapping, fields);
+            |side, format: &crate::format::Format, fields| format.serializer(side, produced.formats.wrapping, fields);
         let problem = TopicName::new(topic).map_err(|error| error.to_string()).and_then(|name| {
-            check(crate::format::Side::Key, produced.formats.key, self.schema.key())
+            check(crate::format::Side::Key, &produced.formats.key, self.schema.key())
                 .map_err(|error| error.to_string())?;
-            check(crate::format::Side::Value, produced.formats.value, self.schema.value())
+            check(crate::format::Side::Value, &produced.formats.value, self.schema.value())
                 .map_err(|error| error.to_string())?;
             Ok(name)
         });

@@ -79,8 +79,8 @@ impl ColumnStream {
         let moved = |stream: &Self, key| stream.repartition_with(Repartitioned::default(), key);
         match (self.rekeyed, other.rekeyed) {
             (false, false) if formats[0] == formats[1] => (self.clone(), other.clone()),
-            (false, _) => (self.clone(), moved(other, formats[0])),
-            (true, false) => (moved(self, formats[1]), other.clone()),
+            (false, _) => (self.clone(), moved(other, formats[0].clone())),
+            (true, false) => (moved(self, formats[1].clone()), other.clone()),
             (true, true) => (moved(self, Formats::INTERNAL.key), moved(other, Formats::INTERNAL.key)),
         }
     }
@@ -121,7 +121,7 @@ impl ColumnTable {
         let mut right = right;
         let formats = [&left, &right].map(|table| self.graph.borrow().key_format(table.node));
         if formats[0] != formats[1] {
-            let moved = right.to_stream().repartition_with(Repartitioned::default(), formats[0]);
+            let moved = right.to_stream().repartition_with(Repartitioned::default(), formats[0].clone());
             right = moved.to_table(Materialized::default());
         }
         if matches!(kind, TableJoinKind::Left | TableJoinKind::Outer) {
@@ -168,13 +168,13 @@ impl ColumnTable {
         let subscribe = ForeignKeyNode::Subscribe { kind, foreign_key: foreign_key.to_vec(), unsettled };
         let asked = add(&mut graph, "foreign-key-subscribe", subscribe, left.node, &subscription);
         let topic = format!("{name}-subscription-registration");
-        let asked = through(&mut graph, &topic, formats[1], asked, &subscription);
+        let asked = through(&mut graph, &topic, formats[1].clone(), asked, &subscription);
         let answer = ForeignKeyNode::Answer { subscriptions, right: right_store };
         let answered = add(&mut graph, "foreign-key-answer", answer, asked, &response);
         let notify = ForeignKeyNode::Notify { subscriptions };
         let notified = add(&mut graph, "foreign-key-notify", notify, right.node, &response);
         let told = graph.add("merge", NodeKind::Merge, vec![answered, notified], Arc::clone(&response));
-        let told = through(&mut graph, &format!("{name}-subscription-response"), formats[0], told, &response);
+        let told = through(&mut graph, &format!("{name}-subscription-response"), formats[0].clone(), told, &response);
         let resolve = ForeignKeyNode::Resolve { kind, left: left_store, unsettled, results: None };
         let node = add(&mut graph, "foreign-key-resolve", resolve, told, &schema);
         drop(graph);
@@ -185,7 +185,7 @@ impl ColumnTable {
 /// Moves what `node` gives through a topic of the topology's own.
 fn through(graph: &mut Graph, name: &str, formats: Formats, node: NodeId, schema: &Arc<StreamSchema>) -> NodeId {
     let topic = TopicRef::Internal { name: name.to_owned(), partitions: None };
-    let sink = SinkNode { topic: topic.clone(), formats };
+    let sink = SinkNode { topic: topic.clone(), formats: formats.clone() };
     graph.add("sink", NodeKind::Sink(sink), vec![node], Arc::clone(schema));
     let source = SourceNode {
         topic,

@@ -80,7 +80,7 @@ impl<K, V> Consumed<K, V> {
 }
 
 /// How a topic is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Produced {
     /// How records are written.
     pub formats: Formats,

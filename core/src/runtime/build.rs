@@ -299,8 +299,8 @@ impl Builder<'_> {
                 let settings = SinkSettings {
                     topic,
                     schema: Arc::clone(&node.schema),
-                    key_format: sink.formats.key,
-                    value_format: sink.formats.value,
+                    key_format: sink.formats.key.clone(),
+                    value_format: sink.formats.value.clone(),
                     wrapping: sink.formats.wrapping,
                     partitioning,
                 };

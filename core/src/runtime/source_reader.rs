@@ -17,7 +17,7 @@ use crate::{
     format::{Deserializer, FormatError, Side},
     log::{FetchedBatch, Log, LogError, Offsets},
     operator::{DeadLetter, Reason},
-    record::{Offset, Timestamp, TopicPartition, headers_column},
+    record::{Offset, Timestamp, TopicPartition, headers_column, moments},
     schema::StreamSchema,
     topology::{RecordPart, SourceNode, TimestampExtractor, TopicRef},
     window::{SplitKeys, split_keys},
@@ -255,7 +255,7 @@ impl Decoder {
         let times = match &self.timestamp {
             TimestampExtractor::Record => batch.records.timestamps().clone(),
             TimestampExtractor::Column { name, format } => match self.schema.columns().index_of(name) {
-                Ok(index) if index < columns.len() => extract(&columns[index], format.as_deref()),
+                Ok(index) if index < columns.len() => moments(&columns[index], format.as_ref()),
                 _ => Int64Array::new_null(batch.records.len()),
             },
         };
@@ -277,47 +277,5 @@ impl Decoder {
             failures.push((row, Reason::Timestamp, problem));
         }
         Int64Array::from(fixed)
-    }
-}
-
-/// Milliseconds since the epoch from a column; null where there is no moment in it.
-fn extract(column: &ArrayRef, format: Option<&str>) -> Int64Array {
-    let millis = match column.data_type() {
-        DataType::Utf8 => {
-            let text = column.as_string::<i32>();
-            return text.iter().map(|text| text.and_then(|text| parse(text, format))).collect();
-        }
-        DataType::Int64 => Ok(Arc::clone(column)),
-        DataType::Date32 => compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
-            .and_then(|column| compute::cast(&column, &DataType::Int64)),
-        DataType::Timestamp(..) => compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
-            .and_then(|column| compute::cast(&column, &DataType::Int64)),
-        _ => compute::cast(column, &DataType::Int64),
-    };
-    match millis {
-        Ok(millis) => millis.as_primitive::<Int64Type>().clone(),
-        Err(_) => Int64Array::new_null(column.len()),
-    }
-}
-
-fn parse(text: &str, format: Option<&str>) -> Option<i64> {
-    use chrono::{DateTime, NaiveDate, NaiveDateTime};
-    let naive = |moment: NaiveDateTime| moment.and_utc().timestamp_millis();
-    match format {
-        Some(format) => DateTime::parse_from_str(text, format)
-            .map(|moment| moment.timestamp_millis())
-            .or_else(|_| NaiveDateTime::parse_from_str(text, format).map(naive))
-            .or_else(|_| {
-                NaiveDate::parse_from_str(text, format).map(|date| naive(date.and_time(chrono::NaiveTime::MIN)))
-            })
-            .ok(),
-        None => DateTime::parse_from_rfc3339(text)
-            .map(|moment| moment.timestamp_millis())
-            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(naive))
-            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(naive))
-            .or_else(|_| {
-                NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|date| naive(date.and_time(chrono::NaiveTime::MIN)))
-            })
-            .ok(),
     }
 }

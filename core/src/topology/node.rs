@@ -11,7 +11,7 @@ use super::{ForeignKeyNode, JoinNode, StreamJoinNode, TableJoinNode};
 use crate::{
     format::{Format, Wrapping},
     operator::{FoldFactory, Transform},
-    record::{PartitionId, TopicName, headers_type, last_header, no_headers},
+    record::{MomentFormat, PartitionId, TopicName, headers_type, last_header, no_headers},
     schema::StreamSchema,
     window::{EmitStrategy, Windows},
 };
@@ -102,7 +102,7 @@ impl fmt::Display for TopicRef {
 }
 
 /// How keys and values of a topic are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Formats {
     /// Keys.
     pub key: Format,
@@ -133,8 +133,8 @@ pub enum TimestampExtractor {
     Column {
         /// Its name.
         name: String,
-        /// How text is written, in the letters of `chrono`'s format; `None`: ISO 8601.
-        format: Option<String>,
+        /// How text is written; `None`: ISO 8601.
+        format: Option<MomentFormat>,
     },
 }
 

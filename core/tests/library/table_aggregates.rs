@@ -29,6 +29,7 @@ struct City {
     youngest: Option<i64>,
     oldest: Option<i64>,
     teens: i64,
+    newest: Option<i64>,
 }
 
 /// A change of a table: the key, then the row, or none where it is deleted.
@@ -47,7 +48,8 @@ fn topology() -> Topology {
         max(age()).alias("oldest"),
     ];
     let teens = below_three(count(lit(1_i64))).alias("teens");
-    let calls: Vec<_> = calls.into_iter().chain([teens]).collect();
+    let newest = datafusion::functions_aggregate::first_last::last_value(age(), Vec::new()).alias("newest");
+    let calls: Vec<_> = calls.into_iter().chain([teens, newest]).collect();
     let cities = users.group_by::<String>(col("city")).aggregate_expr::<City>(&calls, "cities");
     cities.to_stream().to("cities", Produced::json());
     builder.build().expect("a legal topology")
@@ -70,8 +72,13 @@ fn record((key, row): &Change) -> Record {
     }
 }
 
-fn city_of(users: &BTreeMap<u8, (Option<u8>, Option<i64>)>, city: u8) -> City {
-    let rows: Vec<Option<i64>> = users.values().filter(|(of, _)| *of == Some(city)).map(|(_, age)| *age).collect();
+/// Rows by key, each with the number of the change that it is from.
+type Users = BTreeMap<u8, (usize, Option<u8>, Option<i64>)>;
+
+fn city_of(users: &Users, city: u8) -> City {
+    let here = || users.values().filter(|(_, of, _)| *of == Some(city));
+    let rows: Vec<Option<i64>> = here().map(|(.., age)| *age).collect();
+    let newest = here().max_by_key(|(change, ..)| *change).and_then(|(.., age)| *age);
     let known: Vec<i64> = rows.iter().flatten().copied().collect();
     let years: i64 = known.iter().sum();
     City {
@@ -82,17 +89,18 @@ fn city_of(users: &BTreeMap<u8, (Option<u8>, Option<i64>)>, city: u8) -> City {
         youngest: known.iter().min().copied(),
         oldest: known.iter().max().copied(),
         teens: known.iter().filter(|&&age| age < 3).count() as i64,
+        newest,
     }
 }
 
 /// The updates that Kafka Streams makes: the group that a row leaves, then the one it comes to; one if they are the same.
 fn recompute(changes: &[Change]) -> Vec<(String, City)> {
-    let mut users = BTreeMap::new();
+    let mut users = Users::new();
     let mut updates = Vec::new();
-    for (key, row) in changes {
-        let old = users.get(key).and_then(|(city, _): &(Option<u8>, Option<i64>)| *city);
+    for (change, (key, row)) in changes.iter().enumerate() {
+        let old = users.get(key).and_then(|(_, city, _)| *city);
         let new = row.and_then(|(city, _)| city);
-        let mut update = |users: &BTreeMap<_, _>, city: u8| {
+        let mut update = |users: &Users, city: u8| {
             updates.push((format!("city{city}"), city_of(users, city)));
         };
         if let (Some(old), true) = (old, old != new) {
@@ -100,7 +108,7 @@ fn recompute(changes: &[Change]) -> Vec<(String, City)> {
             update(&users, old);
         }
         match row {
-            Some(row) => users.insert(*key, *row),
+            Some((city, age)) => users.insert(*key, (change, *city, *age)),
             None => users.remove(key),
         };
         if let Some(new) = new {

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast as sql;
 
 use super::declare;
 use super::error::{CatalogError, NameList};
+use super::format_context::{FormatDefaults, RegistryHandle};
 use super::query::{QueryId, QueryKind, QueryRecord};
 use super::source::{Column, Source};
 use super::sql_type::SqlType;
@@ -46,12 +47,34 @@ pub struct Catalog {
     connectors: BTreeMap<String, Connector>,
     queries: BTreeMap<QueryId, QueryRecord>,
     next_query: u64,
+    registry: RegistryHandle,
+    defaults: FormatDefaults,
 }
 
 impl Catalog {
-    /// An empty catalog.
+    /// An empty catalog, with a schema registry of its own in memory.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty catalog with a schema registry.
+    pub fn with_registry(registry: RegistryHandle) -> Self {
+        Self { registry, ..Self::default() }
+    }
+
+    /// Where schemas of records are.
+    pub fn registry(&self) -> &RegistryHandle {
+        &self.registry
+    }
+
+    /// The formats that hold where a statement names none.
+    pub fn format_defaults(&self) -> FormatDefaults {
+        self.defaults
+    }
+
+    /// Sets the formats that hold where a statement names none, before it is declared or planned.
+    pub fn set_format_defaults(&mut self, defaults: FormatDefaults) {
+        self.defaults = defaults;
     }
 
     // Sources.

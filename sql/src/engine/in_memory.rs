@@ -23,7 +23,7 @@ use super::{
     variables,
 };
 use crate::{
-    catalog::{Catalog, QueryId, Source},
+    catalog::{Catalog, QueryId, RegistryHandle, Source},
     planner::{PersistentPlan, PushPlan, ViewPlan, plan_insert_values, plan_push},
     pull::{self, PullContext, Views},
     response::Rows,
@@ -84,9 +84,17 @@ impl InMemoryEngine {
     /// # Errors
     /// Never, as long as a log in memory takes producers.
     pub fn new(emit: EmitPolicy) -> Result<Self, EngineError> {
+        Self::with_registry(emit, RegistryHandle::default())
+    }
+
+    /// An empty engine with a schema registry.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_registry(emit: EmitPolicy, registry: RegistryHandle) -> Result<Self, EngineError> {
         let log: SharedLog = Arc::new(MemoryLog::new());
         Ok(Self {
-            catalog: Catalog::new(),
+            catalog: Catalog::with_registry(registry),
             producer: log.producer("in-memory")?,
             log,
             queries: Vec::new(),
@@ -159,6 +167,7 @@ impl InMemoryEngine {
         let mut new = self.catalog.clone();
         names::check(parsed, &new)?;
         let Applied { effect, .. } = change(&mut new, parsed, None, &self.properties)?;
+        super::schemas::register(&new, parsed)?;
         match effect {
             Effect::Nothing | Effect::EndConnector(_) => {}
             Effect::Topic { topic, at } => ensure_topic(self.log.as_ref(), &topic, at)?,
@@ -306,7 +315,8 @@ impl PushRun {
         let mut outcome = Ok(());
         while matches!(outcome, Ok(())) {
             let mut took = false;
-            outcome = streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
+            outcome =
+                streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
             while let Ok(batch) = rows.try_recv() {
                 self.batches.push(batch.map_err(|problem| EngineError::Query { id: "push".to_owned(), problem })?);
             }

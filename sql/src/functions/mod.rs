@@ -12,7 +12,7 @@ mod declare;
 mod encoding;
 mod geo;
 mod java_number;
-mod java_pattern;
+pub(crate) mod java_pattern;
 mod json;
 mod lists;
 mod map;

@@ -82,7 +82,8 @@ impl Names<'_> {
             Sql::Nested(inner) => self.of(inner, columns),
             Sql::Identifier(name) => name.value.clone(),
             Sql::CompoundIdentifier(parts) if parts.len() == 2 && self.scope.is_source(&parts[0].value) => {
-                if self.scope.clashes(&parts[1].value) {
+                // Every source has the pseudo columns.
+                if self.scope.columns.iter().filter(|column| column.name == parts[1].value).count() > 1 {
                     format!("{}_{}", parts[0].value, parts[1].value)
                 } else {
                     parts[1].value.clone()

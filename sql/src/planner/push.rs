@@ -1,7 +1,7 @@
 //! Push queries: the rows of a continuous query, sent as they come.
 //!
 //! The last operator projects each batch and sends it through a bounded channel, so that a slow reader holds back its own query and
-//! nothing else. Rows that a table has lost are not shown.
+//! nothing else. A row that a table has lost is shown with its key and nulls.
 
 use std::{
     sync::{
@@ -111,22 +111,15 @@ struct Send {
 
 impl Send {
     fn rows(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<RecordBatch, TransformError> {
+        let input = with_nulls(batch)?;
         let column = |expression: &Expression| -> ArrayRef {
-            let mut evaluated = expression.evaluate(batch.rows());
+            let mut evaluated = expression.evaluate(&input);
             errors.append(&mut evaluated.errors);
             evaluated.column
         };
         let columns: Vec<ArrayRef> = self.columns.iter().map(column).collect();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.len()));
-        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-            .map_err(TransformError::of)?;
-        match batch.present() {
-            None => Ok(rows),
-            Some(present) => {
-                arrow::compute::filter_record_batch(&rows, &BooleanArray::new(present.inner().clone(), None))
-                    .map_err(TransformError::of)
-            }
-        }
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(TransformError::of)
     }
 
     fn send(&self, rows: RecordBatch) {
@@ -154,6 +147,18 @@ impl Send {
             *sender = None;
         }
     }
+}
+
+/// The rows of a batch; value columns are null where there is no value.
+fn with_nulls(batch: &Batch) -> Result<RecordBatch, TransformError> {
+    let Some(present) = batch.present() else { return Ok(batch.rows().clone()) };
+    let absent = BooleanArray::new(!present.inner(), None);
+    let values = batch.schema().value_range();
+    let column = |(index, column): (usize, &ArrayRef)| {
+        if values.contains(&index) { arrow::compute::nullif(column, &absent) } else { Ok(Arc::clone(column)) }
+    };
+    let columns = batch.rows().columns().iter().enumerate().map(column).collect::<Result<_, _>>();
+    RecordBatch::try_new(batch.rows().schema(), columns.map_err(TransformError::of)?).map_err(TransformError::of)
 }
 
 impl Transform for Send {

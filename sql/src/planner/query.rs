@@ -21,7 +21,7 @@ use super::{
     error::PlanError,
     input::{self, ROWPARTITION},
     join::{self, JoinKey},
-    projection::Projection,
+    projection::{Projection, WrittenItem},
     scope::Scope,
 };
 use crate::{
@@ -227,7 +227,9 @@ impl QueryContext<'_> {
                     let hint = "a table is partitioned by its key; use GROUP BY for another one";
                     return Err(PlanError::invalid_hint(partition_by.span.start, "PARTITION BY is for streams", hint));
                 }
-                Some(partition_key(&partition_by.node, &scope, &flow, partition_by.span.start)?)
+                let key = partition_key(&partition_by.node, &scope, &flow, partition_by.span.start)?;
+                prefer_as_written(&partition_by.node, &key, &projection, &mut items);
+                Some(key)
             }
         };
         let window = if key.is_none() { sources[0].window.filter(|_| flow.schema().is_windowed()) } else { None };
@@ -248,6 +250,19 @@ fn partition_key(written: &[ast::Expr], scope: &Scope, flow: &Flow, at: Position
             Ok(bind::normalised(bound, flow.schema().columns(), position_of(expr).unwrap_or(at))?.0)
         })
         .collect()
+}
+
+/// Where several items have the values of a key column, the one that is written as PARTITION BY is the key, the others are copies.
+fn prefer_as_written(written: &[ast::Expr], key: &[Expr], projection: &[WrittenItem], items: &mut [Item]) {
+    for (written, key) in written.iter().zip(key) {
+        let is_written = |item: &WrittenItem| item.expr.to_string() == written.to_string();
+        if !projection.iter().any(is_written) {
+            continue;
+        }
+        for (item, _) in items.iter_mut().zip(projection).filter(|(item, other)| item.expr == *key && !is_written(other)) {
+            item.is_copy = true;
+        }
+    }
 }
 
 /// The names that a query over one source can use.

@@ -25,7 +25,7 @@ use millstream::{
     dsl::SourceOptions,
     format::{Deserializer, Format, FormatError, Side},
     log::{FetchedBatch, LogError, SharedLog},
-    record::{Offset, PartitionId, TopicName, TopicPartition, headers_column},
+    record::{Offset, PartitionId, TopicName, TopicPartition, headers_column, moments},
     schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART, WindowKind},
     topology::{OffsetReset, RecordPart, TimestampExtractor},
     window::{SplitKeys, split_keys},
@@ -80,7 +80,7 @@ impl TopicTable {
         Ok(Self {
             source: Arc::new(source.clone()),
             key,
-            key_format: input::format(source.key_format),
+            key_format: input::key_format(source),
             options: Arc::new(options),
             window,
             log,
@@ -326,31 +326,8 @@ impl<'a> Decoder<'a> {
             return batch.records.timestamps().clone();
         };
         let Ok(index) = self.table.schema.index_of(name) else { return batch.records.timestamps().clone() };
-        let column = &columns[index];
-        if let DataType::Utf8 = column.data_type() {
-            let text = column.as_string::<i32>().iter();
-            return text.map(|text| text.and_then(|text| moment(text, format.as_deref()))).collect();
-        }
-        let millis = match column.data_type() {
-            DataType::Timestamp(..) | DataType::Date32 => {
-                compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
-                    .and_then(|column| compute::cast(&column, &DataType::Int64))
-            }
-            _ => compute::cast(column, &DataType::Int64),
-        };
-        millis.map_or_else(|_| Int64Array::new_null(column.len()), |millis| millis.as_primitive::<Int64Type>().clone())
+        moments(&columns[index], format.as_ref())
     }
-}
-
-fn moment(text: &str, format: Option<&str>) -> Option<i64> {
-    let Some(format) = format else { return iso_time::parse(text) };
-    // A pattern with a zone fits both, and only the first takes the zone into account.
-    let zoned = chrono::DateTime::parse_from_str(text, format).map(|moment| moment.timestamp_millis());
-    zoned
-        .or_else(|_| {
-            chrono::NaiveDateTime::parse_from_str(text, format).map(|moment| moment.and_utc().timestamp_millis())
-        })
-        .ok()
 }
 
 #[cfg(test)]

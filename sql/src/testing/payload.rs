@@ -6,11 +6,16 @@
 //! | DELIMITED | the line, as text |
 //! | KAFKA | a number or text, big-endian or UTF-8 by the type of the column |
 //! | NONE | null |
+//! | the others | JSON values, by way of [`registered_payload`](super::registered_payload) |
+
+use millstream::format::{Format as CoreFormat, Side, Wrapping};
 
 use crate::catalog::{Column, Format, FormatKind, Source, SqlType};
+use crate::planner::input;
 
 use super::{
     case::{CaseRecord, CaseWindow},
+    registered_payload::RegisteredSide,
     value::Value,
 };
 
@@ -19,6 +24,8 @@ use super::{
 pub(super) struct SideLayout {
     pub(super) format: Format,
     pub(super) columns: Vec<Column>,
+    /// For formats with schemas.
+    registered: RegisteredSide,
 }
 
 /// How the records of a topic are written.
@@ -32,9 +39,21 @@ pub(super) struct Layout {
 impl Layout {
     /// The layout that a source gives its topic.
     pub(super) fn of(source: &Source) -> Self {
+        let formats = input::formats(source);
+        let side = |side: Side, format: &Format, core: CoreFormat, columns: Vec<Column>| {
+            let bare = columns.len() == 1 && (side == Side::Key || formats.wrapping == Wrapping::Unwrapped);
+            let registered = RegisteredSide {
+                format: core,
+                side,
+                is_bare: bare && !matches!(format.kind, FormatKind::Protobuf | FormatKind::ProtobufNoSr),
+                fields: columns.iter().map(input::field).collect(),
+            };
+            SideLayout { format: format.clone(), columns, registered }
+        };
+        let (key, value) = (source.key_columns().cloned().collect(), source.value_columns().cloned().collect());
         Self {
-            key: SideLayout { format: source.key_format, columns: source.key_columns().cloned().collect() },
-            value: SideLayout { format: source.value_format, columns: source.value_columns().cloned().collect() },
+            key: side(Side::Key, &source.key_format, formats.key.clone(), key),
+            value: side(Side::Value, &source.value_format, formats.value.clone(), value),
             is_windowed: source.window.is_some(),
         }
     }
@@ -80,7 +99,7 @@ impl SideLayout {
     /// The bytes of a payload.
     ///
     /// # Errors
-    /// If the format cannot hold it, or is not there yet.
+    /// If the format cannot hold it.
     pub(super) fn encode(&self, payload: &Value) -> Result<Option<Vec<u8>>, String> {
         if *payload == Value::Null {
             return Ok(None);
@@ -90,8 +109,9 @@ impl SideLayout {
             FormatKind::Json => Ok(Some(payload.to_string().into_bytes())),
             FormatKind::Delimited => Ok(Some(plain(payload).into_bytes())),
             FormatKind::Kafka => kafka_bytes(payload, self.columns.first().map(|column| &column.data_type)).map(Some),
-            #[allow(unreachable_patterns, reason = "formats of a registry are added by themselves")]
-            _ => Err(format!("format {:?}: not there yet", self.format.kind)),
+            FormatKind::Avro | FormatKind::JsonSr | FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
+                self.registered.encode(payload).map(Some)
+            }
         }
     }
 
@@ -106,8 +126,9 @@ impl SideLayout {
             FormatKind::Json => Value::parse(&text()?),
             FormatKind::None | FormatKind::Delimited => text().map(Value::Text),
             FormatKind::Kafka => kafka_value(bytes, self.columns.first().map(|column| &column.data_type)),
-            #[allow(unreachable_patterns, reason = "formats of a registry are added by themselves")]
-            _ => Err(format!("format {:?}: not there yet", self.format.kind)),
+            FormatKind::Avro | FormatKind::JsonSr | FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
+                self.registered.decode(bytes)
+            }
         }
     }
 }

@@ -3,9 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use millstream::{
+    format::registry::EmbeddedRegistry,
     log::TopicConfig,
     operator::EmitPolicy,
     record::{Header, Record, Timestamp, TopicName},
@@ -16,9 +18,11 @@ use super::{
     case::{Case, CaseRecord, TopicSetup},
     compare::same_payload,
     payload::Layout,
+    schemas,
     value::Value,
 };
 use crate::{
+    catalog::RegistryHandle,
     engine::in_memory::{Answer, InMemoryEngine},
     output::base64,
 };
@@ -95,12 +99,16 @@ impl Run<'_> {
     }
 
     fn judged(&self) -> Result<Option<bool>, Stop> {
-        let mut engine = InMemoryEngine::new(self.options.emit).map_err(|error| error.to_string())?;
+        let registry = Arc::new(EmbeddedRegistry::in_memory());
+        let handle = RegistryHandle(Arc::clone(&registry) as _);
+        let engine = InMemoryEngine::with_registry(self.options.emit, handle);
+        let mut engine = engine.map_err(|error| error.to_string())?;
         engine.set_property("auto.offset.reset", "earliest");
         for (name, value) in &self.case.properties {
             engine.set_property(name, value);
         }
         self.make_topics(&engine)?;
+        schemas::register(self.case, engine.catalog(), &registry)?;
         match (self.execute(&mut engine), &self.case.failure) {
             (Ok(()), None) => Ok(None),
             (Ok(()), Some(failure)) => Err(Stop::Failed(format!("it should fail with: {}", failure.message))),

@@ -98,6 +98,10 @@ fn check(name: &str, constants: &[ScalarValue], changes: &[Change], expected: &[
 fn each_function_takes_rows_back() {
     let two = [ScalarValue::Int32(Some(2))];
     let changes = [comes(1), comes(5), becomes(5, 3), goes(1), goes(3)];
+    let falling = [comes(5), comes(1), becomes(1, 3), goes(5)];
+    check("LATEST_BY_OFFSET", &[], &falling, &["5", "1", "3", "3"]);
+    check("EARLIEST_BY_OFFSET", &[], &falling, &["5", "5", "5", "3"]);
+    check("COLLECT_SET", &[], &falling, &["[5]", "[5, 1]", "[5, 3]", "[3]"]);
     check("SUM", &[], &changes, &["1", "6", "4", "3", "0"]);
     check("AVG", &[], &changes, &["1.0", "3.0", "2.0", "3.0", "0.0"]);
     check("COUNT", &[], &changes, &["1", "2", "2", "1", "0"]);
