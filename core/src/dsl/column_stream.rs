@@ -258,7 +258,9 @@ impl ColumnGroup {
         let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, needs_before: false });
         let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
         drop(graph);
-        ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store: Some(store) }
+        // The store of final results holds open windows, too: it is not the table.
+        let store = (!strategy.is_final()).then_some(store);
+        ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store }
     }
     /// How the store keeps its rows, if they are wanted for so long.
     fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {
