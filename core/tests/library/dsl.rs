@@ -79,10 +79,9 @@ fn lists_become_rows() {
         ],
         parts: Vec::new(),
         window: WindowKind::None,
-        formats,
+        formats: formats.clone(),
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
-        parts: Vec::new(),
     };
     let people = builder.stream_columns("people", options).unnest(&["names", "ages"]);
     let columns = ["country", "names", "ages"].map(|name| millstream::operator::Column::new(name, col(name)));

@@ -3,6 +3,7 @@
 mod aggregates;
 mod dsl;
 mod join_models;
+mod join_plans;
 mod join_recovery;
 mod join_sequences;
 mod join_windowed_keys;
