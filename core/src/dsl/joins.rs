@@ -163,9 +163,9 @@ impl ColumnTable {
             Ok(checked) => checked,
             Err(problem) => return self.failed("foreign-key join", problem),
         };
-        let stable = |table: &Self| match self.graph.borrow().key_format(table.node).registered().is_some() {
-            true => None,
-            false => Some(table.kept()),
+        let stable = |table: &Self| {
+            let registered = self.graph.borrow().key_format(table.node).registered().is_some();
+            (!registered).then(|| table.kept())
         };
         let left = stable(self).unwrap_or_else(|| self.repartitioned());
         let right = stable(other).unwrap_or_else(|| other.repartitioned());

@@ -165,13 +165,12 @@ impl Projection<'_> {
         let columns = (0..self.scope.sources.len()).flat_map(|source| self.star(source, at));
         let all: Vec<WrittenItem> = synthetic.chain(columns).collect();
         let Some((partition_by, old_key)) = &self.partition_by else { return Ok(all) };
-        if matches!(partition_by, [Sql::Value(value)] if value.value == Value::Null) {
-            return Ok(all);
-        }
+        let drops_key = matches!(partition_by, [Sql::Value(value)] if value.value == Value::Null);
+        let partition_by: &[ast::Expr] = if drops_key { &[] } else { partition_by };
         let resolved = |expr: &ast::Expr| self.column(expr).map(|column| (column.source, column.name.clone()));
         let mut items = Vec::with_capacity(all.len() + partition_by.len());
         let mut is_key = vec![false; all.len()];
-        for expr in *partition_by {
+        for expr in partition_by {
             let found = resolved(expr);
             let position = all.iter().position(|item| found.is_some() && resolved(&item.expr) == found);
             match position {
