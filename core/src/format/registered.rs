@@ -63,7 +63,8 @@ impl fmt::Debug for RegisteredFormat {
 
 impl PartialEq for RegisteredFormat {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |format: &Self| (format.subject.clone(), format.schema_id, format.full_name.clone(), format.nullable);
+        let parts =
+            |format: &Self| (format.subject.clone(), format.schema_id, format.full_name.clone(), format.nullable);
         Arc::ptr_eq(&self.registry, &other.registry) && parts(self) == parts(other)
     }
 }
