@@ -124,6 +124,11 @@ impl Target {
         })
     }
 
+    /// Whether a schema was asked for, instead of the one that the columns give.
+    pub(super) fn is_given(&self) -> bool {
+        self.id.is_some()
+    }
+
     /// Registers the schema under the subject.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Answers of queries beside the expected ones.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 
 use super::{case::ExpectedAnswer, compare::same, report::beside, value::Value};
 use crate::{
@@ -29,6 +29,9 @@ pub(super) fn check(answer: &mut Answer, expected: &ExpectedAnswer, ordered: boo
         for row in 0..batch.num_rows() {
             let fields = schema.fields().iter().zip(batch.columns());
             let cells = fields.map(|(field, column)| {
+                if column.is_null(row) {
+                    return Ok(Value::Null);
+                }
                 let mut values = Values::new(field, column).map_err(|error| error.to_string())?;
                 Value::parse(&values.text(row))
             });
