@@ -87,8 +87,7 @@ pub(super) fn aggregate(
     let input = Arc::clone(flow.schema().columns());
     let windows = query.window.as_ref().map(|clause| windows_of(clause, is_final(query))).transpose()?;
     let is_join = !query.joins.is_empty();
-    let projection =
-        Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
+    let projection = Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
     let mut written = projection.expand(&query.items)?;
     // What is grouped by is the key, even if it is written as a copy.
     written.iter_mut().filter(|item| group_by.contains(&item.expr)).for_each(|item| item.is_copy = false);

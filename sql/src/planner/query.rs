@@ -274,7 +274,9 @@ fn prefer_as_written(written: &[ast::Expr], key: &[Expr], projection: &[WrittenI
         if !projection.iter().any(is_written) {
             continue;
         }
-        for (item, _) in items.iter_mut().zip(projection).filter(|(item, other)| item.expr == *key && !is_written(other)) {
+        for (item, _) in
+            items.iter_mut().zip(projection).filter(|(item, other)| item.expr == *key && !is_written(other))
+        {
             item.is_copy = true;
         }
     }
