@@ -230,6 +230,22 @@ impl InMemoryEngine {
         }
     }
 
+    /// As [`run`](Self::run), but all that a query has to read goes through it in batches, in the order of timestamps.
+    ///
+    /// # Errors
+    /// What a query fails with.
+    pub fn run_in_batches(&mut self) -> Result<(), EngineError> {
+        loop {
+            let before = self.end_offsets()?;
+            for query in &mut self.queries {
+                query.streams.run_until_idle().map_err(|error| EngineError::start(&query.id.0, &error))?;
+            }
+            if self.end_offsets()? == before {
+                return Ok(());
+            }
+        }
+    }
+
     /// Drops every query with its state and makes it anew, as a restart does: what was committed comes back.
     ///
     /// # Errors
