@@ -71,6 +71,7 @@ fn lists_become_rows() {
     let formats = Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped };
     let options = SourceOptions {
         key: vec![field("k", DataType::Utf8)],
+        parts: Vec::new(),
         value: vec![
             field("names", list(DataType::Utf8)),
             field("unused", DataType::Utf8),
@@ -82,7 +83,6 @@ fn lists_become_rows() {
         formats: formats.clone(),
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
-        parts: Vec::new(),
     };
     let people = builder.stream_columns("people", options).unnest(&["names", "ages"]);
     let columns = ["country", "names", "ages"].map(|name| millstream::operator::Column::new(name, col(name)));

@@ -32,7 +32,6 @@ pub(crate) fn options(columns: &[&str]) -> SourceOptions {
         formats: FORMATS,
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
-        parts: Vec::new(),
     }
 }
 

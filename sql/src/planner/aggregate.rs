@@ -32,6 +32,7 @@ use super::{
     error::PlanError,
     projection::{Projection, WrittenItem},
     query::{Flow, Item, Joined, Purpose, Selected, Stored},
+    unnest::contains_table_function,
 };
 use crate::{
     catalog::{WindowInfo, WindowType},
@@ -73,6 +74,10 @@ pub(super) fn aggregate(
     // What is grouped by is the key, even if it is written as a copy.
     written.iter_mut().filter(|item| group_by.contains(&item.expr)).for_each(|item| item.is_copy = false);
 
+    if let Some(item) = written.iter().find(|item| contains_table_function(&item.expr)) {
+        let at = position_of(&item.expr).unwrap_or(item.at);
+        return Err(PlanError::invalid(at, "Table functions cannot be used with aggregations."));
+    }
     let mut scope = scope;
     let columns = match windows {
         Some(_) => {

@@ -23,6 +23,7 @@ use super::{
     join::{self, JoinKey},
     projection::{Projection, WrittenItem},
     scope::Scope,
+    unnest,
 };
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
@@ -193,7 +194,7 @@ impl QueryContext<'_> {
 
     /// A projection without GROUP BY.
     fn project(&self, query: &StreamQuery, joined: Joined) -> Result<Selected, PlanError> {
-        let Joined { flow, scope, sources, stored, key: join_key } = joined;
+        let Joined { flow, mut scope, sources, stored, key: join_key } = joined;
         let columns = flow.schema().columns();
         let mut items = Vec::new();
         let partition_by = query.partition_by.as_ref().map(|partition_by| {
@@ -202,7 +203,9 @@ impl QueryContext<'_> {
         });
         let is_join = !query.joins.is_empty();
         let projection = Projection { scope: &scope, columns, purpose: self.purpose, is_join, partition_by };
-        let projection = projection.expand(&query.items)?;
+        let mut projection = projection.expand(&query.items)?;
+        let flow = unnest::unnest(flow, &mut scope, &mut projection)?;
+        let columns = flow.schema().columns();
         for written in &projection {
             let expr = bind(&written.expr, &scope, columns, written.at)?;
             if contains_aggregate(&expr) {

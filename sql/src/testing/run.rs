@@ -121,7 +121,11 @@ impl Run<'_> {
 
     fn make_topics(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
         let listed = self.case.topics.iter().map(|TopicSetup { name, partitions, .. }| (name, *partitions));
+        let said = schemas::partitions(self.case);
         for (name, partitions) in listed {
+            let listed =
+                self.case.topics.iter().any(|topic| topic.name == *name && topic.written.get("partitions").is_some());
+            let partitions = said.get(name).copied().filter(|_| !listed).unwrap_or(partitions);
             let topic = TopicName::new(name).map_err(|error| error.to_string())?;
             let config = TopicConfig { partitions, ..TopicConfig::default() };
             engine.log().create_topic(&topic, &config).map_err(|error| error.to_string())?;

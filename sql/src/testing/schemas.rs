@@ -3,6 +3,8 @@
 //! Ids that a case does not give are counted from 1, over topics in the order of a Java hash map of their names: statements of cases
 //! name such ids. A declared topic that is not listed counts as one with the schemas of its columns.
 
+use std::collections::BTreeMap;
+
 use millstream::format::{
     Side,
     registry::{
@@ -47,6 +49,17 @@ pub(super) fn register(case: &Case, catalog: &Catalog, registry: &EmbeddedRegist
         }
     }
     Ok(())
+}
+
+/// How many partitions the statements of a case say that topics have.
+pub(super) fn partitions(case: &Case) -> BTreeMap<String, u32> {
+    let said = |text: &String| {
+        let parsed = parse_statement(text).ok()?;
+        let Statement::CreateSource(create) = &parsed.statement else { return None };
+        let properties = SourceProperties::parse(&create.properties, PropertyScope::Declare).ok()?;
+        Some((properties.topic?, properties.partitions?))
+    };
+    case.statements.iter().filter_map(said).collect()
 }
 
 /// Where a hash map of Java keeps a text.
