@@ -203,7 +203,7 @@ impl ColumnTable {
 /// Moves what `node` gives through a topic of the topology's own.
 fn through(graph: &mut Graph, name: &str, formats: Formats, node: NodeId, schema: &Arc<StreamSchema>) -> NodeId {
     let topic = TopicRef::Internal { name: name.to_owned(), partitions: None };
-    let sink = SinkNode { topic: topic.clone(), formats: formats.clone() };
+    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false };
     graph.add("sink", NodeKind::Sink(sink), vec![node], Arc::clone(schema));
     let source = SourceNode {
         topic,
