@@ -1,7 +1,7 @@
 //! What flows between operators: rows in arrival order, by the column.
 //!
 //! Invariants: columns are those of the [`StreamSchema`], in its order; rows stay in the order in which they arrived;
-//! `ROWTIME` has no nulls. A batch of a table says for each row what was there before; a batch of a stream does not.
+//! `ROWTIME` has no nulls. Headers, where records have any, lie beside the columns. A batch of a table says for each row what was there before; a batch of a stream does not.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use arrow::{
     error::ArrowError,
 };
 
-use crate::schema::StreamSchema;
+use crate::{record::no_headers, schema::StreamSchema};
 
 /// Rows of a stream or changes of a table.
 #[derive(Debug, Clone)]
@@ -22,6 +22,7 @@ pub struct Batch {
     rows: RecordBatch,
     present: Option<NullBuffer>,
     before: Option<Before>,
+    headers: Option<ArrayRef>,
 }
 
 /// The rows that changes replace, one a row of the batch.
@@ -41,7 +42,7 @@ impl Batch {
     pub fn new(schema: Arc<StreamSchema>, columns: Vec<ArrayRef>) -> Self {
         let rows =
             RecordBatch::try_new(Arc::clone(schema.columns()), columns).expect("columns are those of the schema");
-        Self { schema, rows, present: None, before: None }
+        Self { schema, rows, present: None, before: None, headers: None }
     }
 
     /// Says which rows have a value; the others are null values: tombstones in a table.
@@ -54,6 +55,26 @@ impl Batch {
     pub fn with_before(mut self, before: Option<Before>) -> Self {
         self.before = before;
         self
+    }
+
+    /// Gives the rows the headers of the records that they come from, if these have any: a column of [`headers_type`](crate::record::headers_type).
+    pub fn with_headers(mut self, headers: Option<ArrayRef>) -> Self {
+        debug_assert!(headers.as_ref().is_none_or(|headers| headers.len() == self.len()), "one list a row");
+        self.headers = headers;
+        self
+    }
+
+    /// The headers of the records that the rows come from; `None` if none of them has any.
+    pub fn headers(&self) -> Option<&ArrayRef> {
+        self.headers.as_ref()
+    }
+
+    /// The headers of the rows at `rows`, for what is made of these rows.
+    ///
+    /// # Errors
+    /// If a row is past the end.
+    pub fn headers_at(&self, rows: &UInt32Array) -> Result<Option<ArrayRef>, ArrowError> {
+        self.headers.as_ref().map(|headers| compute::take(headers, rows, None)).transpose()
     }
 
     /// The columns' names and types.
@@ -117,6 +138,7 @@ impl Batch {
                 values: before.values.iter().map(|column| column.slice(from, length)).collect(),
                 present: cut(&before.present),
             }),
+            headers: self.headers.as_ref().map(|headers| headers.slice(from, length)),
         }
     }
 
@@ -142,6 +164,7 @@ impl Batch {
             rows: compute::filter_record_batch(&self.rows, keep)?,
             present: cut(&self.present)?,
             before,
+            headers: self.headers.as_ref().map(|headers| compute::filter(headers, keep)).transpose()?,
         })
     }
 
@@ -164,7 +187,8 @@ impl Batch {
             }),
         };
         let columns = self.rows.columns().iter().map(column).collect::<Result<_, _>>()?;
-        Ok(Self::new(Arc::clone(&self.schema), columns).with_present(cut(&self.present)).with_before(before))
+        let taken = Self::new(Arc::clone(&self.schema), columns).with_present(cut(&self.present)).with_before(before);
+        Ok(taken.with_headers(self.headers_at(indices)?))
     }
 
     /// The batches one after another, as one.
@@ -207,7 +231,16 @@ impl Batch {
             }),
         };
         let rows = compute::concat_batches(first.schema.columns(), batches.iter().map(Self::rows))?;
-        Ok(Self { schema: Arc::clone(&first.schema), rows, present: masks(&|batch| batch.present.clone()), before })
+        let headers = match batches.iter().any(|batch| batch.headers.is_some()) {
+            false => None,
+            true => {
+                let lists = |batch: &Self| batch.headers.clone().unwrap_or_else(|| no_headers(batch.len()));
+                let lists: Vec<ArrayRef> = batches.iter().map(lists).collect();
+                Some(compute::concat(&lists.iter().map(AsRef::as_ref).collect::<Vec<&dyn Array>>())?)
+            }
+        };
+        let present = masks(&|batch| batch.present.clone());
+        Ok(Self { schema: Arc::clone(&first.schema), rows, present, before, headers })
     }
 
     /// A column of `rows` nulls for `ROWOFFSET`: the rows were computed, not read.

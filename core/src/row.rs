@@ -44,6 +44,14 @@ impl RowCodec {
         self.converter.convert_rows(rows.into_iter().map(|row| parser.parse(row)))
     }
 
+    /// The rows as one column of bytes, `rows` of them even if there is no column.
+    ///
+    /// # Errors
+    /// As [`encode_binary`](Self::encode_binary).
+    pub(crate) fn encode_rows(&self, columns: &[ArrayRef], rows: usize) -> Result<BinaryArray, ArrowError> {
+        if columns.is_empty() { Ok(vec![&[][..]; rows].into()) } else { self.encode_binary(columns) }
+    }
+
     /// The rows as one column of bytes.
     ///
     /// # Errors

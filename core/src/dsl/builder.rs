@@ -3,7 +3,9 @@
 //! A chain of calls reads better without a `?` in every line, so a mistake is kept and returned by [`StreamsBuilder::build`]; the
 //! operator that could not be added is left out until then.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
+
+use arrow::datatypes::Field;
 
 use super::{
     ColumnStream, ColumnTable, KStream, KTable,
@@ -15,7 +17,7 @@ use crate::{
     operator::{IdentityRows, StoreRetention, StoreSpec},
     record::TopicName,
     schema::{StreamSchema, WindowKind},
-    topology::{Node, NodeId, NodeKind, SourceNode, TopicRef, Topology, TopologyError},
+    topology::{ForeignKeyNode, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError},
 };
 
 /// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).
@@ -67,7 +69,7 @@ impl Graph {
     pub(super) fn key_format(&self, node: NodeId) -> crate::format::Format {
         let node = &self.nodes[node.0];
         match (&node.kind, node.inputs.first()) {
-            (NodeKind::Source(source), _) => source.formats.key,
+            (NodeKind::Source(source), _) => source.formats.key.clone(),
             (_, Some(&input)) => self.key_format(input),
             (_, None) => crate::topology::Formats::INTERNAL.key,
         }
@@ -78,12 +80,40 @@ impl Graph {
         match &mut self.nodes[node.0].kind {
             NodeKind::Table { needs_before, .. } => *needs_before = true,
             NodeKind::Aggregate(aggregate) => aggregate.needs_before = true,
-            NodeKind::Transform(_) => {
-                for input in self.nodes[node.0].inputs.clone() {
-                    self.require_before(input);
+            NodeKind::TableJoin(join) => {
+                join.needs_before = true;
+                self.require_inputs_before(node);
+            }
+            NodeKind::Transform(_) => self.require_inputs_before(node),
+            NodeKind::ForeignKey(ForeignKeyNode::Resolve { results: None, .. }) => {
+                let Node { name, schema, .. } = &self.nodes[node.0];
+                let store = self.add_store(identity_store(format!("{name}-result"), &Arc::clone(schema)));
+                if let NodeKind::ForeignKey(ForeignKeyNode::Resolve { results, .. }) = &mut self.nodes[node.0].kind {
+                    *results = Some(store);
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Whether two nodes take records of one topic, other than through further topics.
+    pub(super) fn share_source(&self, left: NodeId, right: NodeId) -> bool {
+        let [left, right] = [left, right].map(|node| {
+            let (mut topics, mut waiting) = (BTreeSet::new(), vec![node]);
+            while let Some(NodeId(node)) = waiting.pop() {
+                if let NodeKind::Source(source) = &self.nodes[node].kind {
+                    topics.insert(source.topic.to_string());
+                }
+                waiting.extend(&self.nodes[node].inputs);
+            }
+            topics
+        });
+        !left.is_disjoint(&right)
+    }
+
+    fn require_inputs_before(&mut self, node: NodeId) {
+        for input in self.nodes[node.0].inputs.clone() {
+            self.require_before(input);
         }
     }
 }
@@ -133,7 +163,10 @@ impl StreamsBuilder {
         if options.window == (WindowKind::Time { size: None }) {
             graph.fail(&operator, "windowed keys hold only the start of their window: say how long windows are");
         }
-        let schema = StreamSchema::new(options.key, options.value, options.window).unwrap_or_else(|error| {
+        let (names, parts): (Vec<String>, Vec<RecordPart>) = options.parts.into_iter().unzip();
+        let part = |(name, part): (String, &RecordPart)| Arc::new(Field::new(name, part.data_type(), true));
+        let value = options.value.into_iter().chain(names.into_iter().zip(&parts).map(part)).collect();
+        let schema = StreamSchema::new(options.key, value, options.window).unwrap_or_else(|error| {
             graph.fail(&operator, error);
             StreamSchema::new(vec![], vec![], false).expect("no columns cannot clash")
         });
@@ -146,6 +179,7 @@ impl StreamsBuilder {
             formats: options.formats,
             timestamp: options.timestamp,
             reset: options.reset,
+            parts,
             decoded: vec![true; schema.value().len()],
         };
         let node = graph.add("source", NodeKind::Source(source), vec![], Arc::clone(&schema));

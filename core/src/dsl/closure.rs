@@ -120,6 +120,7 @@ impl<K: Data, V: Data> Input<K, V> {
                 }
             };
             let mapped = Batch::new(Arc::clone(&output), columns).with_present(Some(present)).with_before(before);
+            let mapped = mapped.with_headers(batch.headers().cloned());
             let failed: Vec<usize> = errors[first_error..].iter().map(|error| error.row).collect();
             // A change whose new row cannot be read still takes the old one back.
             if failed.is_empty() || mapped.before().is_some() {
@@ -156,7 +157,8 @@ impl<K: Data, V: Data> Input<K, V> {
                 columns
                     .push(arrow::compute::take(batch.rows().column(index), &rows, None).map_err(TransformError::of)?);
             }
-            Ok(Batch::new(Arc::clone(&output), columns))
+            let headers = batch.headers_at(&rows).map_err(TransformError::of)?;
+            Ok(Batch::new(Arc::clone(&output), columns).with_headers(headers))
         };
         Ok(Closure { what, apply: Box::new(apply) })
     }

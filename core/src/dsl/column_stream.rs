@@ -2,8 +2,6 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use arrow::datatypes::Field;
-
 use super::{
     ColumnTable,
     builder::{SharedGraph, identity_store},
@@ -11,14 +9,11 @@ use super::{
 };
 use crate::{
     expression::{Aggregation, AggregationSet, Expr},
-    operator::{
-        Column, Filter, FoldFactory, JoinKind, Project, StoreRetention, StoreSpec, Transform, Unnest, stretch_span,
-    },
+    operator::{Column, Filter, FoldFactory, Project, StoreRetention, StoreSpec, Transform, Unnest, stretch_span},
     record::{TimeSpan, TopicName},
     schema::StreamSchema,
     topology::{
-        AggregateNode, Formats, JoinNode, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor,
-        TopicRef,
+        AggregateNode, Formats, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor, TopicRef,
     },
     window::{EmitStrategy, Windows},
 };
@@ -115,18 +110,19 @@ impl ColumnStream {
     }
 
     /// The same with keys in a given format: it decides the partition, so that what is joined must have one.
-    fn repartition_with(&self, options: Repartitioned, key: crate::format::Format) -> Self {
+    pub(super) fn repartition_with(&self, options: Repartitioned, key: crate::format::Format) -> Self {
         let formats = Formats { key, ..Formats::INTERNAL };
         let mut graph = self.graph.borrow_mut();
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
-        let sink = SinkNode { topic: topic.clone(), formats };
+        let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false };
         graph.add("repartition-sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
         let source = SourceNode {
             topic,
             formats,
             timestamp: TimestampExtractor::Record,
             reset: OffsetReset::Earliest,
+            parts: Vec::new(),
             decoded: vec![true; self.schema.value().len()],
         };
         let node = graph.add("repartition-source", NodeKind::Source(source), vec![], Arc::clone(&self.schema));
@@ -146,17 +142,18 @@ impl ColumnStream {
     pub fn to(&self, topic: &str, produced: Produced) {
         let mut graph = self.graph.borrow_mut();
         let check =
-            |side, format: crate::format::Format, fields| format.serializer(side, produced.formats.wrapping, fields);
+            |side, format: &crate::format::Format, fields| format.serializer(side, produced.formats.wrapping, fields);
         let problem = TopicName::new(topic).map_err(|error| error.to_string()).and_then(|name| {
-            check(crate::format::Side::Key, produced.formats.key, self.schema.key())
+            check(crate::format::Side::Key, &produced.formats.key, self.schema.key())
                 .map_err(|error| error.to_string())?;
-            check(crate::format::Side::Value, produced.formats.value, self.schema.value())
+            check(crate::format::Side::Value, &produced.formats.value, self.schema.value())
                 .map_err(|error| error.to_string())?;
             Ok(name)
         });
         match problem {
             Ok(name) => {
-                let sink = SinkNode { topic: TopicRef::External(name), formats: produced.formats };
+                let topic = TopicRef::External(name);
+                let sink = SinkNode { topic, formats: produced.formats, computed_keys: self.rekeyed };
                 graph.add("sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
             }
             Err(problem) => graph.fail(&format!("to {topic}"), problem),
@@ -178,48 +175,6 @@ impl ColumnStream {
     /// Groups by the key there is.
     pub fn group_by_key(&self) -> ColumnGroup {
         ColumnGroup { stream: self.clone(), windows: None, strategy: EmitStrategy::OnUpdate }
-    }
-
-    /// Meets each record with the row of its key in `table`. `names` are the value columns of the result: the stream's, then the
-    /// table's.
-    pub fn join(&self, table: &ColumnTable, kind: JoinKind, names: &[String]) -> Self {
-        let Some(store) = table.store else {
-            return self.failed("join", "the table is not kept in a store; materialise it first");
-        };
-        let (own, other) = (self.schema.value(), table.schema.value());
-        if names.len() != own.len() + other.len() {
-            return self.failed("join", format!("{} names for {} columns", names.len(), own.len() + other.len()));
-        }
-        let types = |schema: &StreamSchema| schema.key().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
-        if table.schema.is_windowed() || self.schema.is_windowed() {
-            return self.failed("join", "joins with windowed keys are not there yet");
-        }
-        if types(&self.schema) != types(&table.schema) {
-            return self.failed("join", "the keys of stream and table are of different types");
-        }
-        let names_of = |schema: &StreamSchema| schema.key().iter().map(|f| f.name().clone()).collect::<Vec<_>>();
-        if self.schema.key().len() > 1 && names_of(&self.schema) != names_of(&table.schema) {
-            return self.failed("join", "keys of several columns must have the same names on both sides: rename them");
-        }
-        let field = |(name, field): (&String, &Arc<Field>)| Arc::new(field.as_ref().clone().with_name(name));
-        let value = names.iter().zip(own.iter().chain(other)).map(field).collect();
-        let schema = match StreamSchema::new(self.schema.key().to_vec(), value, false) {
-            Ok(schema) => schema,
-            Err(error) => return self.failed("join", error),
-        };
-        // Equal keys are in equal partitions only if their bytes are equal.
-        let key = self.graph.borrow().key_format(table.node);
-        let input = if self.rekeyed || self.graph.borrow().key_format(self.node) != key {
-            self.repartition_with(Repartitioned::default(), key)
-        } else {
-            self.clone()
-        };
-        let mut graph = self.graph.borrow_mut();
-        let layout = Arc::clone(&graph.stores[store].layout);
-        let kind = NodeKind::Join(JoinNode { kind, store, layout });
-        let node = graph.add("join", kind, vec![input.node], Arc::clone(&schema));
-        drop(graph);
-        Self { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
     }
 
     /// Keeps a mistake for `build` and goes on as if the operator were not there.
@@ -303,7 +258,9 @@ impl ColumnGroup {
         let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, needs_before: false });
         let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
         drop(graph);
-        ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store: Some(store) }
+        // The store of final results holds open windows, too: it is not the table.
+        let store = (!strategy.is_final()).then_some(store);
+        ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store }
     }
     /// How the store keeps its rows, if they are wanted for so long.
     fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {

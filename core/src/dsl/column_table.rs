@@ -10,7 +10,7 @@ use super::{
     options::{Materialized, Repartitioned},
 };
 use crate::{
-    expression::{RetractableAggregation, RetractableSet},
+    expression::{ExpressionError, RetractableAggregation, RetractableSet},
     operator::{Column, Filter, Project, Retract, Transform},
     schema::StreamSchema,
     topology::{NodeId, NodeKind},
@@ -32,9 +32,14 @@ impl ColumnTable {
         &self.schema
     }
 
-    /// The name of the store that holds this table, if there is one: the view's name.
+    /// The name of the store that holds this table, if there is one: the view's name. Of final results the view shows open windows, too.
     pub fn store_name(&self) -> Option<String> {
-        self.store.map(|store| self.graph.borrow().stores[store].name.clone())
+        let graph = self.graph.borrow();
+        let store = match &graph.nodes[self.node.0].kind {
+            NodeKind::Aggregate(aggregate) => Some(aggregate.store),
+            _ => self.store,
+        };
+        store.map(|store| graph.stores[store].name.clone())
     }
 
     /// Keeps the rows for which `predicate` is true; a row that no longer passes is deleted.
@@ -92,11 +97,7 @@ impl ColumnTable {
                 Retract::new(&[], &[], &self.schema).expect("no columns cannot fail")
             }
         };
-        let schema = Arc::clone(retract.output());
-        let kind = NodeKind::Transform(Arc::new(retract));
-        let node = self.graph.borrow_mut().add("group-by", kind, vec![self.node], Arc::clone(&schema));
-        let stream = ColumnStream { graph: Rc::clone(&self.graph), node, schema, rekeyed: true };
-        ColumnTableGroup { stream }
+        ColumnTableGroup { table: self.clone(), retract }
     }
 
     /// Keeps a mistake for `build` and goes on as if the operator were not there.
@@ -114,22 +115,44 @@ impl ColumnTable {
 /// A table grouped by other columns than its key.
 #[derive(Clone)]
 pub struct ColumnTableGroup {
-    stream: ColumnStream,
+    table: ColumnTable,
+    retract: Retract,
 }
 
 impl ColumnTableGroup {
     /// Computes aggregate expressions per group. Counts, sums and means subtract what goes; functions that cannot take a row back,
     /// such as `max`, keep the rows of each group instead.
     pub fn aggregate(&self, calls: &[Expr], materialized: Materialized) -> ColumnTable {
-        let stream = self.stream.repartition(Repartitioned { name: materialized.name.clone(), partitions: None });
-        let bound = calls.iter().map(|call| RetractableAggregation::bind(call, &stream.schema));
-        let fold = match bound.collect::<Result<Vec<_>, _>>() {
+        let plain = bind(calls, &self.retract);
+        let needs_identity = plain.as_ref().is_ok_and(|bound| bound.iter().any(RetractableAggregation::needs_identity));
+        let (retract, bound) = match needs_identity.then(|| self.retract.with_identity(&self.table.schema)) {
+            None => (self.retract.clone(), plain),
+            Some(Ok(retract)) => {
+                let bound = bind(calls, &retract);
+                (retract, bound)
+            }
+            Some(Err(error)) => {
+                self.table.failed("group_by", error);
+                (self.retract.clone(), plain)
+            }
+        };
+        let fold = match bound {
             Ok(aggregations) => RetractableSet::new(aggregations),
             Err(error) => {
-                self.stream.failed("aggregate", error);
+                self.table.failed("aggregate", error);
                 RetractableSet::new(Vec::new())
             }
         };
+        let schema = Arc::clone(retract.output());
+        let kind = NodeKind::Transform(Arc::new(retract));
+        let graph = Rc::clone(&self.table.graph);
+        let node = graph.borrow_mut().add("group-by", kind, vec![self.table.node], Arc::clone(&schema));
+        let stream = ColumnStream { graph, node, schema, rekeyed: true };
+        let stream = stream.repartition(Repartitioned { name: materialized.name.clone(), partitions: None });
         stream.group_by_key().fold(Arc::new(fold), materialized)
     }
+}
+
+fn bind(calls: &[Expr], retract: &Retract) -> Result<Vec<RetractableAggregation>, ExpressionError> {
+    calls.iter().map(|call| RetractableAggregation::bind(call, retract.output())).collect()
 }

@@ -195,6 +195,21 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
         self.single(avg(of), materialized.into())
     }
 
+    /// The least value of an expression. The rows of each group are kept, so that the next one is known when it goes.
+    pub fn min<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
+        self.single(min(of), materialized.into())
+    }
+
+    /// The greatest value of an expression. The rows of each group are kept, so that the next one is known when it goes.
+    pub fn max<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
+        self.single(max(of), materialized.into())
+    }
+
+    /// Several aggregate expressions at once; `T` is a struct of their aliases.
+    pub fn aggregate_expr<T: Data>(&self, calls: &[Expr], materialized: impl Into<Materialized>) -> KTable<K, T> {
+        typed(self.group.aggregate(calls, materialized.into()))
+    }
+
     fn single<T: Data>(&self, call: Expr, materialized: Materialized) -> KTable<K, T> {
         typed(self.group.aggregate(&[call.alias("value")], materialized))
     }

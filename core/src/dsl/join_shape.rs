@@ -75,7 +75,8 @@ impl Transform for Nest {
         columns.extend([self.stream.column(stream, false), self.table.column(table, self.kind == JoinKind::Left)]);
         columns
             .extend([schema.time_index(), schema.offset_index()].map(|index| Arc::clone(batch.rows().column(index))));
-        Ok(Batch::new(Arc::clone(&self.output), columns).with_present(batch.present().cloned()))
+        let nested = Batch::new(Arc::clone(&self.output), columns).with_present(batch.present().cloned());
+        Ok(nested.with_headers(batch.headers().cloned()))
     }
 
     fn reads(&self) -> Reads {

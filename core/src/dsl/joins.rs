@@ -1,42 +1,276 @@
-//! Joins of streams with streams and of tables with tables, as methods of [`ColumnStream`] and [`ColumnTable`].
+//! Joins, as methods of [`ColumnStream`] and [`ColumnTable`].
+//!
+//! Both sides of a join have one partition a key: what is partitioned by other keys, or by other bytes of the same keys, moves through a
+//! repartition topic first. A table that is not kept in a store is kept for the join.
 
-use super::{ColumnStream, ColumnTable};
+use std::{rc::Rc, sync::Arc};
+
+use arrow::datatypes::{DataType, FieldRef};
+
+use super::{ColumnStream, ColumnTable, Materialized, Repartitioned, builder::Graph};
 use crate::{
-    expression::Expr,
-    operator::{JoinKind, StreamJoinKind, TableJoinKind},
+    expression::{Expr, Expression},
+    operator::{
+        ForeignKeySchemas, JoinKind, OpaqueRows, RecordStore, StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind,
+    },
+    schema::{StreamSchema, WindowKind},
+    topology::{
+        ForeignKeyNode, Formats, JoinNode, KeptTable, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode,
+        StreamJoinNode, TableJoinNode, TimestampExtractor, TopicRef,
+    },
     window::JoinWindows,
 };
 
 impl ColumnStream {
+    /// Meets each record with the row of its key in `table`. `names` are the value columns of the result: the stream's, then the
+    /// table's.
+    pub fn join(&self, table: &ColumnTable, kind: JoinKind, names: &[String]) -> Self {
+        let schema = match joined_schema(&self.schema, &table.schema, names) {
+            Ok(schema) => schema,
+            Err(problem) => return self.failed("join", problem),
+        };
+        // Equal keys are in equal partitions only if their bytes are equal.
+        let key = self.graph.borrow().key_format(table.node);
+        let moves = self.rekeyed || self.graph.borrow().key_format(self.node) != key;
+        let (table, key) = if moves && key.registered().is_some() {
+            (table.repartitioned(), Formats::INTERNAL.key)
+        } else {
+            (table.kept(), key)
+        };
+        let input = if moves { self.repartition_with(Repartitioned::default(), key) } else { self.clone() };
+        let KeptTable { store, layout } = table.in_store();
+        let kind = NodeKind::Join(JoinNode { kind, store, layout });
+        let node = self.graph.borrow_mut().add("join", kind, vec![input.node], Arc::clone(&schema));
+        Self { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
+    }
+
     /// Meets each record with those of `other` that have its key and lie within `windows` of it. `names` are the value columns of the
-    /// result: this stream's, then the other's. The key and its names are this stream's.
-    pub fn join_stream(
-        &self,
-        _other: &ColumnStream,
-        _kind: StreamJoinKind,
-        _windows: JoinWindows,
-        _names: &[String],
-    ) -> ColumnStream {
-        self.failed("join", "joins of two streams are not there yet")
+    /// result: this stream's, then the other's. The key and its names are this stream's; so is the window of a windowed key.
+    ///
+    /// # Ordering
+    /// A record meets the records of the other side by their timestamps. The result has the higher timestamp of both.
+    ///
+    /// # State
+    /// The records of both sides, for as long as the windows and their grace last.
+    pub fn join_stream(&self, other: &Self, kind: StreamJoinKind, windows: JoinWindows, names: &[String]) -> Self {
+        let schema = match joined_schema(&self.schema, &other.schema, names) {
+            Ok(schema) => schema,
+            Err(problem) => return self.failed("join", problem),
+        };
+        let (left, right) = self.co_partitioned(other);
+        let mut graph = self.graph.borrow_mut();
+        let name = graph.unnamed("join");
+        let mut store = |of: &str, retention: StoreRetention| {
+            let name = format!("{name}-{of}");
+            graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
+        };
+        let retention = RecordStore::store_retention(&windows);
+        let stores = [store("left", retention), store("right", retention)];
+        let waits = kind != StreamJoinKind::Inner && windows.grace().is_some();
+        let waiting = waits.then(|| store("waiting", StoreRetention::Forever));
+        let kind = NodeKind::StreamJoin(StreamJoinNode { kind, windows, stores, waiting });
+        let node = graph.add("join", kind, vec![left.node, right.node], Arc::clone(&schema));
+        drop(graph);
+        Self { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
+    }
+
+    /// Both streams with equal keys in equal partitions.
+    fn co_partitioned(&self, other: &Self) -> (Self, Self) {
+        let formats = [self, other].map(|stream| self.graph.borrow().key_format(stream.node));
+        let moved = |stream: &Self, key| stream.repartition_with(Repartitioned::default(), key);
+        match (self.rekeyed, other.rekeyed) {
+            (false, false) if formats[0] == formats[1] => (self.clone(), other.clone()),
+            // Keys with the id of a schema in front cannot be written again as they were.
+            _ if formats.iter().any(|format| format.registered().is_some()) => {
+                (moved(self, Formats::INTERNAL.key), moved(other, Formats::INTERNAL.key))
+            }
+            (false, _) => (self.clone(), moved(other, formats[0].clone())),
+            (true, false) => (moved(self, formats[1].clone()), other.clone()),
+            (true, true) => (moved(self, Formats::INTERNAL.key), moved(other, Formats::INTERNAL.key)),
+        }
     }
 }
 
 impl ColumnTable {
+    /// This table, kept in a store in which a row can be found by its key. Sessions are not: they lie in stretches of time.
+    fn kept(&self) -> Self {
+        let retention = self.store.map(|store| self.graph.borrow().stores[store].retention);
+        match retention {
+            Some(StoreRetention::Forever | StoreRetention::Windows { .. }) => self.clone(),
+            Some(StoreRetention::Sessions { .. }) | None => self.materialize(Materialized::default()),
+        }
+    }
+
+    /// This table with every row in the partition of its key as internal topics write it, kept in a store: for keys with the id of a schema
+    /// in front, whose bytes differ where the keys are equal.
+    fn repartitioned(&self) -> Self {
+        let moved = self.to_stream().repartition_with(Repartitioned::default(), Formats::INTERNAL.key);
+        moved.to_table(Materialized::default()).kept()
+    }
+
+    /// The store of a table that is kept.
+    fn in_store(&self) -> KeptTable {
+        let store = self.store.unwrap_or_default();
+        KeptTable { store, layout: Arc::clone(&self.graph.borrow().stores[store].layout) }
+    }
+
     /// Meets each row with that of `other` which has its key. `names` are the value columns of the result: this table's, then the
-    /// other's.
-    pub fn join_table(&self, _other: &ColumnTable, _kind: TableJoinKind, _names: &[String]) -> ColumnTable {
-        self.failed("join", "joins of two tables are not there yet")
+    /// other's. The key and its names are this table's.
+    ///
+    /// # Ordering
+    /// Each change of either table gives one of the result, with the higher timestamp of both rows.
+    pub fn join_table(&self, other: &Self, kind: TableJoinKind, names: &[String]) -> Self {
+        let schema = match joined_schema(&self.schema, &other.schema, names) {
+            Ok(schema) => schema,
+            Err(problem) => return self.failed("join", problem),
+        };
+        let (left, right) = if self.graph.borrow().share_source(self.node, other.node) {
+            // Each side of such a join changes its store just before it is joined, and the other side's store not yet.
+            (self.materialize(Materialized::default()), other.materialize(Materialized::default()))
+        } else {
+            (self.kept(), other.kept())
+        };
+        let (mut left, mut right) = (left, right);
+        let formats = [&left, &right].map(|table| self.graph.borrow().key_format(table.node));
+        if formats[0] != formats[1] && formats.iter().any(|format| format.registered().is_some()) {
+            (left, right) = (left.repartitioned(), right.repartitioned());
+        } else if formats[0] != formats[1] {
+            let moved = right.to_stream().repartition_with(Repartitioned::default(), formats[0].clone());
+            right = moved.to_table(Materialized::default());
+        }
+        if matches!(kind, TableJoinKind::Left | TableJoinKind::Outer) {
+            left.require_before();
+        }
+        if matches!(kind, TableJoinKind::Right | TableJoinKind::Outer) {
+            right.require_before();
+        }
+        let tables = [left.in_store(), right.in_store()];
+        let kind = NodeKind::TableJoin(TableJoinNode { kind, tables, needs_before: false });
+        let inputs = vec![left.node, right.node];
+        let node = self.graph.borrow_mut().add("join", kind, inputs, Arc::clone(&schema));
+        Self { graph: Rc::clone(&self.graph), node, schema, store: None }
     }
 
     /// Meets each row with the row of `other` whose key is what `foreign_key` computes from it: one expression for each key column of
-    /// `other`. `names` are the value columns of the result: this table's, then the other's.
-    pub fn join_foreign(
-        &self,
-        _other: &ColumnTable,
-        _foreign_key: &[Expr],
-        _kind: JoinKind,
-        _names: &[String],
-    ) -> ColumnTable {
-        self.failed("join", "foreign-key joins are not there yet")
+    /// `other`. `names` are the value columns of the result: this table's, then the other's. The key is this table's.
+    ///
+    /// # Ordering
+    /// Changes pass through two internal topics. What a row causes that has changed again meanwhile is left out; deletions may come
+    /// more than once. The timestamp is the higher one of both rows where this table's row caused the change, else that of the other.
+    pub fn join_foreign(&self, other: &Self, foreign_key: &[Expr], kind: JoinKind, names: &[String]) -> Self {
+        let checked = foreign_key_schemas(&self.schema, &other.schema, foreign_key, names);
+        let (schema, ForeignKeySchemas { subscription, response }) = match checked {
+            Ok(checked) => checked,
+            Err(problem) => return self.failed("foreign-key join", problem),
+        };
+        let stable = |table: &Self| {
+            let registered = self.graph.borrow().key_format(table.node).registered().is_some();
+            (!registered).then(|| table.kept())
+        };
+        let left = stable(self).unwrap_or_else(|| self.repartitioned());
+        let right = stable(other).unwrap_or_else(|| other.repartitioned());
+        left.require_before();
+        let (left_store, right_store) = (left.in_store(), right.in_store());
+        let mut graph = self.graph.borrow_mut();
+        let name = graph.unnamed("foreign-key-join");
+        let formats = [&left, &right].map(|table| Formats { key: graph.key_format(table.node), ..Formats::INTERNAL });
+        let mut store = |of: &str, key: &StreamSchema| {
+            let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);
+            graph.add_store(StoreSpec { name, key: key.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
+        };
+        let subscriptions = store("subscriptions", &right.schema);
+        let unsettled = (kind == JoinKind::Inner).then(|| store("unsettled", &left.schema));
+        let add =
+            |graph: &mut Graph, operator: &str, join: ForeignKeyNode, input: NodeId, schema: &Arc<StreamSchema>| {
+                graph.add(operator, NodeKind::ForeignKey(join), vec![input], Arc::clone(schema))
+            };
+        let subscribe = ForeignKeyNode::Subscribe { kind, foreign_key: foreign_key.to_vec(), unsettled };
+        let asked = add(&mut graph, "foreign-key-subscribe", subscribe, left.node, &subscription);
+        let topic = format!("{name}-subscription-registration");
+        let asked = through(&mut graph, &topic, formats[1].clone(), asked, &subscription);
+        let answer = ForeignKeyNode::Answer { subscriptions, right: right_store };
+        let answered = add(&mut graph, "foreign-key-answer", answer, asked, &response);
+        let notify = ForeignKeyNode::Notify { subscriptions };
+        let notified = add(&mut graph, "foreign-key-notify", notify, right.node, &response);
+        let told = graph.add("merge", NodeKind::Merge, vec![answered, notified], Arc::clone(&response));
+        let told = through(&mut graph, &format!("{name}-subscription-response"), formats[0].clone(), told, &response);
+        let resolve = ForeignKeyNode::Resolve { kind, left: left_store, unsettled, results: None };
+        let node = add(&mut graph, "foreign-key-resolve", resolve, told, &schema);
+        drop(graph);
+        Self { graph: Rc::clone(&self.graph), node, schema, store: None }
     }
+}
+
+/// Moves what `node` gives through a topic of the topology's own.
+fn through(graph: &mut Graph, name: &str, formats: Formats, node: NodeId, schema: &Arc<StreamSchema>) -> NodeId {
+    let topic = TopicRef::Internal { name: name.to_owned(), partitions: None };
+    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false };
+    graph.add("sink", NodeKind::Sink(sink), vec![node], Arc::clone(schema));
+    let source = SourceNode {
+        topic,
+        formats,
+        timestamp: TimestampExtractor::Record,
+        reset: OffsetReset::Earliest,
+        decoded: vec![true; schema.value().len()],
+        parts: Vec::new(),
+    };
+    graph.add("source", NodeKind::Source(source), vec![], Arc::clone(schema))
+}
+
+fn types(fields: &[FieldRef]) -> Vec<DataType> {
+    fields.iter().map(|field| field.data_type().clone()).collect()
+}
+
+fn renamed(left: &StreamSchema, right: &StreamSchema, names: &[String]) -> Result<Vec<FieldRef>, String> {
+    let columns = left.value().len() + right.value().len();
+    if names.len() != columns {
+        return Err(format!("{} names for {columns} columns", names.len()));
+    }
+    let field = |(name, field): (&String, &FieldRef)| Arc::new(field.as_ref().clone().with_name(name));
+    Ok(names.iter().zip(left.value().iter().chain(right.value())).map(field).collect())
+}
+
+/// The columns of a join by equal keys.
+fn joined_schema(left: &StreamSchema, right: &StreamSchema, names: &[String]) -> Result<Arc<StreamSchema>, String> {
+    let value = renamed(left, right, names)?;
+    if types(left.key()) != types(right.key()) {
+        return Err("the keys of both sides are of different types".to_owned());
+    }
+    match (left.window(), right.window()) {
+        (WindowKind::None, WindowKind::None)
+        | (WindowKind::Time { .. }, WindowKind::Time { .. })
+        | (WindowKind::Session, WindowKind::Session) => {}
+        _ => return Err("keys with windows of different kinds, or of which one has none, are never equal".to_owned()),
+    }
+    let names_of = |schema: &StreamSchema| schema.key().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    if left.key().len() > 1 && names_of(left) != names_of(right) {
+        return Err("keys of several columns must have the same names on both sides: rename them".to_owned());
+    }
+    StreamSchema::new(left.key().to_vec(), value, left.window()).map_err(|error| error.to_string())
+}
+
+/// The columns of a foreign-key join, and of its topics.
+fn foreign_key_schemas(
+    left: &StreamSchema,
+    right: &StreamSchema,
+    foreign_key: &[Expr],
+    names: &[String],
+) -> Result<(Arc<StreamSchema>, ForeignKeySchemas), String> {
+    if left.is_windowed() || right.is_windowed() {
+        return Err(
+            "foreign-key joins of tables with windowed keys are not there: key the table by other columns".to_owned()
+        );
+    }
+    let value = renamed(left, right, names)?;
+    let bound = foreign_key.iter().map(|expression| Expression::bind(expression, left));
+    let bound = bound.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let given: Vec<DataType> = bound.iter().map(|expression| expression.field().data_type().clone()).collect();
+    if given != types(right.key()) {
+        let list = |types: &[DataType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let (given, wanted) = (list(&given), list(&types(right.key())));
+        return Err(format!("the foreign key is of type {given}, the key of the other table of type {wanted}"));
+    }
+    let text = |error: crate::schema::SchemaError| error.to_string();
+    let schema = StreamSchema::new(left.key().to_vec(), value, false).map_err(text)?;
+    Ok((schema, ForeignKeySchemas::new(left, right).map_err(text)?))
 }

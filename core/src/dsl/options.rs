@@ -8,7 +8,7 @@ use crate::{
     format::{Format, Wrapping},
     record::TimeSpan,
     schema::WindowKind,
-    topology::{Formats, OffsetReset, TimestampExtractor},
+    topology::{Formats, OffsetReset, RecordPart, TimestampExtractor},
 };
 
 /// How a topic of columns is read.
@@ -18,6 +18,8 @@ pub struct SourceOptions {
     pub key: Vec<FieldRef>,
     /// The value columns.
     pub value: Vec<FieldRef>,
+    /// Further value columns, by name, that hold something else of the record than its value.
+    pub parts: Vec<(String, RecordPart)>,
     /// What kind of window keys carry; of time windows the length must be known.
     pub window: WindowKind,
     /// How records are written.
@@ -73,12 +75,12 @@ impl<K, V> Consumed<K, V> {
     pub(super) fn into_source(self, key: Vec<FieldRef>, value: Vec<FieldRef>, wrapping: Wrapping) -> SourceOptions {
         let Self { formats, timestamp, reset, .. } = self;
         let formats = Formats { wrapping, ..formats };
-        SourceOptions { key, value, window: WindowKind::None, formats, timestamp, reset }
+        SourceOptions { key, value, parts: Vec::new(), window: WindowKind::None, formats, timestamp, reset }
     }
 }
 
 /// How a topic is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Produced {
     /// How records are written.
     pub formats: Formats,

@@ -75,6 +75,12 @@ impl Aggregation {
             && !params.distinct
             && state.len() == 1
             && state[0].data_type() == result.data_type();
+        // Arguments that must be constants are looked at when an accumulator is made: once here, so that a mistake shows now.
+        if function.groups_accumulator_supported() {
+            function.create_groups_accumulator().map(drop).map_err(error)?;
+        } else {
+            function.create_accumulator().map(drop).map_err(error)?;
+        }
         Ok(Self { function, arguments, filter, result, state, state_is_result })
     }
 

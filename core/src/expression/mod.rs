@@ -18,7 +18,7 @@ pub use datafusion::{
     logical_expr::{Expr, lit},
 };
 pub use linear::{Linear, LinearAccumulator, LinearCount, LinearFunction, LinearMean, LinearSum};
-pub(crate) use retractable::{Each, Way, to_array};
+pub(crate) use retractable::{Each, ROW, Way, to_array};
 pub use retractable::{RetractableAggregation, RetractableSet};
 pub use scalar::{Evaluated, Expression, RowError};
 

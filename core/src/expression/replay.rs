@@ -2,7 +2,7 @@
 //!
 //! The state is the rows that are there, each as the bytes of its arguments; the result is that of a fresh accumulator which sees
 //! them all. Where order does not matter (MIN, MAX) equal rows are kept once, with a count, in the order of their bytes. Where it
-//! does, rows stay in the order in which they came, and of equal ones the last goes first, as in ksqlDB's COLLECT_LIST.
+//! does, rows stay in the order in which they came, each with the key that it has in the table, so that the right one of equal rows goes.
 //!
 //! Cost: state and time of an update grow with the rows of the group. That is what being able to undo a MIN takes.
 
@@ -27,8 +27,12 @@ use crate::row::RowCodec;
 pub(crate) struct Replayed {
     function: Arc<AggregateFunctionExpr>,
     codec: RowCodec,
+    /// How many arguments the function has; behind them rows may say which they are.
+    arguments: usize,
     /// Whether the result depends on the order of rows.
     ordered: bool,
+    /// Whether rows say which they are.
+    identity: bool,
 }
 
 impl fmt::Debug for Replayed {
@@ -38,13 +42,34 @@ impl fmt::Debug for Replayed {
 }
 
 impl Replayed {
-    /// `function` over arguments of these columns.
+    /// `function` over arguments of these columns; with `identity`, rows that are kept in
+    /// order have one more column, bytes that tell equal ones apart.
     ///
     /// # Errors
     /// If an argument is of a type without a row encoding.
-    pub(super) fn new(function: Arc<AggregateFunctionExpr>, arguments: &[FieldRef]) -> DataFusionResult<Self> {
-        let ordered = !function.order_sensitivity().is_insensitive();
-        Ok(Self { function, codec: RowCodec::new(arguments)?, ordered })
+    pub(super) fn new(
+        function: Arc<AggregateFunctionExpr>,
+        arguments: &[FieldRef],
+        identity: bool,
+    ) -> DataFusionResult<Self> {
+        // The expression's own answer is about ORDER BY, which there is none of.
+        let ordered = !function.fun().order_sensitivity().is_insensitive();
+        let mut columns = arguments.to_vec();
+        let identity = identity && ordered;
+        if identity {
+            columns.push(item(DataType::Binary));
+        }
+        Ok(Self { function, codec: RowCodec::new(&columns)?, arguments: arguments.len(), ordered, identity })
+    }
+
+    /// Whether rows have one more column, which says which they are.
+    pub(super) fn has_identity(&self) -> bool {
+        self.identity
+    }
+
+    /// Whether the result depends on the order of rows.
+    pub(super) fn is_ordered(&self) -> bool {
+        self.ordered
     }
 
     /// The columns of the state: the rows, and how often each is there (empty where order matters: once).
@@ -125,7 +150,11 @@ impl Accumulator for Replay {
         let often = self.rows.iter().enumerate();
         let indices: UInt32Array =
             often.flat_map(|(index, (_, count))| std::iter::repeat_n(index as u32, count as usize)).collect();
-        let columns = columns.iter().map(|column| compute::take(column, &indices, None)).collect::<Result<Vec<_>, _>>();
+        let columns = columns
+            .iter()
+            .take(self.shared.arguments)
+            .map(|column| compute::take(column, &indices, None))
+            .collect::<Result<Vec<_>, _>>();
         let mut fresh = self.shared.function.create_accumulator()?;
         if !indices.is_empty() {
             fresh.update_batch(&columns?)?;

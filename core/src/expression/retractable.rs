@@ -23,15 +23,20 @@ use datafusion::{
 };
 
 use super::{
-    Aggregation, Expression, ExpressionError, Linear, LinearCount, LinearFunction, LinearMean, LinearSum,
+    Aggregation, Expression, ExpressionError, Linear, LinearCount, LinearFunction, LinearMean, LinearSum, col,
     replay::Replayed,
 };
 use crate::schema::StreamSchema;
+
+/// The column that says which row of the table a change is of.
+pub(crate) const ROW: &str = "__row";
 
 /// One aggregation from which rows can be taken back.
 #[derive(Debug, Clone)]
 pub struct RetractableAggregation {
     aggregation: Aggregation,
+    /// What is aggregated; behind it, where equal rows must be told apart, which row it is.
+    arguments: Vec<Expression>,
     way: Way,
     state: Vec<FieldRef>,
 }
@@ -65,7 +70,8 @@ impl Each {
 }
 
 impl RetractableAggregation {
-    /// Binds an aggregate expression to the columns of `schema`.
+    /// Binds an aggregate expression to the columns of `schema`, which are those of changes. If there is a column `__row`, rows that
+    /// are kept in order are known by it.
     ///
     /// # Errors
     /// As [`Aggregation::bind`]; also if its rows would have to be kept and an argument has no row encoding.
@@ -73,7 +79,14 @@ impl RetractableAggregation {
         let aggregation = Aggregation::bind(expr, schema)?;
         let error = |problem: datafusion::error::DataFusionError| ExpressionError::new(expr, problem.strip_backtrace());
         let name = aggregation.result.name().clone();
-        let way = Self::find_way(&aggregation).map_err(error)?;
+        let mut arguments = aggregation.arguments.clone();
+        let identity = schema.value().iter().any(|field| field.name() == ROW);
+        let way = Self::find_way(&aggregation, identity).map_err(error)?;
+        if let Way::Each(Each::Replay(replayed)) = &way
+            && replayed.has_identity()
+        {
+            arguments.push(Expression::bind(&col(ROW), schema)?);
+        }
         let state = match &way {
             Way::Sums(function) => {
                 let field =
@@ -83,10 +96,10 @@ impl RetractableAggregation {
             Way::Each(Each::Undo(_)) => aggregation.state.clone(),
             Way::Each(Each::Replay(_)) => Replayed::state(&name),
         };
-        Ok(Self { aggregation, way, state })
+        Ok(Self { aggregation, arguments, way, state })
     }
 
-    fn find_way(aggregation: &Aggregation) -> DataFusionResult<Way> {
+    fn find_way(aggregation: &Aggregation, identity: bool) -> DataFusionResult<Way> {
         let function = &aggregation.function;
         if let Some(linear) = linear(aggregation)? {
             return Ok(Way::Sums(linear));
@@ -96,12 +109,18 @@ impl RetractableAggregation {
         }
         let arguments: Vec<FieldRef> =
             aggregation.arguments.iter().map(|argument| Arc::clone(argument.field())).collect();
-        Ok(Way::Each(Each::Replay(Arc::new(Replayed::new(Arc::clone(function), &arguments)?))))
+        let replayed = Replayed::new(Arc::clone(function), &arguments, identity)?;
+        Ok(Way::Each(Each::Replay(Arc::new(replayed))))
+    }
+
+    /// Whether it matters which of several equal rows goes.
+    pub(crate) fn needs_identity(&self) -> bool {
+        matches!(&self.way, Way::Each(Each::Replay(replayed)) if replayed.is_ordered())
     }
 
     /// What is aggregated.
     pub(crate) fn arguments(&self) -> &[Expression] {
-        &self.aggregation.arguments
+        &self.arguments
     }
 
     /// Which rows count; `None`: all.

@@ -50,6 +50,38 @@ pub enum FormatError {
         /// The name.
         column: String,
     },
+    /// Maps are written with text keys only.
+    #[error("{format} only supports MAP types with STRING keys but got {key}; cast the keys")]
+    MapKey {
+        /// The format.
+        format: &'static str,
+        /// The type of the keys.
+        key: String,
+    },
+    /// A schema that is none, or that does not fit the columns.
+    #[error("{format}: {problem}")]
+    Schema {
+        /// The format.
+        format: &'static str,
+        /// What does not fit.
+        problem: String,
+    },
+    /// The schema registry did not do what was asked.
+    #[error("{problem}")]
+    Registry {
+        /// What it said.
+        problem: String,
+    },
+    /// A value that the schema cannot hold.
+    #[error("column `{column}` as {format}: {problem}")]
+    Value {
+        /// The format.
+        format: &'static str,
+        /// The column, or the path to a part of it.
+        column: String,
+        /// What does not fit.
+        problem: String,
+    },
     /// The delimiter would be confused with the text around it.
     #[error("{delimiter:?} cannot separate values; choose a character that is no quote and no end of line")]
     Delimiter {

@@ -97,6 +97,12 @@ pub trait Log: Send + Sync {
     /// Those of reaching the engine.
     fn producer(&self, name: &str) -> Result<Box<dyn Producer>, LogError>;
 
+    /// The place of a record among those of all partitions, in the order in which they were committed; `None` if the engine does not keep
+    /// that order. It rises within a partition, too, but not with every record.
+    fn arrival(&self, _partition: &TopicPartition, _offset: Offset) -> Option<u64> {
+        None
+    }
+
     /// Waits until something was committed after `seen`, or for `timeout`; returns the present count of commits, to be
     /// passed as `seen` the next time. The first call passes 0.
     fn wait_for_commit(&self, seen: u64, timeout: Duration) -> u64;

@@ -12,6 +12,8 @@
 //! Invariants: stream time never goes back and includes the record that is looked at; a closed window never reopens; a record
 //! revises each open window that holds it once. The timestamp of a result is the highest of the records in it.
 //!
+//! Updates have the headers of the records that made them where each record has its own update, and none otherwise.
+//!
 //! Nulls: a record without key (of several key columns: with a null in any) is a dead letter; so is one without value unless
 //! there are windows, in which case it counts, as in Kafka Streams.
 //!
@@ -338,7 +340,13 @@ impl Aggregate {
         let mut order: Vec<u32> = (0..positions.len() as u32).collect();
         order.sort_unstable_by_key(|&update| positions[update as usize]);
         let updates = Batch::concat(&updates).map_err(FoldError::of)?;
-        updates.take(&UInt32Array::from(order)).map(Some).map_err(FoldError::of)
+        let updates = updates.take(&UInt32Array::from(order)).map_err(FoldError::of)?;
+        if batch.headers().is_none() {
+            return Ok(Some(updates));
+        }
+        positions.sort_unstable();
+        let rows = positions.iter().map(|&entry| assigned.rows.value(entry as usize)).collect();
+        Ok(Some(updates.with_headers(batch.headers_at(&rows).map_err(FoldError::of)?)))
     }
 
     /// Deals the entries of `assigned` into rounds in which no key and window occurs twice.

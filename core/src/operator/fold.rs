@@ -41,6 +41,11 @@ pub trait StateLayout: Send + Sync {
     /// # Errors
     /// [`FoldError`] if the states cannot be read.
     fn results_of(&self, states: &[ArrayRef]) -> Result<Vec<ArrayRef>, FoldError>;
+
+    /// Whether stored rows are rows of these columns, so that a view of the store can be read. What joins remember is not.
+    fn is_readable(&self) -> bool {
+        true
+    }
 }
 
 /// How an aggregation folds: makes one [`Fold`] a task.

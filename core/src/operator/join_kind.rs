@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+/// What becomes of records of a stream, or rows of a left table, that meet no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum JoinKind {
+    /// They are left out.
+    Inner,
+    /// They are passed on with nulls in the table's columns.
+    Left,
+}
+
 /// What becomes of records of two streams that meet nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StreamJoinKind {
@@ -26,6 +35,15 @@ pub enum TableJoinKind {
     Right,
     /// Those of both are.
     Outer,
+}
+
+impl fmt::Display for JoinKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inner => "inner",
+            Self::Left => "left",
+        })
+    }
 }
 
 impl fmt::Display for StreamJoinKind {

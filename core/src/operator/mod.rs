@@ -14,20 +14,34 @@ mod dead_letter;
 mod filter;
 mod final_results;
 mod fold;
+mod foreign_key_answer;
+mod foreign_key_join;
+mod foreign_key_notify;
+mod foreign_key_resolve;
+mod foreign_key_subscribe;
 mod join_kind;
 mod merge;
 mod project;
+mod record_store;
 mod retract;
+mod row_time;
 mod session_aggregate;
 mod session_interval;
 mod session_rows;
+mod session_updates;
 mod sink;
+mod stream_stream_join;
 mod stream_table_join;
+mod subscription_store;
 mod table;
+mod table_reader;
+mod table_table_join;
 mod task_store;
 mod to_stream;
 mod transform;
 mod unnest;
+mod unsettled_rows;
+mod waiting_records;
 
 use std::{fmt, str::FromStr};
 
@@ -37,16 +51,27 @@ pub use filter::Filter;
 pub(crate) use filter::{filter_changes, rows_before};
 pub(crate) use fold::scatter;
 pub use fold::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout};
-pub use join_kind::{StreamJoinKind, TableJoinKind};
+pub use foreign_key_answer::ForeignKeyAnswer;
+pub use foreign_key_join::ForeignKeySchemas;
+pub use foreign_key_notify::ForeignKeyNotify;
+pub use foreign_key_resolve::ForeignKeyResolve;
+pub use foreign_key_subscribe::ForeignKeySubscribe;
+pub use join_kind::{JoinKind, StreamJoinKind, TableJoinKind};
 pub use merge::Merge;
 pub use project::{Column, Project, ProjectError};
+pub use record_store::OpaqueRows;
+pub(crate) use record_store::RecordStore;
 pub use retract::Retract;
+pub use row_time::SetRowTime;
 pub use session_aggregate::{SessionAggregate, SessionAggregateSettings};
 pub(crate) use session_rows::{sessions_in, stretch_span};
 pub use sink::{Partitioning, Sink, SinkRecords, SinkSettings};
-pub use stream_table_join::{JoinKind, StreamTableJoin};
+pub use stream_stream_join::{StreamStreamJoin, StreamStreamJoinSettings};
+pub use stream_table_join::StreamTableJoin;
 pub(crate) use table::stored_fields;
 pub use table::{IdentityRows, Table};
+pub(crate) use table_reader::TableReader;
+pub use table_table_join::TableTableJoin;
 pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
 pub use transform::{Reads, Transform, TransformError, Transformer};
@@ -121,6 +146,14 @@ pub trait Operator: Send {
 
     /// Takes the stream time of the last commit back after a restart.
     fn restore_stream_time(&mut self, stream_time: Timestamp);
+
+    /// Further times that a restart must bring back, in an order of the operator's own. Most operators have none.
+    fn clocks(&self) -> Vec<Timestamp> {
+        Vec::new()
+    }
+
+    /// Takes clock number `index` of the last commit back after a restart. An operator without clocks is never asked to.
+    fn restore_clock(&mut self, _index: usize, _time: Timestamp) {}
 }
 
 /// What an operator may touch while it runs.
@@ -135,6 +168,8 @@ pub struct Context<'a> {
     pub dead_letters: &'a mut Vec<DeadLetter>,
     /// The name of the operator that runs.
     pub operator: &'a str,
+    /// Which of the operator's inputs the batch comes from: 0 for the first. Joins have two.
+    pub input: usize,
     /// The topic and partition whose records are being processed.
     pub origin: Option<&'a crate::record::TopicPartition>,
 }

@@ -120,6 +120,7 @@ impl Transform for Project {
         });
         let output =
             Batch::new(Arc::clone(&self.output), columns).with_present(batch.present().cloned()).with_before(before);
+        let output = output.with_headers(batch.headers().cloned());
         if failed_keys.is_empty() {
             return Ok(output);
         }

@@ -11,6 +11,8 @@
 //!                                y     2     1                 comes
 //! ```
 //!
+//! Where aggregations ask which of equal rows goes, `__row` holds the bytes of the key that the row has in the table.
+//!
 //! As Kafka Streams does for grouped tables since KIP-904. A side whose new key is null, or cannot be computed, is left out.
 
 use std::sync::Arc;
@@ -24,9 +26,9 @@ use arrow::{
 use super::{Column, ProjectError, Reads, Transform, TransformError, filter::rows_before, project::evaluate};
 use crate::{
     Batch,
-    expression::{Expression, RowError},
+    expression::{Expression, ROW, RowError},
     row::RowCodec,
-    schema::StreamSchema,
+    schema::{SchemaError, StreamSchema},
 };
 
 /// The column that says which sides a change has: the sum of [`COMES`] and [`GOES`].
@@ -42,10 +44,14 @@ pub(crate) fn was(name: &str) -> String {
 }
 
 /// Turns changes into changes under a new key.
+#[derive(Clone)]
 pub struct Retract {
     key: Vec<Expression>,
     value: Vec<Expression>,
-    codec: RowCodec,
+    /// The encoding of the new key.
+    codec: Arc<RowCodec>,
+    /// The encoding of the old key, if rows carry it.
+    identity: Option<Arc<RowCodec>>,
     output: Arc<StreamSchema>,
 }
 
@@ -76,15 +82,22 @@ impl Retract {
         let mut values = fields(value, &bound_value, &str::to_owned);
         values.push(Arc::new(Field::new(CHANGE, DataType::Int8, true)));
         values.extend(fields(value, &bound_value, &was));
-        let codec = RowCodec::new(&keys).map_err(|error| match key.first() {
-            Some(column) => ProjectError::Expression(crate::expression::ExpressionError {
-                expression: column.expression.to_string(),
-                problem: format!("cannot be a key: {error}"),
-            }),
-            None => unreachable!("no columns have an encoding"),
-        })?;
+        let codec = RowCodec::new(&keys).map_err(|error| SchemaError::Encoding { problem: error.to_string() })?;
         let output = StreamSchema::new(keys, values, false)?;
-        Ok(Self { key: bound_key, value: bound_value, codec, output })
+        Ok(Self { key: bound_key, value: bound_value, codec: Arc::new(codec), identity: None, output })
+    }
+
+    /// The same with `__row`, for rows of `input`.
+    ///
+    /// # Errors
+    /// [`SchemaError`] if a key has no row encoding or a column is called so already.
+    pub(crate) fn with_identity(&self, input: &StreamSchema) -> Result<Self, ProjectError> {
+        let keys = &input.columns().fields()[..input.key_width()];
+        let codec = RowCodec::new(keys).map_err(|error| SchemaError::Encoding { problem: error.to_string() })?;
+        let mut values = self.output.value().to_vec();
+        values.push(Arc::new(Field::new(ROW, DataType::Binary, true)));
+        let output = StreamSchema::new(self.output.key().to_vec(), values, false)?;
+        Ok(Self { identity: Some(Arc::new(codec)), output, ..self.clone() })
     }
 
     /// The columns it gives: the new key, the values, `__change`, the values as they were.
@@ -149,11 +162,16 @@ impl Transform for Retract {
                 None => arrow::array::new_null_array(value.data_type(), changes.len()),
             });
         }
+        if let Some(identity) = &self.identity {
+            let keys = identity.encode_binary(batch.keys()).map_err(TransformError::of)?;
+            columns.push(take(&(Arc::new(keys) as ArrayRef), &rows)?);
+        }
         let input = batch.schema();
         for index in [input.time_index(), input.offset_index()] {
             columns.push(take(batch.rows().column(index), &rows)?);
         }
-        Ok(Batch::new(Arc::clone(&self.output), columns))
+        let headers = batch.headers_at(&rows).map_err(TransformError::of)?;
+        Ok(Batch::new(Arc::clone(&self.output), columns).with_headers(headers))
     }
 
     fn reads(&self) -> Reads {
@@ -165,8 +183,11 @@ impl Transform for Retract {
             let column = |(field, expression): (&FieldRef, &Expression)| format!("{} = {expression}", field.name());
             fields.iter().zip(expressions).map(column).collect::<Vec<_>>().join(", ")
         };
-        let value = list(&self.output.value()[..self.value.len()], &self.value);
-        format!("take back and add, key {}; {value}", list(self.output.key(), &self.key))
+        let key = list(self.output.key(), &self.key);
+        match list(&self.output.value()[..self.value.len()], &self.value) {
+            value if value.is_empty() => format!("take back and add, key {key}"),
+            value => format!("take back and add, key {key}; {value}"),
+        }
     }
 }
 

@@ -25,7 +25,6 @@ use std::{ops::Range, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, Int64Array, UInt32Array},
-    buffer::NullBuffer,
     compute,
 };
 
@@ -33,12 +32,12 @@ use super::{
     Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
     session_interval::{Part, SessionInterval},
     session_rows::{append_session, sessions_in, stretch_of},
+    session_updates::{Final, SessionRows, by_key, updates},
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
 };
 use crate::{
     Batch,
-    batch::Before,
     expression::RowError,
     record::{TimeSpan, Timestamp},
     row::RowCodec,
@@ -83,21 +82,6 @@ pub struct SessionAggregate {
     interval: SessionInterval,
 }
 
-/// A row that is passed on: a tombstone has the place of its state among those before, another one among those after.
-struct Update {
-    key: usize,
-    session: Session,
-    after: Option<usize>,
-    before: Option<usize>,
-}
-
-/// A changed session with the merged row of its state.
-struct Final {
-    key: usize,
-    session: Session,
-    parts: Vec<Part>,
-}
-
 impl SessionAggregate {
     /// An aggregate with nothing folded yet.
     ///
@@ -114,6 +98,11 @@ impl SessionAggregate {
             interval: SessionInterval::default(),
             settings,
         })
+    }
+
+    fn rows(&self) -> SessionRows<'_> {
+        let SessionAggregateSettings { output, fold, needs_before, .. } = &self.settings;
+        SessionRows { output, fold: fold.as_ref(), keys: &self.keys, needs_before: *needs_before }
     }
 
     /// Sessions that end before this are not found any more.
@@ -241,8 +230,8 @@ impl SessionAggregate {
         if self.settings.strategy.is_final() {
             return Ok(None);
         }
-        let updates = self.updates(&interval, &finals, &finals_of, &replaced);
-        let batch = self.rows_of(&interval, &updates, &states, &old_states)?;
+        let updates = updates(&interval, &finals, &finals_of, &replaced, self.settings.emit);
+        let batch = self.rows().of_updates(&interval, &updates, &states, &old_states)?;
         Ok((!batch.is_empty()).then(|| (batch, updates.iter().map(|update| update.key).collect())))
     }
 
@@ -308,86 +297,6 @@ impl SessionAggregate {
         Ok(())
     }
 
-    /// What is passed on, as the head of this file says.
-    fn updates(
-        &self,
-        interval: &SessionInterval,
-        finals: &[Final],
-        finals_of: &[Range<usize>],
-        replaced: &[usize],
-    ) -> Vec<Update> {
-        let mut updates = Vec::with_capacity(finals.len() + replaced.len());
-        let stays = |key: usize, session: Session| {
-            let is_point = session.start == session.end;
-            (self.settings.emit == EmitPolicy::Commit || is_point)
-                && finals[finals_of[key].clone()].iter().any(|one| one.session == session)
-        };
-        for (place, &one) in replaced.iter().enumerate() {
-            let stored = &interval.stored[one];
-            if !stays(stored.key, stored.session) {
-                updates.push(Update { key: stored.key, session: stored.session, after: None, before: Some(place) });
-            }
-        }
-        for (number, one) in finals.iter().enumerate() {
-            let same = |&place: &usize| {
-                let stored = &interval.stored[replaced[place]];
-                stored.key == one.key && stored.session == one.session && stays(one.key, one.session)
-            };
-            let before = one.parts.iter().find_map(|part| match part {
-                Part::Stored(stored) => replaced.binary_search(stored).ok().filter(same),
-                Part::Folded(_) => None,
-            });
-            updates.push(Update { key: one.key, session: one.session, after: Some(number), before });
-        }
-        updates.sort_by_key(|update| (update.key, update.after.is_some(), update.session.end));
-        updates
-    }
-
-    /// Updates as columns.
-    fn rows_of(
-        &self,
-        interval: &SessionInterval,
-        updates: &[Update],
-        states: &[ArrayRef],
-        old_states: &[ArrayRef],
-    ) -> Result<Batch, FoldError> {
-        let fold = self.settings.fold.as_ref();
-        let pick = |results: Vec<ArrayRef>, place: &dyn Fn(&Update) -> Option<usize>| {
-            let places: UInt32Array = updates.iter().map(|update| place(update).map(|place| place as u32)).collect();
-            let columns = results.iter().map(|column| compute::take(column, &places, None));
-            columns.collect::<Result<Vec<_>, _>>().map_err(FoldError::of)
-        };
-        let results = pick(fold.results_of(states)?, &|update| update.after)?;
-        let present = NullBuffer::from_iter(updates.iter().map(|update| update.after.is_some()));
-        let before = if self.settings.needs_before {
-            let values = pick(fold.results_of(old_states)?, &|update| update.before)?;
-            let present = NullBuffer::from_iter(updates.iter().map(|update| update.before.is_some()));
-            Some(Before { values, present: Some(present) })
-        } else {
-            None
-        };
-        let keys = updates.iter().map(|update| &*interval.keys[update.key].key);
-        let columns = self.columns(keys, updates.iter().map(|update| update.session), results)?;
-        Ok(Batch::new(Arc::clone(&self.settings.output), columns).with_present(Some(present)).with_before(before))
-    }
-
-    /// The columns of rows: keys, bounds, results; the timestamp of a row is the end of its session.
-    fn columns<'a>(
-        &self,
-        keys: impl Iterator<Item = &'a [u8]>,
-        sessions: impl Iterator<Item = Session> + Clone,
-        results: Vec<ArrayRef>,
-    ) -> Result<Vec<ArrayRef>, FoldError> {
-        let mut columns = self.keys.decode(keys).map_err(FoldError::of)?;
-        let starts = Int64Array::from_iter_values(sessions.clone().map(|session| session.start));
-        let ends: ArrayRef = Arc::new(Int64Array::from_iter_values(sessions.map(|session| session.end)));
-        let offsets = Batch::no_offsets(ends.len());
-        columns.extend([Arc::new(starts) as ArrayRef, Arc::clone(&ends)]);
-        columns.extend(results);
-        columns.extend([ends, offsets]);
-        Ok(columns)
-    }
-
     /// Folds and flushes round by round, so that each row has its own updates, in the order of rows.
     fn fold_each(
         &mut self,
@@ -419,7 +328,9 @@ impl SessionAggregate {
         order.sort_by_key(|&update| positions[update as usize]);
         let updates = Batch::concat(&updates).map_err(FoldError::of)?;
         let updates = updates.take(&UInt32Array::from(order)).map_err(FoldError::of)?;
-        Ok((Some(updates), late))
+        positions.sort_unstable();
+        let headers = batch.headers_at(&UInt32Array::from(positions)).map_err(FoldError::of)?;
+        Ok((Some(updates.with_headers(headers)), late))
     }
 
     /// Deals rows into rounds in which no key occurs twice.
@@ -473,19 +384,8 @@ impl SessionAggregate {
         states.pop();
         let results = self.settings.fold.results_of(&states)?;
         let sessions = found.iter().map(|one| Session { start: one.1, end: one.0 });
-        let columns = self.columns(found.iter().map(|one| &bytes[one.2.clone()]), sessions, results)?;
-        Ok(Some(Batch::new(Arc::clone(&self.settings.output), columns)))
+        self.rows().of_sessions(found.iter().map(|one| &bytes[one.2.clone()]), sessions, results).map(Some)
     }
-}
-
-/// Where the changed sessions of each key lie: they are in the order of keys.
-fn by_key(finals: &[Final], keys: usize) -> Vec<Range<usize>> {
-    let mut ranges = vec![0..0; keys];
-    for (number, one) in finals.iter().enumerate() {
-        let range: &mut Range<usize> = &mut ranges[one.key];
-        *range = if range.start == range.end { number..number + 1 } else { range.start..number + 1 };
-    }
-    ranges
 }
 
 fn lateness(windows: SessionWindows, time: i64, session: Session, stream_time: Timestamp) -> String {

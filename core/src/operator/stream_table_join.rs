@@ -10,88 +10,55 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::{
+    array::{ArrayRef, BooleanArray},
+    buffer::BooleanBuffer,
+};
 
 use super::{
-    Context, FoldError, Operator, OperatorError, Reason,
-    fold::{StateLayout, scatter},
-    table::{drop_null_keys, stored_fields},
-    task_store::TaskStore,
+    Context, FoldError, JoinKind, Operator, OperatorError, Reason, StoreRetention, fold::StateLayout,
+    table::drop_null_keys, table_reader::TableReader, task_store::TaskStore,
 };
-use crate::{Batch, record::Timestamp, row::RowCodec, schema::StreamSchema};
-
-/// What becomes of stream records that meet no row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JoinKind {
-    /// They are left out.
-    Inner,
-    /// They are passed on with nulls in the table's columns.
-    Left,
-}
+use crate::{Batch, record::Timestamp, schema::StreamSchema};
 
 /// Joins a stream with the table in a store.
 pub struct StreamTableJoin {
     kind: JoinKind,
-    store: usize,
-    keys: RowCodec,
-    rows: RowCodec,
-    layout: Arc<dyn StateLayout>,
+    table: TableReader,
     output: Arc<StreamSchema>,
 }
 
 impl StreamTableJoin {
-    /// A join with the table in store number `store`. Columns of `output` are the stream's key, the stream's values, the table's
-    /// values, under whatever names.
+    /// A join with the table in store number `store`, which keeps rows as `retention` says. Columns of `output` are the stream's key, the stream's values, the table's
+    /// values, under whatever names; if its keys have windows, so have the table's.
     ///
     /// # Errors
     /// [`FoldError`] if a column has no row encoding.
     pub fn new(
         kind: JoinKind,
         store: usize,
+        retention: StoreRetention,
         layout: Arc<dyn StateLayout>,
         output: Arc<StreamSchema>,
     ) -> Result<Self, FoldError> {
-        Ok(Self {
-            kind,
-            store,
-            keys: RowCodec::new(output.key()).map_err(FoldError::of)?,
-            rows: RowCodec::new(&stored_fields(layout.as_ref())).map_err(FoldError::of)?,
-            layout,
-            output,
-        })
+        let table = TableReader::new(store, retention, layout, &output)?;
+        Ok(Self { kind, table, output })
     }
 
-    fn join(&self, batch: &Batch, store: &mut TaskStore) -> Result<Batch, FoldError> {
-        let keys = self.keys.encode(batch.keys()).map_err(FoldError::of)?;
-        let key_bytes: Vec<&[u8]> = keys.iter().map(|key| key.data()).collect();
-        let mut bytes = Vec::new();
-        let mut met: Vec<(usize, usize, usize)> = Vec::new();
-        let mut each = |row: usize, value: Option<&[u8]>| {
-            if let Some(value) = value {
-                met.push((row, bytes.len(), bytes.len() + value.len()));
-                bytes.extend_from_slice(value);
-            }
-        };
-        store.get_many(&key_bytes, &mut each).map_err(FoldError::of)?;
-        let rows = met.iter().map(|&(_, start, end)| &bytes[start..end]);
-        let mut states = self.rows.decode(rows).map_err(FoldError::of)?;
-        states.pop();
-        let found: Vec<usize> = met.iter().map(|&(row, ..)| row).collect();
-        let table = scatter(&self.layout.results_of(&states)?, &found, batch.len())?;
-
+    fn join(&self, batch: &Batch, stores: &mut [TaskStore]) -> Result<Batch, FoldError> {
+        let rows = self.table.read(batch.keys(), stores)?;
         let schema = batch.schema();
         let mut columns: Vec<ArrayRef> = batch.keys().to_vec();
         columns.extend(batch.values().iter().cloned());
-        columns.extend(table);
+        columns.extend(rows.values.iter().cloned());
         columns
             .extend([schema.time_index(), schema.offset_index()].map(|index| Arc::clone(batch.rows().column(index))));
-        let joined = Batch::new(Arc::clone(&self.output), columns);
-        if self.kind == JoinKind::Left || found.len() == batch.len() {
+        let joined = Batch::new(Arc::clone(&self.output), columns).with_headers(batch.headers().cloned());
+        let met = BooleanBuffer::collect_bool(batch.len(), |row| rows.is_there(row));
+        if self.kind == JoinKind::Left || met.count_set_bits() == batch.len() {
             return Ok(joined);
         }
-        let mut keep = vec![false; batch.len()];
-        found.iter().for_each(|&row| keep[row] = true);
-        joined.filter(&BooleanArray::from(keep)).map_err(FoldError::of)
+        joined.filter(&BooleanArray::new(met, None)).map_err(FoldError::of)
     }
 }
 
@@ -110,7 +77,7 @@ impl Operator for StreamTableJoin {
         if batch.is_empty() {
             return Ok(());
         }
-        let joined = self.join(&batch, &mut context.stores[self.store]).map_err(|error| context.error(error))?;
+        let joined = self.join(&batch, context.stores).map_err(|error| context.error(error))?;
         if !joined.is_empty() {
             context.output.push(joined);
         }

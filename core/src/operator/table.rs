@@ -81,7 +81,8 @@ impl Table {
         })
     }
 
-    fn upsert(&self, batch: Batch, store: &mut TaskStore) -> Result<Option<Batch>, FoldError> {
+    /// Writes rows and gives the changes.
+    pub(crate) fn upsert(&self, batch: Batch, store: &mut TaskStore) -> Result<Option<Batch>, FoldError> {
         let keys = self.keys.encode_binary(batch.keys()).map_err(FoldError::of)?;
         let mut columns = batch.values().to_vec();
         columns.push(Arc::clone(batch.rows().column(batch.schema().time_index())));

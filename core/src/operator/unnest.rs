@@ -83,7 +83,7 @@ impl Unnest {
         }
         indices.sort_unstable();
         indices.dedup();
-        let output = StreamSchema::new(input.key().to_vec(), value, input.is_windowed())?;
+        let output = StreamSchema::new(input.key().to_vec(), value, input.window())?;
         let names = indices.iter().map(|index| output.value()[*index].name().clone()).collect();
         Ok(Self { lists: indices, names, output })
     }
@@ -130,7 +130,8 @@ impl Transform for Unnest {
             }
         };
         let columns = batch.rows().columns().iter().enumerate().map(column).collect::<Result<_, _>>();
-        Ok(Batch::new(Arc::clone(&self.output), columns.map_err(TransformError::of)?))
+        let headers = batch.headers_at(&rows).map_err(TransformError::of)?;
+        Ok(Batch::new(Arc::clone(&self.output), columns.map_err(TransformError::of)?).with_headers(headers))
     }
 
     fn reads(&self) -> Reads {

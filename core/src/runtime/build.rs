@@ -8,7 +8,7 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    StreamsError,
+    StreamsError, build_join,
     metrics::Counters,
     partitions::Partitions,
     source_reader::{SourceReader, Turns},
@@ -129,14 +129,12 @@ impl Builder<'_> {
         }
         let local_store =
             |number: usize| part.stores.iter().position(|&store| store == number).expect("a part owns its stores");
-        let local_node = |node: usize| part.nodes.iter().position(|id| id.0 == node);
         let consumers = self.topology.consumers();
         let mut nodes = Vec::new();
         let mut readers = Vec::new();
         let mut metadata = Vec::new();
         for (index, &node_id) in part.nodes.iter().enumerate() {
             let node = &self.topology.nodes()[node_id.0];
-            let below = consumers.get(&node_id).map_or(&[][..], Vec::as_slice);
             let operator = match &node.kind {
                 NodeKind::Source(source) => {
                     let turns = self.turns(node_id, &consumers);
@@ -147,13 +145,22 @@ impl Builder<'_> {
                 }
                 _ => Some(self.operator(node_id, id, partitions, &local_store)?),
             };
-            let consumers = below.iter().filter_map(|id| local_node(id.0)).collect();
+            let consumers = self.takers(node_id, part);
             nodes.push(RunningNode { name: node.name.clone(), operator, consumers });
         }
         let dead_letters = TopicPartition::new(dead_letter_topic(self.application)?, PartitionId(0));
         let mut task = Task::new(id, group, nodes, readers, stores, dead_letters, Arc::clone(&self.counters));
         metadata.iter().for_each(|metadata| task.restore_stream_times(metadata));
         Ok(task)
+    }
+
+    /// The nodes of a part, by their place in it, that take the output of `node`, and at which of their inputs.
+    fn takers(&self, node: NodeId, part: &Subtopology) -> Vec<(usize, usize)> {
+        let inputs = part.nodes.iter().enumerate().flat_map(|(place, id)| {
+            let inputs = self.topology.nodes()[id.0].inputs.iter().enumerate();
+            inputs.map(move |(number, input)| (*input, (place, number)))
+        });
+        inputs.filter(|(input, _)| *input == node).map(|(_, taker)| taker).collect()
     }
 
     /// Whether a join sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
@@ -164,7 +171,7 @@ impl Builder<'_> {
         let mut waiting = vec![aggregate];
         while let Some(id) = waiting.pop() {
             match kind(id) {
-                NodeKind::Join(_) => return true,
+                NodeKind::Join(_) | NodeKind::StreamJoin(_) => return true,
                 NodeKind::Table { store, .. } => drop(written.insert(*store)),
                 NodeKind::Aggregate(aggregate) => drop(written.insert(aggregate.store)),
                 _ => {}
@@ -177,10 +184,14 @@ impl Builder<'_> {
     /// How a source takes turns with others, from what lies below it.
     fn turns(&self, source: NodeId, consumers: &BTreeMap<NodeId, Vec<NodeId>>) -> Turns {
         let (mut written, mut joined) = (BTreeSet::new(), BTreeSet::new());
-        let mut feeds_table = false;
+        let (mut feeds_table, mut meets_itself) = (false, false);
         // Whether a node is reached through nothing but stateless operators goes along with it.
         let mut waiting = vec![(source, true)];
+        let (mut visited, mut entered) = (BTreeSet::new(), BTreeMap::new());
         while let Some((id, stateless)) = waiting.pop() {
+            if !visited.insert((id, stateless)) {
+                continue;
+            }
             let through = match &self.topology.nodes()[id.0].kind {
                 NodeKind::Table { store, .. } => {
                     feeds_table |= stateless;
@@ -195,11 +206,25 @@ impl Builder<'_> {
                     joined.insert(join.store);
                     false
                 }
+                NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) => false,
+                NodeKind::ForeignKey(join) => {
+                    joined.extend(join.read_store());
+                    written.extend(join.written_store());
+                    false
+                }
                 _ => stateless,
             };
-            waiting.extend(consumers.get(&id).into_iter().flatten().map(|&below| (below, through)));
+            for &below in consumers.get(&id).into_iter().flatten() {
+                let node = &self.topology.nodes()[below.0];
+                if matches!(node.kind, NodeKind::StreamJoin(_) | NodeKind::TableJoin(_)) {
+                    let inputs: &mut BTreeSet<usize> = entered.entry(below).or_default();
+                    inputs.extend((0..node.inputs.len()).filter(|&input| node.inputs[input] == id));
+                    meets_itself |= inputs.len() > 1;
+                }
+                waiting.push((below, through));
+            }
         }
-        Turns { feeds_table, one_by_one: !written.is_disjoint(&joined) }
+        Turns { feeds_table, one_by_one: meets_itself || !written.is_disjoint(&joined) }
     }
 
     #[expect(clippy::too_many_arguments, reason = "all of it is one position in one topic")]
@@ -261,7 +286,12 @@ impl Builder<'_> {
             NodeKind::Join(join) => {
                 let layout = Arc::clone(&join.layout);
                 let output = Arc::clone(&node.schema);
-                Box::new(StreamTableJoin::new(join.kind, local_store(join.store), layout, output).map_err(fold_error)?)
+                let retention = self.topology.stores()[join.store].retention;
+                let store = local_store(join.store);
+                Box::new(StreamTableJoin::new(join.kind, store, retention, layout, output).map_err(fold_error)?)
+            }
+            NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) | NodeKind::ForeignKey(_) => {
+                build_join::operator(self.topology, node, local_store).map_err(fold_error)?
             }
             NodeKind::Sink(sink) => {
                 let topic = Partitions::resolve(self.application, &sink.topic)?;
@@ -269,9 +299,10 @@ impl Builder<'_> {
                 let settings = SinkSettings {
                     topic,
                     schema: Arc::clone(&node.schema),
-                    key_format: sink.formats.key,
-                    value_format: sink.formats.value,
+                    key_format: sink.formats.key.clone(),
+                    value_format: sink.formats.value.clone(),
                     wrapping: sink.formats.wrapping,
+                    computed_keys: sink.computed_keys,
                     partitioning,
                 };
                 let sink = Sink::new(settings);

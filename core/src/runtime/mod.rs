@@ -4,6 +4,7 @@
 //! to worker threads. Only [`Clock`] reads a clock.
 
 mod build;
+mod build_join;
 mod clock;
 mod config;
 mod error;

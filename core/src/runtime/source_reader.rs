@@ -6,10 +6,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, new_null_array},
+    array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, new_null_array},
     buffer::BooleanBuffer,
-    compute,
-    datatypes::{DataType, Int64Type, TimeUnit},
 };
 
 use crate::{
@@ -17,9 +15,9 @@ use crate::{
     format::{Deserializer, FormatError, Side},
     log::{FetchedBatch, Log, LogError, Offsets},
     operator::{DeadLetter, Reason},
-    record::{Offset, Timestamp, TopicPartition},
+    record::{Offset, Timestamp, TopicPartition, headers_column, moments},
     schema::StreamSchema,
-    topology::{SourceNode, TimestampExtractor, TopicRef},
+    topology::{RecordPart, SourceNode, TimestampExtractor, TopicRef},
     window::{SplitKeys, split_keys},
 };
 
@@ -64,6 +62,7 @@ struct Decoder {
     key: Box<dyn Deserializer>,
     value: Box<dyn Deserializer>,
     decoded: Vec<bool>,
+    parts: Vec<RecordPart>,
     timestamp: TimestampExtractor,
 }
 
@@ -79,13 +78,20 @@ impl SourceReader {
     ) -> Result<Self, FormatError> {
         let wrapping = source.formats.wrapping;
         let key_columns: Vec<usize> = (0..schema.key().len()).collect();
-        let value_columns: Vec<usize> = (0..schema.value().len()).filter(|&column| source.decoded[column]).collect();
+        let in_value = schema.value().len() - source.parts.len();
+        let value_columns: Vec<usize> = (0..in_value).filter(|&column| source.decoded[column]).collect();
         let decoder = Decoder {
             schema: Arc::clone(schema),
             operator: name.to_owned(),
             key: source.formats.key.deserializer(Side::Key, wrapping, schema.key(), &key_columns)?,
-            value: source.formats.value.deserializer(Side::Value, wrapping, schema.value(), &value_columns)?,
+            value: source.formats.value.deserializer(
+                Side::Value,
+                wrapping,
+                &schema.value()[..in_value],
+                &value_columns,
+            )?,
             decoded: source.decoded.clone(),
+            parts: source.parts.clone(),
             timestamp: source.timestamp.clone(),
         };
         Ok(Self {
@@ -125,6 +131,11 @@ impl SourceReader {
     /// The timestamp of the next row.
     pub(super) fn head(&self) -> Option<Timestamp> {
         self.buffered.front().map(|batch| Timestamp(batch.times().value(0)))
+    }
+
+    /// The offset of the next row.
+    pub(super) fn head_offset(&self) -> Option<Offset> {
+        self.buffered.front().map(|batch| Offset(batch.offsets().value(0) as u64))
     }
 
     /// Takes the longest stretch of rows whose timestamps do not pass `limit`, at least one.
@@ -195,8 +206,14 @@ impl Decoder {
             broken = without;
         }
         let mut values = side(&mut self.value, records.values(), "value").into_iter();
-        for (field, &decoded) in self.schema.value().iter().zip(&self.decoded) {
-            let column = if decoded { values.next() } else { None };
+        let headers = records.headers().map(|headers| headers_column(headers));
+        let in_value = self.decoded.len() - self.parts.len();
+        for (index, (field, &decoded)) in self.schema.value().iter().zip(&self.decoded).enumerate() {
+            let column = match (decoded, index.checked_sub(in_value)) {
+                (false, _) => None,
+                (true, None) => values.next(),
+                (true, Some(part)) => Some(self.parts[part].column(partition.partition, headers.as_ref(), rows)),
+            };
             columns.push(column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
         }
         let no_window = |row| (row, Reason::Undecodable, "key: it ends without a window".to_owned());
@@ -208,6 +225,7 @@ impl Decoder {
         };
         columns.extend([Arc::new(times) as ArrayRef, Arc::new(offsets)]);
         let decoded = Batch::new(Arc::clone(&self.schema), columns).with_present(records.values().nulls().cloned());
+        let decoded = decoded.with_headers(headers);
         if failures.is_empty() {
             return decoded;
         }
@@ -235,7 +253,7 @@ impl Decoder {
         let times = match &self.timestamp {
             TimestampExtractor::Record => batch.records.timestamps().clone(),
             TimestampExtractor::Column { name, format } => match self.schema.columns().index_of(name) {
-                Ok(index) if index < columns.len() => extract(&columns[index], format.as_deref()),
+                Ok(index) if index < columns.len() => moments(&columns[index], format.as_ref()),
                 _ => Int64Array::new_null(batch.records.len()),
             },
         };
@@ -257,47 +275,5 @@ impl Decoder {
             failures.push((row, Reason::Timestamp, problem));
         }
         Int64Array::from(fixed)
-    }
-}
-
-/// Milliseconds since the epoch from a column; null where there is no moment in it.
-fn extract(column: &ArrayRef, format: Option<&str>) -> Int64Array {
-    let millis = match column.data_type() {
-        DataType::Utf8 => {
-            let text = column.as_string::<i32>();
-            return text.iter().map(|text| text.and_then(|text| parse(text, format))).collect();
-        }
-        DataType::Int64 => Ok(Arc::clone(column)),
-        DataType::Date32 => compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
-            .and_then(|column| compute::cast(&column, &DataType::Int64)),
-        DataType::Timestamp(..) => compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
-            .and_then(|column| compute::cast(&column, &DataType::Int64)),
-        _ => compute::cast(column, &DataType::Int64),
-    };
-    match millis {
-        Ok(millis) => millis.as_primitive::<Int64Type>().clone(),
-        Err(_) => Int64Array::new_null(column.len()),
-    }
-}
-
-fn parse(text: &str, format: Option<&str>) -> Option<i64> {
-    use chrono::{DateTime, NaiveDate, NaiveDateTime};
-    let naive = |moment: NaiveDateTime| moment.and_utc().timestamp_millis();
-    match format {
-        Some(format) => DateTime::parse_from_str(text, format)
-            .map(|moment| moment.timestamp_millis())
-            .or_else(|_| NaiveDateTime::parse_from_str(text, format).map(naive))
-            .or_else(|_| {
-                NaiveDate::parse_from_str(text, format).map(|date| naive(date.and_time(chrono::NaiveTime::MIN)))
-            })
-            .ok(),
-        None => DateTime::parse_from_rfc3339(text)
-            .map(|moment| moment.timestamp_millis())
-            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").map(naive))
-            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(naive))
-            .or_else(|_| {
-                NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|date| naive(date.and_time(chrono::NaiveTime::MIN)))
-            })
-            .ok(),
     }
 }

@@ -257,7 +257,7 @@ pub(super) fn views(
         let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());
         (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility)))
     };
-    topology.stores().iter().enumerate().map(view).collect()
+    topology.stores().iter().enumerate().filter(|(_, spec)| spec.layout.is_readable()).map(view).collect()
 }
 
 /// Removes what an application has left: its internal topics and its stores. It must not be running.

@@ -96,6 +96,19 @@ impl SynchronousStreams {
         Ok(worked)
     }
 
+    /// Processes and commits one record after another, in the order in which they were written to whatever topic, each through all
+    /// repartition topics before the next: as Kafka Streams' test driver does. It needs a log that keeps that order
+    /// ([`Log::arrival`](crate::log::Log::arrival)); with another one the order within a topic is all that is certain.
+    ///
+    /// # Errors
+    /// As [`run_until_idle`](Self::run_until_idle).
+    pub fn run_in_order_of_arrival(&mut self) -> Result<(), StreamsError> {
+        while self.worker.process_next_arrival()? {
+            self.worker.commit()?;
+        }
+        if self.worker.is_dirty() { self.worker.commit() } else { Ok(()) }
+    }
+
     /// What was done so far.
     pub fn metrics(&self) -> Metrics {
         self.worker.shared.counters.read()

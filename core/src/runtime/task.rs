@@ -2,10 +2,7 @@
 //!
 //! It knows no thread and no transaction: it is told to process and to flush, and hands over what belongs into the next commit.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{StreamsError, metrics::Counters, source_reader::SourceReader};
 use crate::{
@@ -15,12 +12,15 @@ use crate::{
     record::{GroupId, Records, Timestamp, TopicPartition},
 };
 
+/// The place of a record among those that wait; the lowest comes first.
+pub(super) type Turn = (bool, (i64, i64), bool);
+
 /// An operator in a task. A source has none.
 pub(super) struct RunningNode {
     pub(super) name: String,
     pub(super) operator: Option<Box<dyn Operator>>,
-    /// The nodes of this task that take its output.
-    pub(super) consumers: Vec<usize>,
+    /// The nodes of this task that take its output, each with the number of the input that it takes it at.
+    pub(super) consumers: Vec<(usize, usize)>,
 }
 
 /// A store in a task, and where its changes go.
@@ -105,22 +105,28 @@ impl Task {
 
     /// Processes one run of input; says whether there was any.
     pub(super) fn process(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
-        let (sinks, letters) = (self.sinks.len(), self.dead_letters.len());
-        let worked = self.process_run(log)?;
-        self.waiting_bytes += self.sinks[sinks..].iter().map(|sink| sink.records.payload_bytes()).sum::<usize>();
-        self.waiting_bytes += self.dead_letters[letters..].iter().map(DeadLetter::size_bytes).sum::<usize>();
-        Ok(worked)
-    }
-
-    fn process_run(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
-        for reader in self.readers.iter_mut().filter(|reader| reader.is_drained()) {
-            reader.fill(log)?;
-        }
-        let passed = self.pass_rejected();
+        let passed = self.fill(log)?;
         if self.readers.iter().any(SourceReader::has_more_to_look_at) {
             return Ok(true);
         }
         let Some((chosen, limit)) = self.choose() else { return Ok(passed) };
+        self.process_run(chosen, limit)
+    }
+
+    /// Reads on where nothing waits; says whether positions moved past records that cannot be used.
+    fn fill(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
+        let letters = self.dead_letters.len();
+        for reader in self.readers.iter_mut().filter(|reader| reader.is_drained()) {
+            reader.fill(log)?;
+        }
+        let passed = self.pass_rejected();
+        self.waiting_bytes += self.dead_letters[letters..].iter().map(DeadLetter::size_bytes).sum::<usize>();
+        Ok(passed)
+    }
+
+    /// Processes rows of one input up to a timestamp, at least one.
+    fn process_run(&mut self, chosen: usize, limit: Option<Timestamp>) -> Result<bool, StreamsError> {
+        let (sinks, letters) = (self.sinks.len(), self.dead_letters.len());
         let reader = &mut self.readers[chosen];
         let Some(batch) = reader.take_run(limit) else { return Ok(false) };
         let (node, partition) = (reader.node, reader.partition.clone());
@@ -129,7 +135,31 @@ impl Task {
         self.dead_letters.extend(reader.advance());
         self.dirty = true;
         self.deliver(node, vec![batch], Some(&partition))?;
+        self.waiting_bytes += self.sinks[sinks..].iter().map(|sink| sink.records.payload_bytes()).sum::<usize>();
+        self.waiting_bytes += self.dead_letters[letters..].iter().map(DeadLetter::size_bytes).sum::<usize>();
         Ok(true)
+    }
+
+    /// Whose turn it is where records are taken one by one as they have arrived: the place of the record, and the number of its input.
+    /// Records of the topology's own topics come first, so that what a record causes is done before the next one.
+    pub(super) fn next_arrival(&mut self, log: &dyn Log) -> Result<Option<(Turn, usize)>, StreamsError> {
+        self.fill(log)?;
+        while self.readers.iter().any(SourceReader::has_more_to_look_at) {
+            self.fill(log)?;
+        }
+        let turn = |(index, reader): (usize, &SourceReader)| {
+            let (time, offset) = (reader.head()?.millis(), reader.head_offset()?);
+            let arrival =
+                log.arrival(&reader.partition, offset).map_or(0, |place| i64::try_from(place).unwrap_or(i64::MAX));
+            let place = if reader.internal { (time, arrival) } else { (arrival, time) };
+            Some(((!reader.internal, place, !reader.turns.feeds_table), index))
+        };
+        Ok(self.readers.iter().enumerate().filter_map(turn).min())
+    }
+
+    /// Processes one record of an input.
+    pub(super) fn process_one(&mut self, input: usize) -> Result<(), StreamsError> {
+        self.process_run(input, Some(Timestamp::NONE)).map(drop)
     }
 
     /// The input whose next row is earliest, and how far it may run before another one's turn comes.
@@ -160,24 +190,25 @@ impl Task {
         moved
     }
 
-    /// Hands batches that `node` has given to its consumers, and what those give to theirs, until nothing is left.
+    /// Hands batches that `node` has given to its consumers, and what those give to theirs, until nothing is left. What a consumer gives is
+    /// through before the next consumer sees the batch, as in Kafka Streams: where branches meet again, order depends on it.
     fn deliver(
         &mut self,
         node: usize,
         batches: Vec<Batch>,
         origin: Option<&TopicPartition>,
     ) -> Result<(), StreamsError> {
-        let mut queue: VecDeque<(usize, Batch)> = VecDeque::new();
-        let enqueue = |queue: &mut VecDeque<_>, consumers: &[usize], batches: Vec<Batch>| {
-            for batch in batches {
-                queue.extend(consumers.iter().map(|&consumer| (consumer, batch.clone())));
+        let mut waiting: Vec<(usize, usize, Batch)> = Vec::new();
+        let push = |waiting: &mut Vec<_>, consumers: &[(usize, usize)], batches: Vec<Batch>| {
+            for batch in batches.into_iter().rev() {
+                waiting.extend(consumers.iter().rev().map(|&(consumer, input)| (consumer, input, batch.clone())));
             }
         };
-        enqueue(&mut queue, &self.nodes[node].consumers, batches);
-        while let Some((index, batch)) = queue.pop_front() {
+        push(&mut waiting, &self.nodes[node].consumers, batches);
+        while let Some((index, input, batch)) = waiting.pop() {
             let mut output = Vec::new();
-            self.run(index, origin, &mut output, |operator, context| operator.on_batch(batch, context))?;
-            enqueue(&mut queue, &self.nodes[index].consumers, output);
+            self.run(index, input, origin, &mut output, |operator, context| operator.on_batch(batch, context))?;
+            push(&mut waiting, &self.nodes[index].consumers, output);
         }
         Ok(())
     }
@@ -185,6 +216,7 @@ impl Task {
     fn run(
         &mut self,
         index: usize,
+        input: usize,
         origin: Option<&TopicPartition>,
         output: &mut Vec<Batch>,
         work: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result<(), OperatorError>,
@@ -196,6 +228,7 @@ impl Task {
             sinks: &mut self.sinks,
             dead_letters: &mut self.dead_letters,
             operator: name,
+            input,
             origin,
         };
         work(operator.as_mut(), &mut context).map_err(|source| StreamsError::Operator { task: self.id, source })
@@ -215,7 +248,7 @@ impl Task {
     pub(super) fn prepare_commit(&mut self) -> Result<Contribution, StreamsError> {
         for node in 0..self.nodes.len() {
             let mut output = Vec::new();
-            self.run(node, None, &mut output, |operator, context| operator.on_flush(context))?;
+            self.run(node, 0, None, &mut output, |operator, context| operator.on_flush(context))?;
             self.deliver(node, output, None)?;
         }
         let mut contribution = Contribution::default();
@@ -275,15 +308,20 @@ impl Task {
         Ok(())
     }
 
-    /// The stream time of each operator that has one, as JSON.
+    /// The stream time and the clocks of each operator that has any, as JSON.
     fn stream_times(&self) -> Vec<u8> {
-        let times: BTreeMap<&str, i64> = self
-            .nodes
-            .iter()
-            .filter_map(|node| Some((node.name.as_str(), node.operator.as_ref()?.stream_time()?)))
-            .filter(|(_, time)| *time != Timestamp::NONE)
-            .map(|(name, time)| (name, time.millis()))
-            .collect();
+        let mut times: BTreeMap<String, i64> = BTreeMap::new();
+        let mut keep = |name: String, time: Timestamp| {
+            if time != Timestamp::NONE {
+                times.insert(name, time.millis());
+            }
+        };
+        for RunningNode { name, operator, .. } in &self.nodes {
+            let Some(operator) = operator else { continue };
+            operator.stream_time().into_iter().for_each(|time| keep(name.clone(), time));
+            let clocks = operator.clocks().into_iter().enumerate();
+            clocks.for_each(|(index, time)| keep(clock_name(name, index), time));
+        }
         if times.is_empty() {
             return Vec::new();
         }
@@ -294,9 +332,20 @@ impl Task {
     pub(super) fn restore_stream_times(&mut self, metadata: &[u8]) {
         let Ok(times) = serde_json::from_slice::<BTreeMap<String, i64>>(metadata) else { return };
         for node in &mut self.nodes {
-            if let (Some(operator), Some(&time)) = (&mut node.operator, times.get(&node.name)) {
+            let Some(operator) = &mut node.operator else { continue };
+            if let Some(&time) = times.get(&node.name) {
                 operator.restore_stream_time(Timestamp(time));
+            }
+            for index in 0..operator.clocks().len() {
+                if let Some(&time) = times.get(&clock_name(&node.name, index)) {
+                    operator.restore_clock(index, Timestamp(time));
+                }
             }
         }
     }
+}
+
+/// What clock number `index` of an operator is called among committed times.
+fn clock_name(operator: &str, index: usize) -> String {
+    format!("{operator}/{index}")
 }

@@ -19,7 +19,11 @@ use std::{
 
 use parking_lot::RwLock;
 
-use super::{Clock, StreamsError, metrics::Counters, task::Task};
+use super::{
+    Clock, StreamsError,
+    metrics::Counters,
+    task::{Task, Turn},
+};
 use crate::log::{Producer, SharedLog, Transaction};
 
 /// How many runs of input a worker takes before it looks at the clock.
@@ -109,6 +113,20 @@ impl Worker {
             }
         }
         Ok(worked)
+    }
+
+    /// Processes the one record that arrived first of all that wait; says whether there was one.
+    pub(super) fn process_next_arrival(&mut self) -> Result<bool, StreamsError> {
+        let mut first: Option<(Turn, usize, usize)> = None;
+        for (index, task) in self.tasks.iter_mut().enumerate() {
+            if let Some((turn, input)) = task.next_arrival(self.log.as_ref())?
+                && first.is_none_or(|(earliest, ..)| turn < earliest)
+            {
+                first = Some((turn, index, input));
+            }
+        }
+        let Some((_, task, input)) = first else { return Ok(false) };
+        self.tasks[task].process_one(input).map(|()| true)
     }
 
     pub(super) fn is_dirty(&self) -> bool {

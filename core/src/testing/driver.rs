@@ -50,6 +50,8 @@ pub enum DriverError {
 pub struct TopologyTestDriver {
     log: MemoryLog,
     producer: Box<dyn Producer>,
+    topology: Topology,
+    emit: EmitPolicy,
     streams: SynchronousStreams,
     read: HashMap<TopicPartition, Offset>,
     paused: bool,
@@ -83,7 +85,8 @@ impl TopologyTestDriver {
         }
         let streams = SynchronousStreams::new(topology, APPLICATION, Arc::new(log.clone()), emit)?;
         let producer = log.producer("test-input")?;
-        Ok(Self { log, producer, streams, read: HashMap::new(), paused: false })
+        let topology = topology.clone();
+        Ok(Self { log, producer, topology, emit, streams, read: HashMap::new(), paused: false })
     }
 
     /// Writes a record to `topic`, to the partition of its key, and runs until there is nothing left to do.
@@ -126,6 +129,25 @@ impl TopologyTestDriver {
     pub fn resume(&mut self) -> Result<(), DriverError> {
         self.paused = false;
         Ok(self.streams.run_until_idle()?)
+    }
+
+    /// Processes what has piled up record by record, in the order in which it was pushed to whatever topic, and from now on every record at
+    /// once.
+    ///
+    /// # Errors
+    /// If a task fails.
+    pub fn resume_in_order_of_arrival(&mut self) -> Result<(), DriverError> {
+        self.paused = false;
+        Ok(self.streams.run_in_order_of_arrival()?)
+    }
+
+    /// Starts anew from what is committed: state comes back from the changelogs.
+    ///
+    /// # Errors
+    /// If state cannot be restored.
+    pub fn restart(&mut self) -> Result<(), DriverError> {
+        self.streams = SynchronousStreams::new(&self.topology, APPLICATION, Arc::new(self.log.clone()), self.emit)?;
+        Ok(())
     }
 
     /// The records of `topic` that were not drained yet, partition by partition.

@@ -34,18 +34,33 @@ struct State {
     offsets: HashMap<(GroupId, TopicPartition), GroupOffset>,
     epochs: HashMap<String, u64>,
     commits: u64,
+    appends: u64,
     topics_made: u128,
 }
 
 struct Topic {
     config: TopicConfig,
     incarnation: u128,
-    partitions: Vec<Vec<(Offset, Records)>>,
+    partitions: Vec<Vec<Appended>>,
+}
+
+/// The records of one append, and its place among all appends to the log.
+#[derive(Clone)]
+struct Appended {
+    base: Offset,
+    records: Records,
+    arrival: u64,
+}
+
+impl Appended {
+    fn end(&self) -> Offset {
+        self.base.advance(self.records.len() as u64)
+    }
 }
 
 impl Topic {
     fn end(&self, partition: usize) -> Offset {
-        self.partitions[partition].last().map_or(Offset::ZERO, |(base, records)| base.advance(records.len() as u64))
+        self.partitions[partition].last().map_or(Offset::ZERO, Appended::end)
     }
 }
 
@@ -126,8 +141,9 @@ impl Log for MemoryLog {
             });
         }
         let (mut batches, mut next, mut bytes) = (Vec::new(), from, 0);
-        for (base, records) in &topic.partitions[index] {
-            let after = base.advance(records.len() as u64);
+        for appended in &topic.partitions[index] {
+            let Appended { base, records, .. } = appended;
+            let after = appended.end();
             if after <= from || (bytes >= max_bytes && !batches.is_empty()) {
                 continue;
             }
@@ -153,7 +169,7 @@ impl Log for MemoryLog {
     fn offset_at(&self, partition: &TopicPartition, timestamp: Timestamp) -> Result<Option<Offset>, LogError> {
         let state = self.shared.state.lock();
         let (topic, index) = state.partition(partition)?;
-        let mut rows = topic.partitions[index].iter().flat_map(|(base, records)| {
+        let mut rows = topic.partitions[index].iter().flat_map(|Appended { base, records, .. }| {
             records.timestamps().values().iter().enumerate().map(|(row, &time)| (base.advance(row as u64), time))
         });
         Ok(rows.find(|(_, time)| *time >= timestamp.millis()).map(|(offset, _)| offset))
@@ -172,6 +188,13 @@ impl Log for MemoryLog {
         let epoch = state.epochs.entry(name.to_owned()).or_default();
         *epoch += 1;
         Ok(Box::new(MemoryProducer { log: self.clone(), name: name.to_owned(), epoch: *epoch }))
+    }
+
+    fn arrival(&self, partition: &TopicPartition, offset: Offset) -> Option<u64> {
+        let state = self.shared.state.lock();
+        let (topic, index) = state.partition(partition).ok()?;
+        let appends = &topic.partitions[index];
+        appends.get(appends.partition_point(|appended| appended.end() <= offset)).map(|appended| appended.arrival)
     }
 
     fn wait_for_commit(&self, seen: u64, timeout: Duration) -> u64 {
@@ -203,12 +226,14 @@ impl Producer for MemoryProducer {
         let mut receipt = CommitReceipt::default();
         let mut touched = Vec::with_capacity(transaction.appends.len());
         for append in transaction.appends {
+            state.appends += 1;
+            let arrival = state.appends;
             let index = append.partition.partition.0 as usize;
             if let Some(topic) = state.topics.get_mut(&append.partition.topic) {
                 let base = topic.end(index);
                 receipt.base_offsets.push(base);
                 if !append.records.is_empty() {
-                    topic.partitions[index].push((base, append.records));
+                    topic.partitions[index].push(Appended { base, records: append.records, arrival });
                 }
                 touched.push(append.partition);
             }

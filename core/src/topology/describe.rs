@@ -3,10 +3,7 @@
 use std::fmt::Write;
 
 use super::{Node, NodeKind, OffsetReset, TimestampExtractor, Topology};
-use crate::{
-    operator::{JoinKind, StoreRetention},
-    window::EmitStrategy,
-};
+use crate::{operator::StoreRetention, window::EmitStrategy};
 
 pub(super) fn describe(topology: &Topology) -> String {
     let mut text = String::new();
@@ -69,12 +66,19 @@ fn what(topology: &Topology, node: &Node) -> String {
             format!("aggregate: {}{windows}{emitted}, {}", aggregate.fold.describe(), store(aggregate.store))
         }
         NodeKind::Join(join) => {
-            let kind = match join.kind {
-                JoinKind::Inner => "inner",
-                JoinKind::Left => "left",
-            };
-            format!("{kind} join with the table in {}", store(join.store))
+            format!("{} join with the table in {}", join.kind, store(join.store))
         }
+        NodeKind::StreamJoin(join) => {
+            let waiting =
+                join.waiting.map(|waiting| format!(", waiting ones in {}", store(waiting))).unwrap_or_default();
+            let [left, right] = join.stores.map(store);
+            format!("{} join of streams {}, records in {left} and {right}{waiting}", join.kind, join.windows)
+        }
+        NodeKind::TableJoin(join) => {
+            let [left, right] = [0, 1].map(|side| store(join.tables[side].store));
+            format!("{} join of the tables in {left} and {right}", join.kind)
+        }
+        NodeKind::ForeignKey(join) => join.describe(&store),
         NodeKind::Sink(sink) => format!("to topic {} ({})", sink.topic, sink.formats),
     }
 }

@@ -5,14 +5,17 @@
 //! runtime: it can be described, tested and run in several ways.
 
 mod describe;
+mod join_node;
 mod node;
 mod prune;
+mod shared_source;
 mod subtopology;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use join_node::{ForeignKeyNode, JoinNode, KeptTable, StreamJoinNode, TableJoinNode};
 pub use node::{
-    AggregateNode, Formats, JoinNode, Node, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor,
+    AggregateNode, Formats, Node, NodeId, NodeKind, OffsetReset, RecordPart, SinkNode, SourceNode, TimestampExtractor,
     TopicRef,
 };
 pub use subtopology::Subtopology;
@@ -88,6 +91,7 @@ impl Topology {
                 return Err(TopologyError::DuplicateRepartition { name: name.clone() });
             }
         }
+        shared_source::share(&mut nodes);
         prune::prune(&mut nodes);
         let subtopologies = subtopology::cut(&nodes);
         for part in &subtopologies {

@@ -2,10 +2,16 @@
 
 use std::{fmt, sync::Arc};
 
+use arrow::{
+    array::{ArrayRef, Int32Array, new_null_array},
+    datatypes::DataType,
+};
+
+use super::{ForeignKeyNode, JoinNode, StreamJoinNode, TableJoinNode};
 use crate::{
     format::{Format, Wrapping},
-    operator::{FoldFactory, JoinKind, StateLayout, Transform},
-    record::TopicName,
+    operator::{FoldFactory, Transform},
+    record::{MomentFormat, PartitionId, TopicName, headers_type, last_header, no_headers},
     schema::StreamSchema,
     window::{EmitStrategy, Windows},
 };
@@ -47,8 +53,29 @@ pub enum NodeKind {
     Aggregate(AggregateNode),
     /// Joins the stream with a table.
     Join(JoinNode),
+    /// Joins two streams.
+    StreamJoin(StreamJoinNode),
+    /// Joins two tables.
+    TableJoin(TableJoinNode),
+    /// A step of a foreign-key join of two tables.
+    ForeignKey(ForeignKeyNode),
     /// Writes a topic.
     Sink(SinkNode),
+}
+
+impl NodeKind {
+    /// The numbers of the stores that it reads or writes.
+    pub fn stores(&self) -> Vec<usize> {
+        match self {
+            Self::Table { store, .. } => vec![*store],
+            Self::Aggregate(aggregate) => vec![aggregate.store],
+            Self::Join(join) => vec![join.store],
+            Self::StreamJoin(join) => join.stores.into_iter().chain(join.waiting).collect(),
+            Self::TableJoin(join) => join.tables.iter().map(|table| table.store).collect(),
+            Self::ForeignKey(join) => join.stores(),
+            Self::Source(_) | Self::Transform(_) | Self::Merge | Self::Sink(_) => Vec::new(),
+        }
+    }
 }
 
 /// A topic: one that users know, or one that belongs to the topology.
@@ -75,7 +102,7 @@ impl fmt::Display for TopicRef {
 }
 
 /// How keys and values of a topic are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Formats {
     /// Keys.
     pub key: Format,
@@ -106,8 +133,8 @@ pub enum TimestampExtractor {
     Column {
         /// Its name.
         name: String,
-        /// How text is written, in the letters of `chrono`'s format; `None`: ISO 8601.
-        format: Option<String>,
+        /// How text is written; `None`: ISO 8601.
+        format: Option<MomentFormat>,
     },
 }
 
@@ -121,6 +148,39 @@ pub enum OffsetReset {
     Latest,
 }
 
+/// What a column of a source holds that is no part of the record's value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordPart {
+    /// All headers: a column of [`headers_type`](crate::record::headers_type).
+    Headers,
+    /// The value of the last header of this name, as bytes; null if there is none.
+    Header(String),
+    /// The number of the partition, as a 32-bit integer.
+    Partition,
+}
+
+impl RecordPart {
+    /// The type of such a column.
+    pub fn data_type(&self) -> DataType {
+        match self {
+            Self::Headers => headers_type(),
+            Self::Header(_) => DataType::Binary,
+            Self::Partition => DataType::Int32,
+        }
+    }
+
+    /// The column of `rows` records of a partition; `headers` are those that they have, if any has one.
+    pub fn column(&self, partition: PartitionId, headers: Option<&ArrayRef>, rows: usize) -> ArrayRef {
+        match (self, headers) {
+            (Self::Headers, Some(headers)) => Arc::clone(headers),
+            (Self::Headers, None) => no_headers(rows),
+            (Self::Header(name), Some(headers)) => last_header(headers, name),
+            (Self::Header(_), None) => new_null_array(&DataType::Binary, rows),
+            (Self::Partition, _) => Arc::new(Int32Array::from(vec![partition.0.cast_signed(); rows])),
+        }
+    }
+}
+
 /// Reads a topic.
 #[derive(Debug, Clone)]
 pub struct SourceNode {
@@ -132,6 +192,8 @@ pub struct SourceNode {
     pub timestamp: TimestampExtractor,
     /// Where to begin.
     pub reset: OffsetReset,
+    /// What the last value columns hold: they are not in the record's value.
+    pub parts: Vec<RecordPart>,
     /// Which value columns are decoded; the others are null. Found when the topology is built.
     pub decoded: Vec<bool>,
 }
@@ -151,17 +213,6 @@ pub struct AggregateNode {
     pub needs_before: bool,
 }
 
-/// Joins a stream with a table.
-#[derive(Clone)]
-pub struct JoinNode {
-    /// What becomes of records that meet no row.
-    pub kind: JoinKind,
-    /// The number of the table's store.
-    pub store: usize,
-    /// How its rows are read.
-    pub layout: Arc<dyn StateLayout>,
-}
-
 /// Writes a topic.
 #[derive(Debug, Clone)]
 pub struct SinkNode {
@@ -169,4 +220,6 @@ pub struct SinkNode {
     pub topic: TopicRef,
     /// How records are written.
     pub formats: Formats,
+    /// Whether keys were computed: one of several columns, all null, is then a key of nulls and not the lack of a key, as in ksqlDB.
+    pub computed_keys: bool,
 }

@@ -47,7 +47,12 @@ pub(super) fn prune(nodes: &mut [Node]) {
                 None => Needed::Everything,
                 Some(names) => Needed::Some(names.into_iter().collect()),
             },
-            NodeKind::Table { .. } | NodeKind::Join(_) | NodeKind::Sink(_) => Needed::Everything,
+            NodeKind::Table { .. }
+            | NodeKind::Join(_)
+            | NodeKind::StreamJoin(_)
+            | NodeKind::TableJoin(_)
+            | NodeKind::ForeignKey(_)
+            | NodeKind::Sink(_) => Needed::Everything,
         };
         for input in nodes[index].inputs.clone() {
             needed[input.0].add(of_input.clone());

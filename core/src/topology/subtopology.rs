@@ -16,15 +16,6 @@ pub struct Subtopology {
     pub stores: Vec<usize>,
 }
 
-fn store_of(node: &Node) -> Option<usize> {
-    match &node.kind {
-        NodeKind::Table { store, .. } => Some(*store),
-        NodeKind::Aggregate(aggregate) => Some(aggregate.store),
-        NodeKind::Join(join) => Some(join.store),
-        _ => None,
-    }
-}
-
 /// The parts, numbered by their first node.
 pub(super) fn cut(nodes: &[Node]) -> Vec<Subtopology> {
     let mut part_of: Vec<usize> = (0..nodes.len()).collect();
@@ -36,10 +27,10 @@ pub(super) fn cut(nodes: &[Node]) -> Vec<Subtopology> {
         for input in &node.inputs {
             unite(&mut part_of, index, input.0);
         }
-        if let Some(store) = store_of(node)
-            && let Some(other) = nodes.iter().position(|other| store_of(other) == Some(store))
-        {
-            unite(&mut part_of, index, other);
+        for store in node.kind.stores() {
+            if let Some(other) = nodes.iter().position(|other| other.kind.stores().contains(&store)) {
+                unite(&mut part_of, index, other);
+            }
         }
     }
     let mut labels: Vec<usize> = part_of.clone();
@@ -52,7 +43,11 @@ pub(super) fn cut(nodes: &[Node]) -> Vec<Subtopology> {
             if matches!(node.kind, NodeKind::Source(_)) {
                 part.sources.push(NodeId(index));
             }
-            part.stores.extend(store_of(node).filter(|store| !part.stores.contains(store)));
+            for store in node.kind.stores() {
+                if !part.stores.contains(&store) {
+                    part.stores.push(store);
+                }
+            }
         }
         part
     };

@@ -28,6 +28,11 @@ pub enum JoinSide {
 }
 
 impl JoinSide {
+    /// The side of an operator's input number `input`.
+    pub fn of_input(input: usize) -> Self {
+        if input == 0 { Self::Left } else { Self::Right }
+    }
+
     /// The side across.
     pub fn other(self) -> Self {
         match self {

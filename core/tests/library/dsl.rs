@@ -1,12 +1,18 @@
 //! Stateless operators of the typed DSL, and what `build` refuses.
 
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field};
 use millstream::{
     StreamsBuilder,
-    dsl::{Consumed, Materialized, Produced},
+    dsl::{Consumed, Materialized, Produced, SourceOptions},
     expression::{col, lit},
+    format::{Format, Wrapping},
+    operator::EmitPolicy,
     record::Record,
+    schema::WindowKind,
     testing::TopologyTestDriver,
-    topology::Topology,
+    topology::{Formats, OffsetReset, TimestampExtractor, Topology},
 };
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +61,58 @@ fn records_are_mapped_split_and_merged() {
     bad.merge(&good).map(|key, text| (text, key)).to("out", Produced::kafka());
     let expected = pairs(&[("t", "ada"), ("e", "ada"), ("bad ink", "bob"), ("p", "ada"), ("e", "ada")]);
     assert_eq!(run(&builder.build().expect("legal"), &ORDERS, "out"), expected);
+}
+
+#[test]
+fn lists_become_rows() {
+    let builder = StreamsBuilder::new();
+    let field = |name: &str, data_type| Arc::new(Field::new(name, data_type, true));
+    let list = |item| DataType::List(Arc::new(Field::new("item", item, true)));
+    let formats = Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped };
+    let options = SourceOptions {
+        key: vec![field("k", DataType::Utf8)],
+        parts: Vec::new(),
+        value: vec![
+            field("names", list(DataType::Utf8)),
+            field("unused", DataType::Utf8),
+            field("country", DataType::Utf8),
+            field("ages", list(DataType::Int64)),
+        ],
+        parts: Vec::new(),
+        window: WindowKind::None,
+        formats: formats.clone(),
+        timestamp: TimestampExtractor::Record,
+        reset: OffsetReset::Earliest,
+    };
+    let people = builder.stream_columns("people", options).unnest(&["names", "ages"]);
+    let columns = ["country", "names", "ages"].map(|name| millstream::operator::Column::new(name, col(name)));
+    people.select(&columns).to("out", Produced { formats });
+    let topology = builder.build().expect("legal");
+    let records = [
+        Some(r#"{"names":["john","paul"],"country":"UK","ages":[23]}"#),
+        Some(r#"{"names":[],"country":"FR"}"#),
+        None,
+        Some(r#"{"names":null,"country":"US","ages":[56,null]}"#),
+    ];
+    let expected = [
+        (1, r#"{"country":"UK","names":"john","ages":23}"#),
+        (1, r#"{"country":"UK","names":"paul","ages":null}"#),
+        (4, r#"{"country":"US","names":null,"ages":56}"#),
+        (4, r#"{"country":"US","names":null,"ages":null}"#),
+    ];
+    for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+        let mut driver = TopologyTestDriver::with(&topology, 1, emit).expect("can be run");
+        let all = records.iter().zip(1..).map(|(value, time)| {
+            let record = Record::new("k", value.unwrap_or_default()).at_ms(time);
+            if value.is_some() { record } else { Record { value: None, ..record } }
+        });
+        driver.push_all("people", all).expect("runs");
+        let out = driver.drain("out").expect("an output");
+        let text =
+            |record: Record| (record.timestamp.0, String::from_utf8(record.value.expect("a value")).expect("text"));
+        let out: Vec<(i64, String)> = out.into_iter().map(text).collect();
+        assert_eq!(out, expected.map(|(time, value)| (time, value.to_owned())));
+    }
 }
 
 #[test]

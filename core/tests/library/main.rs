@@ -2,6 +2,13 @@
 
 mod aggregates;
 mod dsl;
+mod headers;
+mod join_models;
+mod join_plans;
+mod join_recovery;
+mod join_sequences;
+mod join_windowed_keys;
 mod joins;
 mod recovery;
+mod table_aggregates;
 mod windows;

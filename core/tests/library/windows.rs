@@ -1,20 +1,26 @@
 //! Sessions and final results against a model that looks at one record after another, under every way of cutting and running.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::{DataType, Field, Int64Type},
+};
 use millstream::{
     StreamsBuilder,
-    dsl::{Consumed, Materialized, Produced},
+    dsl::{Consumed, Materialized, Produced, SourceOptions},
     expression::{col, count, lit, max},
+    format::{Format, Wrapping},
     log::{Append, SharedLog, TopicConfig, Transaction},
     operator::EmitPolicy,
-    record::{Offset, PartitionId, Record, Records, TimeSpan, TopicName, TopicPartition},
-    runtime::SynchronousStreams,
+    record::{Offset, PartitionId, Record, RecordRef, Records, TimeSpan, TopicName, TopicPartition},
+    runtime::{Status, Streams, StreamsConfig, SynchronousStreams},
     schema::WindowKind,
-    testing::MemoryLog,
-    topology::Topology,
+    testing::{MemoryLog, TopologyTestDriver},
+    topology::{Formats, OffsetReset, TimestampExtractor, Topology},
     window::{EmitStrategy, SessionWindows, TimeWindows, WindowBounds, Windows, split_key},
 };
+use millstream_state::{StateBackend, StateConfig};
 use proptest::prelude::*;
 
 /// A record: key, value, time.
@@ -51,30 +57,43 @@ fn run(
     cut: usize,
     lives: usize,
 ) -> Vec<Row> {
-    let log: SharedLog = Arc::new(MemoryLog::new());
-    let name = |topic: &str| TopicName::new(topic).expect("legal");
-    for topic in ["in", "out"] {
-        log.create_topic(&name(topic), &TopicConfig::default()).expect("made");
-    }
+    let log = new_log();
     let mut streams = SynchronousStreams::new(topology, "app", Arc::clone(&log), emit).expect("starts");
-    let mut producer = log.producer("test").expect("opens");
     for (number, part) in inputs.chunks(cut).enumerate() {
-        let record = |&(key, value, time): &Input| Record::new(format!("k{key}"), value.to_string()).at_ms(time);
-        let records: Records = part.iter().map(record).collect();
-        let partition = TopicPartition::new(name("in"), PartitionId(0));
-        producer
-            .commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })
-            .expect("commits");
+        append(&log, part);
         streams.run_until_idle().expect("runs");
         if number % lives == lives - 1 {
             streams = SynchronousStreams::new(topology, "app", Arc::clone(&log), emit).expect("starts again");
         }
     }
-    let out = TopicPartition::new(name("out"), PartitionId(0));
-    let fetched = log.fetch(&out, Offset::ZERO, usize::MAX).expect("readable");
+    read(&log, kind)
+}
+
+fn new_log() -> SharedLog {
+    let log: SharedLog = Arc::new(MemoryLog::new());
+    for topic in ["in", "out"] {
+        log.create_topic(&TopicName::new(topic).expect("legal"), &TopicConfig::default()).expect("made");
+    }
+    log
+}
+
+fn partition(topic: &str) -> TopicPartition {
+    TopicPartition::new(TopicName::new(topic).expect("legal"), PartitionId(0))
+}
+
+fn append(log: &SharedLog, inputs: &[Input]) {
+    let record = |&(key, value, time): &Input| Record::new(format!("k{key}"), value.to_string()).at_ms(time);
+    let records: Records = inputs.iter().map(record).collect();
+    let transaction = Transaction { appends: vec![Append { partition: partition("in"), records }], offsets: vec![] };
+    log.producer("test").expect("opens").commit(transaction).expect("commits");
+}
+
+/// The records of `out`.
+fn read(log: &SharedLog, kind: WindowKind) -> Vec<Row> {
+    let fetched = log.fetch(&partition("out"), Offset::ZERO, usize::MAX).expect("readable");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     let records = fetched.batches.iter().flat_map(|batch| batch.records.iter());
-    let row = |record: millstream::record::RecordRef<'_>| {
+    let row = |record: RecordRef<'_>| {
         let (key, WindowBounds { start, end }) = split_key(kind, record.key.expect("a key")).expect("a window");
         (text(key), start, end, record.value.map(text), record.timestamp.millis())
     };
@@ -242,6 +261,120 @@ fn windows_no_longer_kept_when_they_close_are_left_out_if_so_wanted() {
     assert_eq!(check(EmitStrategy::OnCloseIfKept, None, &[0, 1, 2, 5]), [2]);
     assert_eq!(check(EmitStrategy::OnCloseIfKept, None, &[0, 1, 2, 3, 5]), [0, 2]);
     assert_eq!(check(EmitStrategy::OnCloseIfKept, Some(4), &[0, 1, 2, 5]), [0, 2]);
+}
+
+/// Three lives on disk, the second one abandoned without a last commit: rows of `out`.
+fn run_on_disk(topology: &Topology, kind: WindowKind, lives: &[Vec<Input>]) -> Vec<Row> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = new_log();
+    for (life, inputs) in lives.iter().enumerate() {
+        let state = StateBackend::open(StateConfig::new(directory.path(), 16 << 20)).expect("opens");
+        let mut config = StreamsConfig::new("app", Arc::clone(&log), Arc::clone(&state));
+        config.commit_interval = Duration::from_millis(1);
+        config.checkpoint_interval = Duration::from_millis(2);
+        let streams = Streams::start(topology, config).expect("starts");
+        for part in inputs.chunks(7) {
+            append(&log, part);
+        }
+        for _ in 0..2_000 {
+            assert_eq!(streams.status(), Status::Running);
+            if streams.lag().expect("a lag") == 0 {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        if life != 1 {
+            streams.stop().expect("stops");
+        }
+    }
+    read(&log, kind)
+}
+
+#[test]
+fn sessions_and_final_results_survive_restarts_on_disk() {
+    let input = |number: i64| ((number % 5) as u8, 'x', number * 3 + (number * 7) % 11 - number % 4);
+    let lives: Vec<Vec<Input>> =
+        [0..60, 60..130, 130..200].into_iter().map(|range| range.map(input).collect()).collect();
+    let all = lives.concat();
+    for (gap, grace) in [(12, 0), (20, 15)] {
+        let (updates, finals) = model_of_sessions(&all, gap, grace);
+        let windows: Windows = sessions(gap, grace).into();
+        let found = run_on_disk(&joining(windows, EmitStrategy::OnUpdate), WindowKind::Session, &lives);
+        assert_eq!(table(&found), table(&updates));
+        let found = run_on_disk(&joining(windows, EmitStrategy::OnClose), WindowKind::Session, &lives);
+        assert_eq!(found, finals);
+    }
+    let windows = TimeWindows::hopping(span(30), span(10), span(5)).expect("legal windows");
+    let found = run_on_disk(&joining(windows.into(), EmitStrategy::OnClose), WindowKind::time(span(30)), &lives);
+    assert_eq!(found, model_of_windows(&all, 30, 10, 5));
+}
+
+/// Rows of a view: key, start, end, value.
+fn rows(batches: &[RecordBatch]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for batch in batches {
+        let text = |name: &str| batch.column_by_name(name).expect("a column").as_string::<i32>().clone();
+        let moment = |name: &str| batch.column_by_name(name).expect("a bound").as_primitive::<Int64Type>().clone();
+        let (keys, values) = (text("key"), text("value"));
+        let (starts, ends) = (moment("WINDOWSTART"), moment("WINDOWEND"));
+        let line = |row: usize| {
+            format!("{} {}..{} {}", keys.value(row), starts.value(row), ends.value(row), values.value(row))
+        };
+        lines.extend((0..batch.num_rows()).map(line));
+    }
+    lines.sort();
+    lines
+}
+
+#[test]
+fn a_table_of_sessions_is_filtered_viewed_and_read_back() {
+    let builder = StreamsBuilder::new();
+    let grouped = builder.stream::<String, String>("in", Consumed::kafka()).group_by_key();
+    let joined = grouped.windowed_by(sessions(5, 50)).reduce(|joined, value| joined + &value, "joined");
+    joined.filter(|_, value| value.len() > 1).to_stream().to("out", Produced::kafka());
+    let options = SourceOptions {
+        key: vec![Arc::new(Field::new("key", DataType::Utf8, true))],
+        value: vec![Arc::new(Field::new("value", DataType::Utf8, true))],
+        parts: Vec::new(),
+        window: WindowKind::Session,
+        formats: Formats { key: Format::Kafka, value: Format::Kafka, wrapping: Wrapping::Unwrapped },
+        timestamp: TimestampExtractor::Record,
+        reset: OffsetReset::Earliest,
+    };
+    builder.table_columns("out", options, Materialized::named("read_back"));
+    let topology = builder.build().expect("legal");
+    for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+        let mut driver = TopologyTestDriver::with(&topology, 1, emit).expect("can be run");
+        for (key, value, time) in [("a", "1", 0), ("b", "2", 1), ("a", "3", 4), ("a", "4", 20), ("a", "5", 22)] {
+            driver.push("in", Record::new(key, value).at_ms(time)).expect("runs");
+        }
+        let view = |driver: &TopologyTestDriver, store: &str| rows(&driver.view(store).expect("a view"));
+        assert_eq!(view(&driver, "joined"), ["a 0..4 13", "a 20..22 45", "b 1..1 2"]);
+        assert_eq!(view(&driver, "read_back"), ["a 0..4 13", "a 20..22 45"]);
+        driver.push("in", Record::new("a", "6").at_ms(9)).expect("runs");
+        driver.push("in", Record::new("a", "7").at_ms(14)).expect("runs");
+        driver.push("in", Record::new("a", "8").at_ms(19)).expect("runs");
+        assert_eq!(view(&driver, "joined"), ["a 0..22 1367458", "b 1..1 2"]);
+        assert_eq!(view(&driver, "read_back"), ["a 0..22 1367458"]);
+    }
+}
+
+#[test]
+fn the_topology_tells_windows_and_what_is_passed_on() {
+    let check = |windows: Windows, strategy: EmitStrategy| {
+        let text = joining(windows, strategy).describe();
+        text.lines().find(|line| line.contains("aggregate:")).map(|line| line.trim().to_owned()).unwrap_or_default()
+    };
+    assert_eq!(
+        check(sessions(5, 0).into(), EmitStrategy::OnUpdate),
+        "aggregate: reduce by a closure WINDOW SESSION (5 ms, GRACE PERIOD 0 ms), store `joined` kept for 10 ms"
+    );
+    let tumbling = TimeWindows::tumbling(span(10), span(5)).expect("legal windows");
+    assert_eq!(
+        check(tumbling.into(), EmitStrategy::OnClose),
+        "aggregate: reduce by a closure WINDOW TUMBLING (SIZE 10 ms, GRACE PERIOD 5 ms), final results, \
+         store `joined` kept for 15 ms"
+    );
 }
 
 #[test]

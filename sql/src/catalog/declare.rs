@@ -1,13 +1,15 @@
 //! `CREATE STREAM|TABLE .. (columns) WITH (..)` to a [`Source`], with the rules that need nothing but the statement.
 //!
-//! The rules on formats are ksqlDB's: KAFKA holds one column of a simple type, DELIMITED no nested ones, NONE nothing.
+//! Columns that are left out are inferred ([`infer`](super::infer)); what formats can hold is said in
+//! [`format_rules`](super::format_rules).
 
 use super::error::CatalogError;
+use super::format_rules::{FormatPlaces, check_formats, map_key};
+use super::infer::Inference;
 use super::properties::SourceProperties;
 use super::registry::Catalog;
 use super::source::{Column, Format, FormatKind, Source, TimestampColumn, WindowInfo};
 use super::sql_type::SqlType;
-use crate::syntax::Position;
 use crate::syntax::ast::{ColumnDef, ColumnRole, CreateSource, SourceKind};
 
 /// Names that every source has without declaring them.
@@ -20,28 +22,71 @@ pub fn declare_source(
     properties: &SourceProperties,
     statement: &str,
 ) -> Result<Source, CatalogError> {
+    declare(catalog, create, properties, statement, None)
+}
+
+/// The same with columns that were inferred before, the declared ones among them.
+pub fn declare_columns(
+    catalog: &Catalog,
+    create: &CreateSource,
+    properties: &SourceProperties,
+    statement: &str,
+    columns: Vec<Column>,
+) -> Result<Source, CatalogError> {
+    declare(catalog, create, properties, statement, Some(columns))
+}
+
+fn declare(
+    catalog: &Catalog,
+    create: &CreateSource,
+    properties: &SourceProperties,
+    statement: &str,
+    inferred: Option<Vec<Column>>,
+) -> Result<Source, CatalogError> {
     let missing = |reason: &str| CatalogError::Incomplete { at: properties.span.start, reason: reason.to_owned() };
     let topic = properties.topic.clone().ok_or_else(|| missing("KAFKA_TOPIC is missing from WITH (..)"))?;
-    let value_format =
-        properties.value().ok_or_else(|| missing("VALUE_FORMAT (or FORMAT) is missing from WITH (..)"))?;
-    if create.columns.is_empty() {
-        let what = "a declaration without columns".to_owned();
-        return Err(CatalogError::NotYet {
-            at: create.name.span.end,
-            what,
-            instead: Some("list the columns: (name type, ..)"),
-        });
-    }
-    let columns = columns(catalog, create)?;
+    let defaults = catalog.format_defaults();
+    let default = |kind: Option<FormatKind>| kind.map(Format::plain);
+    let value_format = properties
+        .value
+        .named()
+        .or_else(|| default(defaults.value).map(|kind| properties.value.over(&kind)))
+        .ok_or_else(|| {
+            missing(
+                "Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a default via \
+                 the 'ksql.persistence.default.format.value' config.",
+            )
+        })?;
+    let key_format = properties.key.over(&default(defaults.key).unwrap_or(Format::plain(FormatKind::Kafka)));
+    properties.key.check("KEY", key_format.kind)?;
+    properties.value.check("VALUE", value_format.kind)?;
+    let wrap = properties.wrap_single_value.as_ref().map(|wrap| wrap.node);
+    let wrap_default = defaults.wrap_single_value.filter(|wrap| value_format.kind.can_wrap(*wrap));
+    let inference = Inference {
+        registry: catalog.registry(),
+        topic: &topic,
+        kind: create.kind,
+        key: &key_format,
+        value: &value_format,
+        wrapped: wrap.or(wrap_default) != Some(false),
+        at: create.name.span.end,
+    };
+    let columns = match inferred {
+        Some(columns) => columns,
+        None => inference.complete(columns(catalog, create)?)?,
+    };
+    let single = columns.iter().filter(|column| column.role == ColumnRole::Value).count() == 1;
+    let timestamp = timestamp(create, &columns, properties)?;
     let source = Source {
         name: create.name.value.clone(),
         kind: create.kind,
         columns,
         topic,
-        key_format: properties.key().unwrap_or(Format::plain(FormatKind::Kafka)),
+        key_format,
         value_format,
-        wrap_single_value: properties.wrap_single_value.as_ref().map(|wrap| wrap.node),
-        timestamp: timestamp(create, properties)?,
+        wrap_single_value: wrap.or(wrap_default.filter(|_| single)),
+        registry: catalog.registry().clone(),
+        timestamp,
         window: properties
             .window_type
             .as_ref()
@@ -82,7 +127,7 @@ pub fn column(catalog: &Catalog, written: &ColumnDef) -> Result<Column, CatalogE
             return wrong_header("ARRAY<STRUCT<KEY STRING, VALUE BYTES>>");
         }
         ColumnRole::Key | ColumnRole::PrimaryKey if data_type.contains_map() => {
-            return Err(invalid(written, "a key cannot hold a MAP"));
+            return Err(invalid(written, &map_key(&written.name.value)));
         }
         _ => {}
     }
@@ -100,45 +145,29 @@ fn check_source(source: &Source, create: &CreateSource, properties: &SourcePrope
     let at = create.name.span.start;
     let keys = source.key_columns().count();
     if source.kind == SourceKind::Table && keys == 0 {
-        let reason =
-            format!("table {} has no PRIMARY KEY; mark its key column, as in `ID STRING PRIMARY KEY`", source.name);
+        let reason = format!(
+            "Tables require a PRIMARY KEY. Please define the PRIMARY KEY of {}, as in `ID STRING PRIMARY KEY`",
+            source.name
+        );
         return Err(CatalogError::Incomplete { at, reason });
     }
     if let (Some(window), 0) = (&properties.window_type, keys) {
-        let reason = "windowed keys need a KEY column".to_owned();
+        let reason = "Windowed sources require a key column.".to_owned();
         return Err(CatalogError::InvalidProperty { at: window.span.start, name: "WINDOW_TYPE".to_owned(), reason });
     }
-    let side = |wanted: fn(&ColumnRole) -> bool| -> Vec<(&ColumnDef, &Column)> {
-        create.columns.iter().zip(&source.columns).filter(|(_, column)| wanted(&column.role)).collect()
-    };
-    let key = side(|role| matches!(role, ColumnRole::Key | ColumnRole::PrimaryKey));
-    let value = side(|role| *role == ColumnRole::Value);
-    let place = |format: Option<Position>| format.unwrap_or(properties.span.start);
-    check_format(
-        "KEY_FORMAT",
-        source.key_format.kind,
-        &key,
-        place(properties.key_format.as_ref().map(|f| f.span.start)),
-    )?;
-    let value_place = place(properties.value_format.as_ref().map(|f| f.span.start));
-    if source.value_format.kind == FormatKind::None {
+    if source.value_format.kind == FormatKind::None && source.value_columns().next().is_none() {
+        let at = properties.value.kind.as_ref().map_or(properties.span.start, |kind| kind.span.start);
         let reason = "NONE is for keys only".to_owned();
-        return Err(CatalogError::InvalidProperty { at: value_place, name: "VALUE_FORMAT".to_owned(), reason });
+        return Err(CatalogError::InvalidProperty { at, name: "VALUE_FORMAT".to_owned(), reason });
     }
-    check_format("VALUE_FORMAT", source.value_format.kind, &value, value_place)?;
-    check_timestamp(source, properties)?;
-    if let Some(wrap) = &properties.wrap_single_value {
-        let reason = match source.value_format.kind {
-            _ if value.len() != 1 => Some("it is for values of one column".to_owned()),
-            kind if wrap.node && kind != FormatKind::Json => Some(format!("format {kind} cannot wrap a value")),
-            _ => None,
-        };
-        if let Some(reason) = reason {
-            let name = "WRAP_SINGLE_VALUE".to_owned();
-            return Err(CatalogError::InvalidProperty { at: wrap.span.start, name, reason });
-        }
-    }
-    Ok(())
+    let places = FormatPlaces {
+        key: &properties.key,
+        value: &properties.value,
+        wrap_single_value: properties.wrap_single_value.as_ref(),
+        otherwise: properties.span.start,
+    };
+    check_formats(source, &places)?;
+    check_timestamp(source, properties)
 }
 
 /// Text needs a pattern; BIGINT (ms) and TIMESTAMP need none.
@@ -156,49 +185,21 @@ fn check_timestamp(source: &Source, properties: &SourceProperties) -> Result<(),
     Err(CatalogError::InvalidProperty { at: named.span.start, name: "TIMESTAMP".to_owned(), reason })
 }
 
-fn check_format(
-    property: &str,
-    format: FormatKind,
-    columns: &[(&ColumnDef, &Column)],
-    at: Position,
-) -> Result<(), CatalogError> {
-    let refuse = |reason: String| Err(CatalogError::InvalidProperty { at, name: property.to_owned(), reason });
-    match format {
-        FormatKind::None if !columns.is_empty() => refuse("NONE is for sources without key columns".to_owned()),
-        FormatKind::Kafka if columns.len() > 1 => {
-            refuse(format!("KAFKA holds one column, not {}; use JSON or DELIMITED", columns.len()))
-        }
-        FormatKind::Kafka | FormatKind::Delimited => {
-            let simple = [SqlType::Int, SqlType::BigInt, SqlType::Double, SqlType::Varchar, SqlType::Bytes];
-            let fits = |data_type: &SqlType| match format {
-                FormatKind::Kafka => simple.contains(data_type),
-                _ => !data_type.is_nested(),
-            };
-            match columns.iter().find(|(_, column)| !fits(&column.data_type)) {
-                Some((written, column)) => {
-                    Err(invalid(written, &format!("format {format} has no {}; use JSON", column.data_type)))
-                }
-                None => Ok(()),
-            }
-        }
-        FormatKind::None | FormatKind::Json => Ok(()),
-    }
-}
-
 /// The timestamp column, checked against the written columns.
-fn timestamp(create: &CreateSource, properties: &SourceProperties) -> Result<Option<TimestampColumn>, CatalogError> {
+fn timestamp(
+    create: &CreateSource,
+    columns: &[Column],
+    properties: &SourceProperties,
+) -> Result<Option<TimestampColumn>, CatalogError> {
     let Some(named) = &properties.timestamp else { return Ok(None) };
-    if !create.columns.iter().any(|column| column.name.value == named.node) {
-        let known = create.columns.iter().map(|column| column.name.value.clone()).collect();
+    if !columns.iter().any(|column| column.name == named.node) {
+        let known = columns.iter().map(|column| column.name.clone()).collect();
         return Err(CatalogError::UnknownColumn {
             at: named.span.start,
             name: named.node.clone(),
             source_name: create.name.value.clone(),
-            suggestion: crate::syntax::suggest::nearest(
-                &named.node,
-                create.columns.iter().map(|column| column.name.value.as_str()),
-            )
-            .map(str::to_owned),
+            suggestion: crate::syntax::suggest::nearest(&named.node, columns.iter().map(|column| column.name.as_str()))
+                .map(str::to_owned),
             known: super::error::NameList(known),
         });
     }
@@ -260,15 +261,17 @@ mod tests {
         );
         check_error(
             "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t')",
-            "1:25: VALUE_FORMAT (or FORMAT) is missing from WITH (..)",
+            "1:25: Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a default via \
+             the 'ksql.persistence.default.format.value' config.",
         );
         check_error(
             "CREATE STREAM s WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:16: a declaration without columns is not there yet; list the columns: (name type, ..)",
+            "1:16: The statement does not define any columns; list them as (name type, ..), since format JSON has no schemas to take \
+             them from",
         );
         check_error(
             "CREATE TABLE s (v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:14: table S has no PRIMARY KEY; mark its key column, as in `ID STRING PRIMARY KEY`",
+            "1:14: Tables require a PRIMARY KEY. Please define the PRIMARY KEY of S, as in `ID STRING PRIMARY KEY`",
         );
         check_error(
             "CREATE STREAM s (rowtime BIGINT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
@@ -288,27 +291,28 @@ mod tests {
         );
         check_error(
             "CREATE STREAM s (k MAP<STRING, INT> KEY, v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:18: column K: a key cannot hold a MAP",
+            "1:18: column K: Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior \
+             due to inconsistent serialization. Key column name: `K`.",
         );
         check_error(
             "CREATE STREAM s (k INT KEY, l INT KEY, v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON')",
-            "1:47: KEY_FORMAT: KAFKA holds one column, not 2; use JSON or DELIMITED",
+            "1:47: KEY_FORMAT: The 'KAFKA' format only supports a single field. Got: [`K` INTEGER KEY, `L` INTEGER KEY]",
         );
         check_error(
             "CREATE STREAM s (v ARRAY<INT>) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='DELIMITED')",
-            "1:18: column V: format DELIMITED has no ARRAY<INTEGER>; use JSON",
+            "1:68: VALUE_FORMAT: The 'DELIMITED' format does not support type 'ARRAY', column: `V`",
         );
         check_error(
             "CREATE STREAM s (k INT KEY, v INT) WITH (KAFKA_TOPIC='t', KEY_FORMAT='NONE', VALUE_FORMAT='JSON')",
-            "1:70: KEY_FORMAT: NONE is for sources without key columns",
+            "1:70: KEY_FORMAT: The 'NONE' format can only be used when no columns are defined. Got: [`K` INTEGER KEY]",
         );
         check_error(
             "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='NONE')",
-            "1:61: VALUE_FORMAT: NONE is for keys only",
+            "1:61: VALUE_FORMAT: The 'NONE' format can only be used when no columns are defined. Got: [`V` INTEGER]",
         );
         check_error(
             "CREATE STREAM s (v INT, w INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', WRAP_SINGLE_VALUE=TRUE)",
-            "1:94: WRAP_SINGLE_VALUE: it is for values of one column",
+            "1:94: WRAP_SINGLE_VALUE: 'WRAP_SINGLE_VALUE' is only valid for single-field value schemas",
         );
         check_error(
             "CREATE STREAM s (ts BIGINT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='tss')",
@@ -320,7 +324,7 @@ mod tests {
         );
         check_error(
             "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', WINDOW_TYPE='SESSION')",
-            "1:81: WINDOW_TYPE: windowed keys need a KEY column",
+            "1:81: WINDOW_TYPE: Windowed sources require a key column.",
         );
     }
 }

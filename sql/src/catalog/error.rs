@@ -179,6 +179,18 @@ pub enum CatalogError {
         /// What is missing.
         reason: String,
     },
+    /// Columns were left out, and the schema registry does not give them.
+    #[error("{at}: the {side} columns of topic {topic} cannot be inferred: {problem}")]
+    Inference {
+        /// Where the name of the source stands.
+        at: Position,
+        /// `key` or `value`.
+        side: &'static str,
+        /// The topic.
+        topic: String,
+        /// Why not.
+        problem: String,
+    },
     /// Part of the language, but not there yet.
     #[error("{at}: {what} is not there yet{}", instead.map(|i| format!("; {i}")).unwrap_or_default())]
     NotYet {
@@ -209,6 +221,7 @@ impl CatalogError {
             | Self::InvalidProperty { at, .. }
             | Self::InvalidColumn { at, .. }
             | Self::Incomplete { at, .. }
+            | Self::Inference { at, .. }
             | Self::NotYet { at, .. } => *at,
         }
     }

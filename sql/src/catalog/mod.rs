@@ -5,22 +5,31 @@
 //!
 //! # Map
 //! - [`sql_type`]: the types, to Arrow and back; [`source`]: streams and tables with their columns and formats
-//! - [`properties`]: `WITH (..)` as typed fields; [`declare`]: `CREATE STREAM|TABLE .. (..)` to a [`Source`]
+//! - [`properties`]: `WITH (..)` as typed fields, [`side_format`]: those of the format of keys or values
+//! - [`declare`]: `CREATE STREAM|TABLE .. (..)` to a [`Source`]; [`format_rules`]: which format can hold what; `infer`: columns from
+//!   the schema registry that [`format_context`] names
 //! - [`query`]: persistent queries and their ids; [`error`]: what can be wrong
 //! - [`registry`]: the [`Catalog`] itself
 
 pub mod declare;
 pub mod error;
+pub mod format_context;
+pub mod format_rules;
+mod infer;
 pub mod properties;
 pub mod query;
 pub mod registry;
+pub mod side_format;
 pub mod source;
 pub mod sql_type;
 
-pub use declare::declare_source;
+pub use declare::{declare_columns, declare_source};
 pub use error::CatalogError;
+pub use format_context::{FormatDefaults, RegistryHandle};
+pub use format_rules::{FormatPlaces, check_formats};
 pub use properties::{CleanupPolicy, PropertyScope, SourceProperties};
 pub use query::{QueryId, QueryKind, QueryRecord};
 pub use registry::{Catalog, Connector, Dropped};
-pub use source::{Column, Format, FormatKind, Source, TimestampColumn, WindowInfo, WindowType};
+pub use side_format::SideFormat;
+pub use source::{Column, Format, FormatKind, SchemaOptions, Source, TimestampColumn, WindowInfo, WindowType};
 pub use sql_type::{SqlType, StructField};

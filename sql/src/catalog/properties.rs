@@ -4,7 +4,8 @@
 //! ksqlDB but not there yet says so. Connectors have their own properties, which stay a list.
 
 use super::error::{CatalogError, NameList};
-use super::source::{Format, FormatKind, WindowType};
+use super::side_format::SideFormat;
+use super::source::WindowType;
 use crate::syntax::ast::{Literal, Properties, Property, Spanned};
 use crate::syntax::suggest::nearest;
 use crate::syntax::{Position, Span};
@@ -44,14 +45,10 @@ pub struct SourceProperties {
     pub retention_ms: Option<i64>,
     /// `CLEANUP_POLICY`.
     pub cleanup_policy: Option<CleanupPolicy>,
-    /// `KEY_FORMAT` or `FORMAT`, with `KEY_DELIMITER`.
-    pub key_format: Option<Spanned<FormatKind>>,
-    /// `KEY_DELIMITER`.
-    pub key_delimiter: Option<char>,
-    /// `VALUE_FORMAT` or `FORMAT`.
-    pub value_format: Option<Spanned<FormatKind>>,
-    /// `VALUE_DELIMITER`.
-    pub value_delimiter: Option<char>,
+    /// `KEY_FORMAT` or `FORMAT`, and what belongs to it.
+    pub key: SideFormat,
+    /// `VALUE_FORMAT` or `FORMAT`, and what belongs to it.
+    pub value: SideFormat,
     /// `WRAP_SINGLE_VALUE`.
     pub wrap_single_value: Option<Spanned<bool>>,
     /// `TIMESTAMP`: a column, upper-cased unless it was in backticks inside the string.
@@ -68,7 +65,7 @@ pub struct SourceProperties {
     pub span: Span,
 }
 
-const FOR_SOURCES: [&str; 13] = [
+const FOR_SOURCES: [&str; 20] = [
     "KAFKA_TOPIC",
     "PARTITIONS",
     "REPLICAS",
@@ -82,10 +79,6 @@ const FOR_SOURCES: [&str; 13] = [
     "WRAP_SINGLE_VALUE",
     "TIMESTAMP",
     "TIMESTAMP_FORMAT",
-];
-const FOR_DECLARED: [&str; 2] = ["WINDOW_TYPE", "WINDOW_SIZE"];
-const FOR_INSERT: [&str; 1] = ["QUERY_ID"];
-const NOT_YET: [&str; 8] = [
     "KEY_SCHEMA_ID",
     "VALUE_SCHEMA_ID",
     "KEY_SCHEMA_FULL_NAME",
@@ -93,15 +86,10 @@ const NOT_YET: [&str; 8] = [
     "VALUE_AVRO_SCHEMA_FULL_NAME",
     "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
     "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
-    "SOURCED_BY_CONNECTOR",
 ];
-const FORMATS: [(&str, FormatKind); 4] = [
-    ("NONE", FormatKind::None),
-    ("KAFKA", FormatKind::Kafka),
-    ("JSON", FormatKind::Json),
-    ("DELIMITED", FormatKind::Delimited),
-];
-const FORMATS_NOT_YET: [&str; 4] = ["AVRO", "PROTOBUF", "PROTOBUF_NOSR", "JSON_SR"];
+const FOR_DECLARED: [&str; 2] = ["WINDOW_TYPE", "WINDOW_SIZE"];
+const FOR_INSERT: [&str; 1] = ["QUERY_ID"];
+const NOT_YET: [&str; 1] = ["SOURCED_BY_CONNECTOR"];
 
 impl SourceProperties {
     /// Reads a `WITH` clause.
@@ -112,10 +100,8 @@ impl SourceProperties {
             replicas: None,
             retention_ms: None,
             cleanup_policy: None,
-            key_format: None,
-            key_delimiter: None,
-            value_format: None,
-            value_delimiter: None,
+            key: SideFormat::default(),
+            value: SideFormat::default(),
             wrap_single_value: None,
             timestamp: None,
             timestamp_format: None,
@@ -129,16 +115,6 @@ impl SourceProperties {
         }
         read.check(written)?;
         Ok(read)
-    }
-
-    /// The key format with its delimiter, if one was given.
-    pub fn key(&self) -> Option<Format> {
-        self.key_format.as_ref().map(|kind| Format { kind: kind.node, delimiter: self.key_delimiter })
-    }
-
-    /// The value format with its delimiter, if one was given.
-    pub fn value(&self) -> Option<Format> {
-        self.value_format.as_ref().map(|kind| Format { kind: kind.node, delimiter: self.value_delimiter })
     }
 
     fn read(&mut self, property: &Property, scope: PropertyScope) -> Result<(), CatalogError> {
@@ -158,19 +134,23 @@ impl SourceProperties {
             "RETENTION_MS" => self.retention_ms = Some(number(property, -1, i64::MAX)?),
             "CLEANUP_POLICY" => self.cleanup_policy = Some(cleanup_policy(property)?),
             "FORMAT" => {
-                let kind = spanned(property, format(property)?);
-                (self.key_format, self.value_format) = (Some(kind.clone()), Some(kind));
+                self.key.read("_FORMAT", property)?;
+                self.value.read("_FORMAT", property)?;
             }
-            "KEY_FORMAT" => self.key_format = Some(spanned(property, format(property)?)),
-            "VALUE_FORMAT" => self.value_format = Some(spanned(property, format(property)?)),
-            "KEY_DELIMITER" => self.key_delimiter = Some(delimiter(property)?),
-            "VALUE_DELIMITER" => self.value_delimiter = Some(delimiter(property)?),
             "WRAP_SINGLE_VALUE" => self.wrap_single_value = Some(spanned(property, boolean(property)?)),
             "TIMESTAMP" => self.timestamp = Some(spanned(property, column(property)?)),
             "TIMESTAMP_FORMAT" => self.timestamp_format = Some(spanned(property, text(property)?.to_owned())),
             "WINDOW_TYPE" => self.window_type = Some(spanned(property, window_type(property)?)),
             "WINDOW_SIZE" => self.window_size_ms = Some(window_size(property)?),
-            _ => self.query_id = Some(text(property)?.to_ascii_uppercase()),
+            "QUERY_ID" => self.query_id = Some(text(property)?.to_ascii_uppercase()),
+            _ => {
+                let read = match (name.strip_prefix("KEY"), name.strip_prefix("VALUE")) {
+                    (Some(rest), _) => self.key.read(rest, property)?,
+                    (_, Some(rest)) => self.value.read(rest, property)?,
+                    _ => false,
+                };
+                debug_assert!(read, "{name} is allowed, but nobody reads it");
+            }
         }
         Ok(())
     }
@@ -181,13 +161,19 @@ impl SourceProperties {
         let clash = |property: &Property, reason: &str| Err(invalid(property, reason));
         if let (Some(both), Some(one)) = (given("FORMAT"), given("KEY_FORMAT").or(given("VALUE_FORMAT"))) {
             let later = if both.name.span.start > one.name.span.start { both } else { one };
-            return clash(later, "FORMAT stands for KEY_FORMAT and VALUE_FORMAT; give either it or these");
+            let reason = format!(
+                "Cannot supply both '{}' and 'FORMAT' properties, as 'FORMAT' sets both key and value formats. Either use \
+                 just 'FORMAT', or use 'KEY_FORMAT' and 'VALUE_FORMAT'.",
+                one.name.value.to_ascii_uppercase()
+            );
+            return clash(later, &reason);
         }
-        for (name, format) in [("KEY_DELIMITER", &self.key_format), ("VALUE_DELIMITER", &self.value_format)] {
-            if let (Some(property), Some(format)) = (given(name), format)
-                && format.node != FormatKind::Delimited
-            {
-                return clash(property, &format!("format {} has no delimiter, only DELIMITED has", format.node));
+        if let (Some(_), Some(second)) = (given("VALUE_SCHEMA_FULL_NAME"), given("VALUE_AVRO_SCHEMA_FULL_NAME")) {
+            return clash(second, "VALUE_SCHEMA_FULL_NAME says the same; give one of them");
+        }
+        for (name, side) in [("KEY", &self.key), ("VALUE", &self.value)] {
+            if let Some(kind) = &side.kind {
+                side.check(name, kind.node)?;
             }
         }
         if let (Some(property), None) = (given("TIMESTAMP_FORMAT"), &self.timestamp) {
@@ -206,8 +192,7 @@ impl SourceProperties {
 fn not_allowed(property: &Property, name: &str, allowed: &[&str]) -> CatalogError {
     let at = property.name.span.start;
     if NOT_YET.contains(&name) {
-        let instead = Some("schemas are written in the statement");
-        return CatalogError::NotYet { at, what: format!("property {name}"), instead };
+        return CatalogError::NotYet { at, what: format!("property {name}"), instead: None };
     }
     let suggestion = nearest(name, allowed.iter().copied()).map(str::to_owned);
     let known = NameList(allowed.iter().map(|name| (*name).to_owned()).collect());
@@ -223,12 +208,12 @@ fn invalid(property: &Property, reason: &str) -> CatalogError {
     CatalogError::InvalidProperty { at: property.name.span.start, name, reason: reason.to_owned() }
 }
 
-fn invalid_value(property: &Property, reason: String) -> CatalogError {
+pub(super) fn invalid_value(property: &Property, reason: String) -> CatalogError {
     let name = property.name.value.to_ascii_uppercase();
     CatalogError::InvalidProperty { at: property.value_span.start, name, reason }
 }
 
-fn shown(literal: &Literal) -> String {
+pub(super) fn shown(literal: &Literal) -> String {
     match literal {
         Literal::Text(text) => format!("'{}'", text.replace('\'', "''")),
         Literal::Number(digits) => digits.clone(),
@@ -237,11 +222,11 @@ fn shown(literal: &Literal) -> String {
     }
 }
 
-fn wanted(property: &Property, what: &str) -> CatalogError {
+pub(super) fn wanted(property: &Property, what: &str) -> CatalogError {
     invalid_value(property, format!("expected {what}, found {}", shown(&property.value)))
 }
 
-fn text(property: &Property) -> Result<&str, CatalogError> {
+pub(super) fn text(property: &Property) -> Result<&str, CatalogError> {
     match &property.value {
         Literal::Text(text) if !text.is_empty() => Ok(text),
         _ => Err(wanted(property, "a string in single quotes")),
@@ -278,7 +263,7 @@ fn topic(property: &Property) -> Result<String, CatalogError> {
     Ok(name.to_owned())
 }
 
-fn one_of<T: Copy>(property: &Property, choices: &[(&str, T)]) -> Result<T, CatalogError> {
+pub(super) fn one_of<T: Copy>(property: &Property, choices: &[(&str, T)]) -> Result<T, CatalogError> {
     let value = text(property)?;
     if let Some((_, choice)) = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(value)) {
         return Ok(*choice);
@@ -292,19 +277,6 @@ fn one_of<T: Copy>(property: &Property, choices: &[(&str, T)]) -> Result<T, Cata
     Err(invalid_value(property, reason))
 }
 
-fn format(property: &Property) -> Result<FormatKind, CatalogError> {
-    let name = text(property)?.to_ascii_uppercase();
-    if FORMATS_NOT_YET.contains(&name.as_str()) {
-        let at = property.value_span.start;
-        return Err(CatalogError::NotYet {
-            at,
-            what: format!("format {name}"),
-            instead: Some("use JSON or DELIMITED"),
-        });
-    }
-    one_of(property, &FORMATS)
-}
-
 fn cleanup_policy(property: &Property) -> Result<CleanupPolicy, CatalogError> {
     one_of(
         property,
@@ -315,17 +287,6 @@ fn cleanup_policy(property: &Property) -> Result<CleanupPolicy, CatalogError> {
             ("delete,compact", CleanupPolicy::CompactDelete),
         ],
     )
-}
-
-fn delimiter(property: &Property) -> Result<char, CatalogError> {
-    let value = text(property)?;
-    let mut characters = value.chars();
-    match (characters.next(), characters.next()) {
-        (Some(one), None) => Ok(one),
-        _ if value.eq_ignore_ascii_case("SPACE") => Ok(' '),
-        _ if value.eq_ignore_ascii_case("TAB") => Ok('\t'),
-        _ => Err(wanted(property, "one character, 'SPACE' or 'TAB'")),
-    }
 }
 
 /// The name of a column inside a string.
@@ -372,6 +333,7 @@ pub fn place_of(written: &Properties, name: &str) -> Position {
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::{Format, FormatKind};
     use super::*;
     use crate::syntax::ast::Statement;
     use crate::syntax::parse_statement;
@@ -400,8 +362,9 @@ mod tests {
         assert_eq!(read.topic.as_deref(), Some("a.b"));
         assert_eq!((read.partitions, read.replicas, read.retention_ms), (Some(4), Some(1), Some(-1)));
         assert_eq!(read.cleanup_policy, Some(CleanupPolicy::Compact));
-        assert_eq!(read.key(), Some(Format::plain(FormatKind::Kafka)));
-        assert_eq!(read.value(), Some(Format { kind: FormatKind::Delimited, delimiter: Some('\t') }));
+        assert_eq!(read.key.named(), Some(Format::plain(FormatKind::Kafka)));
+        let delimited = Format { delimiter: Some('\t'), ..Format::plain(FormatKind::Delimited) };
+        assert_eq!(read.value.named(), Some(delimited));
         assert_eq!(read.wrap_single_value.map(|s| s.node), Some(false));
         assert_eq!(read.timestamp.map(|s| s.node).as_deref(), Some("TS"));
         assert_eq!(read.timestamp_format.map(|s| s.node).as_deref(), Some("yyyy"));
@@ -412,8 +375,8 @@ mod tests {
     #[test]
     fn format_is_both() {
         let read = read("FORMAT='JSON', TIMESTAMP='`ts`'").unwrap();
-        assert_eq!(read.key(), Some(Format::plain(FormatKind::Json)));
-        assert_eq!(read.value(), Some(Format::plain(FormatKind::Json)));
+        assert_eq!(read.key.named(), Some(Format::plain(FormatKind::Json)));
+        assert_eq!(read.value.named(), Some(Format::plain(FormatKind::Json)));
         assert_eq!(read.timestamp.map(|s| s.node).as_deref(), Some("ts"));
     }
 
@@ -423,15 +386,26 @@ mod tests {
         check_error(
             "QUERY_ID='a'",
             "1: no property QUERY_ID here; there is KAFKA_TOPIC, PARTITIONS, REPLICAS, RETENTION_MS, \
-            CLEANUP_POLICY, FORMAT, KEY_FORMAT, VALUE_FORMAT, KEY_DELIMITER, VALUE_DELIMITER, WRAP_SINGLE_VALUE, TIMESTAMP and 3 more",
+            CLEANUP_POLICY, FORMAT, KEY_FORMAT, VALUE_FORMAT, KEY_DELIMITER, VALUE_DELIMITER, WRAP_SINGLE_VALUE, TIMESTAMP and 10 more",
+        );
+        check_error("SOURCED_BY_CONNECTOR='c'", "1: property SOURCED_BY_CONNECTOR is not there yet");
+        check_error(
+            "VALUE_FORMAT='JSON', VALUE_SCHEMA_ID=1",
+            "38: VALUE_SCHEMA_ID: VALUE_FORMAT should support schema inference when VALUE_SCHEMA_ID is provided. Current format is JSON.",
         );
         check_error(
-            "VALUE_SCHEMA_ID=1",
-            "1: property VALUE_SCHEMA_ID is not there yet; schemas are written in the statement",
+            "FORMAT='JSON', KEY_SCHEMA_FULL_NAME='a.b'",
+            "37: KEY_SCHEMA_FULL_NAME: JSON does not support the following configs: [fullSchemaName]",
         );
-        check_error("FORMAT='AVRO'", "8: format AVRO is not there yet; use JSON or DELIMITED");
-        check_error("FORMAT='JSN'", "8: FORMAT: there is no 'JSN'; did you mean 'JSON'");
-        check_error("FORMAT='XML'", "8: FORMAT: there is no 'XML'; there is NONE, KAFKA, JSON, DELIMITED");
+        check_error(
+            "FORMAT='PROTOBUF', VALUE_PROTOBUF_NULLABLE_REPRESENTATION='NULL'",
+            "59: VALUE_PROTOBUF_NULLABLE_REPRESENTATION: there is no 'NULL'; there is OPTIONAL, WRAPPER",
+        );
+        check_error("FORMAT='JSN'", "8: FORMAT: Unknown format: JSN; did you mean JSON");
+        check_error(
+            "FORMAT='XML'",
+            "8: FORMAT: Unknown format: XML; there is NONE, KAFKA, JSON, JSON_SR, AVRO, PROTOBUF, PROTOBUF_NOSR, DELIMITED",
+        );
         check_error("FORMAT=1", "8: FORMAT: expected a string in single quotes, found 1");
         check_error("PARTITIONS='4'", "12: PARTITIONS: expected a whole number without quotes, found '4'");
         check_error("PARTITIONS=0", "12: PARTITIONS: expected a whole number from 1 to 4294967295, found 0");
@@ -442,15 +416,16 @@ mod tests {
         );
         check_error(
             "FORMAT='JSON', KEY_FORMAT='KAFKA'",
-            "16: KEY_FORMAT: FORMAT stands for KEY_FORMAT and VALUE_FORMAT; give either it or these",
+            "16: KEY_FORMAT: Cannot supply both 'KEY_FORMAT' and 'FORMAT' properties, as 'FORMAT' sets both key and value formats. \
+             Either use just 'FORMAT', or use 'KEY_FORMAT' and 'VALUE_FORMAT'.",
         );
         check_error(
             "FORMAT='JSON', VALUE_DELIMITER='|'",
-            "16: VALUE_DELIMITER: format JSON has no delimiter, only DELIMITED has",
+            "32: VALUE_DELIMITER: JSON does not support the following configs: [delimiter]",
         );
         check_error(
             "VALUE_DELIMITER='||'",
-            "17: VALUE_DELIMITER: expected one character, 'SPACE' or 'TAB', found '||'",
+            "17: VALUE_DELIMITER: Invalid delimiter value: '||'; expected one character, 'SPACE' or 'TAB'",
         );
         check_error("TIMESTAMP_FORMAT='y'", "1: TIMESTAMP_FORMAT: there is no TIMESTAMP to which it belongs");
         check_error("WINDOW_TYPE='TUMBLING'", "1: WINDOW_TYPE: WINDOW_SIZE is missing, as in WINDOW_SIZE = '1 HOUR'");

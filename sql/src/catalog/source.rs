@@ -2,8 +2,17 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
+use millstream::format::registry::SchemaId;
+use millstream::format::{Format as CoreFormat, RegisteredFormat, Side};
+
+pub use millstream::format::NullableRepresentation;
+
 use super::error::{CatalogError, NameList};
+use super::format_context::RegistryHandle;
 use super::query::QueryId;
+use super::side_format::FORMATS;
 use super::sql_type::SqlType;
 use crate::syntax::Position;
 use crate::syntax::ast::{ColumnRole, SourceKind};
@@ -26,6 +35,8 @@ pub struct Source {
     pub value_format: Format,
     /// Whether a single value column is wrapped in a record; none means the format's own way.
     pub wrap_single_value: Option<bool>,
+    /// Where the schemas of its records are, if its formats have any.
+    pub registry: RegistryHandle,
     /// The column that holds a record's time; none means the record's own timestamp.
     pub timestamp: Option<TimestampColumn>,
     /// The window in its keys, if they are windowed.
@@ -141,18 +152,56 @@ impl fmt::Display for Column {
 }
 
 /// A format with its settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Format {
     /// Which.
     pub kind: FormatKind,
     /// The sign between fields; only with [`FormatKind::Delimited`], where none means a comma.
     pub delimiter: Option<char>,
+    /// What was asked of the schemas of records; only with formats that have such.
+    pub schema: SchemaOptions,
+}
+
+/// What a statement asks of the schemas of records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct SchemaOptions {
+    /// The schema to infer columns from and to write in.
+    pub id: Option<u32>,
+    /// The full name of its record or message.
+    pub full_name: Option<String>,
+    /// How Protobuf says null.
+    pub nullable: NullableRepresentation,
 }
 
 impl Format {
     /// A format without settings.
     pub const fn plain(kind: FormatKind) -> Self {
-        Self { kind, delimiter: None }
+        let schema = SchemaOptions { id: None, full_name: None, nullable: NullableRepresentation::Plain };
+        Self { kind, delimiter: None, schema }
+    }
+
+    /// The format as the engine knows it, for one side of a topic.
+    pub fn to_core(&self, registry: &RegistryHandle, topic: &str, side: Side) -> CoreFormat {
+        let registered = || {
+            let side = if side == Side::Key { "key" } else { "value" };
+            Arc::new(RegisteredFormat {
+                registry: Arc::clone(&registry.0),
+                subject: format!("{topic}-{side}"),
+                schema_id: self.schema.id.map(SchemaId),
+                full_name: self.schema.full_name.clone(),
+                nullable: self.schema.nullable,
+            })
+        };
+        match self.kind {
+            FormatKind::None => CoreFormat::None,
+            FormatKind::Kafka => CoreFormat::Kafka,
+            FormatKind::Json => CoreFormat::Json,
+            FormatKind::Delimited => CoreFormat::Delimited { delimiter: self.delimiter.unwrap_or(',') },
+            FormatKind::Avro => CoreFormat::Avro(registered()),
+            FormatKind::JsonSr => CoreFormat::JsonSr(registered()),
+            FormatKind::Protobuf => CoreFormat::Protobuf(registered()),
+            FormatKind::ProtobufNoSr => CoreFormat::ProtobufNoSr { nullable: self.schema.nullable },
+        }
     }
 }
 
@@ -167,6 +216,35 @@ pub enum FormatKind {
     Json,
     /// Separated text.
     Delimited,
+    /// Avro, with a schema registry.
+    Avro,
+    /// JSON with a schema registry.
+    JsonSr,
+    /// Protobuf, with a schema registry.
+    Protobuf,
+    /// Protobuf with the schema that the columns give.
+    ProtobufNoSr,
+}
+
+impl FormatKind {
+    /// The format of a name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        FORMATS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
+    }
+
+    /// Whether the schemas of records are in a registry, from which columns can be inferred.
+    pub fn has_registry(self) -> bool {
+        matches!(self, Self::Avro | Self::JsonSr | Self::Protobuf)
+    }
+
+    /// Whether a single value column can be wrapped in a record, or stand alone.
+    pub fn can_wrap(self, wrapped: bool) -> bool {
+        match self {
+            Self::Json | Self::Avro | Self::JsonSr => true,
+            Self::Protobuf | Self::ProtobufNoSr => wrapped,
+            Self::Kafka | Self::Delimited | Self::None => !wrapped,
+        }
+    }
 }
 
 impl fmt::Display for FormatKind {
@@ -176,6 +254,10 @@ impl fmt::Display for FormatKind {
             FormatKind::Kafka => "KAFKA",
             FormatKind::Json => "JSON",
             FormatKind::Delimited => "DELIMITED",
+            FormatKind::Avro => "AVRO",
+            FormatKind::JsonSr => "JSON_SR",
+            FormatKind::Protobuf => "PROTOBUF",
+            FormatKind::ProtobufNoSr => "PROTOBUF_NOSR",
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     engine::EngineError,
     output::OutputError,
     shell::{console::ConsoleError, session::TerminalError},
+    testing::suite::LoadError,
 };
 
 /// Why a command ended with exit code 1.
@@ -47,6 +48,17 @@ pub enum Failure {
         action: &'static str,
         /// Why not.
         source: io::Error,
+    },
+    /// Tests that cannot be read.
+    #[error(transparent)]
+    Tests(#[from] LoadError),
+    /// Cases that did not come out as expected.
+    #[error("{failed} of {cases} cases failed")]
+    Cases {
+        /// How many.
+        failed: usize,
+        /// Of how many.
+        cases: usize,
     },
     /// A request that cannot be met; says what to do instead.
     #[error("{0}")]

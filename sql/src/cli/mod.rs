@@ -1,7 +1,7 @@
 //! The command line: what each command takes and does, exit codes, logging.
 //!
 //! - [`arguments`]: the commands and the options they share; [`byte_size`]: `256MiB`
-//! - [`sql`], [`run`], [`demo`], [`topic`], [`bench`]: a command a file
+//! - [`sql`], [`run`], [`demo`], [`topic`], [`test`], [`bench`]: a command a file
 //! - [`idle`]: waiting for work to end, with [`progress`] shown; [`failure`]: what ends a command early
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a statement or a run failed,
@@ -17,6 +17,7 @@ pub mod progress;
 pub mod run;
 pub mod sql;
 pub mod stopwatch;
+pub mod test;
 pub mod topic;
 
 use std::{io::IsTerminal, process::ExitCode};
@@ -50,6 +51,7 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Sql(arguments) => sql::run(arguments, &interrupts),
         Command::Run(arguments) => run::run(arguments, &interrupts),
         Command::Topic(arguments) => topic::run(arguments, &interrupts),
+        Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     }
 }

@@ -13,11 +13,11 @@ use millstream::{
 };
 use millstream_connectors::{ConfigError, ConnectorConfig, ConnectorKind as ConnectorClass, Direction, runtime};
 
-use super::{Inner, error::EngineError, names, properties::SessionProperties, running::OnFailure};
+use super::{Inner, error::EngineError, names, properties::SessionProperties, running::OnFailure, schemas};
 use crate::{
     catalog::{
         Catalog, CatalogError, CleanupPolicy, Connector, PropertyScope, QueryId, QueryKind, QueryRecord,
-        SourceProperties, declare_source,
+        SourceProperties, declare_columns, declare_source,
     },
     planner::{PersistentPlan, SinkTopic, plan_create, plan_insert},
     syntax::{
@@ -120,8 +120,9 @@ pub(super) fn change(
     properties: &SessionProperties,
 ) -> Result<Applied, EngineError> {
     let reset = properties.reset(OffsetReset::Earliest);
+    catalog.set_format_defaults(properties.format_defaults());
     match &parsed.statement {
-        Statement::CreateSource(create) => create_source(catalog, create, &parsed.text),
+        Statement::CreateSource(create) => create_source(catalog, create, &parsed.text, properties),
         Statement::CreateAsSelect(create) => create_as_select(catalog, create, &parsed.text, id, reset),
         Statement::InsertSelect(insert) => insert_select(catalog, insert, &parsed.text, id, reset),
         Statement::DropSource(drop) => drop_source(catalog, drop),
@@ -156,9 +157,17 @@ fn word(kind: SourceKind) -> &'static str {
     }
 }
 
-fn create_source(catalog: &mut Catalog, create: &CreateSource, text: &str) -> Result<Applied, EngineError> {
+fn create_source(
+    catalog: &mut Catalog,
+    create: &CreateSource,
+    text: &str,
+    session: &SessionProperties,
+) -> Result<Applied, EngineError> {
     let properties = SourceProperties::parse(&create.properties, PropertyScope::Declare)?;
-    let source = declare_source(catalog, create, &properties, text)?;
+    let source = match schemas::recorded_columns(catalog, create, session)? {
+        Some(columns) => declare_columns(catalog, create, &properties, text, columns)?,
+        None => declare_source(catalog, create, &properties, text)?,
+    };
     let at = create.name.span.start;
     if create.or_replace && catalog.source(&source.name).is_some() {
         refuse_if_read(catalog, &create.name)?;
@@ -353,11 +362,15 @@ impl Inner {
         let Applied { effect, query, message } = change(&mut new, statement, None, properties)?;
         match &effect {
             Effect::Topic { topic, at } => ensure_topic(self.shared.as_ref(), topic, *at)?,
-            Effect::Start { started: Started::Query { plan, .. }, at } => ensure_topic(self.shared.as_ref(), &plan.topic, *at)?,
+            Effect::Start { started: Started::Query { plan, .. }, at } => {
+                ensure_topic(self.shared.as_ref(), &plan.topic, *at)?
+            }
             Effect::End { topic: Some((topic, at)), .. } => names::check_unused(topic, &new, *at)?,
             Effect::Start { .. } | Effect::Nothing | Effect::End { .. } | Effect::EndConnector(_) => {}
         }
-        let number = commands.record(&statement.text, query.as_deref(), &properties.set, self.now())?;
+        schemas::register(&new, statement)?;
+        let recorded = schemas::recorded(&new, statement, properties);
+        let number = commands.record(&statement.text, query.as_deref(), &recorded, self.now())?;
         *self.catalog.write() = new;
         match effect {
             Effect::Nothing | Effect::Topic { .. } => {}
@@ -372,10 +385,13 @@ impl Inner {
                 for id in &queries {
                     self.end_query(id)?;
                 }
-                if let Some((topic, _)) = topic {
+                if let Some((topic, at)) = topic {
                     match self.shared.delete_topic(&TopicName::new(&topic)?) {
                         Ok(()) | Err(LogError::UnknownTopic { .. }) => {}
                         Err(error) => return Err(error.into()),
+                    }
+                    if old.sources().any(|source| source.topic == topic && schemas::has_schemas(source)) {
+                        schemas::forget(&old, &topic).map_err(|error| EngineError::at(at, error))?;
                     }
                 }
             }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use millstream::{operator::EmitPolicy, topology::OffsetReset};
 
 use super::error::EngineError;
-use crate::syntax::{Position, suggest::nearest};
+use crate::{
+    catalog::{FormatDefaults, FormatKind},
+    syntax::{Position, suggest::nearest},
+};
 
 /// Where queries begin in topics of which they have read nothing.
 const RESET: &str = "auto.offset.reset";
@@ -14,11 +17,21 @@ const COMMIT_INTERVAL: &str = "commit.interval.ms";
 /// When updates of tables are passed on.
 const EMIT: &str = "emit";
 
+/// The format of keys where a statement names none.
+const KEY_FORMAT: &str = "ksql.persistence.default.format.key";
+/// The format of values where a statement names none.
+const VALUE_FORMAT: &str = "ksql.persistence.default.format.value";
+/// Whether single values are wrapped where a statement does not say.
+const WRAP: &str = "ksql.persistence.wrap.single.values";
+
 /// Every property: name, default, what it is.
-pub(super) const KNOWN: [(&str, &str, &str); 3] = [
+pub(super) const KNOWN: [(&str, &str, &str); 6] = [
     (RESET, "earliest", "where persistent queries begin: earliest or latest (push queries: latest unless set)"),
     (COMMIT_INTERVAL, "100", "how often queries commit, in milliseconds"),
     (EMIT, "commit", "when updates of tables are passed on: at each commit or at each record"),
+    (KEY_FORMAT, "kafka", "the format of keys where a statement names none"),
+    (VALUE_FORMAT, "", "the format of values where a statement names none"),
+    (WRAP, "true", "whether the only column of a value is wrapped in a record"),
 ];
 
 /// The properties that were set, by name.
@@ -45,6 +58,8 @@ impl SessionProperties {
             COMMIT_INTERVAL => {
                 (!value.parse::<u64>().is_ok_and(|millis| millis > 0)).then_some("a number of milliseconds from 1 on")
             }
+            KEY_FORMAT | VALUE_FORMAT => FormatKind::from_name(value).is_none().then_some("the name of a format"),
+            WRAP => (value.to_ascii_lowercase().parse::<bool>().is_err()).then_some("true or false"),
             _ => (value.to_ascii_lowercase().parse::<EmitPolicy>().is_err()).then_some("commit or record"),
         };
         if let Some(expected) = expected {
@@ -66,6 +81,16 @@ impl SessionProperties {
     /// Where a query begins.
     pub(super) fn reset(&self, default: OffsetReset) -> OffsetReset {
         self.set.get(RESET).and_then(|value| reset(value)).unwrap_or(default)
+    }
+
+    /// The formats that hold where a statement names none.
+    pub(super) fn format_defaults(&self) -> FormatDefaults {
+        let format = |name: &str| self.set.get(name).and_then(|value| FormatKind::from_name(value));
+        FormatDefaults {
+            key: format(KEY_FORMAT),
+            value: format(VALUE_FORMAT),
+            wrap_single_value: self.set.get(WRAP).and_then(|value| value.parse().ok()),
+        }
     }
 
     /// How often a query commits.

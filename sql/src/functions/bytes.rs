@@ -7,8 +7,8 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 
 use super::columns::{self, Bytes, Texts};
+use super::declare::{BYTES, TEXT, function, overload};
 use super::encoding::{Encoding, decode_base64, decode_hex};
-use super::overload::{BYTES, TEXT, function, of};
 use super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
@@ -18,32 +18,32 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "BIGINT_FROM_BYTES",
             "The BIGINT that 8 bytes stand for, in the order BIG_ENDIAN (if none is given) or LITTLE_ENDIAN.",
-            vec![of(&[BYTES], SqlType::BigInt, big_ints), of(&[BYTES, TEXT], SqlType::BigInt, big_ints)],
+            [overload([BYTES], SqlType::BigInt, big_ints), overload([BYTES, TEXT], SqlType::BigInt, big_ints)],
         ),
         function(
             "DOUBLE_FROM_BYTES",
             "The DOUBLE that 8 bytes stand for, in the order BIG_ENDIAN (if none is given) or LITTLE_ENDIAN.",
-            vec![of(&[BYTES], SqlType::Double, doubles), of(&[BYTES, TEXT], SqlType::Double, doubles)],
+            [overload([BYTES], SqlType::Double, doubles), overload([BYTES, TEXT], SqlType::Double, doubles)],
         ),
         function(
             "ENCODE",
             "A text that is written in one encoding, in another one: hex, utf8, ascii or base64.",
-            vec![of(&[TEXT, TEXT, TEXT], SqlType::Varchar, encode)],
+            [overload([TEXT, TEXT, TEXT], SqlType::Varchar, encode)],
         ),
         function(
             "FROM_BYTES",
             "Bytes as text of an encoding: hex, utf8, ascii or base64.",
-            vec![of(&[BYTES, TEXT], SqlType::Varchar, from_bytes)],
+            [overload([BYTES, TEXT], SqlType::Varchar, from_bytes)],
         ),
         function(
             "INT_FROM_BYTES",
             "The INTEGER that 4 bytes stand for, in the order BIG_ENDIAN (if none is given) or LITTLE_ENDIAN.",
-            vec![of(&[BYTES], SqlType::Int, ints), of(&[BYTES, TEXT], SqlType::Int, ints)],
+            [overload([BYTES], SqlType::Int, ints), overload([BYTES, TEXT], SqlType::Int, ints)],
         ),
         function(
             "TO_BYTES",
             "The bytes that a text of an encoding stands for: hex, utf8, ascii or base64.",
-            vec![of(&[TEXT, TEXT], SqlType::Bytes, to_bytes)],
+            [overload([TEXT, TEXT], SqlType::Bytes, to_bytes)],
         ),
     ]
 }

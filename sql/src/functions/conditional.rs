@@ -10,7 +10,7 @@ use arrow::compute::kernels::zip::zip;
 use arrow::compute::{SortOptions, cast, is_not_null, nullif};
 
 use super::columns;
-use super::overload::{function, overload, variadic};
+use super::declare::{function, overload, returning, variadic};
 use super::signature::{Call, Evaluate, Overload, Parameter, Returns, ScalarFunction};
 use super::value_keys::ValueKeys;
 use crate::catalog::SqlType;
@@ -22,12 +22,12 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "AS_VALUE",
             "The argument, as it is; for a copy of a key column in the value.",
-            vec![overload(&[any()], Returns::Like(any()), |call| columns::column(call, 0))],
+            [returning([any()], Returns::Like(any()), |call| columns::column(call, 0))],
         ),
         function(
             "COALESCE",
             "The first argument that is not null.",
-            vec![variadic(overload(&[any(), any()], Returns::Like(any()), coalesce))],
+            [variadic(returning([any(), any()], Returns::Like(any()), coalesce))],
         ),
         ScalarFunction {
             name: "GREATEST",
@@ -37,7 +37,7 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "IFNULL",
             "The first argument, or the second where the first is null.",
-            vec![overload(&[any(), any()], Returns::Like(any()), coalesce)],
+            [returning([any(), any()], Returns::Like(any()), coalesce)],
         ),
         ScalarFunction {
             name: "LEAST",
@@ -47,7 +47,7 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "NULLIF",
             "The first argument, or null where it equals the second.",
-            vec![overload(&[any(), any()], Returns::Like(any()), null_if)],
+            [returning([any(), any()], Returns::Like(any()), null_if)],
         ),
     ]
 }
@@ -66,11 +66,11 @@ fn comparable(evaluate: Evaluate) -> Vec<Overload> {
     ];
     let of = |data_type: SqlType| {
         let parameter = || Parameter::Type(data_type.clone());
-        variadic(overload(&[parameter(), parameter()], Returns::Type(data_type.clone()), evaluate))
+        variadic(overload([parameter(), parameter()], data_type.clone(), evaluate))
     };
     let decimal =
-        overload(&[Parameter::AnyDecimal, Parameter::AnyDecimal], Returns::Computed(widest_decimal), evaluate);
-    types.into_iter().map(of).chain(vec![variadic(decimal)]).collect()
+        returning([Parameter::AnyDecimal, Parameter::AnyDecimal], Returns::Computed(widest_decimal), evaluate);
+    types.into_iter().map(of).chain([variadic(decimal)]).collect()
 }
 
 /// The DECIMAL with as many digits before and after the point as any of the arguments.

@@ -75,7 +75,7 @@ pub(crate) fn decode_hex(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
     }
     for pair in pairs {
         let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else { return Err(wrong()) };
-        out.push(high << 4 | low);
+        out.push((high << 4) | low);
     }
     Ok(())
 }
@@ -98,7 +98,7 @@ pub(crate) fn encode_base64(bytes: &[u8], out: &mut String) {
         bits[1..=group.len()].copy_from_slice(group);
         let bits = u32::from_be_bytes(bits);
         for place in 0..4 {
-            let digit = BASE64[(bits >> (18 - 6 * place)) as usize & 63];
+            let digit = BASE64[((bits >> (18 - 6 * place)) & 63) as usize];
             out.push(if place > group.len() { '=' } else { char::from(digit) });
         }
     }
@@ -125,7 +125,7 @@ pub(crate) fn decode_base64(text: impl Iterator<Item = u8>, out: &mut Vec<u8>) -
         if padded {
             return None;
         }
-        bits = bits << 6 | u32::from(digit);
+        bits = (bits << 6) | u32::from(digit);
         digits += 1;
         if digits == 4 {
             out.extend_from_slice(&bits.to_be_bytes()[1..]);

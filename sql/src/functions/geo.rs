@@ -6,7 +6,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 
 use super::columns::{self, Doubles, Texts};
-use super::overload::{DOUBLE, TEXT, function, of};
+use super::declare::{DOUBLE, TEXT, function, overload};
 use super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
@@ -18,9 +18,9 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
     vec![function(
         "GEO_DISTANCE",
         "The distance of two points (latitude, longitude, latitude, longitude, in degrees) in kilometres, or in the unit given, KM or MI.",
-        vec![
-            of(&[DOUBLE, DOUBLE, DOUBLE, DOUBLE], SqlType::Double, distances),
-            of(&[DOUBLE, DOUBLE, DOUBLE, DOUBLE, TEXT], SqlType::Double, distances),
+        [
+            overload([DOUBLE, DOUBLE, DOUBLE, DOUBLE], SqlType::Double, distances),
+            overload([DOUBLE, DOUBLE, DOUBLE, DOUBLE, TEXT], SqlType::Double, distances),
         ],
     )]
 }

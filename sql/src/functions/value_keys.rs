@@ -4,7 +4,8 @@
 //! entries does not matter. One buffer holds the keys of a whole column.
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, make_comparator},
+    compute::SortOptions,
     datatypes::{
         DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType, TimeUnit,
         TimestampMillisecondType,
@@ -37,6 +38,23 @@ impl ValueKeys {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         &self.bytes[start..self.ends[row]]
     }
+}
+
+/// Whether a value of one column equals one of another of the same type.
+pub(crate) type Equality = Box<dyn Fn(usize, usize) -> bool>;
+
+/// Compares values where they lie if they are flat, by their keys otherwise.
+///
+/// # Errors
+/// If a value is of no type of the language.
+pub(crate) fn equality(left: &ArrayRef, right: &ArrayRef) -> Result<Equality, String> {
+    if left.data_type().is_nested() {
+        let (left, right) = (ValueKeys::of(left)?, ValueKeys::of(right)?);
+        return Ok(Box::new(move |at, other| left.get(at) == right.get(other)));
+    }
+    let order = make_comparator(left.as_ref(), right.as_ref(), SortOptions::default());
+    let order = order.map_err(|error| error.to_string())?;
+    Ok(Box::new(move |at, other| order(at, other).is_eq()))
 }
 
 /// Appends the key of one value: a byte that says whether it is there, then what it is, lengths before what has one.

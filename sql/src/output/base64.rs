@@ -17,6 +17,24 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes of a base64 text; none if it is no such text.
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    let (mut group, mut bits) = (0_u32, 0);
+    for letter in digits.bytes() {
+        let digit = ALPHABET.iter().position(|known| *known == letter)?;
+        group = group << 6 | digit as u32;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push((group >> bits) as u8);
+            group &= (1 << bits) - 1;
+        }
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,7 +42,10 @@ mod tests {
     /// The vectors of RFC 4648, section 10, and bytes that are no text.
     #[test]
     fn texts_are_those_of_the_standard() {
-        let check = |bytes: &[u8], text: &str| assert_eq!(encode(bytes), text, "{bytes:?}");
+        let check = |bytes: &[u8], text: &str| {
+            assert_eq!(encode(bytes), text, "{bytes:?}");
+            assert_eq!(decode(text).as_deref(), Some(bytes), "{text}");
+        };
         check(b"", "");
         check(b"f", "Zg==");
         check(b"fo", "Zm8=");

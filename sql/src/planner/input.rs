@@ -6,31 +6,55 @@ use arrow::datatypes::{Field, FieldRef};
 use millstream::{
     StreamsBuilder,
     dsl::{ColumnStream, SourceOptions},
-    format::{Format, Wrapping},
-    record::TimeSpan,
+    format::{Format, Side, Wrapping},
+    record::{MomentFormat, TimeSpan},
     schema::WindowKind,
-    topology::{Formats, OffsetReset, TimestampExtractor},
+    topology::{Formats, OffsetReset, RecordPart, TimestampExtractor},
 };
 
 use super::error::PlanError;
 use crate::{
-    catalog::{self, Column, FormatKind, Source, WindowType},
-    syntax::Position,
+    catalog::{Column, FormatKind, Source, TimestampColumn, WindowType},
+    functions::java_pattern::{JavaPattern, Zone},
+    syntax::{Position, ast::ColumnRole},
 };
+
+/// The pseudo column that holds the number of the partition that a record was read from.
+pub(crate) const ROWPARTITION: &str = "ROWPARTITION";
+
+/// Whether the number of the partition is read as a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PartitionColumn {
+    /// As [`ROWPARTITION`].
+    Read,
+    /// Nobody names it.
+    Left,
+}
 
 /// A column as the engine knows it.
 pub(crate) fn field(column: &Column) -> FieldRef {
     Arc::new(Field::new(&column.name, column.data_type.to_arrow(), true))
 }
 
-/// A format as the engine knows it.
-pub(crate) fn format(format: catalog::Format) -> Format {
-    match format.kind {
-        FormatKind::None => Format::None,
-        FormatKind::Kafka => Format::Kafka,
-        FormatKind::Json => Format::Json,
-        FormatKind::Delimited => Format::Delimited { delimiter: format.delimiter.unwrap_or(',') },
+/// How keys of a source are written.
+pub(crate) fn key_format(source: &Source) -> Format {
+    let mut format = source.key_format.clone();
+    // Keys that nobody has named have the name of their source, as in ksqlDB.
+    if format.kind == FormatKind::Avro && format.schema.full_name.is_none() {
+        format.schema.full_name = Some(format!("io.confluent.ksql.avro_schemas.{}Key", camel(&source.name)));
     }
+    format.to_core(&source.registry, &source.topic, Side::Key)
+}
+
+/// `MY_TABLE` as `MyTable`.
+fn camel(name: &str) -> String {
+    let word = |word: &str| {
+        let mut letters = word.chars();
+        let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+        first.into_iter().chain(letters.map(|letter| letter.to_ascii_lowercase())).collect::<String>()
+    };
+    let legal: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    legal.split('_').map(word).collect()
 }
 
 /// How records of a source are written.
@@ -39,7 +63,8 @@ pub(crate) fn formats(source: &Source) -> Formats {
         Some(false) => Wrapping::Unwrapped,
         Some(true) | None => Wrapping::Wrapped,
     };
-    Formats { key: format(source.key_format), value: format(source.value_format), wrapping }
+    let value = source.value_format.to_core(&source.registry, &source.topic, Side::Value);
+    Formats { key: key_format(source), value, wrapping }
 }
 
 /// How a source is read.
@@ -47,27 +72,42 @@ pub(crate) fn formats(source: &Source) -> Formats {
 /// # Errors
 /// If it has something that cannot be read yet.
 pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Result<SourceOptions, PlanError> {
-    if let Some(column) = source.header_columns().next() {
-        return Err(PlanError::not_yet(
-            at,
-            format!("{} has the column {} from headers; reading these is", source.name, column.name),
-        ));
-    }
-    let timestamp = match &source.timestamp {
-        None => TimestampExtractor::Record,
-        Some(column) => TimestampExtractor::Column {
-            name: column.column.clone(),
-            format: column.format.as_deref().map(|pattern| chrono_pattern(pattern, at)).transpose()?,
-        },
-    };
+    let timestamp = extractor(source.timestamp.as_ref(), at)?;
     Ok(SourceOptions {
         key: source.key_columns().map(field).collect(),
         value: source.value_columns().map(field).collect(),
+        parts: source.header_columns().filter_map(|column| Some((column.name.clone(), part(column)?))).collect(),
         window: window(source, at)?,
         formats: formats(source),
         timestamp,
         reset,
     })
+}
+
+/// What a column holds that is not in the record's value.
+fn part(column: &Column) -> Option<RecordPart> {
+    match &column.role {
+        ColumnRole::Headers => Some(RecordPart::Headers),
+        ColumnRole::Header(name) => Some(RecordPart::Header(name.clone())),
+        ColumnRole::Value | ColumnRole::Key | ColumnRole::PrimaryKey => None,
+    }
+}
+
+/// How a source is read with the number of the partition as a column, if that is wanted.
+///
+/// # Errors
+/// As [`options`].
+pub(super) fn options_with(
+    source: &Source,
+    reset: OffsetReset,
+    at: Position,
+    partition: PartitionColumn,
+) -> Result<SourceOptions, PlanError> {
+    let mut options = options(source, reset, at)?;
+    if partition == PartitionColumn::Read {
+        options.parts.push((ROWPARTITION.to_owned(), RecordPart::Partition));
+    }
+    Ok(options)
 }
 
 /// The windows in the keys of a source.
@@ -97,70 +137,23 @@ pub(super) fn stream(
     source: &Source,
     reset: OffsetReset,
     at: Position,
+    partition: PartitionColumn,
 ) -> Result<ColumnStream, PlanError> {
-    Ok(builder.stream_columns(&source.topic, options(source, reset, at)?))
+    Ok(builder.stream_columns(&source.topic, options_with(source, reset, at, partition)?))
 }
 
-/// A pattern of `java.time.format.DateTimeFormatter`, in which ksqlDB writes them, as one of `chrono`.
+/// Where timestamps come from.
 ///
 /// # Errors
-/// For letters that have no counterpart.
-fn chrono_pattern(pattern: &str, at: Position) -> Result<String, PlanError> {
-    let mut out = String::new();
-    let mut letters = pattern.chars().peekable();
-    while let Some(letter) = letters.next() {
-        if letter == '\'' {
-            let text: String = letters.by_ref().take_while(|c| *c != '\'').collect();
-            out.push_str(if text.is_empty() { "'" } else { &text });
-            continue;
-        }
-        let mut count = 1;
-        while letter.is_ascii_alphabetic() && letters.peek() == Some(&letter) {
-            letters.next();
-            count += 1;
-        }
-        out.push_str(match (letter, count) {
-            ('y' | 'u', 4) => "%Y",
-            ('y' | 'u', 2) => "%y",
-            ('M', 1 | 2) => "%m",
-            ('M', 3) => "%b",
-            ('d', 1 | 2) => "%d",
-            ('H', 1 | 2) => "%H",
-            ('h', 1 | 2) => "%I",
-            ('a', 1) => "%p",
-            ('m', 1 | 2) => "%M",
-            ('s', 1 | 2) => "%S",
-            ('S', 3) => "%3f",
-            ('S', 6) => "%6f",
-            ('S', 9) => "%9f",
-            ('X' | 'x' | 'Z' | 'z', _) => "%#z",
-            ('%', _) => "%%",
-            (other, _) if !other.is_ascii_alphabetic() => {
-                out.push(other);
-                continue;
-            }
-            (other, count) => {
-                let written: String = std::iter::repeat_n(other, count).collect();
-                return Err(PlanError::not_yet(at, format!("`{written}` in TIMESTAMP_FORMAT '{pattern}' is")));
-            }
-        });
-    }
-    Ok(out)
+/// If the pattern is none of `java.time.format.DateTimeFormatter`.
+pub(super) fn extractor(column: Option<&TimestampColumn>, at: Position) -> Result<TimestampExtractor, PlanError> {
+    let Some(column) = column else { return Ok(TimestampExtractor::Record) };
+    let format = column.format.as_deref().map(|pattern| moment_format(pattern, at)).transpose()?;
+    Ok(TimestampExtractor::Column { name: column.column.clone(), format })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_of_java_become_patterns_of_chrono() {
-        let check = |java: &str, want: &str| {
-            let got = chrono_pattern(java, Position::START).unwrap_or_else(|error| error.to_string());
-            assert_eq!(got, want, "{java}");
-        };
-        check("yyyy-MM-dd HH:mm:ss", "%Y-%m-%d %H:%M:%S");
-        check("yyyy-MM-dd'T'HH:mm:ss.SSSX", "%Y-%m-%dT%H:%M:%S.%3f%#z");
-        check("dd/MM/yy", "%d/%m/%y");
-        check("QQQ", "1:1: `QQQ` in TIMESTAMP_FORMAT 'QQQ' is not there yet");
-    }
+fn moment_format(pattern: &str, at: Position) -> Result<MomentFormat, PlanError> {
+    let compiled = JavaPattern::parse(pattern)
+        .map_err(|problem| PlanError::invalid(at, format!("TIMESTAMP_FORMAT '{pattern}': {problem}")))?;
+    Ok(MomentFormat::new(pattern, move |text| compiled.parse_moment(text, &Zone::UTC).ok()))
 }

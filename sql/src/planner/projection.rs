@@ -17,6 +17,7 @@ use millstream::schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART};
 use super::{
     bind::{self, bind},
     error::PlanError,
+    input::ROWPARTITION,
     query::{PSEUDO_COLUMNS, Purpose},
     scope::{Scope, ScopeColumn},
 };
@@ -81,7 +82,8 @@ impl Names<'_> {
             Sql::Nested(inner) => self.of(inner, columns),
             Sql::Identifier(name) => name.value.clone(),
             Sql::CompoundIdentifier(parts) if parts.len() == 2 && self.scope.is_source(&parts[0].value) => {
-                if self.scope.clashes(&parts[1].value) {
+                // Every source has the pseudo columns.
+                if self.scope.columns.iter().filter(|column| column.name == parts[1].value).count() > 1 {
                     format!("{}_{}", parts[0].value, parts[1].value)
                 } else {
                     parts[1].value.clone()
@@ -133,7 +135,9 @@ impl Projection<'_> {
                         Some(alias) => alias.value.clone(),
                         None => names.of(expr, self.columns),
                     };
-                    if matches!(name.as_str(), ROWTIME | ROWOFFSET) && self.purpose == Purpose::Persistent {
+                    if matches!(name.as_str(), ROWTIME | ROWOFFSET | ROWPARTITION)
+                        && self.purpose == Purpose::Persistent
+                    {
                         let problem = format!("Reserved column name in select: `{name}`; every stream has it");
                         let hint = format!("give it a name, as in {name} AS TS");
                         return Err(PlanError::invalid_hint(at, problem, hint));
@@ -146,7 +150,8 @@ impl Projection<'_> {
             for (index, item) in written.iter().enumerate() {
                 if written[..index].iter().any(|earlier| earlier.name == item.name) {
                     let hint = "give one of them another name with AS";
-                    let problem = format!("Duplicate value columns found in schema: two columns are called {}", item.name);
+                    let problem =
+                        format!("Duplicate value columns found in schema: two columns are called {}", item.name);
                     return Err(PlanError::invalid_hint(item.at, problem, hint));
                 }
             }
@@ -163,13 +168,12 @@ impl Projection<'_> {
         let columns = (0..self.scope.sources.len()).flat_map(|source| self.star(source, at));
         let all: Vec<WrittenItem> = synthetic.chain(columns).collect();
         let Some((partition_by, old_key)) = &self.partition_by else { return Ok(all) };
-        if matches!(partition_by, [Sql::Value(value)] if value.value == Value::Null) {
-            return Ok(all);
-        }
+        let drops_key = matches!(partition_by, [Sql::Value(value)] if value.value == Value::Null);
+        let partition_by: &[ast::Expr] = if drops_key { &[] } else { partition_by };
         let resolved = |expr: &ast::Expr| self.column(expr).map(|column| (column.source, column.name.clone()));
         let mut items = Vec::with_capacity(all.len() + partition_by.len());
         let mut is_key = vec![false; all.len()];
-        for expr in *partition_by {
+        for expr in partition_by {
             let found = resolved(expr);
             let position = all.iter().position(|item| found.is_some() && resolved(&item.expr) == found);
             match position {
@@ -177,10 +181,16 @@ impl Projection<'_> {
                     is_key[position] = true;
                     items.push(all[position].clone());
                 }
-                None => items.push(WrittenItem { name: names.of(expr, self.columns), expr: expr.clone(), at, is_copy: false }),
+                None => items.push(WrittenItem {
+                    name: names.of(expr, self.columns),
+                    expr: expr.clone(),
+                    at,
+                    is_copy: false,
+                }),
             }
         }
-        let was_key = |item: &WrittenItem| self.column(&item.expr).is_some_and(|column| old_key.contains(&column.internal));
+        let was_key =
+            |item: &WrittenItem| self.column(&item.expr).is_some_and(|column| old_key.contains(&column.internal));
         let rest = || all.iter().zip(&is_key).filter(|(_, is_key)| !**is_key).map(|(item, _)| item);
         items.extend(rest().filter(|item| !was_key(item)).cloned());
         items.extend(rest().filter(|item| was_key(item)).cloned());

@@ -1,7 +1,7 @@
 //! Push queries: the rows of a continuous query, sent as they come.
 //!
 //! The last operator projects each batch and sends it through a bounded channel, so that a slow reader holds back its own query and
-//! nothing else. Rows that a table has lost are not shown.
+//! nothing else. A row that a table has lost is shown with its key and nulls.
 
 use std::{
     sync::{
@@ -29,7 +29,10 @@ use super::{
     error::PlanError,
     query::{Flow, Purpose, QueryContext},
 };
-use crate::{catalog::Catalog, syntax::ast::StreamQuery};
+use crate::{
+    catalog::Catalog,
+    syntax::ast::{SourceKind, StreamQuery},
+};
 
 /// Batches that wait for their reader.
 const WAITING: usize = 16;
@@ -85,6 +88,7 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
         columns,
         schema: Arc::clone(&schema),
         sender: Arc::clone(&sender),
+        shows_deletions: matches!(selected.flow, Flow::Table(_)) || selected.sources[0].kind == SourceKind::Table,
         left: AtomicU64::new(query.limit.as_ref().map_or(u64::MAX, |limit| limit.node)),
         stop: Arc::clone(&stop),
     };
@@ -104,6 +108,8 @@ struct Send {
     schema: SchemaRef,
     /// None once nobody listens or all rows were sent.
     sender: RowSender,
+    /// Whether a record without a value is a row that a table has lost; in a stream it says nothing.
+    shows_deletions: bool,
     /// How many rows may still be sent.
     left: AtomicU64,
     stop: Arc<AtomicBool>,
@@ -111,8 +117,9 @@ struct Send {
 
 impl Send {
     fn rows(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<RecordBatch, TransformError> {
+        let input = with_nulls(batch)?;
         let column = |expression: &Expression| -> ArrayRef {
-            let mut evaluated = expression.evaluate(batch.rows());
+            let mut evaluated = expression.evaluate(&input);
             errors.append(&mut evaluated.errors);
             evaluated.column
         };
@@ -121,11 +128,11 @@ impl Send {
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .map_err(TransformError::of)?;
         match batch.present() {
-            None => Ok(rows),
-            Some(present) => {
+            Some(present) if !self.shows_deletions => {
                 arrow::compute::filter_record_batch(&rows, &BooleanArray::new(present.inner().clone(), None))
                     .map_err(TransformError::of)
             }
+            _ => Ok(rows),
         }
     }
 
@@ -154,6 +161,18 @@ impl Send {
             *sender = None;
         }
     }
+}
+
+/// The rows of a batch; value columns are null where there is no value.
+fn with_nulls(batch: &Batch) -> Result<RecordBatch, TransformError> {
+    let Some(present) = batch.present() else { return Ok(batch.rows().clone()) };
+    let absent = BooleanArray::new(!present.inner(), None);
+    let values = batch.schema().value_range();
+    let column = |(index, column): (usize, &ArrayRef)| {
+        if values.contains(&index) { arrow::compute::nullif(column, &absent) } else { Ok(Arc::clone(column)) }
+    };
+    let columns = batch.rows().columns().iter().enumerate().map(column).collect::<Result<_, _>>();
+    RecordBatch::try_new(batch.rows().schema(), columns.map_err(TransformError::of)?).map_err(TransformError::of)
 }
 
 impl Transform for Send {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::Value;
 use millstream::{
     StreamsBuilder,
     dsl::{ColumnStream, ColumnTable, Materialized},
@@ -19,10 +20,11 @@ use super::{
     aggregate::{self, contains_aggregate},
     bind::{self, bind},
     error::PlanError,
-    input,
+    input::{self, ROWPARTITION},
     join::{self, JoinKey},
-    projection::Projection,
+    projection::{Projection, WrittenItem},
     scope::Scope,
+    unnest,
 };
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
@@ -34,7 +36,7 @@ use crate::{
 };
 
 /// The columns that sources have without naming them.
-pub(super) const PSEUDO_COLUMNS: [&str; 4] = [ROWTIME, ROWOFFSET, WINDOWSTART, WINDOWEND];
+pub(super) const PSEUDO_COLUMNS: [&str; 5] = [ROWTIME, ROWOFFSET, ROWPARTITION, WINDOWSTART, WINDOWEND];
 
 /// What a query makes of its sources.
 pub(super) enum Flow {
@@ -165,6 +167,10 @@ impl QueryContext<'_> {
             Some(group_by) => {
                 aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored, key }, &self.store)
             }
+            None if self.purpose == Purpose::Push && aggregate::is_over_all(query) => {
+                let all = [ast::Expr::value(Value::Number("0".to_owned(), false))];
+                aggregate::aggregate(query, &all, Joined { flow, scope, sources, stored, key }, &self.store)
+            }
             None => self.project(query, Joined { flow, scope, sources, stored, key }),
         }
     }
@@ -174,20 +180,25 @@ impl QueryContext<'_> {
         let source = self.catalog.expect_source(&query.from.name)?.clone();
         let at = query.from.name.span.start;
         let scope = source_scope(&query.from, &source);
+        let partition = join::partition_column(query);
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
-            let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at)?);
+            let mut rows = input::stream(self.builder, &source, self.reset, at, partition)?;
+            if source.kind == SourceKind::Table {
+                // A table has no rows without a key.
+                for column in source.key_columns() {
+                    rows = rows.filter(&col(&column.name).is_not_null());
+                }
+            }
+            let flow = Flow::Stream(rows);
             return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
         let store = format!("{}-table", legal(&source.name));
-        let options = input::options(&source, OffsetReset::Earliest, at)?;
         let named = join::named_columns(query, &scope)?;
-        let needed: Vec<Column> = source
-            .value_columns()
-            .filter(|column| named.has(0, &column.name))
-            .map(|column| Column::new(&column.name, col(&column.name)))
-            .collect();
-        let rows = self.builder.stream_columns(&source.topic, options);
+        let rows = input::stream(self.builder, &source, OffsetReset::Earliest, at, partition)?;
+        let value = rows.schema().value().iter().map(|field| field.name());
+        let needed: Vec<Column> =
+            value.filter(|name| named.has(0, name)).map(|name| Column::new(name, col(name))).collect();
         let rows = if needed.len() == rows.schema().value().len() { rows } else { rows.select(&needed) };
         let table = rows.to_table(Materialized::named(&store));
         let stored = Some(Stored { store, filters: Vec::new() });
@@ -196,7 +207,7 @@ impl QueryContext<'_> {
 
     /// A projection without GROUP BY.
     fn project(&self, query: &StreamQuery, joined: Joined) -> Result<Selected, PlanError> {
-        let Joined { flow, scope, sources, stored, key: join_key } = joined;
+        let Joined { flow, mut scope, sources, stored, key: join_key } = joined;
         let columns = flow.schema().columns();
         let mut items = Vec::new();
         let partition_by = query.partition_by.as_ref().map(|partition_by| {
@@ -205,7 +216,9 @@ impl QueryContext<'_> {
         });
         let is_join = !query.joins.is_empty();
         let projection = Projection { scope: &scope, columns, purpose: self.purpose, is_join, partition_by };
-        let projection = projection.expand(&query.items)?;
+        let mut projection = projection.expand(&query.items)?;
+        let flow = unnest::unnest(flow, &mut scope, &mut projection)?;
+        let columns = flow.schema().columns();
         for written in &projection {
             let expr = bind(&written.expr, &scope, columns, written.at)?;
             if contains_aggregate(&expr) {
@@ -230,7 +243,9 @@ impl QueryContext<'_> {
                     let hint = "a table is partitioned by its key; use GROUP BY for another one";
                     return Err(PlanError::invalid_hint(partition_by.span.start, "PARTITION BY is for streams", hint));
                 }
-                Some(partition_key(&partition_by.node, &scope, &flow, partition_by.span.start)?)
+                let key = partition_key(&partition_by.node, &scope, &flow, partition_by.span.start)?;
+                prefer_as_written(&partition_by.node, &key, &projection, &mut items);
+                Some(key)
             }
         };
         let window = if key.is_none() { sources[0].window.filter(|_| flow.schema().is_windowed()) } else { None };
@@ -253,6 +268,21 @@ fn partition_key(written: &[ast::Expr], scope: &Scope, flow: &Flow, at: Position
         .collect()
 }
 
+/// Where several items have the values of a key column, the one that is written as PARTITION BY is the key, the others are copies.
+fn prefer_as_written(written: &[ast::Expr], key: &[Expr], projection: &[WrittenItem], items: &mut [Item]) {
+    for (written, key) in written.iter().zip(key) {
+        let is_written = |item: &WrittenItem| item.expr.to_string() == written.to_string();
+        if !projection.iter().any(is_written) {
+            continue;
+        }
+        for (item, _) in
+            items.iter_mut().zip(projection).filter(|(item, other)| item.expr == *key && !is_written(other))
+        {
+            item.is_copy = true;
+        }
+    }
+}
+
 /// The names that a query over one source can use.
 pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
     let mut scope = Scope::default();
@@ -262,9 +292,11 @@ pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
         scope.add_column(number, WINDOWSTART, true);
         scope.add_column(number, WINDOWEND, true);
     }
-    source.value_columns().for_each(|column| scope.add_column(number, &column.name, false));
+    let others = source.columns.iter().filter(|column| !column.is_key());
+    others.for_each(|column| scope.add_column(number, &column.name, false));
     scope.add_column(number, ROWTIME, true);
     scope.add_column(number, ROWOFFSET, true);
+    scope.add_column(number, ROWPARTITION, true);
     scope
 }
 
@@ -285,7 +317,7 @@ fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError>
     }
     if query.group_by.is_none() {
         if let Some(window) = &query.window {
-            return Err(PlanError::invalid(window.span.start, "WINDOW needs GROUP BY"));
+            return Err(PlanError::invalid(window.span.start, "WINDOW clause requires a GROUP BY clause"));
         }
         if let Some(having) = &query.having {
             return Err(PlanError::invalid_hint(

@@ -39,7 +39,8 @@ impl RenameKey {
 impl Transform for RenameKey {
     fn apply(&self, batch: &Batch, _errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
         let renamed = Batch::new(Arc::clone(&self.output), batch.rows().columns().to_vec());
-        Ok(renamed.with_present(batch.present().cloned()).with_before(batch.before().cloned()))
+        let renamed = renamed.with_present(batch.present().cloned()).with_before(batch.before().cloned());
+        Ok(renamed.with_headers(batch.headers().cloned()))
     }
 
     fn reads(&self) -> Reads {

@@ -11,9 +11,9 @@ use millstream::{
     dsl::{ColumnStream, Materialized, Produced},
     expression::{Expr, col},
     format::{Format as CoreFormat, Side},
-    operator::Column as Projected,
+    operator::{Column as Projected, SetRowTime},
     schema::{StreamSchema, WINDOWEND, WINDOWSTART},
-    topology::{Formats, OffsetReset, Topology},
+    topology::{Formats, OffsetReset, TimestampExtractor, Topology},
 };
 
 use super::{
@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     catalog::{
-        Catalog, CleanupPolicy, Column, Format, FormatKind, PropertyScope, QueryId, Source, SourceProperties, SqlType,
-        TimestampColumn,
+        self, Catalog, CleanupPolicy, Column, Format, FormatKind, FormatPlaces, PropertyScope, QueryId, Source,
+        SourceProperties, SqlType, TimestampColumn,
     },
     syntax::{
         Position,
@@ -96,10 +96,17 @@ pub fn plan_create(
         (view, _) => view,
     };
     let at = create.name.span.start;
-    let source = sink_source(create, &properties, statement, query, &selected, stream.schema(), &items)?;
+    let source = sink_source(catalog, create, &properties, statement, query, &selected, stream.schema(), &items)?;
+    let places = FormatPlaces {
+        key: &properties.key,
+        value: &properties.value,
+        wrap_single_value: properties.wrap_single_value.as_ref(),
+        otherwise: at,
+    };
+    catalog::check_formats(&source, &places)?;
     let formats = input::formats(&source);
     check_formats(&formats, stream.schema(), at)?;
-    stream.to(&source.topic, Produced { formats });
+    timed(stream, &source, at)?.to(&source.topic, Produced { formats });
     let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
     let cleanup = match (properties.cleanup_policy, create.kind, source.window) {
         (Some(given), ..) => given,
@@ -118,6 +125,16 @@ pub fn plan_create(
     Ok(PersistentPlan { topology, sink: source, topic, view, sources })
 }
 
+/// The stream with the timestamps that the sink asks for.
+fn timed(stream: ColumnStream, sink: &Source, at: Position) -> Result<ColumnStream, PlanError> {
+    let TimestampExtractor::Column { name, format } = input::extractor(sink.timestamp.as_ref(), at)? else {
+        return Ok(stream);
+    };
+    let Some(row_time) = SetRowTime::new(&name, format, stream.schema()) else { return Ok(stream) };
+    let schema = Arc::clone(stream.schema());
+    Ok(stream.transform("row-time", Arc::new(row_time), schema, false))
+}
+
 /// Plans `INSERT INTO stream SELECT`.
 ///
 /// # Errors
@@ -127,6 +144,10 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
     let at = insert.target.span.start;
     if target.is_source {
         return Err(PlanError::invalid(at, format!("{} is read-only (CREATE SOURCE)", target.name)));
+    }
+    if target.header_columns().next().is_some() {
+        let problem = format!("Cannot insert into {} because it has header columns", target.name);
+        return Err(PlanError::invalid(at, problem));
     }
     let builder = StreamsBuilder::new();
     let store = legal(&target.name);
@@ -184,12 +205,13 @@ fn key_expressions(selected: &Selected) -> Vec<Expr> {
     }
 }
 
-fn is_window_bound(item: &Item, selected: &Selected) -> bool {
-    selected.flow.schema().is_windowed()
-        && [WINDOWSTART, WINDOWEND].iter().any(|bound| item.name == *bound && is_column(&item.expr, bound))
-}
-
 fn split(selected: &Selected) -> Result<Split, PlanError> {
+    let is_bound = |item: &&Item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str());
+    if let Some(item) = selected.items.iter().find(is_bound) {
+        let problem = format!("Reserved column name in select: `{}`; the key has it already", item.name);
+        let hint = format!("leave it out, or give it a name, as in {} AS W", item.name);
+        return Err(PlanError::invalid_hint(item.at, problem, hint));
+    }
     let mut key_items: Vec<&Item> = Vec::new();
     for expr in key_expressions(selected) {
         let mut found = selected.items.iter().filter(|item| item.expr == expr && !item.is_copy);
@@ -215,20 +237,12 @@ fn split(selected: &Selected) -> Result<Split, PlanError> {
     let value: Vec<Projected> = selected
         .items
         .iter()
-        .filter(|item| !is_key(item) && !is_window_bound(item, selected))
+        .filter(|item| !is_key(item))
         .map(|item| Projected::new(&item.name, item.expr.clone()))
         .collect();
     if value.is_empty() {
         let hint = "select another column, or AS_VALUE of a key column";
         return Err(PlanError::invalid_hint(selected.at, "the projection has no value column", hint));
-    }
-    if let Some(item) = selected
-        .items
-        .iter()
-        .find(|item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str()) && !is_window_bound(item, selected))
-    {
-        let hint = format!("give it a name, as in {} AS W", item.name);
-        return Err(PlanError::invalid_hint(item.at, format!("{} is the name of a pseudo column", item.name), hint));
     }
     let key = selected
         .key
@@ -292,8 +306,7 @@ fn is_identity(value: &[Projected], schema: &StreamSchema) -> bool {
 
 /// The result as a stream of what is to be written, and its items in the order of the projection.
 fn shape(selected: &Selected, split: &Split) -> Result<(ColumnStream, Vec<String>), PlanError> {
-    let items =
-        selected.items.iter().filter(|item| !is_window_bound(item, selected)).map(|item| item.name.clone()).collect();
+    let items = selected.items.iter().map(|item| item.name.clone()).collect();
     let renamed = |schema: &StreamSchema| {
         RenameKey::new(schema, &split.key_names).map_err(|error| PlanError::invalid(selected.at, error.to_string()))
     };
@@ -360,7 +373,9 @@ fn kept(stream: &ColumnStream, store: &str) -> ViewPlan {
 }
 
 /// The entry of the catalog.
+#[expect(clippy::too_many_arguments, reason = "an entry is made of the statement, its query and what the query gives")]
 fn sink_source(
+    catalog: &Catalog,
     create: &CreateAsSelect,
     properties: &SourceProperties,
     statement: &str,
@@ -390,13 +405,21 @@ fn sink_source(
     let order = |column: &Column| items.iter().position(|name| *name == column.name).unwrap_or(usize::MAX);
     columns.sort_by_key(|column| (!column.is_key(), order(column)));
     let first = &selected.sources[0];
-    let kafka = Format::plain(FormatKind::Kafka);
-    let key_format = match (properties.key(), schema.key().len()) {
+    let defaults = catalog.format_defaults();
+    let default_key = Format::plain(defaults.key.unwrap_or(FormatKind::Kafka));
+    let key_format = match (properties.key.named(), schema.key().len()) {
+        (Some(given), 0) if given.kind != FormatKind::None => {
+            let hint = "leave KEY_FORMAT out, or say NONE";
+            return Err(PlanError::invalid_hint(at, "Key format specified for stream without key columns.", hint));
+        }
         (Some(given), _) => given,
         (None, 0) => Format::plain(FormatKind::None),
-        (None, _) if first.key_format.kind == FormatKind::None => kafka,
-        (None, _) => first.key_format,
+        (None, _) if first.key_format.kind == FormatKind::None => properties.key.over(&default_key),
+        (None, _) => properties.key.over(&first.key_format),
     };
+    let value_format = properties.value.over(&first.value_format);
+    let single = schema.value().len() == 1;
+    let wrap_default = defaults.wrap_single_value.filter(|wrap| single && value_format.kind.can_wrap(*wrap));
     let timestamp = match &properties.timestamp {
         None => None,
         Some(named) => {
@@ -415,8 +438,9 @@ fn sink_source(
         columns,
         topic: properties.topic.clone().unwrap_or_else(|| create.name.value.clone()),
         key_format,
-        value_format: properties.value().unwrap_or(first.value_format),
-        wrap_single_value: properties.wrap_single_value.as_ref().map(|wrap| wrap.node).or(first.wrap_single_value),
+        value_format,
+        wrap_single_value: properties.wrap_single_value.as_ref().map(|wrap| wrap.node).or(wrap_default),
+        registry: catalog.registry().clone(),
         timestamp,
         window: selected.window,
         created_by: Some(query),
@@ -426,11 +450,11 @@ fn sink_source(
 }
 
 fn check_formats(formats: &Formats, schema: &StreamSchema, at: Position) -> Result<(), PlanError> {
-    let check = |side: Side, format: CoreFormat, fields: &[FieldRef], property: &str| {
+    let check = |side: Side, format: &CoreFormat, fields: &[FieldRef], property: &str| {
         format.serializer(side, formats.wrapping, fields).map(drop).map_err(|error| {
             PlanError::invalid_hint(at, error.to_string(), format!("say another {property} in WITH (..)"))
         })
     };
-    check(Side::Key, formats.key, schema.key(), "KEY_FORMAT")?;
-    check(Side::Value, formats.value, schema.value(), "VALUE_FORMAT")
+    check(Side::Key, &formats.key, schema.key(), "KEY_FORMAT")?;
+    check(Side::Value, &formats.value, schema.value(), "VALUE_FORMAT")
 }

@@ -36,7 +36,7 @@ use millstream::{
 
 use crate::{
     catalog::Catalog,
-    planner::{PlanError, ViewPlan, functions, moment_literal, one_line},
+    planner::{PlanError, ViewPlan, functions, input::ROWPARTITION, moment_literal, one_line},
     response::Rows,
     syntax::{
         Position,
@@ -45,7 +45,7 @@ use crate::{
         suggest::nearest,
     },
 };
-use topic_table::{ROWPARTITION, TopicTable};
+use topic_table::TopicTable;
 use view_table::ViewTable;
 
 /// Columns that are there when they are named, and not part of `*`.

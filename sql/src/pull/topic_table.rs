@@ -6,9 +6,9 @@
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
+    array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch},
     compute,
-    datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -25,22 +25,22 @@ use millstream::{
     dsl::SourceOptions,
     format::{Deserializer, Format, FormatError, Side},
     log::{FetchedBatch, LogError, SharedLog},
-    record::{Offset, PartitionId, TopicName, TopicPartition},
+    record::{Offset, PartitionId, TopicName, TopicPartition, headers_column, moments},
     schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART, WindowKind},
-    topology::{OffsetReset, TimestampExtractor},
+    topology::{OffsetReset, RecordPart, TimestampExtractor},
     window::{SplitKeys, split_keys},
 };
 
 use crate::{
     catalog::Source,
-    planner::{PlanError, input, iso_time},
+    planner::{
+        PlanError,
+        input::{self, ROWPARTITION},
+    },
     syntax::{Position, ast::SourceKind},
 };
 
 const FETCH_BYTES: usize = 1 << 20;
-
-/// The partition that a record was read from.
-pub(super) const ROWPARTITION: &str = "ROWPARTITION";
 
 /// A source as it lies in its topic.
 #[derive(Clone)]
@@ -73,11 +73,13 @@ impl TopicTable {
             fields.extend([WINDOWSTART, WINDOWEND].map(|name| Arc::new(Field::new(name, DataType::Int64, true))));
         }
         fields.extend(options.value.iter().cloned());
+        let part = |(name, part): &(String, RecordPart)| Arc::new(Field::new(name, part.data_type(), true));
+        fields.extend(options.parts.iter().map(part));
         fields.extend([ROWTIME, ROWOFFSET, ROWPARTITION].map(|name| Arc::new(Field::new(name, DataType::Int64, true))));
         Ok(Self {
             source: Arc::new(source.clone()),
             key,
-            key_format: input::format(source.key_format),
+            key_format: input::key_format(source),
             options: Arc::new(options),
             window,
             log,
@@ -298,6 +300,9 @@ impl<'a> Decoder<'a> {
             let column = if self.wanted.contains(&index) { decoded.next() } else { None };
             columns.push(column.unwrap_or_else(|| arrow::array::new_null_array(field.data_type(), rows)));
         }
+        let headers = records.headers().map(|headers| headers_column(headers));
+        let parts = self.table.options.parts.iter();
+        columns.extend(parts.map(|(_, part)| part.column(self.partition.partition, headers.as_ref(), rows)));
         let times = self.times(&columns, batch);
         let offsets = Int64Array::from_iter_values((0..rows).map(|row| batch.offsets.at(row).0 as i64));
         for (row, keep) in keep.iter_mut().enumerate() {
@@ -320,31 +325,8 @@ impl<'a> Decoder<'a> {
             return batch.records.timestamps().clone();
         };
         let Ok(index) = self.table.schema.index_of(name) else { return batch.records.timestamps().clone() };
-        let column = &columns[index];
-        if let DataType::Utf8 = column.data_type() {
-            let text = column.as_string::<i32>().iter();
-            return text.map(|text| text.and_then(|text| moment(text, format.as_deref()))).collect();
-        }
-        let millis = match column.data_type() {
-            DataType::Timestamp(..) | DataType::Date32 => {
-                compute::cast(column, &DataType::Timestamp(TimeUnit::Millisecond, None))
-                    .and_then(|column| compute::cast(&column, &DataType::Int64))
-            }
-            _ => compute::cast(column, &DataType::Int64),
-        };
-        millis.map_or_else(|_| Int64Array::new_null(column.len()), |millis| millis.as_primitive::<Int64Type>().clone())
+        moments(&columns[index], format.as_ref())
     }
-}
-
-fn moment(text: &str, format: Option<&str>) -> Option<i64> {
-    let Some(format) = format else { return iso_time::parse(text) };
-    // A pattern with a zone fits both, and only the first takes the zone into account.
-    let zoned = chrono::DateTime::parse_from_str(text, format).map(|moment| moment.timestamp_millis());
-    zoned
-        .or_else(|_| {
-            chrono::NaiveDateTime::parse_from_str(text, format).map(|moment| moment.and_utc().timestamp_millis())
-        })
-        .ok()
 }
 
 #[cfg(test)]
@@ -355,15 +337,6 @@ mod tests {
     };
 
     use super::*;
-
-    #[test]
-    fn moments_are_in_their_zone() {
-        let check =
-            |text: &str, format: &str, want: Option<i64>| assert_eq!(moment(text, Some(format)), want, "{text}");
-        check("1970-01-01 01:00:00 +0100", "%Y-%m-%d %H:%M:%S %z", Some(0));
-        check("1970-01-01 01:00:00", "%Y-%m-%d %H:%M:%S", Some(3_600_000));
-        check("soon", "%Y-%m-%d %H:%M:%S", None);
-    }
 
     #[test]
     fn what_comes_behind_the_end_hides_nothing() {

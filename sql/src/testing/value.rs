@@ -259,7 +259,10 @@ mod tests {
             let got = Value::parse(text).map(|value| value.to_string());
             assert_eq!(got.as_deref().map_err(String::as_str), want, "{text}");
         };
-        check(r#" {"a": [1.10, -2e3, null], "b": "x\n\u00e9\ud83d\ude00"} "#, Ok("{\"a\":[1.10,-2e3,null],\"b\":\"x\\né😀\"}"));
+        check(
+            r#" {"a": [1.10, -2e3, null], "b": "x\n\u00e9\ud83d\ude00"} "#,
+            Ok("{\"a\":[1.10,-2e3,null],\"b\":\"x\\né😀\"}"),
+        );
         check("true", Ok("true"));
         check("[1 2]", Err("byte 3: expected `,` or `]`"));
         check("{1}", Err("byte 1: expected a name"));

@@ -163,23 +163,17 @@ subtopology 0
   table-2 <- select-1
       table: newest record per key, store `CUSTOMERS-table`
   group-by-3 <- table-2
-      retract and add, project: key LEVEL = LEVEL; __weight = Int64(1)
+      take back and add, key LEVEL = LEVEL
   repartition-sink-4 <- group-by-3
       to topic <application>-X-repartition (key ROW, value ROW)
 subtopology 1
   repartition-source-5
-      topic <application>-X-repartition (key ROW, value ROW), decodes [__weight]
+      topic <application>-X-repartition (key ROW, value ROW), decodes [__change]
   aggregate-6 <- repartition-source-5
-      aggregate: __sum0, store `X`
-  select-7 <- aggregate-6
-      project: N = __sum0
-  to-stream-8 <- select-7
+      aggregate: N, store `X`
+  to-stream-7 <- aggregate-6
       to stream
-  table-9 <- to-stream-8
-      table: newest record per key, store `X-view`
-  to-stream-10 <- table-9
-      to stream
-  sink-11 <- to-stream-10
+  sink-8 <- to-stream-7
       to topic X (key KAFKA, value JSON)
 "#,
     ),

@@ -60,6 +60,21 @@ fn expressions_over_aggregates_and_having_are_read_from_one_store() {
 }
 
 #[test]
+fn aggregates_by_key_and_session() {
+    let sessions = |gap: &str| {
+        orders(&format!(
+            "CREATE TABLE t AS SELECT city, COUNT(*) AS n FROM orders WINDOW SESSION ({gap}) GROUP BY city;"
+        ))
+    };
+    check(
+        &sessions("30 SECONDS"),
+        "SELECT * FROM t ORDER BY city, windowstart;",
+        &["Oslo|2000|2000|1", "Rome|1000|1000|1", "Rome|61000|61000|1"],
+    );
+    check(&sessions("1 MINUTE"), "SELECT * FROM t WHERE city = 'Rome';", &["Rome|1000|61000|2"]);
+}
+
+#[test]
 fn window_bounds_can_be_selected() {
     check(
         &orders(
@@ -152,6 +167,19 @@ fn a_table_is_filtered_and_grouped_again() {
         ),
         "SELECT h.name, h.level, l.n FROM high h JOIN levels l ON l.level + 10 = h.level ORDER BY h.name;",
         &["ada|12|2", "bob|12|2"],
+    );
+}
+
+#[test]
+fn what_leaves_a_group_is_taken_back_from_any_aggregate() {
+    check(
+        &format!(
+            "{CUSTOMERS}
+             CREATE TABLE levels AS SELECT level, MIN(name) AS first, MAX(name) AS last, COUNT_DISTINCT(name) AS names FROM customers GROUP BY level;
+             INSERT INTO customers (ROWTIME, name, level) VALUES (5, 'ada', 2), (6, 'cyd', 1);"
+        ),
+        "SELECT * FROM levels ORDER BY level;",
+        &["1|cyd|cyd|1", "2|ada|bob|2"],
     );
 }
 

@@ -112,6 +112,7 @@ fn count_keys(keys: u64, budget_mib: u64) {
     let options = SourceOptions {
         key: vec![field("K")],
         value: vec![field("V")],
+        parts: Vec::new(),
         window: millstream::schema::WindowKind::None,
         formats: Formats { key: Format::Kafka, value: Format::Kafka, wrapping: Wrapping::Unwrapped },
         timestamp: TimestampExtractor::Record,

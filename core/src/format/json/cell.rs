@@ -21,11 +21,13 @@ use crate::format::error::{FormatError, type_name};
 #[derive(Debug)]
 pub(in crate::format) struct Cells<'a> {
     nulls: Option<&'a NullBuffer>,
-    values: Values<'a>,
+    /// The values, typed; those of null rows mean nothing.
+    pub(in crate::format) values: Values<'a>,
 }
 
+/// The values of a column, borrowed from its array: offsets of lists and maps are rows of what is inside.
 #[derive(Debug)]
-enum Values<'a> {
+pub(in crate::format) enum Values<'a> {
     Boolean(&'a BooleanArray),
     Int8(&'a [i8]),
     Int16(&'a [i16]),

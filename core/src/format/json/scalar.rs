@@ -143,6 +143,46 @@ pub(in crate::format) fn parse_decimal(text: &str, precision: u8, scale: i8) -> 
     fits(units, precision).then_some(if negative { -units } else { units })
 }
 
+/// A decimal of another scale as units of this one; none if digits would be lost or there are too many.
+pub(in crate::format) fn rescale(units: i128, from: i8, precision: u8, to: i8) -> Option<i128> {
+    let shift = i32::from(to) - i32::from(from);
+    let power = 10_i128.checked_pow(shift.unsigned_abs())?;
+    let units = match shift {
+        0 => units,
+        1.. => units.checked_mul(power)?,
+        _ if units % power == 0 => units / power,
+        _ => return None,
+    };
+    fits(units.checked_abs()?, precision).then_some(units)
+}
+
+/// A decimal from its units as big-endian two's complement, as Avro and Protobuf have it; none if it does not fit.
+pub(in crate::format) fn decimal_from_bytes(bytes: &[u8], from: i8, precision: u8, to: i8) -> Option<i128> {
+    let sign = if bytes.first().is_some_and(|first| first & 0x80 != 0) { 0xff } else { 0 };
+    let (excess, digits) = bytes.split_at(bytes.len().saturating_sub(16));
+    if excess.iter().any(|&byte| byte != sign) {
+        return None;
+    }
+    let mut units = [sign; 16];
+    units[16 - digits.len()..].copy_from_slice(digits);
+    let units = i128::from_be_bytes(units);
+    if (units < 0) != (sign == 0xff) {
+        return None;
+    }
+    rescale(units, from, precision, to)
+}
+
+/// The units of a decimal as the shortest big-endian two's complement.
+pub(in crate::format) fn decimal_to_bytes(units: i128) -> ([u8; 16], usize) {
+    let bytes = units.to_be_bytes();
+    let sign = if units < 0 { 0xff } else { 0 };
+    let mut from = 0;
+    while from < 15 && bytes[from] == sign && (bytes[from + 1] ^ sign) & 0x80 == 0 {
+        from += 1;
+    }
+    (bytes, from)
+}
+
 fn fits(units: i128, precision: u8) -> bool {
     debug_assert!(precision <= DECIMAL128_MAX_PRECISION);
     i256::from_i128(units) < i256::from_i128(10).wrapping_pow(u32::from(precision))

@@ -27,6 +27,8 @@ pub(in crate::format) struct JsonSerializer {
     bare: bool,
     fields: Vec<FieldRef>,
     prefixes: Vec<Vec<u8>>,
+    /// What stands in front of every record.
+    prefix: Vec<u8>,
     /// How long the last batch's rows were, for room.
     row_bytes: usize,
 }
@@ -46,7 +48,12 @@ impl JsonSerializer {
         }
         let prefix = |(index, field): (usize, &FieldRef)| field_prefix(field.name(), index == 0);
         let prefixes = fields.iter().enumerate().map(prefix).collect();
-        Ok(Self { side, bare, fields: fields.to_vec(), prefixes, row_bytes: 16 * fields.len() })
+        Ok(Self { side, bare, fields: fields.to_vec(), prefixes, prefix: Vec::new(), row_bytes: 16 * fields.len() })
+    }
+
+    /// Puts bytes in front of every record from now on.
+    pub(in crate::format) fn set_prefix(&mut self, prefix: Vec<u8>) {
+        self.prefix = prefix;
     }
 }
 
@@ -68,6 +75,7 @@ impl Serializer for JsonSerializer {
                 out.end_null();
                 continue;
             }
+            out.buffer.extend_from_slice(&self.prefix);
             if self.bare {
                 cells[0].write_json(row, &mut out.buffer);
             } else {

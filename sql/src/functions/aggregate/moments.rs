@@ -120,7 +120,7 @@ impl Accumulator for MomentAccumulator {
         Ok(ScalarValue::Float64(Some(match self.of {
             Moment::Variance => variance,
             Moment::Deviation => variance.sqrt(),
-            Moment::Correlation => products / (squares_x.sqrt() * squares_y.sqrt()),
+            Moment::Correlation => products / (squares_x * squares_y).sqrt(),
         })))
     }
 

@@ -147,7 +147,7 @@ fn each_function_gives_after_each_row() {
             "STDDEV_SAMP",
             vec![some(&[0, 10, 7, 6])],
             vec![],
-            &["0.0", "50.0", "26.333333333333336", "17.583333333333332"],
+            &["0.0", "50.0", "26.333333333333332", "17.583333333333332"],
         ),
         ("STDDEV_SAMPLE", vec![ints(&[Some(1), None, Some(5)])], vec![], &["0.0", "0.0", "2.8284271247461903"]),
         (
@@ -211,6 +211,16 @@ fn what_is_collected_has_limits() {
     let column = || some(&[4, 4, 5, 6]);
     assert_eq!(check_limited("COLLECT_LIST", &[column()], &[], limits).expect("resolves")[3], "[4, 4]");
     assert_eq!(check_limited("COLLECT_SET", &[column()], &[], limits).expect("resolves")[3], "[4]");
+}
+
+#[test]
+fn limits_are_properties() {
+    let set = |name: &str, value: &str| Limits::default().with_property(name, value);
+    let (list, set_limit) = ("ksql.functions.collect_list.limit", "ksql.functions.collect_set.limit");
+    assert_eq!(set(list, "1"), Ok(Limits { collect_list: 1, ..Limits::default() }));
+    assert_eq!(set(set_limit, "-1"), Ok(Limits { collect_set: usize::MAX, ..Limits::default() }));
+    assert_eq!(set("auto.offset.reset", "earliest"), Ok(Limits::default()));
+    assert!(set(list, "many").is_err());
 }
 
 #[test]

@@ -15,22 +15,22 @@ use crate::catalog::SqlType;
 
 /// The functions of this file.
 pub(super) fn functions() -> Vec<ScalarFunction> {
-    let one = [array_of_any()];
+    let one = || [array_of_any()];
     let directed = [array_of_any(), Parameter::Type(SqlType::Varchar)];
     let sort = vec![
-        overload(&one, Returns::Computed(array_in_order), sort),
+        overload(&one(), Returns::Computed(array_in_order), sort),
         overload(&directed, Returns::Computed(array_in_order), sort),
     ];
     vec![
         function(
             "ARRAY_MAX",
             "The greatest item; null if there is none.",
-            vec![overload(&one, Returns::Computed(item_in_order), |call| extreme(call, true))],
+            vec![overload(&one(), Returns::Computed(item_in_order), |call| extreme(call, true))],
         ),
         function(
             "ARRAY_MIN",
             "The least item; null if there is none.",
-            vec![overload(&one, Returns::Computed(item_in_order), |call| extreme(call, false))],
+            vec![overload(&one(), Returns::Computed(item_in_order), |call| extreme(call, false))],
         ),
         function("ARRAY_SORT", "The items in order, 'ASC' or 'DESC', nulls last.", sort),
     ]

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use arrow::array::{Array, ArrayRef, ListArray};
+use arrow::array::{ArrayRef, ListArray};
 
 use super::super::{
     columns::{column, write_booleans},
     lists::{ListPicker, items, lists},
     overload::{array_of_any, function, overload},
     signature::{Call, Evaluate, Parameter, Returns, ScalarFunction},
-    value_keys::ValueKeys,
+    value_keys::{ValueKeys, equality},
 };
 use crate::catalog::SqlType;
 
@@ -56,21 +56,21 @@ fn concat(call: &Call<'_>) -> Result<ArrayRef, String> {
 /// False for a null array; null is in an array that has a null.
 fn contains(call: &Call<'_>) -> Result<ArrayRef, String> {
     let (array, wanted) = (lists(call, 0)?, column(call, 1)?);
-    let (keys, wanted) = (ValueKeys::of(array.values())?, ValueKeys::of(&wanted)?);
+    let equal = equality(array.values(), &wanted)?;
     write_booleans(call.rows, |row| {
-        let found = items(&array, row).is_some_and(|mut items| items.any(|item| keys.get(item) == wanted.get(row)));
+        let found = items(&array, row).is_some_and(|mut items| items.any(|item| equal(item, row)));
         Ok(Some(found))
     })
 }
 
 fn remove(call: &Call<'_>) -> Result<ArrayRef, String> {
     let (array, unwanted) = (lists(call, 0)?, column(call, 1)?);
-    let (keys, unwanted) = (ValueKeys::of(array.values())?, ValueKeys::of(&unwanted)?);
+    let equal = equality(array.values(), &unwanted)?;
     let mut picker = ListPicker::new(vec![array.values().as_ref()], call.rows);
     for row in 0..call.rows {
         let items = items(&array, row);
         let valid = items.is_some();
-        for item in items.into_iter().flatten().filter(|item| keys.get(*item) != unwanted.get(row)) {
+        for item in items.into_iter().flatten().filter(|item| !equal(*item, row)) {
             picker.pick(0, item);
         }
         picker.end(valid)?;
@@ -152,7 +152,7 @@ fn of_two(call: &Call<'_>, keep: Keep) -> Result<ArrayRef, String> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::{buffer::OffsetBuffer, datatypes::Field};
+    use arrow::{array::Array, buffer::OffsetBuffer, datatypes::Field};
 
     use super::{
         super::samples::{Ints, int_lists, maps, text_lists},

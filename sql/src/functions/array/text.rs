@@ -9,6 +9,7 @@ use arrow::{
 
 use super::super::{
     columns::{Texts, read, write_texts},
+    java_number::push_double,
     lists::{items, lists},
     overload::{array_of_any, function, overload},
     signature::{Call, Parameter, Returns, ScalarFunction},
@@ -71,35 +72,15 @@ fn write_item(values: &dyn Array, item: usize, out: &mut String) -> Result<(), S
         DataType::Boolean => write!(out, "{}", values.as_boolean().value(item)),
         DataType::Int32 => write!(out, "{}", values.as_primitive::<Int32Type>().value(item)),
         DataType::Int64 => write!(out, "{}", values.as_primitive::<Int64Type>().value(item)),
-        DataType::Float64 => write_double(values.as_primitive::<Float64Type>().value(item), out),
+        DataType::Float64 => {
+            push_double(values.as_primitive::<Float64Type>().value(item), out);
+            Ok(())
+        }
         DataType::Decimal128(..) => out.write_str(&values.as_primitive::<Decimal128Type>().value_as_string(item)),
         DataType::Utf8 => out.write_str(values.as_string::<i32>().value(item)),
         other => return Err(format!("items of {other} cannot be joined")),
     };
     written.map_err(|error| error.to_string())
-}
-
-/// As Java writes it: the shortest digits, plain between 10^-3 and 10^7, otherwise with an exponent.
-fn write_double(value: f64, out: &mut String) -> std::fmt::Result {
-    let magnitude = value.abs();
-    if value.is_nan() {
-        return out.write_str("NaN");
-    }
-    if value.is_infinite() {
-        return out.write_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
-    }
-    if magnitude == 0.0 || (1e-3..1e7).contains(&magnitude) {
-        return write!(out, "{value:?}");
-    }
-    let start = out.len();
-    write!(out, "{value:e}")?;
-    let exponent = out[start..].find('e').map_or(out.len(), |at| start + at);
-    if !out[start..exponent].contains('.') {
-        out.insert_str(exponent, ".0");
-    }
-    let letter = out[start..].find('e').map_or(out.len(), |at| start + at);
-    out.replace_range(letter..(letter + 1).min(out.len()), "E");
-    Ok(())
 }
 
 #[cfg(test)]

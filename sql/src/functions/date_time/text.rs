@@ -75,7 +75,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
 /// Writes the values of the first argument by the patterns of the second.
 fn write_by<'a, A: Array + 'static>(
     call: &'a Call<'_>,
-    write: impl Fn(&JavaPattern, <&'a A as ArrayAccessor>::Item) -> Result<String, String>,
+    write: impl Fn(&JavaPattern, <&'a A as ArrayAccessor>::Item, &mut String) -> Result<(), String>,
 ) -> Result<ArrayRef, String>
 where
     &'a A: ArrayAccessor,
@@ -84,21 +84,20 @@ where
     let mut patterns = patterns(call, 1)?;
     write_texts(call.rows, |row, out| {
         let (Some(value), Some(pattern)) = (values.get(row), patterns.get(row)?) else { return Ok(None) };
-        out.push_str(&write(pattern, value)?);
-        Ok(Some(()))
+        write(pattern, value, out).map(Some)
     })
 }
 
 fn format_date(call: &Call<'_>) -> Result<ArrayRef, String> {
-    write_by::<Date32Array>(call, |pattern, days| pattern.format_date(i64::from(days)))
+    write_by::<Date32Array>(call, |pattern, days, out| pattern.format_date(i64::from(days), out))
 }
 
 fn date_to_string(call: &Call<'_>) -> Result<ArrayRef, String> {
-    write_by::<Int32Array>(call, |pattern, days| pattern.format_date(i64::from(days)))
+    write_by::<Int32Array>(call, |pattern, days, out| pattern.format_date(i64::from(days), out))
 }
 
 fn format_time(call: &Call<'_>) -> Result<ArrayRef, String> {
-    write_by::<Time32MillisecondArray>(call, |pattern, ms| pattern.format_time(i64::from(ms)))
+    write_by::<Time32MillisecondArray>(call, |pattern, ms, out| pattern.format_time(i64::from(ms), out))
 }
 
 fn format_moment<A: Array + 'static>(call: &Call<'_>) -> Result<ArrayRef, String>
@@ -106,7 +105,7 @@ where
     for<'a> &'a A: ArrayAccessor<Item = i64>,
 {
     let Some(_) = call.arguments.get(2) else {
-        return write_by::<A>(call, |pattern, ms| pattern.format(ms, &Zone::UTC));
+        return write_by::<A>(call, |pattern, ms, out| pattern.format(ms, &Zone::UTC, out));
     };
     let values = read::<A>(call, 0)?;
     let mut patterns = patterns(call, 1)?;
@@ -115,8 +114,7 @@ where
         let (Some(ms), Some(pattern), Some(zone)) = (values.get(row), patterns.get(row)?, zones.get(row)?) else {
             return Ok(None);
         };
-        out.push_str(&pattern.format(ms, zone)?);
-        Ok(Some(()))
+        pattern.format(ms, zone, out).map(Some)
     })
 }
 

@@ -81,7 +81,8 @@ impl Date {
         (year, (self.days - start_of(year)) / 7 + 1)
     }
 
-    fn get(self, field: Field) -> i64 {
+    /// The value of a field of dates.
+    pub(super) fn get(self, field: Field) -> i64 {
         match field {
             Field::Era => i64::from(self.year > 0),
             Field::YearOfEra if self.year > 0 => self.year,

@@ -121,40 +121,36 @@ impl JavaPattern {
             .map_err(|problem| format!("invalid date or time pattern `{pattern}`: {problem}"))
     }
 
-    /// Writes a moment, in ms since the epoch, as the clocks of `zone` show it.
+    /// Appends a moment, in ms since the epoch, as the clocks of `zone` show it.
     ///
     /// # Errors
     /// If something does not fit its width.
-    pub(crate) fn format(&self, epoch_ms: i64, zone: &Zone) -> Result<String, String> {
+    pub(crate) fn format(&self, epoch_ms: i64, zone: &Zone, out: &mut String) -> Result<(), String> {
         let offset = zone.offset_at(epoch_ms.div_euclid(1000));
         let local_ms = epoch_ms.saturating_add(i64::from(offset) * 1000);
-        self.write(&Local {
+        let local = Local {
             date: Some(calendar::date(local_ms.div_euclid(DAY_MS))),
             ms_of_day: Some(local_ms.rem_euclid(DAY_MS)),
             zone: Some((zone, offset)),
-        })
+        };
+        write::items(&self.items, &local, out)
     }
 
-    /// Writes a date, in days since the epoch.
+    /// Appends a date, in days since the epoch.
     ///
     /// # Errors
     /// If the pattern asks for a time or a zone.
-    pub(crate) fn format_date(&self, days: i64) -> Result<String, String> {
-        self.write(&Local { date: Some(calendar::date(days)), ms_of_day: None, zone: None })
+    pub(crate) fn format_date(&self, days: i64, out: &mut String) -> Result<(), String> {
+        let local = Local { date: Some(calendar::date(days)), ms_of_day: None, zone: None };
+        write::items(&self.items, &local, out)
     }
 
-    /// Writes a time, in ms of the day.
+    /// Appends a time, in ms of the day.
     ///
     /// # Errors
     /// If the pattern asks for a date or a zone.
-    pub(crate) fn format_time(&self, ms_of_day: i64) -> Result<String, String> {
-        self.write(&Local { date: None, ms_of_day: Some(ms_of_day), zone: None })
-    }
-
-    fn write(&self, local: &Local<'_>) -> Result<String, String> {
-        let mut out = String::new();
-        write::items(&self.items, local, &mut out)?;
-        Ok(out)
+    pub(crate) fn format_time(&self, ms_of_day: i64, out: &mut String) -> Result<(), String> {
+        write::items(&self.items, &Local { date: None, ms_of_day: Some(ms_of_day), zone: None }, out)
     }
 
     /// Reads a moment, in ms since the epoch. What the pattern does not say is that of 1970-01-01T00:00:00; a text without zone is in

@@ -55,13 +55,9 @@ pub(super) fn name(field: Field, style: Style, value: i64) -> Option<&'static st
     Some(&name[..name.len().min(shown(field, style))])
 }
 
-/// The value whose name stands at the beginning of `text`, and how long the name is: the longest, whatever its case.
-///
-/// Names of one letter are not read, since several months have the same; Java does not read them either.
+/// The value whose name stands at the beginning of `text`, and how long the name is: the longest, whatever its case; of equal names the
+/// last (`J` is July), as in Java.
 pub(super) fn read(field: Field, style: Style, text: &str) -> Option<(i64, usize)> {
-    if style == Style::Narrow {
-        return None;
-    }
     let (names, first) = table(field, style)?;
     let starts = |name: &str| text.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name));
     (first..)

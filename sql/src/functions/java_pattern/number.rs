@@ -2,6 +2,8 @@
 //!
 //! Invariant: a number that is followed directly by others of fixed width leaves them their digits (`reserved`).
 
+use std::fmt::Write;
+
 use super::{
     Field,
     read::{Failure, Fields},
@@ -71,22 +73,24 @@ impl Number {
             Kind::Plain => value,
             Kind::TwoDigitYear => value.abs() % 100,
             Kind::Fraction => {
-                out.push_str(&format!("{value:09}")[..self.max]);
-                return Ok(());
+                let end = out.len() + self.max;
+                let written = write!(out, "{value:09}");
+                out.truncate(end);
+                return written.map_err(|error| error.to_string());
             }
         };
-        let digits = value.unsigned_abs().to_string();
-        if digits.len() > self.max {
+        let magnitude = value.unsigned_abs();
+        let digits = magnitude.checked_ilog10().map_or(1, |power| power as usize + 1);
+        if digits > self.max {
             return Err(format!("{value} has more than {} digits", self.max));
         }
         if value < 0 {
             out.push('-');
-        } else if self.sign == Sign::Exceeds && digits.len() > self.min {
+        } else if self.sign == Sign::Exceeds && digits > self.min {
             out.push('+');
         }
-        out.extend(std::iter::repeat_n('0', self.min.saturating_sub(digits.len())));
-        out.push_str(&digits);
-        Ok(())
+        let width = self.min;
+        write!(out, "{magnitude:0width$}").map_err(|error| error.to_string())
     }
 
     /// Reads digits at `at`; the position behind them.

@@ -1,5 +1,7 @@
 //! Offsets from UTC as text: `+02:00`, `-0330`, `Z`, `GMT+2`.
 
+use std::fmt::Write as _;
+
 use super::read::{Failure, Scan};
 
 /// How an offset looks.
@@ -56,12 +58,13 @@ impl OffsetStyle {
         }
         let colon = if self.colon { ":" } else { "" };
         out.push(if offset < 0 { '-' } else { '+' });
-        out.push_str(&format!("{hours:02}"));
+        // Writing to a text cannot fail.
+        let _ = write!(out, "{hours:02}");
         if with_minutes {
-            out.push_str(&format!("{colon}{minutes:02}"));
+            let _ = write!(out, "{colon}{minutes:02}");
         }
         if with_seconds {
-            out.push_str(&format!("{colon}{seconds:02}"));
+            let _ = write!(out, "{colon}{seconds:02}");
         }
     }
 
@@ -86,7 +89,7 @@ impl OffsetStyle {
             return Ok(None);
         }
         let before = scan.at;
-        let value = if self.colon && !scan.eat(":") { None } else { scan.two_digits() };
+        let value = if self.colon && !scan.eat(":") { None } else { scan.two_digits().filter(|value| *value < 60) };
         if value.is_none() {
             scan.at = before;
             if part == Part::Always {
@@ -105,12 +108,12 @@ pub(super) fn write_localized(offset: i32, full: bool, out: &mut String) {
     }
     let (hours, minutes, seconds) = parts(offset);
     out.push(if offset < 0 { '-' } else { '+' });
-    out.push_str(&if full { format!("{hours:02}") } else { hours.to_string() });
+    let _ = if full { write!(out, "{hours:02}") } else { write!(out, "{hours}") };
     if full || minutes != 0 || seconds != 0 {
-        out.push_str(&format!(":{minutes:02}"));
+        let _ = write!(out, ":{minutes:02}");
     }
     if seconds != 0 {
-        out.push_str(&format!(":{seconds:02}"));
+        let _ = write!(out, ":{seconds:02}");
     }
 }
 

@@ -134,9 +134,7 @@ fn item(item: &Item, scan: &mut Scan<'_>, fields: &mut Fields) -> Result<(), Fai
             let names = matches!(item, Item::ZoneName { .. });
             let (zone, length) = Zone::read(scan.rest(), names).ok_or(Failure::at(start))?;
             scan.at += length;
-            if fields.zone.replace(zone.clone()).is_some_and(|before| before != zone) {
-                return Err(Failure::at(start));
-            }
+            fields.zone = Some(zone);
         }
         Item::Padded { width, item: inner } => {
             let padded: String = scan.rest().chars().take(*width).collect();

@@ -6,6 +6,7 @@
 use super::{DAY_MS, Field, Zone, calendar, read::Fields};
 
 const NANOS_A_MS: i64 = 1_000_000;
+const NANOS_A_SECOND: i64 = 1_000_000_000;
 /// Years beyond this one cannot be written either.
 const MAX_YEAR: i64 = 999_999_999;
 
@@ -57,7 +58,7 @@ pub(super) fn moment(fields: &Fields, zone: &Zone) -> Result<i64, String> {
 /// The value of a field, in its range.
 fn within(fields: &Fields, field: Field, from: i64, to: i64) -> Result<Option<i64>, String> {
     match fields.get(field) {
-        Some(value) if value < from || value > to => {
+        Some(value) if !(from..=to).contains(&value) => {
             Err(format!("{} is {value}, which is not from {from} to {to}", words(field)))
         }
         value => Ok(value),
@@ -104,11 +105,18 @@ fn full_date(fields: &Fields) -> Result<Option<i64>, String> {
         _ => return Ok(None),
     };
     let date = calendar::date(days);
-    let contradicts = |field: Field, value: i64| fields.get(field).is_some_and(|said| said != value);
-    if contradicts(Field::Month, date.month)
-        || contradicts(Field::DayOfYear, date.day_of_year())
-        || contradicts(Field::DayOfWeek, date.day_of_week())
-    {
+    let contradicts = |field: Field| fields.get(field).is_some_and(|said| said != date.get(field));
+    const CHECKED: [Field; 8] = [
+        Field::Quarter,
+        Field::Month,
+        Field::DayOfYear,
+        Field::DayOfWeek,
+        Field::WeekBasedYear,
+        Field::WeekOfYear,
+        Field::WeekOfMonth,
+        Field::LocalDayOfWeek,
+    ];
+    if CHECKED.into_iter().any(contradicts) {
         return Err("its day of the week, of the month and of the year contradict each other".to_owned());
     }
     Ok(Some(days))
@@ -131,52 +139,76 @@ fn partial_date(fields: &Fields) -> Result<i64, String> {
     Ok(calendar::days(year, month, day))
 }
 
-/// The hour of the day, if it is said.
+/// The hour of the day, if it is said; what is said of it in several ways must agree.
 fn hour(fields: &Fields) -> Result<Option<i64>, String> {
-    let of_day = within(fields, Field::HourOfDay, 0, 24)?;
-    let of_day = of_day.or(within(fields, Field::ClockHourOfDay, 0, 24)?.map(|hour| hour % 24));
-    Ok(match (of_day, fields.get(Field::AmPm), hour_of_half(fields)?) {
-        (None, Some(half), Some(hour)) => Some(half * 12 + hour),
-        (Some(hour), half, _) if half.is_some_and(|half| half != hour % 24 / 12) => {
-            return Err("its hour is in the other half of the day".to_owned());
+    let plain = within(fields, Field::HourOfDay, 0, 24)?;
+    let clock = within(fields, Field::ClockHourOfDay, 0, 24)?.map(|hour| hour % 24);
+    let (half, of_half) = (fields.get(Field::AmPm), hour_of_half(fields)?);
+    let split = half.zip(of_half).map(|(half, hour)| half * 12 + hour);
+    let hour = plain.or(clock).or(split);
+    let is = |said: Option<i64>, is: i64| said.is_none_or(|said| said == is);
+    match hour {
+        Some(hour) if !is(clock, hour) || !is(half, hour % 24 / 12) || !is(of_half, hour % 12) => {
+            Err("it says two different hours".to_owned())
         }
-        (of_day, ..) => of_day,
-    })
+        hour => Ok(hour),
+    }
 }
 
 /// The hour since midnight or noon, if it is said.
 fn hour_of_half(fields: &Fields) -> Result<Option<i64>, String> {
     let plain = within(fields, Field::HourOfAmPm, 0, 11)?;
-    Ok(plain.or(within(fields, Field::ClockHourOfAmPm, 0, 12)?.map(|hour| hour % 12)))
+    let clock = within(fields, Field::ClockHourOfAmPm, 0, 12)?.map(|hour| hour % 12);
+    match plain.zip(clock) {
+        Some((plain, clock)) if plain != clock => Err("it says two different hours".to_owned()),
+        _ => Ok(plain.or(clock)),
+    }
 }
 
 /// Nanoseconds of the day, and whether it is midnight of the next day, if the hour is said and no gap follows.
 fn full_time(fields: &Fields) -> Result<Option<(i64, bool)>, String> {
-    if let Some(nanos) = within(fields, Field::NanoOfDay, 0, DAY_MS * NANOS_A_MS - 1)? {
-        return Ok(Some((nanos, false)));
-    }
-    if let Some(ms) = within(fields, Field::MilliOfDay, 0, DAY_MS - 1)? {
-        return Ok(Some((ms * NANOS_A_MS, false)));
-    }
+    let of_day = within(fields, Field::NanoOfDay, 0, DAY_MS * NANOS_A_MS - 1)?;
+    let ms_of_day = within(fields, Field::MilliOfDay, 0, DAY_MS - 1)?;
     let minute = within(fields, Field::Minute, 0, 59)?;
     let second = within(fields, Field::Second, 0, 59)?;
     let nano = within(fields, Field::Nano, 0, 999_999_999)?;
-    let Some(hour) = hour(fields)? else { return Ok(None) };
-    if (minute.is_none() && (second.is_some() || nano.is_some())) || (second.is_none() && nano.is_some()) {
-        return Ok(None);
+    let (hour, of_half) = (hour(fields)?, hour_of_half(fields)?);
+    let nanos = if let Some(nanos) = of_day.or(ms_of_day.map(|ms| ms * NANOS_A_MS)) {
+        nanos
+    } else {
+        let Some(hour) = hour else { return Ok(None) };
+        if (minute.is_none() && (second.is_some() || nano.is_some())) || (second.is_none() && nano.is_some()) {
+            return Ok(None);
+        }
+        let rest = (minute.unwrap_or(0) * 60 + second.unwrap_or(0)) * NANOS_A_SECOND + nano.unwrap_or(0);
+        match hour {
+            24 if rest == 0 => return Ok(Some((0, true))),
+            24 => return Err("the hour 24 is midnight only".to_owned()),
+            hour => hour * 3600 * NANOS_A_SECOND + rest,
+        }
+    };
+    let said = [
+        (hour, nanos / NANOS_A_SECOND / 3600),
+        (fields.get(Field::AmPm), nanos / NANOS_A_SECOND / 3600 / 12),
+        (of_half, nanos / NANOS_A_SECOND / 3600 % 12),
+        (minute, nanos / NANOS_A_SECOND / 60 % 60),
+        (second, nanos / NANOS_A_SECOND % 60),
+        (nano, nanos % NANOS_A_SECOND),
+        (ms_of_day, nanos / NANOS_A_MS),
+    ];
+    if said.into_iter().any(|(said, is)| said.is_some_and(|said| said != is)) {
+        return Err("its hours, minutes and seconds contradict each other".to_owned());
     }
-    let rest = (minute.unwrap_or(0) * 60 + second.unwrap_or(0)) * 1_000_000_000 + nano.unwrap_or(0);
-    match hour {
-        24 if rest == 0 => Ok(Some((0, true))),
-        24 => Err("the hour 24 is midnight only".to_owned()),
-        hour => Ok(Some((hour * 3_600_000_000_000 + rest, false))),
-    }
+    Ok(Some((nanos, false)))
 }
 
 /// Nanoseconds of the day of a time of which something is said, the rest being 00:00:00.
 fn partial_time(fields: &Fields) -> Result<i64, String> {
     let of_half = hour_of_half(fields)?.unwrap_or(0) + fields.get(Field::AmPm).unwrap_or(0) * 12;
     let hour = hour(fields)?.unwrap_or(of_half);
+    if hour == 24 {
+        return Err("the hour 24 is midnight only".to_owned());
+    }
     let get = |field: Field| fields.get(field).unwrap_or(0);
-    Ok(((hour * 60 + get(Field::Minute)) * 60 + get(Field::Second)) * 1_000_000_000 + get(Field::Nano))
+    Ok(((hour * 60 + get(Field::Minute)) * 60 + get(Field::Second)) * NANOS_A_SECOND + get(Field::Nano))
 }

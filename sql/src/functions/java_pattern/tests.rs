@@ -9,7 +9,9 @@ fn zone(id: &str) -> Zone {
 #[test]
 fn moments_are_written_as_java_does() {
     let check = |pattern: &str, epoch_ms: i64, id: &str, want: &str| {
-        let got = JavaPattern::parse(pattern).unwrap().format(epoch_ms, &zone(id)).unwrap_or_else(|error| error);
+        let mut got = String::new();
+        let written = JavaPattern::parse(pattern).unwrap().format(epoch_ms, &zone(id), &mut got);
+        let got = written.map_or_else(|error| error, |()| got);
         assert_eq!(got, want, "{pattern} of {epoch_ms} in {id}");
     };
     check("yyyy-MM-dd'T'HH:mm:ss.SSSX", 1_630_872_245_006, "UTC", "2021-09-05T20:04:05.006Z");
@@ -117,6 +119,9 @@ fn moments_are_read_as_java_does() {
     check("L/d", "3/4", 5_356_800_000);
     check("S", "5", 500);
     check("EEE", "Tue", 0);
+    check("MMMMM", "S", 20_995_200_000);
+    check("yyyy-MM-dd VV", "2019-08-27 UT", 1_566_864_000_000);
+    check("yyyy-MM-dd z", "2019-08-27 PT", 1_566_889_200_000);
 }
 
 #[test]
@@ -133,6 +138,10 @@ fn what_java_does_not_read_is_refused() {
         "Mon, 5 Sep 2021",
         "its day of the week, of the month and of the year contradict each other",
     );
+    check("KKh", "001", "it says two different hours");
+    check("HH:mm a", "13:10 AM", "it says two different hours");
+    check("HH:mm A", "13:10 5", "its hours, minutes and seconds contradict each other");
+    check("HH.s", "24.1", "the hour 24 is midnight only");
     check("h a", "13 AM", "the hour is 13, which is not from 0 to 12");
     check("HH:mm", "24:01", "the hour 24 is midnight only");
     check("HH", "7", "it leaves the pattern at character 1");

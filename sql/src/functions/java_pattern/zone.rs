@@ -66,10 +66,11 @@ impl Zone {
         }
         for prefix in ["UTC", "GMT", "UT"] {
             let mut scan = Scan { text, at: 0 };
-            if scan.eat(prefix) && scan.rest().starts_with(['+', '-']) {
-                if let Ok(offset) = OffsetStyle::ID.read(&mut scan) {
-                    return Some((Self::Fixed(offset), scan.at));
-                }
+            if scan.eat(prefix)
+                && scan.rest().starts_with(['+', '-'])
+                && let Ok(offset) = OffsetStyle::ID.read(&mut scan)
+            {
+                return Some((Self::Fixed(offset), scan.at));
             }
         }
         let named = if names { zone_names::read(text) } else { None };
@@ -156,7 +157,10 @@ fn offset_id(text: &str) -> Option<i32> {
 /// The longest id at the beginning of a text, in any case.
 fn id_at(text: &str) -> Option<(Tz, usize)> {
     static IDS: OnceLock<HashMap<String, Tz>> = OnceLock::new();
-    let ids = IDS.get_or_init(|| TZ_VARIANTS.iter().map(|zone| (zone.name().to_ascii_lowercase(), *zone)).collect());
+    let ids = IDS.get_or_init(|| {
+        let named = TZ_VARIANTS.iter().map(|zone| (zone.name().to_ascii_lowercase(), *zone));
+        named.chain([("ut".to_owned(), Tz::UTC)]).collect()
+    });
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-' | b'+');
     let longest = text.bytes().take_while(word).count();
     let lower = text[..longest].to_ascii_lowercase();

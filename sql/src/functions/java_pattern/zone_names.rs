@@ -5,7 +5,7 @@
 use chrono_tz::Tz;
 
 /// Short name, minutes from UTC, long name, the zone that is read.
-const NAMES: [(&str, i32, &str, Tz); 77] = [
+const NAMES: [(&str, i32, &str, Tz); 82] = [
     ("UTC", 0, "Coordinated Universal Time", Tz::UTC),
     ("GMT", 0, "Greenwich Mean Time", Tz::GMT),
     ("PST", -480, "Pacific Standard Time", Tz::America__Los_Angeles),
@@ -29,6 +29,7 @@ const NAMES: [(&str, i32, &str, Tz); 77] = [
     ("SST", -660, "Samoa Standard Time", Tz::Pacific__Pago_Pago),
     ("ChST", 600, "Chamorro Standard Time", Tz::Pacific__Guam),
     ("BRT", -180, "Brasilia Standard Time", Tz::America__Sao_Paulo),
+    ("BRST", -120, "Brasilia Summer Time", Tz::America__Sao_Paulo),
     ("ART", -180, "Argentina Standard Time", Tz::America__Argentina__Buenos_Aires),
     ("COT", -300, "Colombia Standard Time", Tz::America__Bogota),
     ("PET", -300, "Peru Standard Time", Tz::America__Lima),
@@ -82,6 +83,10 @@ const NAMES: [(&str, i32, &str, Tz); 77] = [
     ("VLAT", 600, "Vladivostok Standard Time", Tz::Asia__Vladivostok),
     ("NOVT", 420, "Novosibirsk Standard Time", Tz::Asia__Novosibirsk),
     ("YEKT", 300, "Yekaterinburg Standard Time", Tz::Asia__Yekaterinburg),
+    ("ET", -300, "Eastern Time", Tz::America__New_York),
+    ("CT", -360, "Central Time", Tz::America__Chicago),
+    ("MT", -420, "Mountain Time", Tz::America__Denver),
+    ("PT", -480, "Pacific Time", Tz::America__Los_Angeles),
     ("WAKT", 720, "Wake Island Time", Tz::Pacific__Wake),
 ];
 

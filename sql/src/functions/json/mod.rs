@@ -13,8 +13,8 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Type};
 
 use super::columns::{self, Reader, Texts};
-use super::overload::{TEXT, array_of, function, of, overload, variadic};
-use super::signature::{Call, Parameter, Returns, ScalarFunction};
+use super::declare::{TEXT, array_of, function, overload, variadic};
+use super::signature::{Call, Parameter, ScalarFunction};
 use crate::catalog::SqlType;
 use path::JsonPath;
 use scan::{Json, Kind};
@@ -26,42 +26,38 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "EXTRACTJSONFIELD",
             "What a path such as $.a.b[0] leads to in a JSON text: a text without its quotes, anything else as JSON; null if nothing.",
-            vec![of(&[TEXT, TEXT], SqlType::Varchar, extract_field)],
+            [overload([TEXT, TEXT], SqlType::Varchar, extract_field)],
         ),
-        function("IS_JSON_STRING", "Whether a text holds JSON.", vec![of(&[TEXT], SqlType::Boolean, is_json)]),
+        function("IS_JSON_STRING", "Whether a text holds JSON.", [overload([TEXT], SqlType::Boolean, is_json)]),
         function(
             "JSON_ARRAY_CONTAINS",
             "Whether a JSON array holds a value.",
-            vec![overload(
-                &[Parameter::Type(TEXT), Parameter::Any('T')],
-                Returns::Type(SqlType::Boolean),
-                array_contains,
-            )],
+            [overload([TEXT, Parameter::Any('T')], SqlType::Boolean, array_contains)],
         ),
         function(
             "JSON_ARRAY_LENGTH",
             "How many items a JSON array has; null for other JSON.",
-            vec![of(&[TEXT], SqlType::Int, array_length)],
+            [overload([TEXT], SqlType::Int, array_length)],
         ),
         function(
             "JSON_CONCAT",
             "JSON objects merged, or arrays one after the other; what is no array becomes one of one item.",
-            vec![variadic(of(&[TEXT], SqlType::Varchar, concat))],
+            [variadic(overload([TEXT], SqlType::Varchar, concat))],
         ),
         function(
             "JSON_ITEMS",
             "The items of a JSON array, each as JSON text; null for other JSON.",
-            vec![of(&[TEXT], array_of(SqlType::Varchar), items)],
+            [overload([TEXT], array_of(SqlType::Varchar), items)],
         ),
         function(
             "JSON_KEYS",
             "The keys of a JSON object; null for other JSON.",
-            vec![of(&[TEXT], array_of(SqlType::Varchar), keys)],
+            [overload([TEXT], array_of(SqlType::Varchar), keys)],
         ),
         function(
             "JSON_RECORDS",
             "The keys of a JSON object with their values as JSON text; null for other JSON.",
-            vec![of(&[TEXT], map, records)],
+            [overload([TEXT], map, records)],
         ),
     ];
     [own, write::functions()].concat()

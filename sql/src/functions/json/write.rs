@@ -13,10 +13,10 @@ use arrow::datatypes::{
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Timelike};
 
 use super::super::columns;
+use super::super::declare::{function, overload};
 use super::super::encoding::encode_base64;
 use super::super::java_number::push_double;
-use super::super::overload::{function, overload};
-use super::super::signature::{Call, Parameter, Returns, ScalarFunction};
+use super::super::signature::{Call, Parameter, ScalarFunction};
 use super::scan::push_text;
 use crate::catalog::SqlType;
 
@@ -25,7 +25,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
     vec![function(
         "TO_JSON_STRING",
         "The JSON text of a value of any type.",
-        vec![overload(&[Parameter::Any('T')], Returns::Type(SqlType::Varchar), to_json_string)],
+        [overload([Parameter::Any('T')], SqlType::Varchar, to_json_string)],
     )]
 }
 

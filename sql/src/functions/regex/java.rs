@@ -1,7 +1,8 @@
 //! Regular expressions in Java's syntax, run by `fancy-regex`.
 //!
-//! The pattern is rewritten ([`syntax`](super::syntax)) where the two mean different things. Matches are searched from left to right as `java.util.regex.Matcher` does: after an empty match the search goes on one character
-//! later, after any other one where it ended, so that an empty match may follow it there.
+//! The pattern is rewritten ([`syntax`](super::syntax)) where the two mean different things. Matches are searched from left to right as
+//! `java.util.regex.Matcher` does: after an empty match the search goes on one character later, after any other one where it ended,
+//! so that an empty match may follow it there. Compiled patterns are kept by thread, as batches of one row must not compile anew.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -11,7 +11,7 @@ use arrow::array::ArrayRef;
 use fancy_regex::Captures;
 
 use super::columns::{self, Ints, Texts};
-use super::overload::{INT, TEXT, array_of, function, of};
+use super::declare::{INT, TEXT, array_of, function, overload};
 use super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 use java::{JavaRegex, span};
@@ -23,22 +23,22 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "REGEXP_EXTRACT",
             "The first part of a text that a pattern matches, or a group of that match; null if there is none.",
-            vec![of(&[TEXT, TEXT], SqlType::Varchar, extract), of(&[TEXT, TEXT, INT], SqlType::Varchar, extract)],
+            [overload([TEXT, TEXT], SqlType::Varchar, extract), overload([TEXT, TEXT, INT], SqlType::Varchar, extract)],
         ),
         function(
             "REGEXP_EXTRACT_ALL",
             "All parts of a text that a pattern matches, or a group of each match.",
-            vec![of(&[TEXT, TEXT], texts(), extract_all), of(&[TEXT, TEXT, INT], texts(), extract_all)],
+            [overload([TEXT, TEXT], texts(), extract_all), overload([TEXT, TEXT, INT], texts(), extract_all)],
         ),
         function(
             "REGEXP_REPLACE",
             "The text with every match of a pattern replaced; $1 stands for the first group.",
-            vec![of(&[TEXT, TEXT, TEXT], SqlType::Varchar, replace)],
+            [overload([TEXT, TEXT, TEXT], SqlType::Varchar, replace)],
         ),
         function(
             "REGEXP_SPLIT_TO_ARRAY",
             "The parts of a text between the matches of a pattern; with an empty pattern each character.",
-            vec![of(&[TEXT, TEXT], texts(), split)],
+            [overload([TEXT, TEXT], texts(), split)],
         ),
     ]
 }

@@ -49,7 +49,7 @@ fn cube(call: &Call<'_>) -> Result<ArrayRef, String> {
                 for item in items.clone() {
                     let there = values.is_valid(item) && {
                         bit -= 1;
-                        combination >> bit & 1 == 1
+                        (combination >> bit) & 1 == 1
                     };
                     if there { picker.pick(0, item) } else { picker.pick(1, 0) }
                 }

@@ -3,7 +3,7 @@
 use arrow::array::ArrayRef;
 
 use super::super::columns::{self, Texts};
-use super::super::overload::{TEXT, function, of};
+use super::super::declare::{TEXT, function, overload};
 use super::super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
@@ -13,20 +13,20 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "INITCAP",
             "Words, separated by whitespace, with their first letter in upper case and all others in lower case.",
-            vec![of(&[TEXT], SqlType::Varchar, |call| map(call, initcap))],
+            [overload([TEXT], SqlType::Varchar, |call| map(call, initcap))],
         ),
-        function("LCASE", "The text in lower case.", vec![of(&[TEXT], SqlType::Varchar, |call| map(call, lower))]),
+        function("LCASE", "The text in lower case.", [overload([TEXT], SqlType::Varchar, |call| map(call, lower))]),
         function(
             "REPLACE",
             "The text with all occurrences of a part replaced.",
-            vec![of(&[TEXT, TEXT, TEXT], SqlType::Varchar, replace)],
+            [overload([TEXT, TEXT, TEXT], SqlType::Varchar, replace)],
         ),
         function(
             "TRIM",
             "The text without spaces and control characters at its ends.",
-            vec![of(&[TEXT], SqlType::Varchar, trim)],
+            [overload([TEXT], SqlType::Varchar, trim)],
         ),
-        function("UCASE", "The text in upper case.", vec![of(&[TEXT], SqlType::Varchar, |call| map(call, upper))]),
+        function("UCASE", "The text in upper case.", [overload([TEXT], SqlType::Varchar, |call| map(call, upper))]),
     ]
 }
 

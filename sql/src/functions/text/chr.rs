@@ -3,7 +3,7 @@
 use arrow::array::ArrayRef;
 
 use super::super::columns::{self, Ints, Texts};
-use super::super::overload::{INT, TEXT, function, of};
+use super::super::declare::{INT, TEXT, function, overload};
 use super::super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
@@ -12,7 +12,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
     vec![function(
         "CHR",
         "The character of a Unicode code point, given as a number or as \\uXXXX; null if there is none.",
-        vec![of(&[INT], SqlType::Varchar, chr_of_number), of(&[TEXT], SqlType::Varchar, chr_of_escape)],
+        [overload([INT], SqlType::Varchar, chr_of_number), overload([TEXT], SqlType::Varchar, chr_of_escape)],
     )]
 }
 

@@ -4,7 +4,7 @@ use arrow::array::{Array, ArrayAccessor, ArrayRef, BinaryArray, StringArray};
 use arrow::datatypes::Int32Type;
 
 use super::super::columns::{self, Ints, Reader, Texts};
-use super::super::overload::{BYTES, INT, TEXT, function, of, variadic};
+use super::super::declare::{BYTES, INT, TEXT, function, overload, variadic};
 use super::super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
@@ -14,28 +14,28 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "CONCAT",
             "All arguments one after the other; null counts as empty.",
-            vec![
-                variadic(of(&[TEXT], SqlType::Varchar, concat_texts)),
-                variadic(of(&[BYTES], SqlType::Bytes, concat_bytes)),
+            [
+                variadic(overload([TEXT], SqlType::Varchar, concat_texts)),
+                variadic(overload([BYTES], SqlType::Bytes, concat_bytes)),
             ],
         ),
         function(
             "CONCAT_WS",
             "All arguments but the first, which separates them; nulls are left out, a null separator gives null.",
-            vec![
-                variadic(of(&[TEXT, TEXT], SqlType::Varchar, join_texts)),
-                variadic(of(&[BYTES, BYTES], SqlType::Bytes, join_bytes)),
+            [
+                variadic(overload([TEXT, TEXT], SqlType::Varchar, join_texts)),
+                variadic(overload([BYTES, BYTES], SqlType::Bytes, join_bytes)),
             ],
         ),
         function(
             "ELT",
             "The n-th of the texts that follow, counted from 1; null if there is none.",
-            vec![variadic(of(&[INT, TEXT], SqlType::Varchar, elt))],
+            [variadic(overload([INT, TEXT], SqlType::Varchar, elt))],
         ),
         function(
             "FIELD",
             "At which place, counted from 1, a text stands among those that follow; 0 if it does not or is null.",
-            vec![variadic(of(&[TEXT, TEXT], SqlType::Int, field))],
+            [variadic(overload([TEXT, TEXT], SqlType::Int, field))],
         ),
     ]
 }

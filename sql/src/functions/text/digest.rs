@@ -6,8 +6,8 @@ use arrow::array::ArrayRef;
 use md5::{Digest, Md5};
 
 use super::super::columns::{self, Bytes, Texts};
+use super::super::declare::{BYTES, TEXT, function, overload};
 use super::super::encoding::push_hex;
-use super::super::overload::{BYTES, TEXT, function, of};
 use super::super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
@@ -17,12 +17,12 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "MD5",
             "The MD5 digest of a text, in hexadecimal digits.",
-            vec![of(&[TEXT], SqlType::Varchar, md5_digests)],
+            [overload([TEXT], SqlType::Varchar, md5_digests)],
         ),
         function(
             "UUID",
             "A random UUID of version 4, or the text of one given as 16 bytes.",
-            vec![of(&[], SqlType::Varchar, uuid), of(&[BYTES], SqlType::Varchar, uuid_of_bytes)],
+            [overload([], SqlType::Varchar, uuid), overload([BYTES], SqlType::Varchar, uuid_of_bytes)],
         ),
     ]
 }
@@ -47,8 +47,8 @@ fn uuid(call: &Call<'_>) -> Result<ArrayRef, String> {
         let mut value = [0; 16];
         value[..8].copy_from_slice(&random(row, 0).to_be_bytes());
         value[8..].copy_from_slice(&random(row, 1).to_be_bytes());
-        value[6] = value[6] & 0x0F | 0x40;
-        value[8] = value[8] & 0x3F | 0x80;
+        value[6] = (value[6] & 0x0F) | 0x40;
+        value[8] = (value[8] & 0x3F) | 0x80;
         push_uuid(&value, out);
         Ok(Some(()))
     })

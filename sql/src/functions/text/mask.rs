@@ -9,7 +9,7 @@ use arrow::array::ArrayRef;
 use fancy_regex::Regex;
 
 use super::super::columns::{self, Ints, Texts};
-use super::super::overload::{INT, TEXT, function, of};
+use super::super::declare::{INT, TEXT, function, overload};
 use super::super::signature::{Call, Evaluate, ScalarFunction};
 use super::utf16;
 use crate::catalog::SqlType;
@@ -21,7 +21,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "MASK",
             "The text with its letters, digits and other characters replaced by X, x, n and -, or by those given.",
-            vec![of(&[TEXT], SqlType::Varchar, all), of(&[TEXT, TEXT, TEXT, TEXT, TEXT], SqlType::Varchar, all)],
+            [overload([TEXT], SqlType::Varchar, all), overload([TEXT, TEXT, TEXT, TEXT, TEXT], SqlType::Varchar, all)],
         ),
         partial("MASK_KEEP_LEFT", "As MASK, but the first n characters stay as they are.", |call| {
             mask(call, Part::AfterFirst)
@@ -38,9 +38,9 @@ fn partial(name: &'static str, description: &'static str, evaluate: Evaluate) ->
     function(
         name,
         description,
-        vec![
-            of(&[TEXT, INT], SqlType::Varchar, evaluate),
-            of(&[TEXT, INT, TEXT, TEXT, TEXT, TEXT], SqlType::Varchar, evaluate),
+        [
+            overload([TEXT, INT], SqlType::Varchar, evaluate),
+            overload([TEXT, INT, TEXT, TEXT, TEXT, TEXT], SqlType::Varchar, evaluate),
         ],
     )
 }

@@ -5,7 +5,7 @@
 use arrow::array::ArrayRef;
 
 use super::super::columns::{self, Bytes, Ints, Texts};
-use super::super::overload::{BYTES, INT, TEXT, function, of};
+use super::super::declare::{BYTES, INT, TEXT, function, overload};
 use super::super::signature::{Call, ScalarFunction};
 use super::utf16;
 use crate::catalog::SqlType;
@@ -19,17 +19,17 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "LPAD",
             "The input with padding before it until it is as long as wanted, or its beginning if it is longer.",
-            vec![
-                of(&[TEXT, INT, TEXT], SqlType::Varchar, |call| pad_texts(call, Side::Left)),
-                of(&[BYTES, INT, BYTES], SqlType::Bytes, |call| pad_bytes(call, Side::Left)),
+            [
+                overload([TEXT, INT, TEXT], SqlType::Varchar, |call| pad_texts(call, Side::Left)),
+                overload([BYTES, INT, BYTES], SqlType::Bytes, |call| pad_bytes(call, Side::Left)),
             ],
         ),
         function(
             "RPAD",
             "The input with padding after it until it is as long as wanted, or its beginning if it is longer.",
-            vec![
-                of(&[TEXT, INT, TEXT], SqlType::Varchar, |call| pad_texts(call, Side::Right)),
-                of(&[BYTES, INT, BYTES], SqlType::Bytes, |call| pad_bytes(call, Side::Right)),
+            [
+                overload([TEXT, INT, TEXT], SqlType::Varchar, |call| pad_texts(call, Side::Right)),
+                overload([BYTES, INT, BYTES], SqlType::Bytes, |call| pad_bytes(call, Side::Right)),
             ],
         ),
     ]

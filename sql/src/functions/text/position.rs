@@ -6,7 +6,7 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::Int32Type;
 
 use super::super::columns::{self, Bytes, Ints, Texts};
-use super::super::overload::{BYTES, INT, TEXT, function, of};
+use super::super::declare::{BYTES, INT, TEXT, function, overload};
 use super::super::signature::{Call, ScalarFunction};
 use super::utf16;
 use crate::catalog::SqlType;
@@ -17,25 +17,25 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "INSTR",
             "Where a part stands in a text, counted from 1, or 0; searched from a place on (backwards if it is negative), the n-th.",
-            vec![
-                of(&[TEXT, TEXT], SqlType::Int, instr),
-                of(&[TEXT, TEXT, INT], SqlType::Int, instr),
-                of(&[TEXT, TEXT, INT, INT], SqlType::Int, instr),
+            [
+                overload([TEXT, TEXT], SqlType::Int, instr),
+                overload([TEXT, TEXT, INT], SqlType::Int, instr),
+                overload([TEXT, TEXT, INT, INT], SqlType::Int, instr),
             ],
         ),
         function(
             "LEN",
             "How many characters a text has, or how many bytes.",
-            vec![of(&[TEXT], SqlType::Int, len_of_text), of(&[BYTES], SqlType::Int, len_of_bytes)],
+            [overload([TEXT], SqlType::Int, len_of_text), overload([BYTES], SqlType::Int, len_of_bytes)],
         ),
         function(
             "SUBSTRING",
             "The part that begins at a place, counted from 1 or negative from the end, as long as given or up to the end.",
-            vec![
-                of(&[TEXT, INT], SqlType::Varchar, substring_of_text),
-                of(&[TEXT, INT, INT], SqlType::Varchar, substring_of_text),
-                of(&[BYTES, INT], SqlType::Bytes, substring_of_bytes),
-                of(&[BYTES, INT, INT], SqlType::Bytes, substring_of_bytes),
+            [
+                overload([TEXT, INT], SqlType::Varchar, substring_of_text),
+                overload([TEXT, INT, INT], SqlType::Varchar, substring_of_text),
+                overload([BYTES, INT], SqlType::Bytes, substring_of_bytes),
+                overload([BYTES, INT, INT], SqlType::Bytes, substring_of_bytes),
             ],
         ),
     ]

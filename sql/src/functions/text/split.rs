@@ -5,7 +5,7 @@
 use arrow::array::{ArrayRef, BinaryBuilder, StringBuilder};
 
 use super::super::columns::{self, Bytes, Texts};
-use super::super::overload::{BYTES, TEXT, array_of, function, of};
+use super::super::declare::{BYTES, TEXT, array_of, function, overload};
 use super::super::signature::{Call, ScalarFunction};
 use crate::catalog::SqlType;
 
@@ -16,15 +16,15 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         function(
             "SPLIT",
             "The parts between delimiters; with an empty delimiter each character or byte.",
-            vec![
-                of(&[TEXT, TEXT], array_of(SqlType::Varchar), split_texts),
-                of(&[BYTES, BYTES], array_of(SqlType::Bytes), split_bytes),
+            [
+                overload([TEXT, TEXT], array_of(SqlType::Varchar), split_texts),
+                overload([BYTES, BYTES], array_of(SqlType::Bytes), split_bytes),
             ],
         ),
         function(
             "SPLIT_TO_MAP",
             "A map from a text of entries: the first delimiter separates entries, the second keys from values; the last value of a key counts.",
-            vec![of(&[TEXT, TEXT, TEXT], map, split_to_map)],
+            [overload([TEXT, TEXT, TEXT], map, split_to_map)],
         ),
     ]
 }

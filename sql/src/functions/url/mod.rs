@@ -11,7 +11,7 @@ use arrow::datatypes::Int32Type;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use super::columns::{self, Texts};
-use super::overload::{TEXT, function, of};
+use super::declare::{TEXT, function, overload};
 use super::signature::{Call, Evaluate, ScalarFunction};
 use crate::catalog::SqlType;
 use uri::{Uri, decode};
@@ -22,7 +22,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'
 /// The functions of this file.
 pub(crate) fn functions() -> Vec<ScalarFunction> {
     let text = |name, description, evaluate: Evaluate| {
-        function(name, description, vec![of(&[TEXT], SqlType::Varchar, evaluate)])
+        function(name, description, [overload([TEXT], SqlType::Varchar, evaluate)])
     };
     vec![
         text("URL_DECODE_PARAM", "A parameter with its escapes decoded.", decode_param),
@@ -32,13 +32,13 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
         function(
             "URL_EXTRACT_PARAMETER",
             "The value of a parameter of a URL, decoded; empty if it is there without one.",
-            vec![of(&[TEXT, TEXT], SqlType::Varchar, extract_parameter)],
+            [overload([TEXT, TEXT], SqlType::Varchar, extract_parameter)],
         ),
         text("URL_EXTRACT_PATH", "The path of a URL, decoded.", |call| extract(call, |uri| uri.path)),
         function(
             "URL_EXTRACT_PORT",
             "The port of a URL, if it names one.",
-            vec![of(&[TEXT], SqlType::Int, extract_port)],
+            [overload([TEXT], SqlType::Int, extract_port)],
         ),
         text("URL_EXTRACT_PROTOCOL", "The protocol of a URL.", |call| extract(call, |uri| uri.scheme)),
         text("URL_EXTRACT_QUERY", "The query of a URL, decoded.", |call| extract(call, |uri| uri.query)),

@@ -30,6 +30,18 @@ pub(super) struct Operand {
     pub(super) column: Option<ColumnRef>,
 }
 
+impl Operand {
+    /// The same text for what is the same: a column however it is qualified, an expression as it is written.
+    pub(super) fn spelling(&self) -> String {
+        self.column.as_ref().map_or_else(|| self.expr.to_string(), spelling)
+    }
+}
+
+/// The spelling of a column.
+pub(super) fn spelling((source, name): &ColumnRef) -> String {
+    format!("{source}.`{name}`")
+}
+
 /// The equalities of a step that adds source `number`.
 ///
 /// # Errors

@@ -5,15 +5,10 @@
 //! S1 JOIN S2 ON S1.ID = ABS(S2.ID)    viable S1.ID             S1 JOIN S2 ON ABS(..) = ABS(..)  synthetic ROWKEY
 //! ```
 
-use super::condition::{ColumnRef, Equality};
+use super::condition::{ColumnRef, Equality, spelling};
 use crate::{
     catalog::Source,
-    planner::{
-        error::PlanError,
-        projection::WrittenItem,
-        query::Item,
-        scope::Scope,
-    },
+    planner::{error::PlanError, projection::WrittenItem, query::Item, scope::Scope},
     syntax::{Position, ast::JoinKind},
 };
 
@@ -27,8 +22,10 @@ pub(in crate::planner) fn key_name(position: usize) -> String {
 pub(in crate::planner) struct KeyColumn {
     /// The columns that a projection may select as this one.
     viable: Vec<ColumnRef>,
-    /// All columns that were compared to make it.
-    compared: Vec<ColumnRef>,
+    /// All that was compared to make it, in one spelling.
+    compared: Vec<String>,
+    /// Whether a FULL join made it: then no side is equal to it in every row.
+    of_full_join: bool,
 }
 
 /// The key of a joined result.
@@ -43,8 +40,8 @@ impl JoinKey {
     /// The key of the first source.
     pub(super) fn of_source(source: &Source) -> Self {
         let column = |name: &str| {
-            let columns = vec![(0, name.to_owned())];
-            KeyColumn { viable: columns.clone(), compared: columns }
+            let column = (0, name.to_owned());
+            KeyColumn { compared: vec![spelling(&column)], viable: vec![column], of_full_join: false }
         };
         Self { columns: source.key_columns().map(|known| column(&known.name)).collect(), of_foreign_key_join: false }
     }
@@ -53,8 +50,7 @@ impl JoinKey {
     pub(super) fn is(&self, on: &[Equality], of_table: bool) -> bool {
         self.columns.len() == on.len()
             && self.columns.iter().zip(on).all(|(key, equality)| {
-                let known = if of_table { &key.compared } else { &key.viable };
-                equality.left.column.as_ref().is_some_and(|column| known.contains(column))
+                (of_table || !key.of_full_join) && key.compared.contains(&equality.left.spelling())
             })
     }
 
@@ -62,14 +58,14 @@ impl JoinKey {
     pub(super) fn joined(&self, on: &[Equality], kind: JoinKind, keeps: bool) -> Self {
         let column = |(position, equality): (usize, &Equality)| {
             let mut column = if keeps { self.columns[position].clone() } else { KeyColumn::default() };
-            for side in [&equality.left.column, &equality.right.column].into_iter().flatten() {
-                for known in [&mut column.viable, &mut column.compared] {
-                    if !known.contains(side) {
-                        known.push(side.clone());
-                    }
+            for side in [&equality.left, &equality.right] {
+                column.compared.push(side.spelling());
+                if let Some(named) = side.column.as_ref().filter(|named| !column.viable.contains(*named)) {
+                    column.viable.push(named.clone());
                 }
             }
-            if kind == JoinKind::Full {
+            column.of_full_join = kind == JoinKind::Full;
+            if column.of_full_join {
                 column.viable.clear();
             }
             column

@@ -5,7 +5,12 @@ use std::collections::BTreeSet;
 use millstream::schema::{WINDOWEND, WINDOWSTART};
 
 use crate::{
-    planner::{bind, error::PlanError, scope::Scope},
+    planner::{
+        bind,
+        error::PlanError,
+        input::{PartitionColumn, ROWPARTITION},
+        scope::Scope,
+    },
     syntax::ast::{self, SelectItem, StreamQuery},
 };
 
@@ -22,6 +27,30 @@ impl Named {
         let by_star = self.all_of.contains(&source) && (!is_pseudo || name == WINDOWSTART || name == WINDOWEND);
         by_star || self.columns.contains(&(source, name.to_owned()))
     }
+
+    /// Whether the query needs the number of the partition of a source.
+    pub(in crate::planner) fn partition_of(&self, source: usize) -> PartitionColumn {
+        if self.has(source, ROWPARTITION) { PartitionColumn::Read } else { PartitionColumn::Left }
+    }
+}
+
+/// Whether a query over one source needs the number of the partition.
+pub(in crate::planner) fn partition_column(query: &StreamQuery) -> PartitionColumn {
+    let is_named = |expr: &ast::Expr| bind::named_columns(expr).iter().any(|(_, name)| name.value == ROWPARTITION);
+    if expressions(query).into_iter().any(is_named) { PartitionColumn::Read } else { PartitionColumn::Left }
+}
+
+/// Every expression of a query.
+fn expressions(query: &StreamQuery) -> Vec<&ast::Expr> {
+    let mut expressions: Vec<&ast::Expr> = Vec::new();
+    expressions.extend(query.items.iter().filter_map(|item| match item {
+        SelectItem::AllFields { expr, .. } | SelectItem::Expr { expr, .. } => Some(expr),
+        SelectItem::All { .. } | SelectItem::AllOf { .. } => None,
+    }));
+    expressions.extend(query.joins.iter().map(|step| &step.on.node));
+    expressions.extend(query.filter.iter().chain(&query.having).map(|clause| &clause.node));
+    expressions.extend(query.group_by.iter().chain(&query.partition_by).flat_map(|clause| &clause.node));
+    expressions
 }
 
 /// Looks up every name of the query, so that mistakes are found before anything is built.
@@ -30,20 +59,16 @@ impl Named {
 /// If there is no such column, or several.
 pub(in crate::planner) fn named_columns(query: &StreamQuery, scope: &Scope) -> Result<Named, PlanError> {
     let mut named = Named { columns: BTreeSet::new(), all_of: BTreeSet::new() };
-    let mut expressions: Vec<&ast::Expr> = Vec::new();
     for item in &query.items {
         match item {
             SelectItem::All { .. } => named.all_of.extend(0..scope.sources.len()),
             SelectItem::AllOf { source, .. } => {
                 named.all_of.insert(scope.source(&source.value, source.span.start)?);
             }
-            SelectItem::AllFields { expr, .. } | SelectItem::Expr { expr, .. } => expressions.push(expr),
+            SelectItem::AllFields { .. } | SelectItem::Expr { .. } => {}
         }
     }
-    expressions.extend(query.joins.iter().map(|step| &step.on.node));
-    expressions.extend(query.filter.iter().chain(&query.having).map(|clause| &clause.node));
-    expressions.extend(query.group_by.iter().chain(&query.partition_by).flat_map(|clause| &clause.node));
-    for expression in expressions {
+    for expression in expressions(query) {
         for (qualifier, name) in bind::named_columns(expression) {
             if query.window.is_some() && matches!(name.value.as_str(), WINDOWSTART | WINDOWEND) {
                 continue;

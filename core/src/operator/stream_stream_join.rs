@@ -1,0 +1,409 @@
+//! Stream-stream join: records of two streams that have one key and lie within a window of each other.
+//!
+//! Each record meets all records of the other side that are kept and within reach, by their timestamps, those of one timestamp as they
+//! came; then it is kept itself. The result has the key, the higher timestamp of both, and the columns of both sides.
+//!
+//! ```text
+//! within 10     left A@3, a@4 right    -> (A, a)@4
+//!               left B@5               -> (B, a)@5
+//!               right b@6              -> (A, b)@6, (B, b)@6
+//! ```
+//!
+//! Outer sides: without a grace, a record that meets nothing is passed on with nulls at once. With one it waits until nothing can meet
+//! it any more, and is then passed on with its own timestamp, by a record that has the highest timestamp so far, before that record
+//! itself is joined. A record whose window is over already when it comes does not wait. One without key meets nothing and is passed
+//! on at once.
+//!
+//! Late records still meet what is kept, but are not kept themselves if they are older than the store of their side keeps records (it
+//! has its own clock): they are dead letters, too. Records without value, and those without key of inner sides, are dead letters only.
+//!
+//! Order and times are those of Kafka Streams, whose throttle by the wall clock is left out: what can be released is.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, Int64Array, UInt32Array},
+    buffer::NullBuffer,
+    compute,
+    datatypes::FieldRef,
+};
+
+use super::{
+    Context, FoldError, Operator, OperatorError, Reason, StreamJoinKind, TaskStore,
+    record_store::{Kept, Loaded, RecordStore},
+    table::drop_null_keys,
+    waiting_records::{Released, WaitingRecords},
+};
+use crate::{
+    Batch,
+    record::Timestamp,
+    row::RowCodec,
+    schema::{StreamSchema, WindowKind},
+    window::{JoinSide, JoinWindows},
+};
+
+/// What a stream-stream join is built from.
+pub struct StreamStreamJoinSettings {
+    /// What becomes of records that meet nothing.
+    pub kind: StreamJoinKind,
+    /// Which records meet.
+    pub windows: JoinWindows,
+    /// The numbers of the stores of the left and the right side.
+    pub stores: [usize; 2],
+    /// The number of the store of records that wait: there is one if a side is outer and the windows have a grace.
+    pub waiting: Option<usize>,
+    /// The columns of the left and the right input.
+    pub inputs: [Arc<StreamSchema>; 2],
+    /// The key, the left values, the right values, under whatever names.
+    pub output: Arc<StreamSchema>,
+}
+
+/// Joins two streams.
+pub struct StreamStreamJoin {
+    kind: StreamJoinKind,
+    windows: JoinWindows,
+    sides: [Side; 2],
+    waiting: Option<WaitingRecords>,
+    keys: RowCodec,
+    /// How many columns of the batch's key say which records meet.
+    key_columns: usize,
+    output: Arc<StreamSchema>,
+}
+
+/// What is kept of one side.
+struct Side {
+    records: RecordStore,
+    /// Value columns, then window bounds if keys have windows.
+    rows: RowCodec,
+}
+
+/// A row of the result, by where its parts come from.
+struct Joined {
+    /// A row of the batch, or one past them: a released key.
+    key: u32,
+    sides: [Option<u32>; 2],
+    time: i64,
+    /// The row of the batch that was being joined: the result has its headers.
+    trigger: u32,
+}
+
+/// Stored rows that take part in results, to be decoded at once.
+#[derive(Default)]
+struct Stored {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Stored {
+    fn push(&mut self, row: &[u8]) -> u32 {
+        self.bytes.extend_from_slice(row);
+        self.ends.push(self.bytes.len());
+        (self.ends.len() - 1) as u32
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, &end)| &self.bytes[start..end])
+    }
+}
+
+/// What is gathered while the rows of a batch are joined one after another.
+struct Work {
+    own: JoinSide,
+    rows: u32,
+    joined: Vec<Joined>,
+    stored: [Stored; 2],
+    released: Stored,
+}
+
+impl Work {
+    /// The number of a stored row among all rows of its side.
+    fn stored(&mut self, side: JoinSide, row: &[u8]) -> u32 {
+        let before = if side == self.own { self.rows } else { 0 };
+        before + self.stored[index(side)].push(row)
+    }
+
+    fn alone(&mut self, side: JoinSide, row: u32, time: i64) {
+        let mut sides = [None; 2];
+        sides[index(side)] = Some(row);
+        self.joined.push(Joined { key: row, sides, time, trigger: row });
+    }
+
+    fn release(&mut self, released: Released, trigger: u32) {
+        let Released { side, time, key, rows } = released;
+        for row in rows {
+            let key = self.rows + self.released.push(&key);
+            let mut sides = [None; 2];
+            sides[index(side)] = Some(self.stored(side, &row));
+            self.joined.push(Joined { key, sides, time, trigger });
+        }
+    }
+}
+
+fn index(side: JoinSide) -> usize {
+    match side {
+        JoinSide::Left => 0,
+        JoinSide::Right => 1,
+    }
+}
+
+/// How many columns of a key, window bounds among them, say which records meet.
+fn meeting_columns(schema: &StreamSchema) -> usize {
+    match schema.window() {
+        WindowKind::None | WindowKind::Session => schema.key_width(),
+        // Windows of one start are one window: keys are written without an end.
+        WindowKind::Time { .. } => schema.key().len() + 1,
+    }
+}
+
+impl StreamStreamJoin {
+    /// A join of its first input, the left stream, with its second one.
+    ///
+    /// # Errors
+    /// [`FoldError`] if a column has no row encoding.
+    pub fn new(settings: StreamStreamJoinSettings) -> Result<Self, FoldError> {
+        let StreamStreamJoinSettings { kind, windows, stores, waiting, inputs, output } = settings;
+        let codec = |fields: &[FieldRef]| RowCodec::new(fields).map_err(FoldError::of);
+        let side = |number: usize| -> Result<Side, FoldError> {
+            let columns = inputs[number].columns().fields();
+            let bounds = &columns[inputs[number].key().len()..inputs[number].key_width()];
+            let fields: Vec<FieldRef> = inputs[number].value().iter().chain(bounds).cloned().collect();
+            Ok(Side { records: RecordStore::new(stores[number], &windows), rows: codec(&fields)? })
+        };
+        let key_columns = meeting_columns(&inputs[0]);
+        Ok(Self {
+            kind,
+            windows,
+            sides: [side(0)?, side(1)?],
+            waiting: waiting.map(WaitingRecords::new),
+            keys: codec(&inputs[0].columns().fields()[..key_columns])?,
+            key_columns,
+            output,
+        })
+    }
+
+    /// Whether records of `side` that meet nothing are passed on.
+    fn is_outer(&self, side: JoinSide) -> bool {
+        match self.kind {
+            StreamJoinKind::Inner => false,
+            StreamJoinKind::Left => side == JoinSide::Left,
+            StreamJoinKind::Right => side == JoinSide::Right,
+            StreamJoinKind::Outer => true,
+        }
+    }
+
+    /// Leaves out the rows that cannot be joined at all.
+    fn usable(&self, batch: Batch, own: JoinSide, context: &mut Context<'_>) -> Result<Batch, OperatorError> {
+        let mut batch = if self.is_outer(own) { batch } else { drop_null_keys(batch, context)? };
+        if let Some(present) = batch.present().cloned() {
+            let without = (0..batch.len()).filter(|&row| present.is_null(row));
+            context.reject(&batch, Reason::NullValue, without.map(|row| (row, "the record has no value".to_owned())));
+            let keep = BooleanArray::new(present.into_inner(), None);
+            batch = batch.filter(&keep).map_err(|error| context.error(error))?;
+        }
+        Ok(batch)
+    }
+
+    /// Joins the rows of a batch in their order, and keeps them; gives the results and the rows that are too old to be kept.
+    fn join(
+        &mut self,
+        batch: &Batch,
+        own: JoinSide,
+        stores: &mut [TaskStore],
+    ) -> Result<(Option<Batch>, Vec<usize>), FoldError> {
+        let keys = self.keys.encode_binary(&batch.keys()[..self.key_columns]).map_err(FoldError::of)?;
+        let mut columns = batch.values().to_vec();
+        columns.extend_from_slice(&batch.keys()[batch.schema().key().len()..]);
+        let rows = self.sides[index(own)].rows.encode_rows(&columns, batch.len()).map_err(FoldError::of)?;
+        let nulls = null_keys(batch);
+        let has_key = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+        let times = batch.times().values();
+
+        let other = own.other();
+        let visible = self.sides[index(other)].records.oldest_visible();
+        let windows = self.windows;
+        let reach = |row: usize| {
+            let (from, to) = windows.reach(own, Timestamp(times[row]));
+            (from.max(visible), to)
+        };
+        let wanted = (0..batch.len()).filter(|&row| has_key(row)).map(|row| {
+            let (from, to) = reach(row);
+            (keys.value(row), from, to)
+        });
+        let others = self.sides[index(other)].records.load(wanted, stores)?;
+
+        let mut work = Work {
+            own,
+            rows: batch.len() as u32,
+            joined: Vec::with_capacity(batch.len()),
+            stored: Default::default(),
+            released: Stored::default(),
+        };
+        let (mut kept, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
+        for row in 0..batch.len() {
+            if !has_key(row) {
+                work.alone(own, row as u32, times[row]);
+                continue;
+            }
+            let record = Kept { key: keys.value(row), time: times[row], row: rows.value(row) };
+            self.step(row as u32, &record, reach(row), &others, &mut work, stores)?;
+            if Timestamp(record.time) >= self.sides[index(own)].records.oldest_visible() {
+                kept.push(record);
+            } else {
+                late.push(row);
+            }
+        }
+        self.sides[index(own)].records.insert(&kept, stores)?;
+        Ok((self.assemble(batch, &columns, work)?, late))
+    }
+
+    /// Joins one record.
+    fn step(
+        &mut self,
+        row: u32,
+        record: &Kept<'_>,
+        (from, to): (Timestamp, Timestamp),
+        others: &Loaded<'_>,
+        work: &mut Work,
+        stores: &mut [TaskStore],
+    ) -> Result<(), FoldError> {
+        let (own, other) = (work.own, work.own.other());
+        self.sides[index(own)].records.advance(Timestamp(record.time));
+        let stream_time = self.sides[0].records.newest().max(self.sides[1].records.newest());
+        if let Some(waiting) = &mut self.waiting
+            && record.time == stream_time.millis()
+        {
+            waiting
+                .release(&self.windows, stream_time, stores)?
+                .into_iter()
+                .for_each(|released| work.release(released, row));
+        }
+        let mut met = false;
+        for found in others.between(record.key, from, to) {
+            met = true;
+            if let Some(waiting) = &mut self.waiting {
+                waiting.met(other, found.time, record.key, stores)?;
+            }
+            let across = work.stored(other, others.row(found));
+            let mut sides = [Some(across); 2];
+            sides[index(own)] = Some(row);
+            work.joined.push(Joined { key: row, sides, time: record.time.max(found.time), trigger: row });
+        }
+        if met || !self.is_outer(own) {
+            return Ok(());
+        }
+        match &mut self.waiting {
+            Some(waiting) if to >= stream_time => waiting.add(own, record.time, record.key, record.row, stores),
+            _ => {
+                work.alone(own, row, record.time);
+                Ok(())
+            }
+        }
+    }
+
+    /// The results as a batch. `columns` are those of the batch's rows as they are stored.
+    fn assemble(&self, batch: &Batch, columns: &[ArrayRef], work: Work) -> Result<Option<Batch>, FoldError> {
+        let Work { own, joined, stored, released, .. } = work;
+        if joined.is_empty() {
+            return Ok(None);
+        }
+        let take =
+            |column: &ArrayRef, indices: &UInt32Array| compute::take(column, indices, None).map_err(FoldError::of);
+        let side = |side: JoinSide| -> Result<Vec<ArrayRef>, FoldError> {
+            let number = index(side);
+            let decoded = self.sides[number].rows.decode(stored[number].rows()).map_err(FoldError::of)?;
+            let indices: UInt32Array = joined.iter().map(|joined| joined.sides[number]).collect();
+            let all = decoded.into_iter().enumerate().map(|(column, decoded)| {
+                let both = if side == own { with(&columns[column], decoded)? } else { decoded };
+                take(&both, &indices)
+            });
+            all.collect()
+        };
+        let (left, right) = (side(JoinSide::Left)?, side(JoinSide::Right)?);
+
+        let key_count = self.output.key().len();
+        let bounds = self.output.key_width() - key_count;
+        let mut released_keys = self.keys.decode(released.rows()).map_err(FoldError::of)?;
+        released_keys.truncate(key_count);
+        let indices: UInt32Array = joined.iter().map(|joined| Some(joined.key)).collect();
+        let mut output = Vec::with_capacity(self.output.columns().fields().len());
+        for (column, released) in batch.keys()[..key_count].iter().zip(released_keys) {
+            output.push(take(&with(column, released)?, &indices)?);
+        }
+        // The window is that of the left record where there is one.
+        let has_left = BooleanArray::from_iter(joined.iter().map(|joined| Some(joined.sides[0].is_some())));
+        let (left_values, right_values) = (left.len() - bounds, right.len() - bounds);
+        for bound in 0..bounds {
+            let (of_left, of_right) = (&left[left_values + bound], &right[right_values + bound]);
+            output.push(compute::kernels::zip::zip(&has_left, of_left, of_right).map_err(FoldError::of)?);
+        }
+        output.extend_from_slice(&left[..left_values]);
+        output.extend_from_slice(&right[..right_values]);
+        let times = Int64Array::from_iter_values(joined.iter().map(|joined| joined.time));
+        output.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(joined.len())]);
+        let triggers: UInt32Array = joined.iter().map(|joined| Some(joined.trigger)).collect();
+        let headers = batch.headers_at(&triggers).map_err(FoldError::of)?;
+        Ok(Some(Batch::new(Arc::clone(&self.output), output).with_headers(headers)))
+    }
+}
+
+/// The rows of a batch's column, then decoded ones.
+fn with(column: &ArrayRef, decoded: ArrayRef) -> Result<ArrayRef, FoldError> {
+    if decoded.is_empty() {
+        return Ok(Arc::clone(column));
+    }
+    compute::concat(&[column.as_ref(), decoded.as_ref()]).map_err(FoldError::of)
+}
+
+/// Which rows have a key; `None` if all have.
+fn null_keys(batch: &Batch) -> Option<NullBuffer> {
+    let keyed = &batch.keys()[..batch.schema().key().len()];
+    let nulls =
+        keyed.iter().fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref()));
+    nulls.filter(|nulls| nulls.null_count() > 0)
+}
+
+impl Operator for StreamStreamJoin {
+    fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        let own = JoinSide::of_input(context.input);
+        let batch = self.usable(batch, own, context)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let (joined, late) = self.join(&batch, own, context.stores).map_err(|error| context.error(error))?;
+        context.output.extend(joined);
+        let records = &self.sides[index(own)].records;
+        let oldest = records.oldest_visible();
+        let problem = |row: usize| {
+            let time = Timestamp(batch.times().value(row));
+            (
+                row,
+                format!(
+                    "the record of {time} is too late to be kept for the other stream: records from {oldest} on are"
+                ),
+            )
+        };
+        context.reject(&batch, Reason::Late, late.into_iter().map(problem));
+        Ok(())
+    }
+
+    fn on_flush(&mut self, _context: &mut Context<'_>) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    fn stream_time(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn restore_stream_time(&mut self, _stream_time: Timestamp) {}
+
+    fn clocks(&self) -> Vec<Timestamp> {
+        self.sides.iter().map(|side| side.records.newest()).collect()
+    }
+
+    fn restore_clock(&mut self, index: usize, time: Timestamp) {
+        if let Some(side) = self.sides.get_mut(index) {
+            side.records.advance(time);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! How a family of functions is declared: short words for parameters, overloads and functions.
+
+use super::signature::{Evaluate, Overload, Parameter, Returns, ScalarFunction};
+use crate::catalog::SqlType;
+
+/// A STRING parameter.
+pub(crate) const TEXT: Parameter = Parameter::Type(SqlType::Varchar);
+/// A BYTES parameter.
+pub(crate) const BYTES: Parameter = Parameter::Type(SqlType::Bytes);
+/// An INT parameter.
+pub(crate) const INT: Parameter = Parameter::Type(SqlType::Int);
+/// A BIGINT parameter.
+pub(crate) const BIGINT: Parameter = Parameter::Type(SqlType::BigInt);
+/// A DOUBLE parameter.
+pub(crate) const DOUBLE: Parameter = Parameter::Type(SqlType::Double);
+
+/// The type ARRAY of `item`.
+pub(crate) fn array_of(item: SqlType) -> SqlType {
+    SqlType::Array(Box::new(item))
+}
+
+/// ARRAY of the type variable `T`.
+pub(crate) fn array_of_any() -> Parameter {
+    Parameter::Array(Box::new(Parameter::Any('T')))
+}
+
+/// MAP of STRING to the type variable `T`.
+pub(crate) fn map_of_any() -> Parameter {
+    Parameter::Map(Box::new(TEXT), Box::new(Parameter::Any('T')))
+}
+
+/// An overload of known types.
+pub(crate) fn of(parameters: &[SqlType], returns: SqlType, evaluate: Evaluate) -> Overload {
+    let parameters: Vec<Parameter> = parameters.iter().cloned().map(Parameter::Type).collect();
+    returning(parameters, Returns::Type(returns), evaluate)
+}
+
+/// An overload whose result is always of one type.
+pub(crate) fn overload<const N: usize>(parameters: [Parameter; N], returns: SqlType, evaluate: Evaluate) -> Overload {
+    returning(parameters, Returns::Type(returns), evaluate)
+}
+
+/// An overload whose result depends on its arguments.
+pub(crate) fn returning(parameters: impl Into<Vec<Parameter>>, returns: Returns, evaluate: Evaluate) -> Overload {
+    Overload { parameters: parameters.into(), variadic: None, returns, evaluate }
+}
+
+/// The overload with its last parameter given any number of times, none included.
+pub(crate) fn variadic(overload: Overload) -> Overload {
+    Overload { variadic: overload.parameters.len().checked_sub(1), ..overload }
+}
+
+/// A function.
+pub(crate) fn function(
+    name: &'static str,
+    description: &'static str,
+    overloads: impl Into<Vec<Overload>>,
+) -> ScalarFunction {
+    ScalarFunction { name, description, overloads: overloads.into() }
+}
