@@ -38,6 +38,7 @@
 pub mod syntax;
 
 pub mod catalog;
+mod expression;
 pub mod functions;
 
 pub mod planner;

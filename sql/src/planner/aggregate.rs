@@ -118,7 +118,7 @@ pub(super) fn aggregate(
         None => None,
         Some(having) => {
             let at = position_of(&having.node).unwrap_or(having.span.start);
-            let expr = bind(&having.node, &scope, &columns, having.span.start)?;
+            let expr = bind::bind_predicate(&having.node, &scope, &columns, having.span.start)?;
             let item = WrittenItem { name: String::new(), expr: having.node.clone(), at, is_copy: false };
             Some((grouping.rewrite(expr, &item)?, at))
         }

@@ -1,52 +1,78 @@
-//! Parsed expressions to logical ones: names by the [`Scope`], functions and types by DataFusion.
+//! Parsed expressions to logical ones: the planner's face of [`expression`](crate::expression).
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{collections::HashSet, ops::ControlFlow, ptr, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::{
-    common::{
-        DFSchema,
-        tree_node::{Transformed, TreeNode},
-    },
+    common::DFSchema,
     logical_expr::{Expr, cast},
-    sql::sqlparser::{
-        ast::{
-            self as sql, AccessExpr, BinaryOperator, ExprWithAlias, FunctionArg, FunctionArgExpr, FunctionArguments,
-            Ident, ObjectNamePart, Subscript, Value, visit_expressions, visit_expressions_mut,
-        },
-        tokenizer::Span as TokenSpan,
+    sql::sqlparser::ast::{
+        self as sql, AccessExpr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, Subscript,
+        Value, Visit, Visitor,
     },
 };
 
 use super::{
     error::{PlanError, one_line},
-    functions::{self, FunctionKind},
-    iso_time,
-    scope::{Scope, place},
+    functions, iso_time,
+    scope::Scope,
 };
 use crate::{
     catalog::SqlType,
-    syntax::{Position, position_of},
+    expression::{BindError, Binder, units_of},
+    syntax::Position,
 };
+
+impl From<BindError> for PlanError {
+    fn from(error: BindError) -> Self {
+        match error {
+            BindError::Catalog(error) => Self::Catalog(error),
+            BindError::UnknownColumn { at, name, scope, suggestion, known } => {
+                Self::UnknownColumn { at, name, scope, suggestion, known }
+            }
+            BindError::AmbiguousColumn { at, name, sources, example } => {
+                Self::AmbiguousColumn { at, name, sources, example }
+            }
+            BindError::UnknownFunction { at, name, suggestion } => Self::UnknownFunction { at, name, suggestion },
+            BindError::Invalid { at, problem, hint } => Self::Invalid { at, problem, hint },
+            BindError::NotYet { at, what, hint } => Self::NotYet { at, what, hint },
+        }
+    }
+}
 
 /// Binds an expression over `columns`; `at` is where its clause begins, for parts that carry no place.
 ///
 /// # Errors
 /// [`PlanError`] with the place of the part that is wrong.
 pub(super) fn bind(expr: &sql::Expr, scope: &Scope, columns: &SchemaRef, at: Position) -> Result<Expr, PlanError> {
-    let at = position_of(expr).unwrap_or(at);
-    let resolved = resolve_names(expr, scope, at)?;
-    let problem = |error: datafusion::error::DataFusionError| PlanError::Expression {
-        at,
-        problem: one_line(&error.strip_backtrace()),
-    };
-    let schema = DFSchema::try_from(columns.as_ref().clone()).map_err(problem)?;
-    let state = functions::context().state_ref();
-    let state = state.read();
-    let bound = state.create_logical_expr_from_sql_expr(ExprWithAlias { expr: resolved, alias: None }, &schema);
-    Ok(unalias(bound.map_err(problem)?))
+    Ok(Binder::new(scope, columns).bind(expr, at)?)
 }
 
+/// Binds a predicate: where it would be null or false makes no difference, so comparisons stay as they are.
+///
+/// # Errors
+/// As [`bind`].
+pub(super) fn bind_predicate(
+    expr: &sql::Expr,
+    scope: &Scope,
+    columns: &SchemaRef,
+    at: Position,
+) -> Result<Expr, PlanError> {
+    Ok(without_is_true(bind(expr, scope, columns, at)?))
+}
+
+/// `a = b IS TRUE AND ..` without the IS TRUE.
+fn without_is_true(expr: Expr) -> Expr {
+    match expr {
+        Expr::IsTrue(inner) => *inner,
+        Expr::BinaryExpr(mut both) if both.op == datafusion::logical_expr::Operator::And => {
+            *both.left = without_is_true(*both.left);
+            *both.right = without_is_true(*both.right);
+            Expr::BinaryExpr(both)
+        }
+        other => other,
+    }
+}
 /// The type that a bound expression without aggregates has.
 pub(super) fn type_of(expr: &Expr, columns: &SchemaRef, at: Position) -> Result<DataType, PlanError> {
     let problem = |error: datafusion::error::DataFusionError| PlanError::Expression {
@@ -92,92 +118,67 @@ pub(super) fn with_bigints(columns: &SchemaRef, names: &[&str]) -> SchemaRef {
     Arc::new(Schema::new(columns.fields().iter().cloned().chain(more).collect::<Vec<_>>()))
 }
 
-/// Names that DataFusion gives to parts, such as `count(*)`, are not wanted in plans.
-fn unalias(expr: Expr) -> Expr {
-    let plain = expr.clone().transform(|part| match part {
-        Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
-        other => Ok(Transformed::no(other)),
-    });
-    plain.map_or(expr, |plain| plain.data)
+/// The places and names of all columns that an expression names: no parameters of lambdas, names of fields and units of time.
+pub(super) fn named_columns(expr: &sql::Expr) -> Vec<(Option<Ident>, Ident)> {
+    let mut found = NamedColumns::default();
+    let _ = expr.visit(&mut found);
+    found.named
 }
 
-/// The places and names of all columns that an expression names.
-pub(super) fn named_columns(expr: &sql::Expr) -> Vec<(Option<Ident>, Ident)> {
-    let mut named = Vec::new();
-    let _ = visit_expressions(expr, |part| {
-        match part {
-            sql::Expr::Identifier(name) => named.push((None, name.clone())),
-            sql::Expr::CompoundIdentifier(parts) if parts.len() > 1 => {
-                named.push((Some(parts[0].clone()), parts[1].clone()));
+#[derive(Default)]
+struct NamedColumns {
+    named: Vec<(Option<Ident>, Ident)>,
+    /// The parameters of the lambdas around.
+    parameters: Vec<Vec<String>>,
+    /// Where identifiers stand that are no columns.
+    other: HashSet<*const sql::Expr>,
+}
+
+impl NamedColumns {
+    fn is_parameter(&self, name: &str) -> bool {
+        self.parameters.iter().flatten().any(|parameter| parameter == name)
+    }
+}
+
+impl Visitor for NamedColumns {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &sql::Expr) -> ControlFlow<()> {
+        match expr {
+            sql::Expr::Identifier(name)
+                if !self.is_parameter(&name.value) && !self.other.contains(&ptr::from_ref(expr)) =>
+            {
+                self.named.push((None, name.clone()));
             }
+            sql::Expr::CompoundIdentifier(parts) if parts.len() > 1 && !self.is_parameter(&parts[0].value) => {
+                self.named.push((Some(parts[0].clone()), parts[1].clone()));
+            }
+            sql::Expr::Lambda(lambda) => {
+                self.parameters.push(lambda.params.iter().map(|parameter| parameter.name.value.clone()).collect());
+            }
+            sql::Expr::Struct { values, .. } => {
+                self.other.extend(values.iter().filter_map(|value| match value {
+                    sql::Expr::BinaryOp { left, op: sql::BinaryOperator::Assignment, .. } => {
+                        Some(ptr::from_ref(left.as_ref()))
+                    }
+                    _ => None,
+                }));
+            }
+            sql::Expr::Function(call) => self.other.extend(units_of(call).into_iter().map(ptr::from_ref)),
             _ => {}
         }
-        ControlFlow::<()>::Continue(())
-    });
-    named
-}
+        ControlFlow::Continue(())
+    }
 
-/// Puts internal names in the place of written ones, and checks what DataFusion would not place well.
-fn resolve_names(expr: &sql::Expr, scope: &Scope, at: Position) -> Result<sql::Expr, PlanError> {
-    let mut resolved = expr.clone();
-    let outcome = visit_expressions_mut(&mut resolved, |part| match resolve_part(part, scope, at) {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
-    });
-    match outcome {
-        ControlFlow::Continue(()) => Ok(resolved),
-        ControlFlow::Break(error) => Err(error),
+    fn post_visit_expr(&mut self, expr: &sql::Expr) -> ControlFlow<()> {
+        if matches!(expr, sql::Expr::Lambda(_)) {
+            self.parameters.pop();
+        }
+        ControlFlow::Continue(())
     }
 }
 
-fn internal(name: &str, span: TokenSpan) -> Ident {
-    Ident { value: name.to_owned(), quote_style: Some('`'), span }
-}
-
-fn resolve_part(part: &mut sql::Expr, scope: &Scope, at: Position) -> Result<(), PlanError> {
-    match part {
-        sql::Expr::Identifier(name) => {
-            let column = scope.resolve(None, name, at)?;
-            *name = internal(&column.internal, name.span);
-        }
-        sql::Expr::CompoundIdentifier(parts) => {
-            let qualified = parts.len() > 1 && scope.is_source(&parts[0].value);
-            let (qualifier, name, fields) = match parts.as_slice() {
-                [qualifier, name, fields @ ..] if qualified => (Some(qualifier), name, fields),
-                [name, fields @ ..] if scope.columns.iter().any(|column| column.name == name.value) => {
-                    (None, name, fields)
-                }
-                [qualifier, name, fields @ ..] => (Some(qualifier), name, fields),
-                _ => return Ok(()),
-            };
-            let column = scope.resolve(qualifier, name, at)?;
-            let root = sql::Expr::Identifier(internal(&column.internal, name.span));
-            *part = fields.iter().fold(root, |root, field| field_access(root, field.value.clone()));
-        }
-        sql::Expr::Lambda(_) => return Err(PlanError::not_yet(at, "lambda functions are")),
-        sql::Expr::Subquery(_) | sql::Expr::InSubquery { .. } | sql::Expr::Exists { .. } => {
-            return Err(PlanError::not_yet_hint(at, "subqueries in continuous queries are", "join with a table"));
-        }
-        sql::Expr::Function(call) => {
-            return check_function(part_of_call(call), at).and_then(|()| unwrap_as_value(part));
-        }
-        sql::Expr::BinaryOp { op: BinaryOperator::Assignment, .. } => {
-            return Err(PlanError::not_yet(at, "STRUCT(..) and MAP(..) literals are"));
-        }
-        sql::Expr::BinaryOp { left, op, right } if is_comparison(op) => {
-            moment_literal(left, right)?;
-            moment_literal(right, left)?;
-        }
-        sql::Expr::Between { expr, low, high, .. } => {
-            moment_literal(expr, low)?;
-            moment_literal(expr, high)?;
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// `root->field`.
+/// `s->f` for a field by its name.
 pub(super) fn field_access(root: sql::Expr, field: String) -> sql::Expr {
     let index = sql::Expr::value(Value::SingleQuotedString(field));
     sql::Expr::CompoundFieldAccess {
@@ -186,64 +187,15 @@ pub(super) fn field_access(root: sql::Expr, field: String) -> sql::Expr {
     }
 }
 
-fn part_of_call(call: &sql::Function) -> (&sql::Function, Option<&Ident>) {
-    let name = match call.name.0.as_slice() {
-        [ObjectNamePart::Identifier(name)] => Some(name),
-        _ => None,
-    };
-    (call, name)
-}
-
-fn check_function((call, name): (&sql::Function, Option<&Ident>), at: Position) -> Result<(), PlanError> {
-    let Some(name) = name else {
-        return Err(PlanError::UnknownFunction { at, name: call.name.to_string(), suggestion: None });
-    };
-    let at = place(name, at);
-    if call.over.is_some() {
-        return Err(PlanError::not_yet_hint(at, "OVER in continuous queries is", "use it in a query without EMIT"));
-    }
-    if name.value == AS_VALUE {
-        return Ok(());
-    }
-    match functions::kind_of(&name.value) {
-        FunctionKind::Scalar | FunctionKind::Aggregate => Ok(()),
-        FunctionKind::Window => Err(PlanError::not_yet_hint(
-            at,
-            format!("{} in continuous queries is", name.value),
-            "use it in a query without EMIT",
-        )),
-        FunctionKind::Unknown => Err(PlanError::UnknownFunction {
-            at,
-            name: name.value.clone(),
-            suggestion: functions::nearest_function(&name.value),
-        }),
-    }
-}
-
-/// ksqlDB's function that copies a key column into the value.
-const AS_VALUE: &str = "AS_VALUE";
-
-/// The argument of a call of AS_VALUE, if an expression is one.
+/// The argument of a call of AS_VALUE, ksqlDB's function that copies a key column into the value, if an expression is one.
 pub(super) fn as_value(expr: &sql::Expr) -> Option<&sql::Expr> {
     let sql::Expr::Function(call) = expr else { return None };
-    let (_, Some(name)) = part_of_call(call) else { return None };
+    let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return None };
     let FunctionArguments::List(list) = &call.args else { return None };
     match list.args.as_slice() {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] if name.value == AS_VALUE => Some(argument),
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] if name.value == "AS_VALUE" => Some(argument),
         _ => None,
     }
-}
-
-fn unwrap_as_value(part: &mut sql::Expr) -> Result<(), PlanError> {
-    if let Some(argument) = as_value(part) {
-        *part = sql::Expr::Nested(Box::new(argument.clone()));
-    }
-    Ok(())
-}
-
-fn is_comparison(op: &BinaryOperator) -> bool {
-    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
 }
 
 /// Text that is compared with a moment becomes the number of its milliseconds.

@@ -153,7 +153,7 @@ fn value(expr: &ast::Expr, column: &Column, at: Position) -> Result<ArrayRef, Pl
     }
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let whole = |data_type: &DataType| matches!(data_type, DataType::Int32 | DataType::Int64);
-    if whole(&wanted) && found.is_floating() {
+    if whole(&wanted) && (found.is_floating() || found.is_decimal()) {
         return Err(problem(format!("{} is not whole", shown(&value))));
     }
     compute::cast_with_options(&value, &wanted, &options).map_err(|_| problem(format!("{} is not", shown(&value))))

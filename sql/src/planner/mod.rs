@@ -15,20 +15,19 @@
 mod aggregate;
 mod bind;
 pub mod error;
-pub(crate) mod functions;
 pub(crate) mod input;
 pub mod insert_values;
-pub(crate) mod iso_time;
 mod join;
 mod projection;
 pub mod push;
 mod query;
 mod rename_key;
-mod scope;
 pub mod sink;
 mod unnest;
 pub mod view_plan;
 
+use crate::expression::scope;
+pub(crate) use crate::{expression::iso_time, functions::registry as functions};
 pub(crate) use bind::moment_literal;
 pub use error::PlanError;
 pub(crate) use error::one_line;

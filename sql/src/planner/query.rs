@@ -143,11 +143,12 @@ impl QueryContext<'_> {
     /// [`PlanError`] with the place of what is wrong.
     pub(super) fn select(&self, query: &StreamQuery) -> Result<Selected, PlanError> {
         check_clauses(query, self.purpose)?;
-        let Joined { mut flow, scope, sources, mut stored, key } =
+        let Joined { mut flow, mut scope, sources, mut stored, key } =
             if query.joins.is_empty() { self.single(query)? } else { join::join(self, query)? };
+        scope.types = self.catalog.types().map(|(name, data_type)| (name.to_owned(), data_type.clone())).collect();
         if let Some(filter) = &query.filter {
             let at = filter.span.start;
-            let predicate = bind(&filter.node, &scope, flow.schema().columns(), at)?;
+            let predicate = bind::bind_predicate(&filter.node, &scope, flow.schema().columns(), at)?;
             if contains_aggregate(&predicate) {
                 return Err(PlanError::invalid_hint(at, "WHERE cannot have aggregate functions", "use HAVING"));
             }

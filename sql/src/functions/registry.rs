@@ -1,15 +1,47 @@
-//! The functions and operators of expressions: DataFusion's, some of them also under the names that ksqlDB gives them.
+//! The functions that there are: ksqlDB's, and those of DataFusion that have other names.
 //!
 //! One context serves all planning. Names keep their letter case: the parser has upper-cased what was not quoted.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use datafusion::{
     execution::FunctionRegistry,
     prelude::{SessionConfig, SessionContext},
 };
 
+use super::{
+    aggregate, array, bytes, conditional, date_time, geo, json, map, math, regex, signature::ScalarFunction, text, url,
+};
 use crate::syntax::suggest::nearest;
+
+/// The scalar functions of the language by their names.
+fn scalars() -> &'static BTreeMap<&'static str, ScalarFunction> {
+    static SCALARS: OnceLock<BTreeMap<&'static str, ScalarFunction>> = OnceLock::new();
+    SCALARS.get_or_init(|| {
+        let families = [
+            array::functions(),
+            bytes::functions(),
+            conditional::functions(),
+            date_time::functions(),
+            geo::functions(),
+            json::functions(),
+            map::functions(),
+            math::functions(),
+            regex::functions(),
+            text::functions(),
+            url::functions(),
+        ];
+        families.into_iter().flatten().map(|function| (function.name, function)).collect()
+    })
+}
+
+/// The scalar function of the language that is called so; names are in upper case.
+pub(crate) fn scalar(name: &str) -> Option<&'static ScalarFunction> {
+    scalars().get(name)
+}
+
+/// The functions that take a lambda.
+pub(crate) const LAMBDA_FUNCTIONS: [&str; 3] = ["FILTER", "REDUCE", "TRANSFORM"];
 
 /// ksqlDB's name, DataFusion's name.
 const ALIASES: [(&str, &str); 10] = [
@@ -49,7 +81,7 @@ pub(crate) fn context() -> &'static SessionContext {
     static CONTEXT: OnceLock<SessionContext> = OnceLock::new();
     CONTEXT.get_or_init(|| {
         let context = new_context();
-        for function in crate::functions::aggregate::own_functions() {
+        for function in aggregate::own_functions() {
             context.register_udaf(function.as_ref().clone());
         }
         context
@@ -71,6 +103,13 @@ pub(crate) enum FunctionKind {
 
 /// What the function called `name` is; letter case does not matter.
 pub(crate) fn kind_of(name: &str) -> FunctionKind {
+    let own = name.to_ascii_uppercase();
+    if scalar(&own).is_some() || LAMBDA_FUNCTIONS.contains(&own.as_str()) {
+        return FunctionKind::Scalar;
+    }
+    if aggregate::is_aggregate(&own) {
+        return FunctionKind::Aggregate;
+    }
     let name = name.to_ascii_lowercase();
     let state = context().state_ref();
     let state = state.read();
@@ -93,6 +132,8 @@ pub(crate) fn all() -> Vec<(String, FunctionKind)> {
         .scalar_functions()
         .keys()
         .map(|name| (name.to_ascii_uppercase(), FunctionKind::Scalar))
+        .chain(scalars().keys().map(|name| ((*name).to_owned(), FunctionKind::Scalar)))
+        .chain(LAMBDA_FUNCTIONS.map(|name| (name.to_owned(), FunctionKind::Scalar)))
         .chain(state.aggregate_functions().keys().map(|name| (name.to_ascii_uppercase(), FunctionKind::Aggregate)))
         .collect();
     all.sort_by(|a, b| a.0.cmp(&b.0));

@@ -4,73 +4,81 @@
 
 use datafusion::sql::sqlparser::ast::Ident;
 
-use super::error::PlanError;
+use super::error::BindError;
+use crate::catalog::SqlType;
 use crate::syntax::{Position, suggest::nearest};
 
 /// A source under the name that qualifies its columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ScopeSource {
+pub(crate) struct ScopeSource {
     /// The alias, or the name if there is none.
-    pub(super) reference: String,
+    pub(crate) reference: String,
     /// The stream or table.
-    pub(super) name: String,
+    pub(crate) name: String,
 }
 
 /// A column that can be named.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ScopeColumn {
+pub(crate) struct ScopeColumn {
     /// The number of its source.
-    pub(super) source: usize,
+    pub(crate) source: usize,
     /// Its name as the user writes it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Its name in the batches.
-    pub(super) internal: String,
+    pub(crate) internal: String,
     /// Whether `*` leaves it out.
-    pub(super) is_pseudo: bool,
+    pub(crate) is_pseudo: bool,
 }
 
 /// The names of a query.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Scope {
-    pub(super) sources: Vec<ScopeSource>,
-    pub(super) columns: Vec<ScopeColumn>,
+pub(crate) struct Scope {
+    pub(crate) sources: Vec<ScopeSource>,
+    pub(crate) columns: Vec<ScopeColumn>,
+    /// The custom types that CAST can name.
+    pub(crate) types: std::collections::BTreeMap<String, SqlType>,
 }
 
 /// Where an identifier stands.
-pub(super) fn place(ident: &Ident, otherwise: Position) -> Position {
+pub(crate) fn place(ident: &Ident, otherwise: Position) -> Position {
     Position::from_location(ident.span.start).unwrap_or(otherwise)
 }
 
 impl Scope {
     /// Adds a source and gives its number.
-    pub(super) fn add_source(&mut self, reference: &str, name: &str) -> usize {
+    pub(crate) fn add_source(&mut self, reference: &str, name: &str) -> usize {
         self.sources.push(ScopeSource { reference: reference.to_owned(), name: name.to_owned() });
         self.sources.len() - 1
     }
 
     /// Adds a column under its own name.
-    pub(super) fn add_column(&mut self, source: usize, name: &str, is_pseudo: bool) {
+    pub(crate) fn add_column(&mut self, source: usize, name: &str, is_pseudo: bool) {
         let (name, internal) = (name.to_owned(), name.to_owned());
         self.columns.push(ScopeColumn { source, name, internal, is_pseudo });
     }
 
     /// Whether the first part of a compound name is one of the sources.
-    pub(super) fn is_source(&self, name: &str) -> bool {
+    pub(crate) fn is_source(&self, name: &str) -> bool {
         self.sources.iter().any(|source| source.reference == name || source.name == name)
     }
 
+    /// Whether a column is called so, in any source.
+    pub(crate) fn has_column(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name == name)
+    }
+
     /// Whether several sources have a column of this name.
-    pub(super) fn clashes(&self, name: &str) -> bool {
+    pub(crate) fn clashes(&self, name: &str) -> bool {
         self.columns.iter().filter(|column| column.name == name && !column.is_pseudo).count() > 1
     }
 
     /// The column that a name means, with a source before it or not.
-    pub(super) fn resolve(
+    pub(crate) fn resolve(
         &self,
         qualifier: Option<&Ident>,
         name: &Ident,
         otherwise: Position,
-    ) -> Result<&ScopeColumn, PlanError> {
+    ) -> Result<&ScopeColumn, BindError> {
         let at = place(name, otherwise);
         let source = match qualifier {
             None => None,
@@ -83,7 +91,7 @@ impl Scope {
         let Some(first) = found.next() else { return Err(self.unknown(source, &name.value, at)) };
         let Some(second) = found.next() else { return Ok(first) };
         let reference = |column: &ScopeColumn| self.sources[column.source].reference.clone();
-        Err(PlanError::AmbiguousColumn {
+        Err(BindError::AmbiguousColumn {
             at,
             name: name.value.clone(),
             sources: format!("{} and {}", reference(first), reference(second)),
@@ -92,7 +100,7 @@ impl Scope {
     }
 
     /// The number of the source that is called so.
-    pub(super) fn source(&self, name: &str, at: Position) -> Result<usize, PlanError> {
+    pub(crate) fn source(&self, name: &str, at: Position) -> Result<usize, BindError> {
         let by = |wanted: fn(&ScopeSource) -> &str| self.sources.iter().position(|source| wanted(source) == name);
         by(|source| &source.reference).or_else(|| by(|source| &source.name)).ok_or_else(|| {
             let known: Vec<&str> = self.sources.iter().map(|source| source.reference.as_str()).collect();
@@ -100,11 +108,11 @@ impl Scope {
                 Some(near) => format!("did you mean {near}"),
                 None => format!("there is {}", known.join(", ")),
             };
-            PlanError::invalid_hint(at, format!("{name} is no source of this query"), hint)
+            BindError::invalid_hint(at, format!("{name} is no source of this query"), hint)
         })
     }
 
-    fn unknown(&self, source: Option<usize>, name: &str, at: Position) -> PlanError {
+    fn unknown(&self, source: Option<usize>, name: &str, at: Position) -> BindError {
         let candidates: Vec<&ScopeColumn> =
             self.columns.iter().filter(|column| source.is_none_or(|source| column.source == source)).collect();
         let names: Vec<&str> = candidates.iter().map(|column| column.name.as_str()).collect();
@@ -115,7 +123,7 @@ impl Scope {
         };
         let known: Vec<&str> =
             candidates.iter().filter(|column| !column.is_pseudo).map(|column| column.name.as_str()).collect();
-        PlanError::UnknownColumn {
+        BindError::UnknownColumn {
             at,
             name: name.to_owned(),
             scope: if scope.is_empty() { "this expression".to_owned() } else { scope },

@@ -1,0 +1,110 @@
+//! BETWEEN, IN, LIKE and IS NULL.
+
+use datafusion::{
+    common::ScalarValue,
+    logical_expr::{Expr, Operator, expr::InList, lit, not},
+    sql::sqlparser::ast::{self as sql, Value},
+};
+
+use super::{
+    binder::Binder,
+    coercion::{coerce, common_type},
+    comparison::{compare, equality},
+    error::BindError,
+    like,
+    typed::Node,
+};
+use crate::{catalog::SqlType, syntax::Position};
+
+fn negate_if(negated: bool, expr: Expr) -> Expr {
+    if negated { not(expr) } else { expr }
+}
+
+impl<'a> Binder<'a> {
+    /// `e [NOT] BETWEEN low AND high`.
+    pub(super) fn between(
+        &mut self,
+        expr: &'a sql::Expr,
+        negated: bool,
+        (low, high): (&'a sql::Expr, &'a sql::Expr),
+        at: Position,
+    ) -> Result<Expr, BindError> {
+        let from = compare(Operator::GtEq, self.typed(expr, at)?, self.typed(low, at)?)?;
+        let to = compare(Operator::LtEq, self.typed(expr, at)?, self.typed(high, at)?)?;
+        Ok(negate_if(negated, from.and(to)))
+    }
+
+    /// `e [NOT] IN (..)`: nulls in the list match nothing.
+    pub(super) fn in_list(
+        &mut self,
+        expr: &'a sql::Expr,
+        list: &'a [sql::Expr],
+        negated: bool,
+        at: Position,
+    ) -> Result<Expr, BindError> {
+        let mut parts = vec![self.typed(expr, at)?];
+        for item in list {
+            parts.push(self.typed(item, at)?);
+        }
+        let common = common_type(&parts.iter().collect::<Vec<_>>())?;
+        let Some(common) = common else {
+            return Err(BindError::invalid(at, "Comparison with NULL not supported: NULL IN"));
+        };
+        let mut parts = parts.into_iter();
+        let Some(value) = parts.next() else { return Err(BindError::invalid(at, "IN needs a value")) };
+        let value = coerce(value, &common)?;
+        let wanted = parts.filter(|part| part.data_type.is_some());
+        let wanted = wanted.map(|part| coerce(part, &common)).collect::<Result<Vec<_>, _>>()?;
+        let found = if wanted.is_empty() {
+            lit(false)
+        } else if common.is_nested() {
+            let each = wanted.into_iter().map(|one| equality(Operator::Eq, vec![value.clone(), one]));
+            each.reduce(Expr::or).unwrap_or_else(|| lit(false))
+        } else {
+            Expr::IsTrue(Box::new(Expr::InList(InList::new(Box::new(value), wanted, false))))
+        };
+        Ok(negate_if(negated, found))
+    }
+
+    /// `e [NOT] LIKE pattern [ESCAPE 'c']`.
+    pub(super) fn like(
+        &mut self,
+        (expr, pattern): (&'a sql::Expr, &'a sql::Expr),
+        negated: bool,
+        escape: Option<&'a sql::ValueWithSpan>,
+        at: Position,
+    ) -> Result<Expr, BindError> {
+        let text = self.typed(expr, at)?;
+        let pattern = self.typed(pattern, at)?;
+        for part in [&text, &pattern] {
+            if part.data_type != Some(SqlType::Varchar) {
+                let problem = format!("LIKE needs STRING, {} is {}", part.shown(), part.type_shown());
+                return Err(BindError::invalid(part.at, problem));
+            }
+        }
+        let escape = match escape.map(|escape| &escape.value) {
+            None => None,
+            Some(Value::SingleQuotedString(text)) => match text.chars().collect::<Vec<_>>()[..] {
+                [one] => Some(one),
+                _ => return Err(BindError::invalid(at, format!("ESCAPE takes one character, this is '{text}'"))),
+            },
+            Some(other) => return Err(BindError::invalid(at, format!("ESCAPE takes one character, this is {other}"))),
+        };
+        let literal = match &pattern.node {
+            Node::Text(text) => Some(text.clone()),
+            _ => None,
+        };
+        let matched = like::like(text.into_expr()?, pattern.into_expr()?, literal.as_deref(), escape);
+        Ok(negate_if(negated, matched))
+    }
+
+    /// `e IS [NOT] NULL`.
+    pub(super) fn is_null(&mut self, expr: &'a sql::Expr, negated: bool, at: Position) -> Result<Expr, BindError> {
+        let part = self.typed(expr, at)?;
+        Ok(match part.data_type {
+            None => lit(ScalarValue::Boolean(Some(!negated))),
+            Some(_) if negated => part.into_expr()?.is_not_null(),
+            Some(_) => part.into_expr()?.is_null(),
+        })
+    }
+}
