@@ -71,7 +71,6 @@ fn lists_become_rows() {
     let formats = Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped };
     let options = SourceOptions {
         key: vec![field("k", DataType::Utf8)],
-        parts: Vec::new(),
         value: vec![
             field("names", list(DataType::Utf8)),
             field("unused", DataType::Utf8),
