@@ -108,7 +108,7 @@ impl Produced {
 pub struct Materialized {
     /// The name of its store and of the view that can be queried; one is made up if there is none.
     pub name: Option<String>,
-    /// How long windows are kept, from their start; at least the window's size and grace, which is the default.
+    /// How long windows are kept, from their start (sessions: from their end); at least size, or gap, and grace, which is the default.
     pub retention: Option<TimeSpan>,
 }
 

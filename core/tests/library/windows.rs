@@ -9,10 +9,10 @@ use arrow::{
 use millstream::{
     StreamsBuilder,
     dsl::{Consumed, Materialized, Produced, SourceOptions},
-    expression::{col, count, lit, max},
+    expression::{col, count, lit, max, sum},
     format::{Format, Wrapping},
     log::{Append, SharedLog, TopicConfig, Transaction},
-    operator::EmitPolicy,
+    operator::{Column, EmitPolicy},
     record::{Offset, PartitionId, Record, RecordRef, Records, TimeSpan, TopicName, TopicPartition},
     runtime::{Status, Streams, StreamsConfig, SynchronousStreams},
     schema::WindowKind,
@@ -202,6 +202,37 @@ proptest! {
     fn sessions_are_those_of_the_model(inputs in inputs(80), cut in 1_usize..20, lives in 1_usize..4) {
         for windows in [(5, 0), (3, 20), (10, 100)] {
             check_sessions(&inputs, windows, cut, lives);
+        }
+    }
+
+    #[test]
+    fn a_table_of_sessions_can_be_taken_back(inputs in inputs(80), cut in 1_usize..20) {
+        let builder = StreamsBuilder::new();
+        let stream = builder.stream::<String, String>("in", Consumed::kafka());
+        let group = stream.columns().group_by_key().windowed_by(sessions(5, 10));
+        let counted = group.aggregate(&[count(lit(1_i64)).alias("n")], "counted".into());
+        let of_key = counted.group_by(&[Column::new("of", col("key"))], &[Column::new("n", col("n"))]);
+        of_key.aggregate(&[sum(col("n")).alias("total")], "totals".into());
+        let topology = builder.build().expect("legal");
+        // Each record that is not late is in one session.
+        let mut expected: BTreeMap<String, i64> = BTreeMap::new();
+        let (updates, _) = model_of_sessions(&inputs, 5, 10);
+        for (key, ..) in updates.into_iter().filter(|update| update.3.is_some()) {
+            *expected.entry(key).or_default() += 1;
+        }
+        for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+            let mut driver = TopologyTestDriver::with(&topology, 1, emit).expect("can be run");
+            for part in inputs.chunks(cut) {
+                let record = |&(key, value, time): &Input| Record::new(format!("k{key}"), value.to_string()).at_ms(time);
+                driver.push_all("in", part.iter().map(record)).expect("runs");
+            }
+            let mut found = BTreeMap::new();
+            for batch in driver.view("totals").expect("a view") {
+                let keys = batch.column_by_name("of").expect("a key").as_string::<i32>();
+                let totals = batch.column_by_name("total").expect("a sum").as_primitive::<Int64Type>();
+                found.extend((0..batch.num_rows()).map(|row| (keys.value(row).to_owned(), totals.value(row))));
+            }
+            prop_assert_eq!(&found, &expected, "under {}", emit);
         }
     }
 

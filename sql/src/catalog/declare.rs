@@ -103,11 +103,17 @@ fn columns(catalog: &Catalog, create: &CreateSource) -> Result<Vec<Column>, Cata
     let mut columns: Vec<Column> = Vec::with_capacity(create.columns.len());
     for written in &create.columns {
         let column = column(catalog, written)?;
-        // All headers and a single one may stand side by side, the same thing twice may not.
-        let is_header = matches!(column.role, ColumnRole::Headers | ColumnRole::Header(_));
-        let twice = is_header && columns.iter().any(|other| other.role == column.role);
-        if twice {
-            return Err(invalid(written, "another column takes these headers already"));
+        let is_header = |column: &Column| matches!(column.role, ColumnRole::Headers | ColumnRole::Header(_));
+        let clashes = |other: &&Column| {
+            let all = other.role == ColumnRole::Headers || column.role == ColumnRole::Headers;
+            is_header(other) && is_header(&column) && (all || other.role == column.role)
+        };
+        if let Some(other) = columns.iter().find(clashes) {
+            let taken = match &other.role {
+                ColumnRole::Header(name) => format!("HEADER('{name}')"),
+                _ => "HEADERS".to_owned(),
+            };
+            return Err(invalid(written, &format!("Schema already contains a {taken} column.")));
         }
         columns.push(column);
     }
@@ -120,11 +126,15 @@ pub fn column(catalog: &Catalog, written: &ColumnDef) -> Result<Column, CatalogE
     if SYSTEM_COLUMNS.contains(&written.name.value.as_str()) {
         return Err(invalid(written, "every source has it; choose another name"));
     }
-    let wrong_header = |wanted: &str| Err(invalid(written, &format!("its type must be {wanted}, not {data_type}")));
+    let wrong_header = |what: &str, wanted: &str| {
+        Err(invalid(written, &format!("Invalid type for {what} column: expected {wanted}, got {data_type}")))
+    };
     match &written.role {
-        ColumnRole::Header(_) if data_type != SqlType::Bytes => return wrong_header("BYTES"),
+        ColumnRole::Header(name) if data_type != SqlType::Bytes => {
+            return wrong_header(&format!("HEADER('{name}')"), "BYTES");
+        }
         ColumnRole::Headers if !is_header_list(&data_type) => {
-            return wrong_header("ARRAY<STRUCT<KEY STRING, VALUE BYTES>>");
+            return wrong_header("HEADERS", "ARRAY<STRUCT<`KEY` STRING, `VALUE` BYTES>>");
         }
         ColumnRole::Key | ColumnRole::PrimaryKey if data_type.contains_map() => {
             return Err(invalid(written, &map_key(&written.name.value)));
@@ -283,11 +293,11 @@ mod tests {
         );
         check_error(
             "CREATE STREAM s (h INT HEADERS) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:18: column H: its type must be ARRAY<STRUCT<KEY STRING, VALUE BYTES>>, not INTEGER",
+            "1:18: column H: Invalid type for HEADERS column: expected ARRAY<STRUCT<`KEY` STRING, `VALUE` BYTES>>, got INTEGER",
         );
         check_error(
             "CREATE STREAM s (h BYTES HEADER('a'), i BYTES HEADER('a')) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:39: column I: another column takes these headers already",
+            "1:39: column I: Schema already contains a HEADER('a') column.",
         );
         check_error(
             "CREATE STREAM s (k MAP<STRING, INT> KEY, v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",

@@ -182,7 +182,9 @@ impl SourceProperties {
         let sized = self.window_type.as_ref().is_some_and(|window| window.node != WindowType::Session);
         match (given("WINDOW_TYPE"), given("WINDOW_SIZE")) {
             (Some(property), None) if sized => clash(property, "WINDOW_SIZE is missing, as in WINDOW_SIZE = '1 HOUR'"),
-            (Some(_), Some(property)) if !sized => clash(property, "sessions have no fixed size"),
+            (Some(_), Some(property)) if !sized => {
+                clash(property, "'WINDOW_SIZE' should not be set for SESSION windows.")
+            }
             (None, Some(property)) => clash(property, "there is no WINDOW_TYPE to which it belongs"),
             _ => Ok(()),
         }
@@ -429,7 +431,10 @@ mod tests {
         );
         check_error("TIMESTAMP_FORMAT='y'", "1: TIMESTAMP_FORMAT: there is no TIMESTAMP to which it belongs");
         check_error("WINDOW_TYPE='TUMBLING'", "1: WINDOW_TYPE: WINDOW_SIZE is missing, as in WINDOW_SIZE = '1 HOUR'");
-        check_error("WINDOW_TYPE='SESSION', WINDOW_SIZE='1 DAY'", "24: WINDOW_SIZE: sessions have no fixed size");
+        check_error(
+            "WINDOW_TYPE='SESSION', WINDOW_SIZE='1 DAY'",
+            "24: WINDOW_SIZE: 'WINDOW_SIZE' should not be set for SESSION windows.",
+        );
         check_error("WINDOW_SIZE='1 WEEK'", "13: WINDOW_SIZE: expected a length such as '30 SECONDS', found '1 WEEK'");
     }
 }

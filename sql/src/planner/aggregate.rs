@@ -110,23 +110,27 @@ pub(super) fn aggregate(
     let bound =
         written.iter().map(|item| bind(&item.expr, &scope, &columns, item.at)).collect::<Result<Vec<_>, _>>()?;
 
+    let having = match &query.having {
+        None => None,
+        Some(having) => Some((having, bind::bind_predicate(&having.node, &scope, &columns, having.span.start)?)),
+    };
+    if !bound.iter().chain(having.iter().map(|(_, expr)| expr)).any(contains_aggregate) {
+        let problem = "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.";
+        return Err(PlanError::invalid(group_at, problem));
+    }
+
     let mut grouping =
         Grouping { keys: name_keys(keys, &written, &bound), calls: Vec::new(), windowed: windows.is_some() };
     let rewritten =
         written.iter().zip(bound).map(|(item, expr)| grouping.rewrite(expr, item)).collect::<Result<Vec<_>, _>>()?;
-    let having = match &query.having {
+    let having = match having {
         None => None,
-        Some(having) => {
+        Some((having, expr)) => {
             let at = position_of(&having.node).unwrap_or(having.span.start);
-            let expr = bind::bind_predicate(&having.node, &scope, &columns, having.span.start)?;
             let item = WrittenItem { name: String::new(), expr: having.node.clone(), at, is_copy: false };
             Some((grouping.rewrite(expr, &item)?, at))
         }
     };
-    if grouping.calls.is_empty() {
-        let hint = "add one, such as COUNT(*), in SELECT or HAVING";
-        return Err(PlanError::invalid_hint(group_at, "GROUP BY needs an aggregate function", hint));
-    }
 
     let materialized = Materialized { name: Some(store.to_owned()), retention: retention(query)? };
     // As ksqlDB has it: a window that is no longer kept when it closes is not passed on.
@@ -205,6 +209,20 @@ fn group_key(
     Ok(bind::normalised(bound, input, at)?.0)
 }
 
+/// The bound of a window that an aggregate function in an expression takes, if one does.
+fn aggregated_bound(expr: &Expr) -> Option<String> {
+    let mut found = None;
+    let _ = expr.apply(|part| {
+        if matches!(part, Expr::AggregateFunction(_)) {
+            let bound = |column: &&ColumnName| column.name == WINDOWSTART || column.name == WINDOWEND;
+            found =
+                found.take().or_else(|| part.column_refs().into_iter().find(bound).map(|column| column.name.clone()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
 fn only_in_select(bound: &str) -> String {
     format!("Window bounds column {bound} can only be used in the SELECT clause of windowed aggregations")
 }
@@ -231,6 +249,9 @@ impl Grouping {
     /// Puts key and aggregate columns in the place of what they hold.
     fn rewrite(&mut self, expr: Expr, item: &WrittenItem) -> Result<Expr, PlanError> {
         let at = position_of(&item.expr).unwrap_or(item.at);
+        if let Some(bound) = aggregated_bound(&expr).filter(|_| self.windowed) {
+            return Err(PlanError::invalid(at, only_in_select(&bound)));
+        }
         let is_whole = matches!(expr, Expr::AggregateFunction(_));
         let mut left_over = None;
         let rewritten = expr.transform_down(|part| {
@@ -286,10 +307,6 @@ impl Grouping {
         };
         if function.params.args.iter().any(contains_aggregate) {
             return Err(DataFusionError::Plan("aggregate functions cannot be nested".to_owned()));
-        }
-        let is_bound = |column: &&ColumnName| column.name == WINDOWSTART || column.name == WINDOWEND;
-        if let Some(column) = call.column_refs().into_iter().find(is_bound).filter(|_| self.windowed) {
-            return Err(DataFusionError::Plan(only_in_select(&column.name)));
         }
         if let Some((name, _)) = self.calls.iter().find(|(_, known)| *known == call) {
             return Ok(name.clone());

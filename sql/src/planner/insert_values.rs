@@ -102,7 +102,13 @@ fn writable(target: &Source) -> Vec<Column> {
 
 fn order(insert: &InsertValues, target: &Source, columns: &[Column]) -> Result<Vec<Slot>, PlanError> {
     let position = |name: &str| columns.iter().position(|column| column.name == name);
+    let from_headers = |names: &str| format!("Cannot insert into HEADER columns: {names}");
     let Some(named) = &insert.columns else {
+        let names: Vec<&str> = target.header_columns().map(|column| column.name.as_str()).collect();
+        if !names.is_empty() {
+            let at = insert.target.span.start;
+            return Err(PlanError::invalid_hint(at, from_headers(&names.join(", ")), "list the other columns"));
+        }
         // Without a list, values come in the order in which the columns were declared.
         let declared = target.columns.iter().filter_map(|column| position(&column.name));
         return Ok(declared.map(Slot::Column).collect());
@@ -110,10 +116,9 @@ fn order(insert: &InsertValues, target: &Source, columns: &[Column]) -> Result<V
     let slot = |name: &ast::Name| match position(&name.value) {
         _ if name.value == ROWTIME => Ok(Slot::Time),
         Some(index) => Ok(Slot::Column(index)),
-        None if target.column(&name.value).is_some() => Err(PlanError::invalid(
-            name.span.start,
-            format!("column {} comes from headers and cannot be inserted", name.value),
-        )),
+        None if target.column(&name.value).is_some() => {
+            Err(PlanError::invalid(name.span.start, from_headers(&name.value)))
+        }
         None => Err(target.unknown_column(&name.value, name.span.start).into()),
     };
     named.iter().map(slot).collect()

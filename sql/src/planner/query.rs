@@ -292,7 +292,7 @@ pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
         scope.add_column(number, WINDOWSTART, true);
         scope.add_column(number, WINDOWEND, true);
     }
-    let others = source.columns.iter().filter(|column| !column.is_key());
+    let others = source.value_columns().chain(source.header_columns());
     others.for_each(|column| scope.add_column(number, &column.name, false));
     scope.add_column(number, ROWTIME, true);
     scope.add_column(number, ROWOFFSET, true);
@@ -317,7 +317,7 @@ fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError>
     }
     if query.group_by.is_none() {
         if let Some(window) = &query.window {
-            return Err(PlanError::invalid(window.span.start, "WINDOW clause requires a GROUP BY clause"));
+            return Err(PlanError::invalid(window.span.start, "WINDOW clause requires a GROUP BY clause."));
         }
         if let Some(having) = &query.having {
             return Err(PlanError::invalid_hint(

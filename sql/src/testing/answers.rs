@@ -10,6 +10,7 @@ use crate::{
     catalog::{Source, SqlType},
     engine::in_memory::Answer,
     output::json::Values,
+    syntax::ast::ColumnRole,
 };
 
 /// Checks the rows of an answer, in order only if that is asked for, and the names and types of its columns.
@@ -91,8 +92,13 @@ pub(super) fn cell(field: &FieldRef, column: &ArrayRef, row: usize) -> Result<Va
 /// The columns of a source, as text: `` `NAME` TYPE [KEY] ``, separated by commas.
 pub(super) fn schema_text(source: &Source) -> String {
     let columns = source.columns.iter().map(|column| {
-        let key = if column.is_key() { " KEY" } else { "" };
-        format!("`{}` {}{key}", column.name, column.data_type)
+        let role = match &column.role {
+            ColumnRole::Key | ColumnRole::PrimaryKey => " KEY".to_owned(),
+            ColumnRole::Headers => " HEADERS".to_owned(),
+            ColumnRole::Header(name) => format!(" HEADER('{name}')"),
+            ColumnRole::Value => String::new(),
+        };
+        format!("`{}` {}{role}", column.name, column.data_type)
     });
     columns.collect::<Vec<_>>().join(", ")
 }

@@ -82,7 +82,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE TABLE x AS SELECT city, city AS other FROM orders GROUP BY city;",
-        "1:58: GROUP BY needs an aggregate function; add one, such as COUNT(*), in SELECT or HAVING",
+        "1:58: GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
     ),
     (
         "CREATE TABLE x AS SELECT COUNT(*) AS n FROM orders GROUP BY city;",
