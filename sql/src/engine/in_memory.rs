@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, QueryId, RegistryHandle, Source},
-    planner::{PersistentPlan, PushPlan, ViewPlan, plan_insert_values, plan_push},
+    planner::{PersistentPlan, PushPlan, SinkTopic, ViewPlan, plan_insert_values, plan_push},
     pull::{self, PullContext, Views},
     response::Rows,
     syntax::{
@@ -76,6 +76,7 @@ pub struct InMemoryEngine {
     variables: BTreeMap<String, String>,
     emit: EmitPolicy,
     transient: u64,
+    single_partition: bool,
 }
 
 impl InMemoryEngine {
@@ -102,6 +103,7 @@ impl InMemoryEngine {
             variables: BTreeMap::new(),
             emit,
             transient: 0,
+            single_partition: false,
         })
     }
 
@@ -170,8 +172,9 @@ impl InMemoryEngine {
         super::schemas::register(&new, parsed)?;
         match effect {
             Effect::Nothing | Effect::EndConnector(_) => {}
-            Effect::Topic { topic, at } => ensure_topic(self.log.as_ref(), &topic, at)?,
-            Effect::Start { started: Started::Query { id, plan }, at } => {
+            Effect::Topic { topic, at } => ensure_topic(self.log.as_ref(), &self.one_partition(topic), at)?,
+            Effect::Start { started: Started::Query { id, mut plan }, at } => {
+                plan.topic = self.one_partition(plan.topic);
                 ensure_topic(self.log.as_ref(), &plan.topic, at)?;
                 let query = self.start(id, *plan).map_err(|error| error.at_place(at))?;
                 self.queries.push(query);
@@ -193,6 +196,16 @@ impl InMemoryEngine {
         Ok(())
     }
 
+    /// The topic with as many partitions as what it comes from, whatever was asked for, if all are to have one.
+    fn one_partition(&self, topic: SinkTopic) -> SinkTopic {
+        if self.single_partition { SinkTopic { partitions: None, ..topic } } else { topic }
+    }
+
+    /// From now on topics have one partition, whatever statements say: records then come out in the order of what caused them.
+    pub fn use_one_partition(&mut self) {
+        self.single_partition = true;
+    }
+
     fn start(&self, id: QueryId, plan: PersistentPlan) -> Result<Query, EngineError> {
         let PersistentPlan { topology, sink, view, .. } = plan;
         let emit = self.properties.emit(self.emit);
@@ -210,6 +223,22 @@ impl InMemoryEngine {
             let before = self.end_offsets()?;
             for query in &mut self.queries {
                 query.streams.run_in_order_of_arrival().map_err(|error| EngineError::start(&query.id.0, &error))?;
+            }
+            if self.end_offsets()? == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// As [`run`](Self::run), but all that a query has to read goes through it in batches, in the order of timestamps.
+    ///
+    /// # Errors
+    /// What a query fails with.
+    pub fn run_in_batches(&mut self) -> Result<(), EngineError> {
+        loop {
+            let before = self.end_offsets()?;
+            for query in &mut self.queries {
+                query.streams.run_until_idle().map_err(|error| EngineError::start(&query.id.0, &error))?;
             }
             if self.end_offsets()? == before {
                 return Ok(());

@@ -33,7 +33,7 @@ mod schemas;
 mod session;
 mod show;
 mod text_table;
-mod variables;
+pub(crate) mod variables;
 
 use std::sync::{
     Arc,

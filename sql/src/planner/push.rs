@@ -29,7 +29,10 @@ use super::{
     error::PlanError,
     query::{Flow, Purpose, QueryContext},
 };
-use crate::{catalog::Catalog, syntax::ast::{SourceKind, StreamQuery}};
+use crate::{
+    catalog::Catalog,
+    syntax::ast::{SourceKind, StreamQuery},
+};
 
 /// Batches that wait for their reader.
 const WAITING: usize = 16;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::Value;
 use millstream::{
     StreamsBuilder,
     dsl::{ColumnStream, ColumnTable, Materialized},
@@ -165,6 +166,10 @@ impl QueryContext<'_> {
             Some(group_by) => {
                 aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored, key }, &self.store)
             }
+            None if self.purpose == Purpose::Push && aggregate::is_over_all(query) => {
+                let all = [ast::Expr::value(Value::Number("0".to_owned(), false))];
+                aggregate::aggregate(query, &all, Joined { flow, scope, sources, stored, key }, &self.store)
+            }
             None => self.project(query, Joined { flow, scope, sources, stored, key }),
         }
     }
@@ -177,7 +182,14 @@ impl QueryContext<'_> {
         let partition = join::partition_column(query);
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
-            let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at, partition)?);
+            let mut rows = input::stream(self.builder, &source, self.reset, at, partition)?;
+            if source.kind == SourceKind::Table {
+                // A table has no rows without a key.
+                for column in source.key_columns() {
+                    rows = rows.filter(&col(&column.name).is_not_null());
+                }
+            }
+            let flow = Flow::Stream(rows);
             return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
         let store = format!("{}-table", legal(&source.name));
@@ -262,7 +274,9 @@ fn prefer_as_written(written: &[ast::Expr], key: &[Expr], projection: &[WrittenI
         if !projection.iter().any(is_written) {
             continue;
         }
-        for (item, _) in items.iter_mut().zip(projection).filter(|(item, other)| item.expr == *key && !is_written(other)) {
+        for (item, _) in
+            items.iter_mut().zip(projection).filter(|(item, other)| item.expr == *key && !is_written(other))
+        {
             item.is_copy = true;
         }
     }

@@ -26,8 +26,8 @@ use super::{
 };
 use crate::{
     catalog::{
-        self, Catalog, FormatPlaces, CleanupPolicy, Column, Format, FormatKind, PropertyScope, QueryId, Source, SourceProperties, SqlType,
-        TimestampColumn,
+        self, Catalog, CleanupPolicy, Column, Format, FormatKind, FormatPlaces, PropertyScope, QueryId, Source,
+        SourceProperties, SqlType, TimestampColumn,
     },
     syntax::{
         Position,

@@ -14,13 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use millstream::{expression::col, operator::Column};
 
-use super::{
-    bind::bind,
-    error::PlanError,
-    projection::WrittenItem,
-    query::Flow,
-    scope::Scope,
-};
+use super::{bind::bind, error::PlanError, projection::WrittenItem, query::Flow, scope::Scope};
 use crate::{
     functions::table,
     syntax::{Position, ast, position_of},

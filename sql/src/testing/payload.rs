@@ -10,7 +10,7 @@
 
 use millstream::format::{Format as CoreFormat, Side, Wrapping};
 
-use crate::catalog::{Column, Format, FormatKind, Source, SqlType};
+use crate::catalog::{Column, Format, FormatKind, Source, SqlType, WindowInfo, WindowType};
 use crate::planner::input;
 
 use super::{
@@ -33,7 +33,8 @@ pub(super) struct SideLayout {
 pub(super) struct Layout {
     pub(super) key: SideLayout,
     pub(super) value: SideLayout,
-    pub(super) is_windowed: bool,
+    /// The window in the keys, if the source has one.
+    window: Option<WindowInfo>,
 }
 
 impl Layout {
@@ -54,7 +55,7 @@ impl Layout {
         Self {
             key: side(Side::Key, &source.key_format, formats.key.clone(), key),
             value: side(Side::Value, &source.value_format, formats.value.clone(), value),
-            is_windowed: source.window.is_some(),
+            window: source.window,
         }
     }
 
@@ -68,6 +69,17 @@ impl Layout {
             bytes.extend_from_slice(&window.start.to_be_bytes());
         }
         Ok(Some(bytes))
+    }
+
+    /// A key without the bytes of its window.
+    pub(super) fn inner_key<'a>(&self, key: Option<&'a [u8]>) -> Result<Option<&'a [u8]>, String> {
+        let length = match self.window.map(|window| window.window_type) {
+            None => 0,
+            Some(WindowType::Session) => 16,
+            Some(WindowType::Tumbling | WindowType::Hopping) => 8,
+        };
+        let inner = |key: &'a [u8]| key.len().checked_sub(length).map(|end| &key[..end]);
+        key.map(|key| inner(key).ok_or_else(|| "the key is too short for a window".to_owned())).transpose()
     }
 
     /// A key and its window from bytes; `like` says of which kind of window.
@@ -88,7 +100,8 @@ impl Layout {
         } else {
             let from = length.checked_sub(8).ok_or("the key is too short for a window")?;
             let start = moment(from)?;
-            CaseWindow { start, end: start + (like.end - like.start), is_session: false }
+            let size = self.window.and_then(|window| window.size_ms).unwrap_or(like.end - like.start);
+            CaseWindow { start, end: start.saturating_add(size), is_session: false }
         };
         let inner = &bytes[..length - if like.is_session { 16 } else { 8 }];
         Ok((self.key.decode(Some(inner))?, Some(window)))
