@@ -69,6 +69,7 @@ impl Graph {
     pub(super) fn key_format(&self, node: NodeId) -> crate::format::Format {
         let node = &self.nodes[node.0];
         match (&node.kind, node.inputs.first()) {
+            (NodeKind::ForeignKey(ForeignKeyNode::Resolve { key, .. }), _) => key.clone(),
             (NodeKind::Source(source), _) => source.formats.key.clone(),
             (_, Some(&input)) => self.key_format(input),
             (_, None) => crate::topology::Formats::INTERNAL.key,

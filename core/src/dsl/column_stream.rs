@@ -115,7 +115,8 @@ impl ColumnStream {
         let mut graph = self.graph.borrow_mut();
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
-        let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false };
+        let sink =
+            SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, partition_column: None };
         graph.add("repartition-sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
         let source = SourceNode {
             topic,
@@ -153,7 +154,8 @@ impl ColumnStream {
         match problem {
             Ok(name) => {
                 let topic = TopicRef::External(name);
-                let sink = SinkNode { topic, formats: produced.formats, computed_keys: self.rekeyed };
+                let sink =
+                    SinkNode { topic, formats: produced.formats, computed_keys: self.rekeyed, partition_column: None };
                 graph.add("sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
             }
             Err(problem) => graph.fail(&format!("to {topic}"), problem),

@@ -159,20 +159,20 @@ impl ColumnTable {
     /// more than once. The timestamp is the higher one of both rows where this table's row caused the change, else that of the other.
     pub fn join_foreign(&self, other: &Self, foreign_key: &[Expr], kind: JoinKind, names: &[String]) -> Self {
         let checked = foreign_key_schemas(&self.schema, &other.schema, foreign_key, names);
-        let (schema, ForeignKeySchemas { subscription, response }) = match checked {
+        let (schema, schemas) = match checked {
             Ok(checked) => checked,
             Err(problem) => return self.failed("foreign-key join", problem),
         };
-        let placed = |table: &Self| {
-            let format = self.graph.borrow().key_format(table.node);
-            if format.registered().is_some() { table.repartitioned() } else { table.kept() }
-        };
-        let (left, right) = (placed(self), placed(other));
+        let partition_column = schemas.partition_column();
+        let ForeignKeySchemas { subscription, response } = schemas;
+        // Subscriptions go where their key is written as the right table's keys are; responses are told where to go.
+        let rewritten = self.graph.borrow().key_format(other.node).registered().is_some();
+        let (left, right) = (self.kept(), if rewritten { other.repartitioned() } else { other.kept() });
         left.require_before();
         let (left_store, right_store) = (left.in_store(), right.in_store());
         let mut graph = self.graph.borrow_mut();
         let name = graph.unnamed("foreign-key-join");
-        let formats = [&left, &right].map(|table| Formats { key: graph.key_format(table.node), ..Formats::INTERNAL });
+        let formats = Formats { key: graph.key_format(right.node), ..Formats::INTERNAL };
         let mut store = |of: &str, key: &StreamSchema| {
             let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);
             graph.add_store(StoreSpec { name, key: key.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
@@ -186,24 +186,36 @@ impl ColumnTable {
         let subscribe = ForeignKeyNode::Subscribe { kind, foreign_key: foreign_key.to_vec(), unsettled };
         let asked = add(&mut graph, "foreign-key-subscribe", subscribe, left.node, &subscription);
         let topic = format!("{name}-subscription-registration");
-        let asked = through(&mut graph, &topic, formats[1].clone(), asked, &subscription);
+        let asked = through(&mut graph, (&topic, formats, None), asked, &subscription);
         let answer = ForeignKeyNode::Answer { subscriptions, right: right_store };
         let answered = add(&mut graph, "foreign-key-answer", answer, asked, &response);
         let notify = ForeignKeyNode::Notify { subscriptions };
         let notified = add(&mut graph, "foreign-key-notify", notify, right.node, &response);
         let told = graph.add("merge", NodeKind::Merge, vec![answered, notified], Arc::clone(&response));
-        let told = through(&mut graph, &format!("{name}-subscription-response"), formats[0].clone(), told, &response);
-        let resolve = ForeignKeyNode::Resolve { kind, left: left_store, unsettled, results: None };
+        let topic = format!("{name}-subscription-response");
+        let told = through(&mut graph, (&topic, Formats::INTERNAL, Some(partition_column)), told, &response);
+        let resolve = ForeignKeyNode::Resolve {
+            kind,
+            left: left_store,
+            unsettled,
+            key: graph.key_format(left.node),
+            results: None,
+        };
         let node = add(&mut graph, "foreign-key-resolve", resolve, told, &schema);
         drop(graph);
         Self { graph: Rc::clone(&self.graph), node, schema, store: None }
     }
 }
 
-/// Moves what `node` gives through a topic of the topology's own.
-fn through(graph: &mut Graph, name: &str, formats: Formats, node: NodeId, schema: &Arc<StreamSchema>) -> NodeId {
+/// Moves what `node` gives through a topic of the topology's own: its name, how records are written, which column says where they go.
+fn through(
+    graph: &mut Graph,
+    (name, formats, partition_column): (&str, Formats, Option<usize>),
+    node: NodeId,
+    schema: &Arc<StreamSchema>,
+) -> NodeId {
     let topic = TopicRef::Internal { name: name.to_owned(), partitions: None };
-    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false };
+    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, partition_column };
     graph.add("sink", NodeKind::Sink(sink), vec![node], Arc::clone(schema));
     let source = SourceNode {
         topic,

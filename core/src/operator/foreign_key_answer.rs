@@ -57,6 +57,7 @@ impl ForeignKeyAnswer {
     fn answer(&self, batch: &Batch, stores: &mut [TaskStore]) -> Result<Option<Batch>, FoldError> {
         let (keys, asked) = batch.values().split_at(self.output.key().len());
         let (hashes, codes) = (asked[0].as_binary::<i32>(), asked[1].as_primitive::<Int32Type>());
+        let partitions = asked[2].as_primitive::<Int32Type>();
         let right = self.right.read(batch.keys(), stores)?;
         let foreign = self.foreign.encode_binary(batch.keys()).map_err(FoldError::of)?;
         let primary = self.primary.encode_binary(keys).map_err(FoldError::of)?;
@@ -74,7 +75,7 @@ impl ForeignKeyAnswer {
                 }
                 Instruction::Answer | Instruction::AnswerIfThere if has_key => {
                     let (key, hash) = (primary.value(row).to_vec(), hashes.value(row).to_vec());
-                    let subscriber = Subscriber { key, hash };
+                    let subscriber = Subscriber { key, hash, partition: partitions.value(row) };
                     self.subscriptions.add(foreign.value(row), &subscriber, Timestamp(time), stores)?;
                 }
                 Instruction::Answer | Instruction::AnswerIfThere => {}
@@ -100,7 +101,7 @@ impl ForeignKeyAnswer {
             columns.push(take(column, &rights)?);
         }
         columns.push(Arc::new(BooleanArray::from_iter(answers.iter().map(|answer| Some(answer.found)))));
-        columns.push(take(&asked[0], &rows)?);
+        columns.extend([take(&asked[0], &rows)?, take(&asked[2], &rows)?]);
         let times = Int64Array::from_iter_values(answers.iter().map(|answer| answer.time));
         columns.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(answers.len())]);
         let headers = batch.headers_at(&rows).map_err(FoldError::of)?;

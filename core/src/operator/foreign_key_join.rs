@@ -61,9 +61,9 @@ impl Instruction {
 
 /// The columns of the two topics of a join.
 pub struct ForeignKeySchemas {
-    /// Key: that of the right table. Value: the left key, the hash (null for a deleted row), the instruction.
+    /// Key: that of the right table. Value: the left key, the hash (null for a deleted row), the instruction, the left partition.
     pub subscription: Arc<StreamSchema>,
-    /// Key: that of the left table. Value: the right values, whether there is a right row, the hash.
+    /// Key: that of the left table. Value: the right values, whether there is a right row, the hash, the left partition.
     pub response: Arc<StreamSchema>,
 }
 
@@ -82,12 +82,21 @@ impl ForeignKeySchemas {
         let field = |name: &str, kind: DataType| Arc::new(Field::new(name, kind, true));
         let mut asked = renamed(left.key(), "left");
         asked.extend([field("__hash", DataType::Binary), field("__instruction", DataType::Int32)]);
+        asked.push(field("__partition", DataType::Int32));
         let mut answered = renamed(right.value(), "right");
         answered.extend([field("__found", DataType::Boolean), field("__hash", DataType::Binary)]);
+        answered.push(field("__partition", DataType::Int32));
         Ok(Self {
             subscription: StreamSchema::new(right.key().to_vec(), asked, false)?,
             response: StreamSchema::new(left.key().to_vec(), answered, false)?,
         })
+    }
+}
+
+impl ForeignKeySchemas {
+    /// Which value column of a response says which partition it goes to: the one that the left row is in, however that was found.
+    pub fn partition_column(&self) -> usize {
+        self.response.value().len() - 1
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, UInt32Array},
+    array::{ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, UInt32Array},
     compute,
 };
 
@@ -56,6 +56,8 @@ impl ForeignKeyNotify {
         columns.push(Arc::new(BooleanArray::from_iter(rows.iter().map(|&row| Some(is_there(row))))));
         let hashes = subscribers.iter().map(|subscriber| subscriber.hash.as_slice());
         columns.push(Arc::new(BinaryArray::from_iter_values(hashes)));
+        let partitions = subscribers.iter().map(|subscriber| subscriber.partition);
+        columns.push(Arc::new(Int32Array::from_iter_values(partitions)));
         let times = Int64Array::from_iter_values(rows.iter().map(|&row| batch.times().value(row as usize)));
         columns.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(rows.len())]);
         let headers = batch.headers_at(&UInt32Array::from(rows)).map_err(FoldError::of)?;

@@ -55,7 +55,7 @@ impl ForeignKeyResolve {
     }
 
     fn resolve(&self, batch: &Batch, stores: &mut [TaskStore]) -> Result<Batch, FoldError> {
-        let (right, told) = batch.values().split_at(batch.values().len() - 2);
+        let (right, told) = batch.values().split_at(batch.values().len() - 3);
         let (found, hashes) = (told[0].as_boolean(), told[1].as_binary::<i32>());
         let left = self.left.read(batch.keys(), stores)?;
         let present_hashes = self.hash.of(&left.values, batch.len(), |row| left.is_there(row))?;

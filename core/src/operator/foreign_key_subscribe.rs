@@ -31,7 +31,7 @@ use super::{
 use crate::{
     Batch,
     expression::{Expr, Expression, RowError},
-    record::Timestamp,
+    record::{PartitionId, Timestamp},
     row::RowCodec,
     schema::StreamSchema,
 };
@@ -44,6 +44,7 @@ pub struct ForeignKeySubscribe {
     hash: RowHash,
     /// `None` in a left join, in which everything is answered.
     unsettled: Option<UnsettledRows>,
+    partition: PartitionId,
     output: Arc<StreamSchema>,
 }
 
@@ -95,7 +96,7 @@ fn instructions(
 
 impl ForeignKeySubscribe {
     /// Subscriptions of rows of `left` to what `foreign_key` computes. `output` are the columns of the subscription topic.
-    /// `unsettled` is the number of the store of unsettled rows, which inner joins need.
+    /// `unsettled` is the number of the store of unsettled rows, which inner joins need; `partition` is where the left rows are.
     ///
     /// # Errors
     /// [`FoldError`] if an expression does not bind or a column has no row encoding.
@@ -104,6 +105,7 @@ impl ForeignKeySubscribe {
         foreign_key: &[Expr],
         left: &StreamSchema,
         unsettled: Option<usize>,
+        partition: PartitionId,
         output: Arc<StreamSchema>,
     ) -> Result<Self, FoldError> {
         let bound = foreign_key.iter().map(|expression| Expression::bind(expression, left).map_err(FoldError::of));
@@ -113,6 +115,7 @@ impl ForeignKeySubscribe {
             keys: RowCodec::new(output.key()).map_err(FoldError::of)?,
             hash: RowHash::new(left.value())?,
             unsettled: unsettled.map(|store| UnsettledRows::new(store, left.key())).transpose()?,
+            partition,
             output,
         })
     }
@@ -193,7 +196,9 @@ impl ForeignKeySubscribe {
             columns.push(take(column, &rows)?);
         }
         let hashes = self.hash.of(batch.values(), batch.len(), is_there)?;
-        columns.extend([take(&hashes, &rows)?, Arc::new(Int32Array::from(codes)) as ArrayRef]);
+        let partition = i32::try_from(self.partition.0).map_err(FoldError::of)?;
+        let partitions = Int32Array::from_value(partition, codes.len());
+        columns.extend([take(&hashes, &rows)?, Arc::new(Int32Array::from(codes)) as ArrayRef, Arc::new(partitions)]);
         let times: Int64Array = rows.values().iter().map(|&row| Some(batch.times().value(row as usize))).collect();
         columns.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(rows.len())]);
         let headers = batch.headers_at(&rows).map_err(FoldError::of)?;

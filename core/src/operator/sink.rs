@@ -1,12 +1,12 @@
 //! Sink: rows to records of a topic, each to the partition of its key.
 //!
 //! The partition is that of Kafka's own partitioner over the key's bytes (of a windowed key: over the key without its window, so
-//! that all windows of a key stay together). Records without a key go to the partition of the task.
+//! that all windows of a key stay together), or one that a column says. Records without a key go to the partition of the task.
 
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int32Type, Int64Type};
 
 use super::{Context, Operator, OperatorError};
 use crate::{
@@ -42,6 +42,8 @@ pub struct SinkSettings {
     pub wrapping: Wrapping,
     /// Whether keys were computed: one of several columns, all null, is then a key of nulls and not the lack of a key.
     pub computed_keys: bool,
+    /// The value column, of whole numbers of 32 bits, that says which partition a row goes to; `None`: its key does.
+    pub partition_column: Option<usize>,
     /// Where records go.
     pub partitioning: Partitioning,
 }
@@ -103,8 +105,11 @@ impl Sink {
             return Ok(vec![of(0, records)]);
         }
         let mut rows: Vec<Vec<u32>> = vec![Vec::new(); partitions as usize];
+        let told = self.settings.partition_column.map(|column| batch.values()[column].as_primitive::<Int32Type>());
         for row in 0..batch.len() {
-            let partition = if bare_keys.is_valid(row) {
+            let partition = if let Some(told) = told.filter(|told| told.is_valid(row)) {
+                told.value(row).cast_unsigned() % partitions
+            } else if bare_keys.is_valid(row) {
                 partition_for_key(bare_keys.value(row), partitions).0
             } else {
                 keyless.0 % partitions

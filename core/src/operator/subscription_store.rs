@@ -3,7 +3,7 @@
 //! Everything is read by name, so that no change needs a scan; who subscribes to a key is listed in cells of 32.
 //!
 //! ```text
-//! entry   0 | foreign key | primary key  ->  number of the cell (4), hash of the row
+//! entry   0 | foreign key | primary key  ->  number of the cell (4), left partition (4), hash of the row
 //! cell n  1 | foreign key | n            ->  primary keys, each as length (4) and bytes
 //! head    2 | foreign key                ->  number of cells (4); none if nobody subscribes
 //! ```
@@ -27,6 +27,8 @@ pub(crate) struct SubscriptionStore {
 pub(crate) struct Subscriber {
     pub(crate) key: Vec<u8>,
     pub(crate) hash: Vec<u8>,
+    /// The partition of the left table that the row is in.
+    pub(crate) partition: i32,
 }
 
 fn name(kind: u8, foreign: &[u8], rest: &[u8]) -> Vec<u8> {
@@ -101,9 +103,10 @@ impl SubscriptionStore {
         head.map_or(Ok(0), |head| Ok(number(&head)?.0))
     }
 
-    fn put_entry(&self, foreign: &[u8], key: &[u8], cell: u32, hash: &[u8], time: Timestamp, stores: &mut [TaskStore]) {
+    /// Writes an entry; `rest` is what stands behind the number of its cell.
+    fn put_entry(&self, foreign: &[u8], key: &[u8], cell: u32, rest: &[u8], time: Timestamp, stores: &mut [TaskStore]) {
         let mut value = cell.to_le_bytes().to_vec();
-        value.extend_from_slice(hash);
+        value.extend_from_slice(rest);
         stores[self.store].put(&entry_name(foreign, key), Some(&value), time);
     }
 
@@ -120,9 +123,11 @@ impl SubscriptionStore {
         time: Timestamp,
         stores: &mut [TaskStore],
     ) -> Result<(), FoldError> {
-        let Subscriber { key, hash } = subscriber;
+        let Subscriber { key, hash, partition } = subscriber;
+        let mut rest = partition.to_le_bytes().to_vec();
+        rest.extend_from_slice(hash);
         if let Some(entry) = self.read_one(entry_name(foreign, key), stores)? {
-            self.put_entry(foreign, key, number(&entry)?.0, hash, time, stores);
+            self.put_entry(foreign, key, number(&entry)?.0, &rest, time, stores);
             return Ok(());
         }
         let mut cells = self.cells(foreign, stores)?;
@@ -137,7 +142,7 @@ impl SubscriptionStore {
         }
         keys.push(key.clone());
         stores[self.store].put(&cell_name(foreign, cells - 1), Some(&cell_of(&keys)), time);
-        self.put_entry(foreign, key, cells - 1, hash, time, stores);
+        self.put_entry(foreign, key, cells - 1, &rest, time, stores);
         Ok(())
     }
 
@@ -185,7 +190,8 @@ impl SubscriptionStore {
         let entries = self.read(&names, stores)?;
         let subscriber = |(key, entry): (Vec<u8>, Option<Vec<u8>>)| {
             let entry = entry.ok_or_else(damaged)?;
-            Ok(Subscriber { key, hash: number(&entry)?.1.to_vec() })
+            let (partition, hash) = number(number(&entry)?.1)?;
+            Ok(Subscriber { key, hash: hash.to_vec(), partition: partition.cast_signed() })
         };
         keys.into_iter().zip(entries).map(subscriber).collect()
     }
@@ -215,7 +221,7 @@ mod tests {
             // It grows first, then shrinks to nothing.
             let adds = if step < 1_500 { (random >> 20) % 4 != 0 } else { (random >> 20) % 8 == 0 && step < 2_000 };
             let hash = step.to_be_bytes().to_vec();
-            let subscriber = Subscriber { key: key.clone(), hash: hash.clone() };
+            let subscriber = Subscriber { key: key.clone(), hash: hash.clone(), partition: foreign.into() };
             if adds {
                 store.add(&[foreign], &subscriber, Timestamp(0), &mut stores).expect("memory does not fail");
                 model.insert((foreign, key), hash);
@@ -227,7 +233,11 @@ mod tests {
                 for foreign in 0..3 {
                     let found = store.subscribers(&[foreign], &mut stores).expect("memory does not fail");
                     let expected = model.iter().filter(|((own, _), _)| *own == foreign);
-                    let expected = expected.map(|((_, key), hash)| Subscriber { key: key.clone(), hash: hash.clone() });
+                    let expected = expected.map(|((_, key), hash)| Subscriber {
+                        key: key.clone(),
+                        hash: hash.clone(),
+                        partition: foreign.into(),
+                    });
                     assert_eq!(found, expected.collect::<Vec<_>>(), "after {step}");
                 }
                 let changes = stores[0].changes();

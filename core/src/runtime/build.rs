@@ -291,7 +291,7 @@ impl Builder<'_> {
                 Box::new(StreamTableJoin::new(join.kind, store, retention, layout, output).map_err(fold_error)?)
             }
             NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) | NodeKind::ForeignKey(_) => {
-                build_join::operator(self.topology, node, local_store).map_err(fold_error)?
+                build_join::operator(self.topology, node, id.partition, local_store).map_err(fold_error)?
             }
             NodeKind::Sink(sink) => {
                 let topic = Partitions::resolve(self.application, &sink.topic)?;
@@ -303,6 +303,7 @@ impl Builder<'_> {
                     value_format: sink.formats.value.clone(),
                     wrapping: sink.formats.wrapping,
                     computed_keys: sink.computed_keys,
+                    partition_column: sink.partition_column,
                     partitioning,
                 };
                 let sink = Sink::new(settings);

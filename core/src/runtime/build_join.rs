@@ -7,6 +7,7 @@ use crate::{
         FoldError, ForeignKeyAnswer, ForeignKeyNotify, ForeignKeyResolve, ForeignKeySubscribe, Operator,
         StreamStreamJoin, StreamStreamJoinSettings, TableReader, TableTableJoin,
     },
+    record::PartitionId,
     schema::StreamSchema,
     topology::{ForeignKeyNode, KeptTable, Node, NodeKind, StreamJoinNode, TableJoinNode, Topology},
 };
@@ -15,6 +16,7 @@ use crate::{
 pub(super) fn operator(
     topology: &Topology,
     node: &Node,
+    partition: PartitionId,
     local_store: &dyn Fn(usize) -> usize,
 ) -> Result<Box<dyn Operator>, FoldError> {
     let output = Arc::clone(&node.schema);
@@ -45,7 +47,7 @@ pub(super) fn operator(
         NodeKind::ForeignKey(join) => match join {
             ForeignKeyNode::Subscribe { kind, foreign_key, unsettled } => {
                 let unsettled = unsettled.map(local_store);
-                Box::new(ForeignKeySubscribe::new(*kind, foreign_key, input(0), unsettled, output)?)
+                Box::new(ForeignKeySubscribe::new(*kind, foreign_key, input(0), unsettled, partition, output)?)
             }
             ForeignKeyNode::Answer { subscriptions, right } => {
                 let right = reader(right, input(0))?;
@@ -54,7 +56,7 @@ pub(super) fn operator(
             ForeignKeyNode::Notify { subscriptions } => {
                 Box::new(ForeignKeyNotify::new(local_store(*subscriptions), input(0), output)?)
             }
-            ForeignKeyNode::Resolve { kind, left, unsettled, results } => {
+            ForeignKeyNode::Resolve { kind, left, unsettled, results, .. } => {
                 let values = left.layout.result_fields();
                 let left = reader(left, input(0))?;
                 let (unsettled, results) = (unsettled.map(local_store), results.map(local_store));

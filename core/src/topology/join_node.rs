@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     expression::Expr,
+    format::Format,
     operator::{JoinKind, StateLayout, StreamJoinKind, TableJoinKind},
     window::JoinWindows,
 };
@@ -84,6 +85,8 @@ pub enum ForeignKeyNode {
         left: KeptTable,
         /// The number of the store of unsettled rows; there is one in inner joins.
         unsettled: Option<usize>,
+        /// How keys were written that decided the partitions of the left table, and so of the result.
+        key: Format,
         /// The number of the store of the result, if someone below needs to know what was there before.
         results: Option<usize>,
     },

@@ -216,6 +216,8 @@ pub struct AggregateNode {
 /// Writes a topic.
 #[derive(Debug, Clone)]
 pub struct SinkNode {
+    /// The value column that says which partition a row goes to; `None`: its key does.
+    pub partition_column: Option<usize>,
     /// The topic.
     pub topic: TopicRef,
     /// How records are written.

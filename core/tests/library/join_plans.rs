@@ -71,7 +71,7 @@ fn a_foreign_key_join_has_two_parts() {
         "foreign-key join: notify subscribers, subscriptions in store",
         "inner foreign-key join: resolve with the table in store `left`",
         "-subscription-registration (key KAFKA, value ROW)",
-        "-subscription-response (key KAFKA, value ROW)",
+        "-subscription-response (key ROW, value ROW)",
     ] {
         assert!(text.contains(what), "{what} in\n{text}");
     }
