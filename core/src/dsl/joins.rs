@@ -58,7 +58,7 @@ impl ColumnStream {
         };
         let (left, right) = self.co_partitioned(other);
         let mut graph = self.graph.borrow_mut();
-        let name = graph.unnamed("join");
+        let name = graph.unnamed("join", &[left.node, right.node]);
         let mut store = |of: &str, retention: StoreRetention| {
             let name = format!("{name}-{of}");
             graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
@@ -153,7 +153,7 @@ impl ColumnTable {
         left.require_before();
         let (left_store, right_store) = (left.in_store(), right.in_store());
         let mut graph = self.graph.borrow_mut();
-        let name = graph.unnamed("foreign-key-join");
+        let name = graph.unnamed("foreign-key-join", &[left.node, right.node]);
         let formats = [&left, &right].map(|table| Formats { key: graph.key_format(table.node), ..Formats::INTERNAL });
         let mut store = |of: &str, key: &StreamSchema| {
             let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);
