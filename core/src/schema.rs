@@ -79,7 +79,8 @@ impl From<bool> for WindowKind {
 /// key columns | WINDOWSTART WINDOWEND (windowed only) | value columns | ROWTIME | ROWOFFSET
 /// ```
 ///
-/// The window bounds belong to the key: a windowed table has one row per key and window.
+/// A key column may be called `ROWTIME` or `ROWOFFSET`, as that of a stream which is partitioned by them; it hides the pseudo column from
+/// expressions. The window bounds belong to the key: a windowed table has one row per key and window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamSchema {
     key: Vec<FieldRef>,
@@ -110,17 +111,21 @@ impl StreamSchema {
             name == ROWTIME || name == ROWOFFSET || (windowed && (name == WINDOWSTART || name == WINDOWEND))
         };
         let mut seen = std::collections::HashSet::new();
-        for field in key.iter().chain(&value) {
-            if reserved(field.name()) {
+        for (place, field) in key.iter().chain(&value).enumerate() {
+            let is_hidden = place < key.len() && (field.name() == ROWTIME || field.name() == ROWOFFSET);
+            if reserved(field.name()) && !is_hidden {
                 return Err(SchemaError::Reserved { name: field.name().clone() });
             }
             if !seen.insert(field.name().as_str()) {
                 return Err(SchemaError::Duplicate { name: field.name().clone() });
             }
         }
+        let hidden = |name: &str| {
+            if key.iter().any(|field| field.name() == name) { format!("__{name}") } else { name.to_owned() }
+        };
         let pseudo = [
-            Arc::new(Field::new(ROWTIME, DataType::Int64, false)),
-            Arc::new(Field::new(ROWOFFSET, DataType::Int64, true)),
+            Arc::new(Field::new(hidden(ROWTIME), DataType::Int64, false)),
+            Arc::new(Field::new(hidden(ROWOFFSET), DataType::Int64, true)),
         ];
         let columns = Arc::new(Schema::new(
             key.iter().cloned().chain(bounds).chain(value.iter().cloned()).chain(pseudo).collect::<Vec<_>>(),
@@ -201,6 +206,9 @@ mod tests {
             StreamSchema::new(vec![field("k")], vec![field("k")], false),
             Err(SchemaError::Duplicate { name: "k".into() })
         );
+        let hiding = StreamSchema::new(vec![field("ROWTIME")], vec![field("a")], false).expect("legal");
+        let names: Vec<_> = hiding.columns().fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["ROWTIME", "a", "__ROWTIME", "ROWOFFSET"]);
         assert_eq!(
             StreamSchema::new(vec![], vec![field("ROWTIME")], false),
             Err(SchemaError::Reserved { name: "ROWTIME".into() })

@@ -115,7 +115,7 @@ impl ColumnStream {
         let mut graph = self.graph.borrow_mut();
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition", &[self.node]));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
-        let sink = SinkNode { topic: topic.clone(), formats: formats.clone() };
+        let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false };
         graph.add("repartition-sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
         let source = SourceNode {
             topic,
@@ -152,7 +152,8 @@ impl ColumnStream {
         });
         match problem {
             Ok(name) => {
-                let sink = SinkNode { topic: TopicRef::External(name), formats: produced.formats };
+                let topic = TopicRef::External(name);
+                let sink = SinkNode { topic, formats: produced.formats, computed_keys: self.rekeyed };
                 graph.add("sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
             }
             Err(problem) => graph.fail(&format!("to {topic}"), problem),
@@ -257,7 +258,9 @@ impl ColumnGroup {
         let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, needs_before: false });
         let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
         drop(graph);
-        ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store: Some(store) }
+        // The store of final results holds open windows, too: it is not the table.
+        let store = (!strategy.is_final()).then_some(store);
+        ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store }
     }
     /// How the store keeps its rows, if they are wanted for so long.
     fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {

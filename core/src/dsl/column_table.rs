@@ -32,9 +32,14 @@ impl ColumnTable {
         &self.schema
     }
 
-    /// The name of the store that holds this table, if there is one: the view's name.
+    /// The name of the store that holds this table, if there is one: the view's name. Of final results the view shows open windows, too.
     pub fn store_name(&self) -> Option<String> {
-        self.store.map(|store| self.graph.borrow().stores[store].name.clone())
+        let graph = self.graph.borrow();
+        let store = match &graph.nodes[self.node.0].kind {
+            NodeKind::Aggregate(aggregate) => Some(aggregate.store),
+            _ => self.store,
+        };
+        store.map(|store| graph.stores[store].name.clone())
     }
 
     /// Keeps the rows for which `predicate` is true; a row that no longer passes is deleted.

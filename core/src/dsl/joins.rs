@@ -29,14 +29,15 @@ impl ColumnStream {
             Ok(schema) => schema,
             Err(problem) => return self.failed("join", problem),
         };
-        let table = table.kept();
         // Equal keys are in equal partitions only if their bytes are equal.
         let key = self.graph.borrow().key_format(table.node);
-        let input = if self.rekeyed || self.graph.borrow().key_format(self.node) != key {
-            self.repartition_with(Repartitioned::default(), key)
+        let moves = self.rekeyed || self.graph.borrow().key_format(self.node) != key;
+        let (table, key) = if moves && key.registered().is_some() {
+            (table.repartitioned(), Formats::INTERNAL.key)
         } else {
-            self.clone()
+            (table.kept(), key)
         };
+        let input = if moves { self.repartition_with(Repartitioned::default(), key) } else { self.clone() };
         let KeptTable { store, layout } = table.in_store();
         let kind = NodeKind::Join(JoinNode { kind, store, layout });
         let node = self.graph.borrow_mut().add("join", kind, vec![input.node], Arc::clone(&schema));
@@ -79,6 +80,10 @@ impl ColumnStream {
         let moved = |stream: &Self, key| stream.repartition_with(Repartitioned::default(), key);
         match (self.rekeyed, other.rekeyed) {
             (false, false) if formats[0] == formats[1] => (self.clone(), other.clone()),
+            // Keys with the id of a schema in front cannot be written again as they were.
+            _ if formats.iter().any(|format| format.registered().is_some()) => {
+                (moved(self, Formats::INTERNAL.key), moved(other, Formats::INTERNAL.key))
+            }
             (false, _) => (self.clone(), moved(other, formats[0].clone())),
             (true, false) => (moved(self, formats[1].clone()), other.clone()),
             (true, true) => (moved(self, Formats::INTERNAL.key), moved(other, Formats::INTERNAL.key)),
@@ -94,6 +99,13 @@ impl ColumnTable {
             Some(StoreRetention::Forever | StoreRetention::Windows { .. }) => self.clone(),
             Some(StoreRetention::Sessions { .. }) | None => self.materialize(Materialized::default()),
         }
+    }
+
+    /// This table with every row in the partition of its key as internal topics write it, kept in a store: for keys with the id of a schema
+    /// in front, whose bytes differ where the keys are equal.
+    fn repartitioned(&self) -> Self {
+        let moved = self.to_stream().repartition_with(Repartitioned::default(), Formats::INTERNAL.key);
+        moved.to_table(Materialized::default()).kept()
     }
 
     /// The store of a table that is kept.
@@ -118,9 +130,11 @@ impl ColumnTable {
         } else {
             (self.kept(), other.kept())
         };
-        let mut right = right;
+        let (mut left, mut right) = (left, right);
         let formats = [&left, &right].map(|table| self.graph.borrow().key_format(table.node));
-        if formats[0] != formats[1] {
+        if formats[0] != formats[1] && formats.iter().any(|format| format.registered().is_some()) {
+            (left, right) = (left.repartitioned(), right.repartitioned());
+        } else if formats[0] != formats[1] {
             let moved = right.to_stream().repartition_with(Repartitioned::default(), formats[0].clone());
             right = moved.to_table(Materialized::default());
         }
@@ -149,7 +163,12 @@ impl ColumnTable {
             Ok(checked) => checked,
             Err(problem) => return self.failed("foreign-key join", problem),
         };
-        let (left, right) = (self.kept(), other.kept());
+        let stable = |table: &Self| {
+            let registered = self.graph.borrow().key_format(table.node).registered().is_some();
+            (!registered).then(|| table.kept())
+        };
+        let left = stable(self).unwrap_or_else(|| self.repartitioned());
+        let right = stable(other).unwrap_or_else(|| other.repartitioned());
         left.require_before();
         let (left_store, right_store) = (left.in_store(), right.in_store());
         let mut graph = self.graph.borrow_mut();
@@ -185,7 +204,7 @@ impl ColumnTable {
 /// Moves what `node` gives through a topic of the topology's own.
 fn through(graph: &mut Graph, name: &str, formats: Formats, node: NodeId, schema: &Arc<StreamSchema>) -> NodeId {
     let topic = TopicRef::Internal { name: name.to_owned(), partitions: None };
-    let sink = SinkNode { topic: topic.clone(), formats: formats.clone() };
+    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false };
     graph.add("sink", NodeKind::Sink(sink), vec![node], Arc::clone(schema));
     let source = SourceNode {
         topic,

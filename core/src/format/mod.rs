@@ -127,9 +127,7 @@ impl Format {
     ) -> Result<Box<dyn Deserializer>, FormatError> {
         let bare = is_bare(side, wrapping, fields);
         match self {
-            Self::Json => {
-                Ok(Box::new(json::JsonDeserializer::new(bare, fields, projection)?))
-            }
+            Self::Json => Ok(Box::new(json::JsonDeserializer::new(bare, fields, projection)?)),
             Self::Delimited { delimiter } => {
                 Ok(Box::new(delimited::DelimitedDeserializer::new(*delimiter, fields, projection)?))
             }
@@ -213,10 +211,7 @@ impl Format {
     }
 }
 
-fn protobuf_of(
-    fields: &[FieldRef],
-    nullable: NullableRepresentation,
-) -> Result<protobuf::ProtobufSchema, FormatError> {
+fn protobuf_of(fields: &[FieldRef], nullable: NullableRepresentation) -> Result<protobuf::ProtobufSchema, FormatError> {
     let text = protobuf::schema_of_columns(fields, None, nullable)?;
     protobuf::ProtobufSchema::parse(&text, &[])
         .map_err(|problem| FormatError::Schema { format: "PROTOBUF_NOSR", problem })

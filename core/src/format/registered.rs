@@ -63,7 +63,8 @@ impl fmt::Debug for RegisteredFormat {
 
 impl PartialEq for RegisteredFormat {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |format: &Self| (format.subject.clone(), format.schema_id, format.full_name.clone(), format.nullable);
+        let parts =
+            |format: &Self| (format.subject.clone(), format.schema_id, format.full_name.clone(), format.nullable);
         Arc::ptr_eq(&self.registry, &other.registry) && parts(self) == parts(other)
     }
 }
@@ -121,6 +122,11 @@ impl Target {
             generated: Schema::new(schema_type, text),
             full_name: format.full_name.clone(),
         })
+    }
+
+    /// Whether a schema was asked for, instead of the one that the columns give.
+    pub(super) fn is_given(&self) -> bool {
+        self.id.is_some()
     }
 
     /// Registers the schema under the subject.

@@ -80,8 +80,9 @@ impl ForeignKeyResolve {
         columns.push(Arc::clone(batch.rows().column(batch.schema().time_index())));
         columns.push(Batch::no_offsets(batch.len()) as ArrayRef);
         let present = NullBuffer::from_iter((0..batch.len()).map(gives));
-        let changes = Batch::new(Arc::clone(&self.output), columns).with_present(Some(present));
-        let changes = changes.with_headers(batch.headers().cloned());
+        let changes = Batch::new(Arc::clone(&self.output), columns)
+            .with_present(Some(present))
+            .with_headers(batch.headers().cloned());
         changes.filter(&BooleanArray::new(current, None)).map_err(FoldError::of)
     }
 

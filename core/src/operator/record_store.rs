@@ -13,7 +13,9 @@
 //! The store has its own clock, the highest timestamp in it, as in Kafka Streams: a record is visible while its timestamp is above
 //! clock - retention, and is not taken in after that.
 
-use std::{collections::HashMap, ops::Range};
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
 
 use super::{FoldError, StateLayout, StoreRetention, TaskStore};
 use crate::{
@@ -41,6 +43,9 @@ pub(crate) struct Kept<'a> {
     pub(crate) row: &'a [u8],
 }
 
+/// By start of the bucket and key.
+type CellMap<'a, V> = hashbrown::HashMap<(i64, &'a [u8]), V, RandomState>;
+
 /// Where a record that was read lies.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
@@ -54,7 +59,7 @@ pub(crate) struct Found {
 /// The records of the keys and buckets that were asked for, by time, those of one time as they came.
 #[derive(Default)]
 pub(crate) struct Loaded<'a> {
-    cells: HashMap<(i64, &'a [u8]), Vec<Found>>,
+    cells: CellMap<'a, Vec<Found>>,
     bytes: Vec<u8>,
     width: i64,
 }
@@ -153,14 +158,13 @@ impl RecordStore {
             }
         }
         let mut sealed: Vec<(usize, u32)> = Vec::new();
-        let names: Vec<Vec<u8>> = cells.iter().map(|&(start, key)| cell_key(start, key, 0)).collect();
+        let names = Names::of(cells.iter().map(|&cell| (cell, 0)));
         self.read(&names, stores, &mut |cell, value| {
             let (count, records) = split_head(value)?;
             sealed.extend((1..=count).map(|number| (cell, number)));
             loaded.take(cells[cell], u32::MAX, records)
         })?;
-        let names: Vec<Vec<u8>> =
-            sealed.iter().map(|&(cell, number)| cell_key(cells[cell].0, cells[cell].1, number)).collect();
+        let names = Names::of(sealed.iter().map(|&(cell, number)| (cells[cell], number)));
         self.read(&names, stores, &mut |name, value| {
             let (cell, number) = sealed[name];
             loaded.take(cells[cell], number, value)
@@ -179,7 +183,7 @@ impl RecordStore {
     /// As [`load`](Self::load).
     pub(crate) fn insert(&self, records: &[Kept<'_>], stores: &mut [TaskStore]) -> Result<(), FoldError> {
         let mut cells: Vec<(i64, &[u8])> = Vec::new();
-        let mut index: HashMap<(i64, &[u8]), usize> = HashMap::new();
+        let mut index: CellMap<'_, usize> = CellMap::default();
         let mut added: Vec<Vec<&Kept<'_>>> = Vec::new();
         for record in records {
             let cell = (record.time.div_euclid(self.width) * self.width, record.key);
@@ -190,7 +194,7 @@ impl RecordStore {
             });
             added[place].push(record);
         }
-        let names: Vec<Vec<u8>> = cells.iter().map(|&(start, key)| cell_key(start, key, 0)).collect();
+        let names = Names::of(cells.iter().map(|&cell| (cell, 0)));
         let mut heads: Vec<Head> = (0..cells.len()).map(|_| Head::default()).collect();
         self.read(&names, stores, &mut |cell, value| {
             let (sealed, content) = split_head(value)?;
@@ -199,7 +203,8 @@ impl RecordStore {
             Ok(())
         })?;
         let store = &mut stores[self.store];
-        for ((name, mut head), added) in names.iter().zip(heads).zip(&added) {
+        for ((place, mut head), added) in heads.into_iter().enumerate().zip(&added) {
+            let name = names.get(place);
             let newest = Timestamp(added.iter().map(|record| record.time).max().unwrap_or_default());
             for record in added {
                 if head.count == CELL_RECORDS {
@@ -220,11 +225,14 @@ impl RecordStore {
 
     fn read(
         &self,
-        names: &[Vec<u8>],
+        names: &Names,
         stores: &mut [TaskStore],
         each: &mut dyn FnMut(usize, &[u8]) -> Result<(), FoldError>,
     ) -> Result<(), FoldError> {
-        let keys: Vec<&[u8]> = names.iter().map(Vec::as_slice).collect();
+        if names.ends.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<&[u8]> = (0..names.ends.len()).map(|place| names.get(place)).collect();
         let mut damage = Ok(());
         let mut visit = |index: usize, value: Option<&[u8]>| {
             if let (Some(value), true) = (value, damage.is_ok()) {
@@ -272,11 +280,29 @@ fn width(windows: &JoinWindows) -> i64 {
     windows.before().millis().saturating_add(windows.after().millis()).max(LEAST_WIDTH)
 }
 
-fn cell_key(bucket: i64, key: &[u8], number: u32) -> Vec<u8> {
-    let mut name = Vec::with_capacity(key.len() + 12);
-    millstream_state::key::window_key(bucket, key, &mut name);
-    name.extend_from_slice(&number.to_be_bytes());
-    name
+/// The names of some cells, one after another.
+#[derive(Default)]
+struct Names {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Names {
+    /// The names of numbered cells of keys in buckets.
+    fn of<'a>(cells: impl Iterator<Item = ((i64, &'a [u8]), u32)>) -> Self {
+        let mut names = Self::default();
+        for ((start, key), number) in cells {
+            millstream_state::key::window_key(start, key, &mut names.bytes);
+            names.bytes.extend_from_slice(&number.to_be_bytes());
+            names.ends.push(names.bytes.len());
+        }
+        names
+    }
+
+    fn get(&self, place: usize) -> &[u8] {
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[start..self.ends[place]]
+    }
 }
 
 fn damaged() -> FoldError {
@@ -349,6 +375,25 @@ mod tests {
         store.advance(Timestamp(100));
         store.advance(Timestamp(90));
         assert_eq!((store.newest(), store.oldest_visible()), (Timestamp(100), Timestamp(76)));
+    }
+
+    #[test]
+    fn buckets_expire_when_no_record_of_them_is_visible() {
+        let windows = JoinWindows::new(span(1_000), span(0)).with_grace(span(500));
+        let (mut store, committed) = (RecordStore::new(0, &windows), MemoryStore::default());
+        let rows = committed.rows();
+        let mut stores = [TaskStore::new(Box::new(committed), RecordStore::store_retention(&windows))];
+        for (time, left) in [(100, 1), (999, 1), (1_000, 2), (2_500, 3), (3_600, 2), (10_000, 1)] {
+            store.advance(Timestamp(time));
+            store.insert(&[Kept { key: b"k", time, row: b"r" }], &mut stores).expect("memory does not fail");
+            let changes = stores[0].changes();
+            stores[0].apply(&changes, 1, 1).expect("memory does not fail");
+            assert_eq!(rows.read().len(), left, "buckets after {time}");
+            let visible = store.oldest_visible();
+            let wanted = [(&b"k"[..], visible, Timestamp(time))];
+            let loaded = store.load(wanted.into_iter(), &mut stores).expect("memory does not fail");
+            assert!(loaded.between(b"k", visible, Timestamp(time)).count() > 0);
+        }
     }
 
     #[test]

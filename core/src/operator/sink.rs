@@ -40,6 +40,8 @@ pub struct SinkSettings {
     pub value_format: Format,
     /// Whether a single value column is a field of a record.
     pub wrapping: Wrapping,
+    /// Whether keys were computed: one of several columns, all null, is then a key of nulls and not the lack of a key.
+    pub computed_keys: bool,
     /// Where records go.
     pub partitioning: Partitioning,
 }
@@ -68,7 +70,12 @@ impl Sink {
     /// # Errors
     /// [`FormatError`] if the formats cannot hold the columns.
     pub fn new(settings: SinkSettings) -> Result<Self, FormatError> {
-        let key = settings.key_format.serializer(Side::Key, Wrapping::Wrapped, settings.schema.key())?;
+        let keeps_nulls = settings.computed_keys
+            && settings.schema.key().len() > 1
+            && matches!(settings.key_format, Format::Json | Format::Delimited { .. });
+        // These formats write both sides alike but for rows of nulls.
+        let side = if keeps_nulls { Side::Value } else { Side::Key };
+        let key = settings.key_format.serializer(side, Wrapping::Wrapped, settings.schema.key())?;
         let value = settings.value_format.serializer(Side::Value, settings.wrapping, settings.schema.value())?;
         Ok(Self { settings, key, value })
     }

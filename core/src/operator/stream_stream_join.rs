@@ -83,6 +83,8 @@ struct Joined {
     key: u32,
     sides: [Option<u32>; 2],
     time: i64,
+    /// The row of the batch that was being joined: the result has its headers.
+    trigger: u32,
 }
 
 /// Stored rows that take part in results, to be decoded at once.
@@ -121,18 +123,19 @@ impl Work {
         before + self.stored[index(side)].push(row)
     }
 
-    fn alone(&mut self, key: u32, side: JoinSide, row: u32, time: i64) {
+    fn alone(&mut self, side: JoinSide, row: u32, time: i64) {
         let mut sides = [None; 2];
         sides[index(side)] = Some(row);
-        self.joined.push(Joined { key, sides, time });
+        self.joined.push(Joined { key: row, sides, time, trigger: row });
     }
 
-    fn release(&mut self, released: Released) {
+    fn release(&mut self, released: Released, trigger: u32) {
         let Released { side, time, key, rows } = released;
         for row in rows {
             let key = self.rows + self.released.push(&key);
-            let row = self.stored(side, &row);
-            self.alone(key, side, row, time);
+            let mut sides = [None; 2];
+            sides[index(side)] = Some(self.stored(side, &row));
+            self.joined.push(Joined { key, sides, time, trigger });
         }
     }
 }
@@ -239,7 +242,7 @@ impl StreamStreamJoin {
         let (mut kept, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
         for row in 0..batch.len() {
             if !has_key(row) {
-                work.alone(row as u32, own, row as u32, times[row]);
+                work.alone(own, row as u32, times[row]);
                 continue;
             }
             let record = Kept { key: keys.value(row), time: times[row], row: rows.value(row) };
@@ -273,7 +276,7 @@ impl StreamStreamJoin {
             waiting
                 .release(&self.windows, stream_time, stores)?
                 .into_iter()
-                .for_each(|released| work.release(released));
+                .for_each(|released| work.release(released, row));
         }
         let mut met = false;
         for found in others.between(record.key, from, to) {
@@ -284,7 +287,7 @@ impl StreamStreamJoin {
             let across = work.stored(other, others.row(found));
             let mut sides = [Some(across); 2];
             sides[index(own)] = Some(row);
-            work.joined.push(Joined { key: row, sides, time: record.time.max(found.time) });
+            work.joined.push(Joined { key: row, sides, time: record.time.max(found.time), trigger: row });
         }
         if met || !self.is_outer(own) {
             return Ok(());
@@ -292,7 +295,7 @@ impl StreamStreamJoin {
         match &mut self.waiting {
             Some(waiting) if to >= stream_time => waiting.add(own, record.time, record.key, record.row, stores),
             _ => {
-                work.alone(row, own, row, record.time);
+                work.alone(own, row, record.time);
                 Ok(())
             }
         }
@@ -338,10 +341,8 @@ impl StreamStreamJoin {
         output.extend_from_slice(&right[..right_values]);
         let times = Int64Array::from_iter_values(joined.iter().map(|joined| joined.time));
         output.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(joined.len())]);
-        // What a later record has released is not its result.
-        let rows = batch.len() as u32;
-        let causes: UInt32Array = joined.iter().map(|joined| (joined.key < rows).then_some(joined.key)).collect();
-        let headers = batch.headers_at(&causes).map_err(FoldError::of)?;
+        let triggers: UInt32Array = joined.iter().map(|joined| Some(joined.trigger)).collect();
+        let headers = batch.headers_at(&triggers).map_err(FoldError::of)?;
         Ok(Some(Batch::new(Arc::clone(&self.output), output).with_headers(headers)))
     }
 }

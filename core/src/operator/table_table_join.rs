@@ -90,9 +90,10 @@ impl TableTableJoin {
             }),
             _ => None,
         };
-        let joined =
-            Batch::new(Arc::clone(&self.output), columns).with_present(Some(result(&is_there))).with_before(before);
-        let joined = joined.with_headers(batch.headers().cloned());
+        let joined = Batch::new(Arc::clone(&self.output), columns)
+            .with_present(Some(result(&is_there)))
+            .with_before(before)
+            .with_headers(batch.headers().cloned());
         if passed.count_set_bits() == joined.len() {
             return Ok(joined);
         }

@@ -58,7 +58,10 @@ impl View {
             fields.extend([WINDOWSTART, WINDOWEND].map(|name| Arc::new(Field::new(name, DataType::Int64, false))));
         }
         fields.extend(spec.layout.result_fields());
-        fields.push(Arc::new(Field::new(ROWTIME, DataType::Int64, false)));
+        // A key column of that name hides it, as in a schema.
+        let is_hidden = spec.key.iter().any(|field| field.name() == ROWTIME);
+        let time = if is_hidden { format!("__{ROWTIME}") } else { ROWTIME.to_owned() };
+        fields.push(Arc::new(Field::new(time, DataType::Int64, false)));
         Self { spec, partitions: partitions.into(), visibility, schema: Arc::new(Schema::new(fields)) }
     }
 

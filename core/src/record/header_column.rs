@@ -87,7 +87,11 @@ mod tests {
             name: name.to_owned(),
             value: value.map(|value| value.as_bytes().to_vec()),
         };
-        let all = vec![vec![], vec![header("a", Some("1")), header("b", None), header("a", Some("2"))], vec![header("b", Some(""))]];
+        let all = vec![
+            vec![],
+            vec![header("a", Some("1")), header("b", None), header("a", Some("2"))],
+            vec![header("b", Some(""))],
+        ];
         let column = headers_column(&all);
         assert_eq!(column.data_type(), &headers_type());
         assert_eq!(headers_of(&column), all);

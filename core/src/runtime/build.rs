@@ -302,6 +302,7 @@ impl Builder<'_> {
                     key_format: sink.formats.key.clone(),
                     value_format: sink.formats.value.clone(),
                     wrapping: sink.formats.wrapping,
+                    computed_keys: sink.computed_keys,
                     partitioning,
                 };
                 let sink = Sink::new(settings);

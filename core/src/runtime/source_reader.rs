@@ -6,10 +6,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Int64Array, new_null_array},
+    array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, new_null_array},
     buffer::BooleanBuffer,
-    compute,
-    datatypes::{DataType, Int64Type, TimeUnit},
 };
 
 use crate::{

@@ -220,4 +220,6 @@ pub struct SinkNode {
     pub topic: TopicRef,
     /// How records are written.
     pub formats: Formats,
+    /// Whether keys were computed: one of several columns, all null, is then a key of nulls and not the lack of a key, as in ksqlDB.
+    pub computed_keys: bool,
 }

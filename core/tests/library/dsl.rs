@@ -71,15 +71,15 @@ fn lists_become_rows() {
     let formats = Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped };
     let options = SourceOptions {
         key: vec![field("k", DataType::Utf8)],
+        parts: Vec::new(),
         value: vec![
             field("names", list(DataType::Utf8)),
             field("unused", DataType::Utf8),
             field("country", DataType::Utf8),
             field("ages", list(DataType::Int64)),
         ],
-        parts: Vec::new(),
         window: WindowKind::None,
-        formats,
+        formats: formats.clone(),
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
     };

@@ -117,7 +117,7 @@ fn headers_and_the_partition_are_read_as_columns() {
     check(
         |builder| {
             let columns = ["P", "Y", "ALL"].map(|name| Column::new(name, col(name)));
-            builder.stream_columns("in", source()).select(&columns).to("out", json);
+            builder.stream_columns("in", source()).select(&columns).to("out", json.clone());
         },
         records(),
         &[
@@ -132,7 +132,7 @@ fn headers_and_the_partition_are_read_as_columns() {
             let keyed = builder.stream_columns("in", source()).filter(&col("Y").is_not_null());
             let keyed = keyed.select_key(&[Column::new("Y", col("Y"))], &[]);
             let counted = keyed.group_by_key().aggregate(&[count(lit(1_i64)).alias("N")], Materialized::named("n"));
-            counted.to_stream().to("out", json);
+            counted.to_stream().to("out", json.clone());
         },
         records(),
         &[r#"{"N":1} [y z]"#],

@@ -27,6 +27,7 @@ pub(crate) fn options(columns: &[&str]) -> SourceOptions {
     SourceOptions {
         key: vec![text("k")],
         value: columns.iter().map(|name| text(name)).collect(),
+        parts: Vec::new(),
         window: WindowKind::None,
         formats: FORMATS,
         timestamp: TimestampExtractor::Record,

@@ -4,6 +4,7 @@ mod aggregates;
 mod dsl;
 mod headers;
 mod join_models;
+mod join_plans;
 mod join_recovery;
 mod join_sequences;
 mod join_windowed_keys;

@@ -1,6 +1,7 @@
 //! `CREATE STREAM|TABLE .. (columns) WITH (..)` to a [`Source`], with the rules that need nothing but the statement.
 //!
-//! The rules on formats are ksqlDB's: KAFKA holds one column of a simple type, DELIMITED no nested ones, NONE nothing.
+//! Columns that are left out are inferred ([`infer`](super::infer)); what formats can hold is said in
+//! [`format_rules`](super::format_rules).
 
 use super::error::CatalogError;
 use super::format_rules::{FormatPlaces, check_formats, map_key};
@@ -21,12 +22,36 @@ pub fn declare_source(
     properties: &SourceProperties,
     statement: &str,
 ) -> Result<Source, CatalogError> {
+    declare(catalog, create, properties, statement, None)
+}
+
+/// The same with columns that were inferred before, the declared ones among them.
+pub fn declare_columns(
+    catalog: &Catalog,
+    create: &CreateSource,
+    properties: &SourceProperties,
+    statement: &str,
+    columns: Vec<Column>,
+) -> Result<Source, CatalogError> {
+    declare(catalog, create, properties, statement, Some(columns))
+}
+
+fn declare(
+    catalog: &Catalog,
+    create: &CreateSource,
+    properties: &SourceProperties,
+    statement: &str,
+    inferred: Option<Vec<Column>>,
+) -> Result<Source, CatalogError> {
     let missing = |reason: &str| CatalogError::Incomplete { at: properties.span.start, reason: reason.to_owned() };
     let topic = properties.topic.clone().ok_or_else(|| missing("KAFKA_TOPIC is missing from WITH (..)"))?;
     let defaults = catalog.format_defaults();
     let default = |kind: Option<FormatKind>| kind.map(Format::plain);
-    let value_format =
-        default(defaults.value).map(|kind| properties.value.over(&kind)).or_else(|| properties.value.named()).ok_or_else(|| {
+    let value_format = properties
+        .value
+        .named()
+        .or_else(|| default(defaults.value).map(|kind| properties.value.over(&kind)))
+        .ok_or_else(|| {
             missing(
                 "Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a default via \
                  the 'ksql.persistence.default.format.value' config.",
@@ -46,7 +71,10 @@ pub fn declare_source(
         wrapped: wrap.or(wrap_default) != Some(false),
         at: create.name.span.end,
     };
-    let columns = inference.complete(columns(catalog, create)?)?;
+    let columns = match inferred {
+        Some(columns) => columns,
+        None => inference.complete(columns(catalog, create)?)?,
+    };
     let single = columns.iter().filter(|column| column.role == ColumnRole::Value).count() == 1;
     let timestamp = timestamp(create, &columns, properties)?;
     let source = Source {
@@ -117,8 +145,10 @@ fn check_source(source: &Source, create: &CreateSource, properties: &SourcePrope
     let at = create.name.span.start;
     let keys = source.key_columns().count();
     if source.kind == SourceKind::Table && keys == 0 {
-        let reason =
-            format!("Tables require a PRIMARY KEY. Please define the PRIMARY KEY of {}, as in `ID STRING PRIMARY KEY`", source.name);
+        let reason = format!(
+            "Tables require a PRIMARY KEY. Please define the PRIMARY KEY of {}, as in `ID STRING PRIMARY KEY`",
+            source.name
+        );
         return Err(CatalogError::Incomplete { at, reason });
     }
     if let (Some(window), 0) = (&properties.window_type, keys) {
@@ -168,11 +198,8 @@ fn timestamp(
             at: named.span.start,
             name: named.node.clone(),
             source_name: create.name.value.clone(),
-            suggestion: crate::syntax::suggest::nearest(
-                &named.node,
-                columns.iter().map(|column| column.name.as_str()),
-            )
-            .map(str::to_owned),
+            suggestion: crate::syntax::suggest::nearest(&named.node, columns.iter().map(|column| column.name.as_str()))
+                .map(str::to_owned),
             known: super::error::NameList(known),
         });
     }
@@ -234,15 +261,17 @@ mod tests {
         );
         check_error(
             "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t')",
-            "1:25: VALUE_FORMAT (or FORMAT) is missing from WITH (..)",
+            "1:25: Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a default via \
+             the 'ksql.persistence.default.format.value' config.",
         );
         check_error(
             "CREATE STREAM s WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:16: a declaration without columns is not there yet; list the columns: (name type, ..)",
+            "1:16: The statement does not define any columns; list them as (name type, ..), since format JSON has no schemas to take \
+             them from",
         );
         check_error(
             "CREATE TABLE s (v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:14: table S has no PRIMARY KEY; mark its key column, as in `ID STRING PRIMARY KEY`",
+            "1:14: Tables require a PRIMARY KEY. Please define the PRIMARY KEY of S, as in `ID STRING PRIMARY KEY`",
         );
         check_error(
             "CREATE STREAM s (rowtime BIGINT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
@@ -262,27 +291,28 @@ mod tests {
         );
         check_error(
             "CREATE STREAM s (k MAP<STRING, INT> KEY, v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:18: column K: a key cannot hold a MAP",
+            "1:18: column K: Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior \
+             due to inconsistent serialization. Key column name: `K`.",
         );
         check_error(
             "CREATE STREAM s (k INT KEY, l INT KEY, v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON')",
-            "1:47: KEY_FORMAT: KAFKA holds one column, not 2; use JSON or DELIMITED",
+            "1:47: KEY_FORMAT: The 'KAFKA' format only supports a single field. Got: [`K` INTEGER KEY, `L` INTEGER KEY]",
         );
         check_error(
             "CREATE STREAM s (v ARRAY<INT>) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='DELIMITED')",
-            "1:18: column V: format DELIMITED has no ARRAY<INTEGER>; use JSON",
+            "1:68: VALUE_FORMAT: The 'DELIMITED' format does not support type 'ARRAY', column: `V`",
         );
         check_error(
             "CREATE STREAM s (k INT KEY, v INT) WITH (KAFKA_TOPIC='t', KEY_FORMAT='NONE', VALUE_FORMAT='JSON')",
-            "1:70: KEY_FORMAT: NONE is for sources without key columns",
+            "1:70: KEY_FORMAT: The 'NONE' format can only be used when no columns are defined. Got: [`K` INTEGER KEY]",
         );
         check_error(
             "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='NONE')",
-            "1:61: VALUE_FORMAT: NONE is for keys only",
+            "1:61: VALUE_FORMAT: The 'NONE' format can only be used when no columns are defined. Got: [`V` INTEGER]",
         );
         check_error(
             "CREATE STREAM s (v INT, w INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', WRAP_SINGLE_VALUE=TRUE)",
-            "1:94: WRAP_SINGLE_VALUE: it is for values of one column",
+            "1:94: WRAP_SINGLE_VALUE: 'WRAP_SINGLE_VALUE' is only valid for single-field value schemas",
         );
         check_error(
             "CREATE STREAM s (ts BIGINT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='tss')",
@@ -294,7 +324,7 @@ mod tests {
         );
         check_error(
             "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', WINDOW_TYPE='SESSION')",
-            "1:81: WINDOW_TYPE: windowed keys need a KEY column",
+            "1:81: WINDOW_TYPE: Windowed sources require a key column.",
         );
     }
 }

@@ -90,7 +90,8 @@ fn type_misfit(kind: FormatKind, column: &Column) -> Option<String> {
         _ => return text_keys(kind, &column.data_type),
     };
     let name = &column.name;
-    (!fits).then(|| format!("The '{kind}' format does not support type '{}', column: `{name}`", base(&column.data_type)))
+    (!fits)
+        .then(|| format!("The '{kind}' format does not support type '{}', column: `{name}`", base(&column.data_type)))
 }
 
 /// Maps are written with text keys only.
@@ -99,7 +100,9 @@ fn text_keys(kind: FormatKind, data_type: &SqlType) -> Option<String> {
         SqlType::Map(key, _) if **key != SqlType::Varchar => {
             let what = match kind {
                 FormatKind::Avro => "Avro only supports MAPs with STRING keys",
-                FormatKind::Protobuf | FormatKind::ProtobufNoSr => "PROTOBUF format only supports MAP types with STRING keys",
+                FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
+                    "PROTOBUF format only supports MAP types with STRING keys"
+                }
                 _ => "JSON only supports MAP types with STRING keys",
             };
             Some(format!("{what} but got {key}"))

@@ -58,9 +58,8 @@ impl Inference<'_> {
             }
             return Ok(declared);
         }
-        let (headers, rest): (Vec<Column>, Vec<Column>) = declared
-            .into_iter()
-            .partition(|column| matches!(column.role, ColumnRole::Headers | ColumnRole::Header(_)));
+        let (headers, rest): (Vec<Column>, Vec<Column>) =
+            declared.into_iter().partition(|column| matches!(column.role, ColumnRole::Headers | ColumnRole::Header(_)));
         let (mut key, mut value): (Vec<Column>, Vec<Column>) = rest.into_iter().partition(Column::is_key);
         if infer_key {
             let role = if self.kind == SourceKind::Table { ColumnRole::PrimaryKey } else { ColumnRole::Key };
@@ -82,8 +81,7 @@ impl Inference<'_> {
         };
         let core = format.to_core(self.registry, self.topic, side);
         let Some((settings, schema_type)) = core.registered() else { return Ok(Vec::new()) };
-        let inferred =
-            infer_columns(settings, schema_type, side, bare).map_err(|error| refuse(error.to_string()))?;
+        let inferred = infer_columns(settings, schema_type, side, bare).map_err(|error| refuse(error.to_string()))?;
         let mut columns = Vec::with_capacity(inferred.columns.len());
         for field in inferred.columns {
             let field = if format.schema.id.is_some() { field } else { upper(&field) };

@@ -26,7 +26,7 @@ pub mod side_format;
 pub mod source;
 pub mod sql_type;
 
-pub use declare::declare_source;
+pub use declare::{declare_columns, declare_source};
 pub use error::CatalogError;
 pub use format_context::{FormatDefaults, RegistryHandle, SinkDefaults};
 pub use format_rules::{FormatPlaces, check_formats};

@@ -35,14 +35,6 @@ pub(super) const FORMATS: [(&str, FormatKind); 8] = [
     ("DELIMITED", FormatKind::Delimited),
 ];
 
-impl std::str::FromStr for FormatKind {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        FORMATS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind).ok_or(())
-    }
-}
-
 fn spanned<T>(property: &Property, node: T) -> Spanned<T> {
     Spanned { node, span: property.value_span }
 }

@@ -12,6 +12,7 @@ pub use millstream::format::NullableRepresentation;
 use super::error::{CatalogError, NameList};
 use super::format_context::RegistryHandle;
 use super::query::QueryId;
+use super::side_format::FORMATS;
 use super::sql_type::SqlType;
 use crate::syntax::Position;
 use crate::syntax::ast::{ColumnRole, SourceKind};
@@ -274,6 +275,11 @@ pub enum FormatKind {
 }
 
 impl FormatKind {
+    /// The format of a name, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        FORMATS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, kind)| *kind)
+    }
+
     /// Whether the schemas of records are in a registry, from which columns can be inferred.
     pub fn has_registry(self) -> bool {
         matches!(self, Self::Avro | Self::JsonSr | Self::Protobuf)

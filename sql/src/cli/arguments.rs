@@ -239,13 +239,31 @@ pub struct EngineArguments {
     /// Memory for the state of all queries, such as 256MiB [default: a quarter of the machine's]
     #[arg(long, value_name = "BYTES")]
     pub memory: Option<ByteSize>,
+    /// The schema registry, such as http://name:password@host:8081 [default: one in the data directory]
+    #[arg(long, value_name = "URL", value_parser = registry)]
+    pub schema_registry: Option<millstream::format::registry::ConfluentConfig>,
+}
+
+/// The address of a schema registry.
+fn registry(url: &str) -> Result<millstream::format::registry::ConfluentConfig, String> {
+    match url.split_once("://") {
+        Some(("http" | "https", host)) if !host.is_empty() => {
+            Ok(millstream::format::registry::ConfluentConfig::new(url))
+        }
+        _ => Err("expected http://host:port or https://host:port".to_owned()),
+    }
 }
 
 impl EngineArguments {
     /// Whether anything was said.
     pub fn is_any_given(&self) -> bool {
-        let Self { durability, commit_interval, emit, threads, memory } = self;
-        durability.is_some() || commit_interval.is_some() || emit.is_some() || threads.is_some() || memory.is_some()
+        let Self { durability, commit_interval, emit, threads, memory, schema_registry } = self;
+        durability.is_some()
+            || commit_interval.is_some()
+            || emit.is_some()
+            || threads.is_some()
+            || memory.is_some()
+            || schema_registry.is_some()
     }
 
     /// The configuration for a data directory: the engine's defaults where nothing was said.
@@ -272,6 +290,7 @@ impl EngineArguments {
         if let Some(memory) = self.memory {
             config.memory_bytes = memory.0;
         }
+        config.schema_registry.clone_from(&self.schema_registry);
         config
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     engine::EngineError,
     output::OutputError,
     shell::{console::ConsoleError, session::TerminalError},
+    testing::suite::LoadError,
 };
 
 /// Why a command ended with exit code 1.
@@ -48,16 +49,9 @@ pub enum Failure {
         /// Why not.
         source: io::Error,
     },
-    /// A case that cannot be read.
-    #[error("{}:{line}: {problem}", path.display())]
-    Case {
-        /// Its file.
-        path: PathBuf,
-        /// Its line, from 1.
-        line: usize,
-        /// What is wrong.
-        problem: String,
-    },
+    /// Tests that cannot be read.
+    #[error(transparent)]
+    Tests(#[from] LoadError),
     /// Cases that did not come out as expected.
     #[error("{failed} of {cases} cases failed")]
     Cases {

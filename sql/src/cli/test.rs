@@ -3,11 +3,8 @@
 use std::{
     fs,
     io::{self, Write},
-    path::{Path, PathBuf},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    num::NonZeroUsize,
+    path::PathBuf,
 };
 
 use clap::{Args, ValueEnum};
@@ -17,15 +14,15 @@ use millstream::operator::EmitPolicy;
 use super::failure::Failure;
 use crate::output::OutputError;
 use crate::testing::{
-    case::Case,
     report,
-    run::{Outcome, RunOptions, run as run_case},
+    run::{Outcome, RunOptions},
+    suite,
 };
 
 /// Options of `millstream test`.
 #[derive(Debug, Args)]
 pub struct TestArguments {
-    /// Files of cases (`.jsonl`, one a line), or directories of them
+    /// Files of tests, or directories of them: `.sql`, each test begun by a line `--@test: name`; `.jsonl`, a case a line
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// How records are compared: one by one, or the last of each key
@@ -39,10 +36,10 @@ pub struct TestArguments {
     report: Option<PathBuf>,
     /// Cases run at the same time [default: one a core]
     #[arg(long, value_name = "N")]
-    jobs: Option<usize>,
-    /// Write inputs so many at a time, processed after each time [default: all at once]
+    jobs: Option<NonZeroUsize>,
+    /// Process records that come in a row to one topic in batches of so many [default: record by record]
     #[arg(long, value_name = "N")]
-    batch_rows: Option<usize>,
+    batch_rows: Option<NonZeroUsize>,
     /// Make queries anew in the middle of the input
     #[arg(long)]
     restart: bool,
@@ -68,21 +65,28 @@ enum Grade {
 /// # Errors
 /// If a file cannot be read, and if a case fails.
 pub fn run(arguments: &TestArguments) -> Result<(), Failure> {
-    let mut cases = Vec::new();
-    for path in &arguments.paths {
-        read(path, &mut cases)?;
-    }
+    let mut cases = suite::load(&arguments.paths)?;
     if let Some(filter) = &arguments.filter {
         cases.retain(|case| case.id.contains(filter.as_str()));
     }
+    if cases.is_empty() {
+        return Err(Failure::Refused(
+            "there is no such test; a test in SQL begins with a line `--@test: name`".to_owned(),
+        ));
+    }
     let options = RunOptions {
-        batch_rows: arguments.batch_rows,
+        batch_rows: arguments.batch_rows.map(NonZeroUsize::get),
         restart: arguments.restart,
         changelog: arguments.grade == Grade::Changelog,
         emit: arguments.emit,
     };
-    let jobs = arguments.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let outcomes = run_all(&cases, &options, jobs.max(1));
+    let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let bar = ProgressBar::new(cases.len() as u64);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} tests") {
+        bar.set_style(style);
+    }
+    let outcomes = suite::run_all(&cases, &options, jobs, &|| bar.inc(1));
+    bar.finish_and_clear();
     let pairs = || cases.iter().zip(&outcomes);
     if !arguments.quiet {
         for (case, outcome) in pairs() {
@@ -105,57 +109,4 @@ pub fn run(arguments: &TestArguments) -> Result<(), Failure> {
 
 fn print(text: &str) -> Result<(), Failure> {
     Ok(writeln!(io::stdout().lock(), "{text}").map_err(OutputError::from)?)
-}
-
-/// The cases of a file, or of all files below a directory, in the order of their names.
-fn read(path: &Path, cases: &mut Vec<Case>) -> Result<(), Failure> {
-    if path.is_dir() {
-        let entries = fs::read_dir(path).map_err(Failure::file(path, "list"))?;
-        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.sort();
-        for inner in paths {
-            if inner.is_dir() || inner.extension().is_some_and(|ending| ending == "jsonl") {
-                read(&inner, cases)?;
-            }
-        }
-        return Ok(());
-    }
-    let text = fs::read_to_string(path).map_err(Failure::file(path, "read"))?;
-    let name = path.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let problem = |problem: String| Failure::Case { path: path.to_owned(), line: index + 1, problem };
-        cases.push(Case::parse(line, &name).map_err(problem)?);
-    }
-    Ok(())
-}
-
-fn run_all(cases: &[Case], options: &RunOptions, jobs: usize) -> Vec<Outcome> {
-    let next = AtomicUsize::new(0);
-    let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; cases.len()]);
-    let bar = ProgressBar::new(cases.len() as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} cases") {
-        bar.set_style(style);
-    }
-    // A panic in a case is its failure; its text is in the report.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let index = cases.iter().position(|other| std::ptr::eq(other, case));
-                    let outcome = run_case(case, options);
-                    if let (Some(index), Ok(mut outcomes)) = (index, outcomes.lock()) {
-                        outcomes[index] = Some(outcome);
-                    }
-                    bar.inc(1);
-                }
-            });
-        }
-    });
-    std::panic::set_hook(hook);
-    bar.finish_and_clear();
-    let outcomes = outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let missing = || Outcome::Failed("it did not end".to_owned());
-    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(missing)).collect()
 }

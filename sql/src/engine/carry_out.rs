@@ -4,7 +4,7 @@
 //! the catalog, then what it starts is started or what it ends is ended. If something does not start, the statement is undone in the
 //! record and the old catalog comes back.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use millstream::{
     log::{CleanupPolicy as TopicCleanup, Log, LogError, TopicConfig},
@@ -20,6 +20,7 @@ use super::{
     names,
     properties::SessionProperties,
     running::OnFailure,
+    schemas,
 };
 use crate::{
     catalog::{Catalog, CleanupPolicy, Connector, QueryId, QueryShape},
@@ -34,6 +35,8 @@ use crate::{
 struct Record<'a> {
     text: &'a str,
     query: Option<&'a str>,
+    /// The properties to record.
+    recorded: &'a BTreeMap<String, String>,
     properties: &'a SessionProperties,
 }
 
@@ -49,7 +52,6 @@ impl Inner {
         let mut new = old.clone();
         names::check(statement, &old)?;
         let Applied { effect, query, message } = change(&mut new, statement, None, properties)?;
-        let record = Record { text: &statement.text, query: query.as_deref(), properties };
         match &effect {
             Effect::Topic { topic, at } => ensure_topic(self.shared.as_ref(), topic, *at)?,
             Effect::Start { started: Started::Query { plan, .. }, at } => ensure_topic(self.shared.as_ref(), &plan.topic, *at)?,
@@ -61,6 +63,9 @@ impl Inner {
             | Effect::End { .. }
             | Effect::EndConnector(_) => {}
         }
+        schemas::register(&new, statement)?;
+        let recorded = schemas::recorded(&new, statement, properties);
+        let record = Record { text: &statement.text, query: query.as_deref(), recorded: &recorded, properties };
         let effect = match effect {
             Effect::Replace { id, plan, old: shape, at } => {
                 self.replace(&mut commands, &record, (old, new), (&id, &shape, *plan))
@@ -69,7 +74,7 @@ impl Inner {
             }
             other => other,
         };
-        let number = commands.record(record.text, record.query, &properties.set, self.now())?;
+        let number = commands.record(record.text, record.query, record.recorded, self.now())?;
         *self.catalog.write() = new;
         match effect {
             Effect::Nothing | Effect::Topic { .. } | Effect::Replace { .. } => {}
@@ -85,10 +90,13 @@ impl Inner {
                 for id in &queries {
                     self.end_query(id)?;
                 }
-                if let Some((topic, _)) = topic {
+                if let Some((topic, at)) = topic {
                     match self.shared.delete_topic(&TopicName::new(&topic)?) {
                         Ok(()) | Err(LogError::UnknownTopic { .. }) => {}
                         Err(error) => return Err(error.into()),
+                    }
+                    if old.sources().any(|source| source.topic == topic && schemas::has_schemas(source)) {
+                        schemas::forget(&old, &topic).map_err(|error| EngineError::at(at, error))?;
                     }
                 }
             }
@@ -106,7 +114,7 @@ impl Inner {
         (id, shape, plan): (&QueryId, &QueryShape, PersistentPlan),
     ) -> Result<(), EngineError> {
         let stopped = self.take_over(id, shape, &plan)?;
-        let number = match commands.record(record.text, record.query, &record.properties.set, self.now()) {
+        let number = match commands.record(record.text, record.query, record.recorded, self.now()) {
             Ok(number) => number,
             Err(error) => {
                 self.bring_back(id, stopped);

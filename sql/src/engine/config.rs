@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use millstream::{log::embedded::Durability, operator::EmitPolicy};
+use millstream::{format::registry::ConfluentConfig, log::embedded::Durability, operator::EmitPolicy};
 
 /// How an engine works.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub struct EngineConfig {
     pub emit: EmitPolicy,
     /// How often old and superseded records are looked for.
     pub maintenance_interval: Duration,
+    /// The schema registry; none means one of its own in the data directory.
+    pub schema_registry: Option<ConfluentConfig>,
 }
 
 impl EngineConfig {
@@ -34,6 +36,7 @@ impl EngineConfig {
             threads: std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4)),
             emit: EmitPolicy::Commit,
             maintenance_interval: Duration::from_secs(5),
+            schema_registry: None,
         }
     }
 }

@@ -6,11 +6,11 @@
 use millstream::{record::TopicName, topology::OffsetReset};
 use millstream_connectors::{ConfigError, ConnectorConfig, ConnectorKind as ConnectorClass, Direction};
 
-use super::{error::EngineError, names, properties::SessionProperties};
+use super::{error::EngineError, names, properties::SessionProperties, schemas};
 use crate::{
     catalog::{
         Catalog, CatalogError, CleanupPolicy, Connector, PropertyScope, QueryId, QueryKind, QueryRecord, QueryShape,
-        Source, SourceProperties, declare_source,
+        Source, SourceProperties, declare_columns, declare_source,
     },
     planner::{PersistentPlan, SinkTopic, plan_create, plan_insert},
     syntax::{
@@ -135,7 +135,7 @@ pub(super) fn change(
     catalog.set_sink_defaults(properties.sink_defaults());
     check_replace(&parsed.statement, properties)?;
     match &parsed.statement {
-        Statement::CreateSource(create) => create_source(catalog, create, &parsed.text),
+        Statement::CreateSource(create) => create_source(catalog, create, &parsed.text, properties),
         Statement::CreateAsSelect(create) => create_as_select(catalog, create, &parsed.text, id, reset),
         Statement::InsertSelect(insert) => insert_select(catalog, insert, &parsed.text, id, reset),
         Statement::DropSource(drop) => drop_source(catalog, drop),
@@ -186,9 +186,17 @@ fn word(kind: SourceKind) -> &'static str {
     }
 }
 
-fn create_source(catalog: &mut Catalog, create: &CreateSource, text: &str) -> Result<Applied, EngineError> {
+fn create_source(
+    catalog: &mut Catalog,
+    create: &CreateSource,
+    text: &str,
+    session: &SessionProperties,
+) -> Result<Applied, EngineError> {
     let properties = SourceProperties::parse(&create.properties, PropertyScope::Declare)?;
-    let source = declare_source(catalog, create, &properties, text)?;
+    let source = match schemas::recorded_columns(catalog, create, session)? {
+        Some(columns) => declare_columns(catalog, create, &properties, text, columns)?,
+        None => declare_source(catalog, create, &properties, text)?,
+    };
     let at = create.name.span.start;
     if create.or_replace {
         check_replaced_source(catalog, &source, at)?;

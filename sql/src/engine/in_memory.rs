@@ -25,8 +25,8 @@ use super::{
     variables,
 };
 use crate::{
-    catalog::{Catalog, QueryId, QueryShape, Source},
-    planner::{PersistentPlan, PushPlan, ViewPlan, plan_insert_values, plan_push},
+    catalog::{Catalog, QueryId, QueryShape, RegistryHandle, Source},
+    planner::{PersistentPlan, PushPlan, SinkTopic, ViewPlan, plan_insert_values, plan_push},
     pull::{self, PullContext, Views},
     response::Rows,
     syntax::{
@@ -79,6 +79,7 @@ pub struct InMemoryEngine {
     variables: BTreeMap<String, String>,
     emit: EmitPolicy,
     transient: u64,
+    single_partition: bool,
 }
 
 impl InMemoryEngine {
@@ -87,9 +88,17 @@ impl InMemoryEngine {
     /// # Errors
     /// Never, as long as a log in memory takes producers.
     pub fn new(emit: EmitPolicy) -> Result<Self, EngineError> {
+        Self::with_registry(emit, RegistryHandle::default())
+    }
+
+    /// An empty engine with a schema registry.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn with_registry(emit: EmitPolicy, registry: RegistryHandle) -> Result<Self, EngineError> {
         let log: SharedLog = Arc::new(MemoryLog::new());
         Ok(Self {
-            catalog: Catalog::new(),
+            catalog: Catalog::with_registry(registry),
             producer: log.producer("in-memory")?,
             log,
             queries: Vec::new(),
@@ -97,6 +106,7 @@ impl InMemoryEngine {
             variables: BTreeMap::new(),
             emit,
             transient: 0,
+            single_partition: false,
         })
     }
 
@@ -162,6 +172,7 @@ impl InMemoryEngine {
         let mut new = self.catalog.clone();
         names::check(parsed, &new)?;
         let Applied { effect, .. } = change(&mut new, parsed, None, &self.properties)?;
+        super::schemas::register(&new, parsed)?;
         match effect {
             Effect::Nothing | Effect::EndConnector(_) => {}
             Effect::Pause { queries, paused } => {
@@ -172,8 +183,9 @@ impl InMemoryEngine {
                 ensure_topic(self.log.as_ref(), &plan.topic, at)?;
                 self.replace(&id, &old, *plan).map_err(|error| error.at_place(at))?;
             }
-            Effect::Topic { topic, at } => ensure_topic(self.log.as_ref(), &topic, at)?,
-            Effect::Start { started: Started::Query { id, plan }, at } => {
+            Effect::Topic { topic, at } => ensure_topic(self.log.as_ref(), &self.one_partition(topic), at)?,
+            Effect::Start { started: Started::Query { id, mut plan }, at } => {
+                plan.topic = self.one_partition(plan.topic);
                 ensure_topic(self.log.as_ref(), &plan.topic, at)?;
                 let query = self.start(id, *plan).map_err(|error| error.at_place(at))?;
                 self.queries.push(query);
@@ -193,6 +205,16 @@ impl InMemoryEngine {
         }
         self.catalog = new;
         Ok(())
+    }
+
+    /// The topic with as many partitions as what it comes from, whatever was asked for, if all are to have one.
+    fn one_partition(&self, topic: SinkTopic) -> SinkTopic {
+        if self.single_partition { SinkTopic { partitions: None, ..topic } } else { topic }
+    }
+
+    /// From now on topics have one partition, whatever statements say: records then come out in the order of what caused them.
+    pub fn use_one_partition(&mut self) {
+        self.single_partition = true;
     }
 
     fn start(&self, id: QueryId, plan: PersistentPlan) -> Result<Query, EngineError> {
@@ -225,6 +247,22 @@ impl InMemoryEngine {
             let before = self.end_offsets()?;
             for query in self.queries.iter_mut().filter(|query| !query.paused) {
                 query.streams.run_in_order_of_arrival().map_err(|error| EngineError::start(&query.id.0, &error))?;
+            }
+            if self.end_offsets()? == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// As [`run`](Self::run), but all that a query has to read goes through it in batches, in the order of timestamps.
+    ///
+    /// # Errors
+    /// What a query fails with.
+    pub fn run_in_batches(&mut self) -> Result<(), EngineError> {
+        loop {
+            let before = self.end_offsets()?;
+            for query in &mut self.queries {
+                query.streams.run_until_idle().map_err(|error| EngineError::start(&query.id.0, &error))?;
             }
             if self.end_offsets()? == before {
                 return Ok(());
@@ -330,7 +368,8 @@ impl PushRun {
         let mut outcome = Ok(());
         while matches!(outcome, Ok(())) {
             let mut took = false;
-            outcome = streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
+            outcome =
+                streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
             while let Ok(batch) = rows.try_recv() {
                 self.batches.push(batch.map_err(|problem| EngineError::Query { id: "push".to_owned(), problem })?);
             }

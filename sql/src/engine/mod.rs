@@ -13,6 +13,7 @@
 //! - `session`: statements to answers; `declare`: those that change the catalog, `carry_out`: what they do beside, `replace`: a query in the place of another; `show`: those that tell about it; `insert`: rows;
 //!   `push`: endless answers
 //! - [`in_memory`]: an engine without a directory, whose queries run when they are told to
+//! - `schemas`: the schema registry beside statements
 //! - `commands`: the record of statements; `open`: bringing it back; `running`: what runs; `idle`: when everything is done
 
 mod carry_out;
@@ -30,10 +31,11 @@ mod properties;
 mod push;
 mod replace;
 mod running;
+mod schemas;
 mod session;
 mod show;
 mod text_table;
-mod variables;
+pub(crate) mod variables;
 
 use std::sync::{
     Arc,

@@ -14,6 +14,7 @@ use std::{
 };
 
 use millstream::{
+    format::registry::{ConfluentRegistry, EmbeddedRegistry},
     log::{
         SharedLog,
         embedded::{EmbeddedConfig, EmbeddedLog},
@@ -31,7 +32,10 @@ use super::{
     properties::SessionProperties,
     running::{OnFailure, Running},
 };
-use crate::{catalog::Catalog, syntax::parse_statement};
+use crate::{
+    catalog::{Catalog, RegistryHandle},
+    syntax::parse_statement,
+};
 
 pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
     let directory = config.data.clone();
@@ -42,12 +46,16 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
     let state = open_state(&config.data.join("state"), config.memory_bytes)?;
     let shared: SharedLog = Arc::<EmbeddedLog>::clone(&log);
     let (commands, recorded) = CommandLog::open(&shared)?;
+    let registry = RegistryHandle(match &config.schema_registry {
+        Some(server) => Arc::new(ConfluentRegistry::new(server.clone())),
+        None => Arc::new(EmbeddedRegistry::open(shared.as_ref()).map_err(|error| refuse(error.to_string()))?),
+    });
     let inserts = shared.producer("_millstream-insert")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let inner = Inner {
         config,
         commands: Mutex::new(commands),
-        catalog: RwLock::new(Catalog::new()),
+        catalog: RwLock::new(Catalog::with_registry(registry)),
         running: Mutex::new(Running::default()),
         log,
         shared,

@@ -130,7 +130,7 @@ impl SessionProperties {
 
     /// The formats that hold where a statement names none.
     pub(super) fn format_defaults(&self) -> FormatDefaults {
-        let format = |name: &str| self.set.get(name).and_then(|value| value.parse::<FormatKind>().ok());
+        let format = |name: &str| self.set.get(name).and_then(|value| FormatKind::from_name(value));
         FormatDefaults {
             key: format(KEY_FORMAT),
             value: format(VALUE_FORMAT),
@@ -156,7 +156,7 @@ fn expected(name: &str, value: &str) -> Option<&'static str> {
         COMMIT_INTERVAL => (at_least_one(value), "a number of milliseconds from 1 on"),
         EMIT => (value.to_ascii_lowercase().parse::<EmitPolicy>().is_ok(), "commit or record"),
         REPLACE | WRAP => (is_flag, "true or false"),
-        KEY_FORMAT | VALUE_FORMAT => (value.parse::<FormatKind>().is_ok(), "the name of a format, such as JSON"),
+        KEY_FORMAT | VALUE_FORMAT => (FormatKind::from_name(value).is_some(), "the name of a format, such as JSON"),
         SINK_PARTITIONS => (at_least_one(value) && value.parse::<u32>().is_ok(), "a number of partitions from 1 on"),
         _ => (true, ""),
     };

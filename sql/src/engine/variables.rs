@@ -47,7 +47,7 @@ fn apply(statement: &str, variables: &mut BTreeMap<String, String>) {
 }
 
 /// The place behind the first semicolon outside of quotes and comments, or the end.
-fn end_of_statement(text: &str) -> usize {
+pub(crate) fn end_of_statement(text: &str) -> usize {
     let mut at = 0;
     while let Some(letter) = text[at..].chars().next() {
         let rest = &text[at..];

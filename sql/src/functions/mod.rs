@@ -20,7 +20,7 @@ mod math;
 mod overload;
 mod regex;
 pub mod signature;
-mod table;
+pub(crate) mod table;
 mod text;
 mod url;
 mod value_keys;

@@ -8,7 +8,7 @@
 //!   key  C = upper(CITY)      aggregates  __AGG0 = sum(A), __AGG1 = count(1)      items  C, __AGG0 / __AGG1 AS MEAN
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -17,6 +17,7 @@ use datafusion::{
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     error::DataFusionError,
+    sql::sqlparser::ast::visit_expressions,
 };
 use millstream::{
     dsl::{ColumnGroup, ColumnStream, ColumnTable, Materialized, Repartitioned},
@@ -30,8 +31,10 @@ use millstream::{
 use super::{
     bind::{self, bind, is_column, with_bigints},
     error::PlanError,
+    functions::{self, FunctionKind},
     projection::{Projection, WrittenItem},
     query::{Flow, Item, Joined, Purpose, QueryContext, Selected, Stored},
+    unnest::contains_table_function,
 };
 use crate::{
     catalog::{WindowInfo, WindowType},
@@ -47,6 +50,23 @@ const DAY_MS: i64 = 86_400_000;
 /// Whether an aggregate function is called in an expression.
 pub(super) fn contains_aggregate(expr: &Expr) -> bool {
     expr.exists(|part| Ok(matches!(part, Expr::AggregateFunction(_)))).unwrap_or(false)
+}
+
+/// Whether a query without GROUP BY has an aggregate function in its projection, so that all rows are one group.
+pub(super) fn is_over_all(query: &StreamQuery) -> bool {
+    let is_call = |part: &ast::Expr| match part {
+        ast::Expr::Function(call) => functions::kind_of(&call.name.to_string()) == FunctionKind::Aggregate,
+        _ => false,
+    };
+    query.items.iter().any(|item| match item {
+        ast::SelectItem::Expr { expr, .. } => {
+            let found = visit_expressions(expr, |part| {
+                if is_call(part) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            found.is_break()
+        }
+        _ => false,
+    })
 }
 
 /// Grouping expressions and aggregates, with the columns that hold them.
@@ -67,12 +87,15 @@ pub(super) fn aggregate(
     let input = Arc::clone(flow.schema().columns());
     let windows = query.window.as_ref().map(|clause| windows_of(clause, is_final(query))).transpose()?;
     let is_join = !query.joins.is_empty();
-    let projection =
-        Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
+    let projection = Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
     let mut written = projection.expand(&query.items)?;
     // What is grouped by is the key, even if it is written as a copy.
     written.iter_mut().filter(|item| group_by.contains(&item.expr)).for_each(|item| item.is_copy = false);
 
+    if let Some(item) = written.iter().find(|item| contains_table_function(&item.expr)) {
+        let at = position_of(&item.expr).unwrap_or(item.at);
+        return Err(PlanError::invalid(at, "Table functions cannot be used with aggregations."));
+    }
     let mut scope = scope;
     let columns = match windows {
         Some(_) => {

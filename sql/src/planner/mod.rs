@@ -4,7 +4,7 @@
 //! the columns of its sources. The planner knows no thread, no topic's content and no store.
 //!
 //! # Map
-//! - `query`: FROM, WHERE; `projection`: the items and their names; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
+//! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
 //! - [`insert_values`]: rows to records
 //! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
@@ -27,6 +27,7 @@ mod query;
 mod rename_key;
 mod scope;
 pub mod sink;
+mod unnest;
 mod upgrade;
 pub mod view_plan;
 

@@ -135,7 +135,9 @@ impl Projection<'_> {
                         Some(alias) => alias.value.clone(),
                         None => names.of(expr, self.columns),
                     };
-                    if matches!(name.as_str(), ROWTIME | ROWOFFSET | ROWPARTITION) && self.purpose == Purpose::Persistent {
+                    if matches!(name.as_str(), ROWTIME | ROWOFFSET | ROWPARTITION)
+                        && self.purpose == Purpose::Persistent
+                    {
                         let problem = format!("Reserved column name in select: `{name}`; every stream has it");
                         let hint = format!("give it a name, as in {name} AS TS");
                         return Err(PlanError::invalid_hint(at, problem, hint));
@@ -148,7 +150,8 @@ impl Projection<'_> {
             for (index, item) in written.iter().enumerate() {
                 if written[..index].iter().any(|earlier| earlier.name == item.name) {
                     let hint = "give one of them another name with AS";
-                    let problem = format!("Duplicate value columns found in schema: two columns are called {}", item.name);
+                    let problem =
+                        format!("Duplicate value columns found in schema: two columns are called {}", item.name);
                     return Err(PlanError::invalid_hint(item.at, problem, hint));
                 }
             }
@@ -165,13 +168,12 @@ impl Projection<'_> {
         let columns = (0..self.scope.sources.len()).flat_map(|source| self.star(source, at));
         let all: Vec<WrittenItem> = synthetic.chain(columns).collect();
         let Some((partition_by, old_key)) = &self.partition_by else { return Ok(all) };
-        if matches!(partition_by, [Sql::Value(value)] if value.value == Value::Null) {
-            return Ok(all);
-        }
+        let drops_key = matches!(partition_by, [Sql::Value(value)] if value.value == Value::Null);
+        let partition_by: &[ast::Expr] = if drops_key { &[] } else { partition_by };
         let resolved = |expr: &ast::Expr| self.column(expr).map(|column| (column.source, column.name.clone()));
         let mut items = Vec::with_capacity(all.len() + partition_by.len());
         let mut is_key = vec![false; all.len()];
-        for expr in *partition_by {
+        for expr in partition_by {
             let found = resolved(expr);
             let position = all.iter().position(|item| found.is_some() && resolved(&item.expr) == found);
             match position {
@@ -179,10 +181,16 @@ impl Projection<'_> {
                     is_key[position] = true;
                     items.push(all[position].clone());
                 }
-                None => items.push(WrittenItem { name: names.of(expr, self.columns), expr: expr.clone(), at, is_copy: false }),
+                None => items.push(WrittenItem {
+                    name: names.of(expr, self.columns),
+                    expr: expr.clone(),
+                    at,
+                    is_copy: false,
+                }),
             }
         }
-        let was_key = |item: &WrittenItem| self.column(&item.expr).is_some_and(|column| old_key.contains(&column.internal));
+        let was_key =
+            |item: &WrittenItem| self.column(&item.expr).is_some_and(|column| old_key.contains(&column.internal));
         let rest = || all.iter().zip(&is_key).filter(|(_, is_key)| !**is_key).map(|(item, _)| item);
         items.extend(rest().filter(|item| !was_key(item)).cloned());
         items.extend(rest().filter(|item| was_key(item)).cloned());

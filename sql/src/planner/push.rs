@@ -30,7 +30,10 @@ use super::{
     query::{Flow, Purpose, QueryContext},
     upgrade::StoreVersions,
 };
-use crate::{catalog::Catalog, syntax::ast::StreamQuery};
+use crate::{
+    catalog::Catalog,
+    syntax::ast::{SourceKind, StreamQuery},
+};
 
 /// Batches that wait for their reader.
 const WAITING: usize = 16;
@@ -86,6 +89,7 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
         columns,
         schema: Arc::clone(&schema),
         sender: Arc::clone(&sender),
+        shows_deletions: matches!(selected.flow, Flow::Table(_)) || selected.sources[0].kind == SourceKind::Table,
         left: AtomicU64::new(query.limit.as_ref().map_or(u64::MAX, |limit| limit.node)),
         stop: Arc::clone(&stop),
     };
@@ -105,6 +109,8 @@ struct Send {
     schema: SchemaRef,
     /// None once nobody listens or all rows were sent.
     sender: RowSender,
+    /// Whether a record without a value is a row that a table has lost; in a stream it says nothing.
+    shows_deletions: bool,
     /// How many rows may still be sent.
     left: AtomicU64,
     stop: Arc<AtomicBool>,
@@ -120,7 +126,15 @@ impl Send {
         };
         let columns: Vec<ArrayRef> = self.columns.iter().map(column).collect();
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.len()));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options).map_err(TransformError::of)
+        let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
+            .map_err(TransformError::of)?;
+        match batch.present() {
+            Some(present) if !self.shows_deletions => {
+                arrow::compute::filter_record_batch(&rows, &BooleanArray::new(present.inner().clone(), None))
+                    .map_err(TransformError::of)
+            }
+            _ => Ok(rows),
+        }
     }
 
     fn send(&self, rows: RecordBatch) {

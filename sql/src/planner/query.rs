@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use datafusion::sql::sqlparser::ast::Value;
 use millstream::{
     StreamsBuilder,
     dsl::{ColumnStream, ColumnTable, Materialized},
@@ -23,6 +24,7 @@ use super::{
     join::{self, JoinKey},
     projection::{Projection, WrittenItem},
     scope::Scope,
+    unnest,
     upgrade::StoreVersions,
 };
 use crate::{
@@ -167,6 +169,10 @@ impl QueryContext<'_> {
             Some(group_by) => {
                 aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored, key }, self)
             }
+            None if self.purpose == Purpose::Push && aggregate::is_over_all(query) => {
+                let all = [ast::Expr::value(Value::Number("0".to_owned(), false))];
+                aggregate::aggregate(query, &all, Joined { flow, scope, sources, stored, key }, self)
+            }
             None => self.project(query, Joined { flow, scope, sources, stored, key }),
         }
     }
@@ -179,7 +185,14 @@ impl QueryContext<'_> {
         let partition = join::partition_column(query);
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
-            let flow = Flow::Stream(input::stream(self.builder, &source, self.reset, at, partition)?);
+            let mut rows = input::stream(self.builder, &source, self.reset, at, partition)?;
+            if source.kind == SourceKind::Table {
+                // A table has no rows without a key.
+                for column in source.key_columns() {
+                    rows = rows.filter(&col(&column.name).is_not_null());
+                }
+            }
+            let flow = Flow::Stream(rows);
             return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
         let store = self.versions.name(&format!("{}-table", legal(&source.name)));
@@ -196,7 +209,7 @@ impl QueryContext<'_> {
 
     /// A projection without GROUP BY.
     fn project(&self, query: &StreamQuery, joined: Joined) -> Result<Selected, PlanError> {
-        let Joined { flow, scope, sources, stored, key: join_key } = joined;
+        let Joined { flow, mut scope, sources, stored, key: join_key } = joined;
         let columns = flow.schema().columns();
         let mut items = Vec::new();
         let partition_by = query.partition_by.as_ref().map(|partition_by| {
@@ -205,7 +218,9 @@ impl QueryContext<'_> {
         });
         let is_join = !query.joins.is_empty();
         let projection = Projection { scope: &scope, columns, purpose: self.purpose, is_join, partition_by };
-        let projection = projection.expand(&query.items)?;
+        let mut projection = projection.expand(&query.items)?;
+        let flow = unnest::unnest(flow, &mut scope, &mut projection)?;
+        let columns = flow.schema().columns();
         for written in &projection {
             let expr = bind(&written.expr, &scope, columns, written.at)?;
             if contains_aggregate(&expr) {
@@ -262,7 +277,9 @@ fn prefer_as_written(written: &[ast::Expr], key: &[Expr], projection: &[WrittenI
         if !projection.iter().any(is_written) {
             continue;
         }
-        for (item, _) in items.iter_mut().zip(projection).filter(|(item, other)| item.expr == *key && !is_written(other)) {
+        for (item, _) in
+            items.iter_mut().zip(projection).filter(|(item, other)| item.expr == *key && !is_written(other))
+        {
             item.is_copy = true;
         }
     }

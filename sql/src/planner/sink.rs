@@ -27,8 +27,9 @@ use super::{
 };
 use crate::{
     catalog::{
-        self, Catalog, FormatPlaces, CleanupPolicy, Column, Format, FormatKind, PropertyScope, QueryId, QueryShape, Source, SourceProperties, SqlType,
-        TimestampColumn,
+        self, Catalog, CleanupPolicy, Column, Format, FormatKind, FormatPlaces, PropertyScope, QueryId, QueryShape,
+        Source,
+        SourceProperties, SqlType, TimestampColumn,
     },
     syntax::{
         Position,

@@ -6,9 +6,9 @@
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
+    array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch},
     compute,
-    datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef, TimeUnit},
+    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -36,7 +36,6 @@ use crate::{
     planner::{
         PlanError,
         input::{self, ROWPARTITION},
-        iso_time,
     },
     syntax::{Position, ast::SourceKind},
 };
@@ -338,15 +337,6 @@ mod tests {
     };
 
     use super::*;
-
-    #[test]
-    fn moments_are_in_their_zone() {
-        let check =
-            |text: &str, format: &str, want: Option<i64>| assert_eq!(moment(text, Some(format)), want, "{text}");
-        check("1970-01-01 01:00:00 +0100", "%Y-%m-%d %H:%M:%S %z", Some(0));
-        check("1970-01-01 01:00:00", "%Y-%m-%d %H:%M:%S", Some(3_600_000));
-        check("soon", "%Y-%m-%d %H:%M:%S", None);
-    }
 
     #[test]
     fn what_comes_behind_the_end_hides_nothing() {

@@ -35,7 +35,13 @@ impl Parser<'_> {
             }
             _ => {
                 let mut arguments = Vec::new();
-                if *self.token_at(0) == Token::LParen {
+                let is_text = !name.quoted && matches!(name.value.as_str(), "VARCHAR" | "STRING");
+                if is_text && *self.token_at(0) == Token::LParen && self.word_at(1) == Some("STRING") {
+                    // ksqlDB's grammar allows this for a length without a limit.
+                    let open = self.advance();
+                    self.advance();
+                    self.close(open)?;
+                } else if *self.token_at(0) == Token::LParen {
                     let open = self.advance();
                     arguments = self.comma_separated(|parser| parser.count("a precision or scale"))?;
                     self.close(open)?;

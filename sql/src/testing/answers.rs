@@ -1,8 +1,11 @@
 //! Answers of queries beside the expected ones.
 
-use arrow::array::RecordBatch;
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch},
+    datatypes::FieldRef,
+};
 
-use super::{case::ExpectedAnswer, compare::same, report::beside, value::Value};
+use super::{case::ExpectedAnswer, compare::same, post::columns, report::beside, value::Value};
 use crate::{
     catalog::{Source, SqlType},
     engine::in_memory::Answer,
@@ -14,12 +17,13 @@ use crate::{
 /// # Errors
 /// Both sides.
 pub(super) fn check(answer: &mut Answer, expected: &ExpectedAnswer, ordered: bool) -> Result<(), String> {
-    let (schema, batches): (_, Vec<RecordBatch>) = match answer {
+    let (schema, batches, is_limited): (_, Vec<RecordBatch>, _) = match answer {
         Answer::Done => return Err("the statement answers nothing".to_owned()),
-        Answer::Rows(rows) => (rows.schema.clone(), rows.batches.clone()),
+        Answer::Rows(rows) => (rows.schema.clone(), rows.batches.clone(), false),
         Answer::Push(run) => {
             let schema = run.schema().clone();
-            (schema, run.run().map_err(|error| error.to_string())?.0.to_vec())
+            let (batches, is_limited) = run.run().map_err(|error| error.to_string())?;
+            (schema, batches.to_vec(), is_limited)
         }
     };
     let types: Vec<Option<SqlType>> =
@@ -28,10 +32,7 @@ pub(super) fn check(answer: &mut Answer, expected: &ExpectedAnswer, ordered: boo
     for batch in &batches {
         for row in 0..batch.num_rows() {
             let fields = schema.fields().iter().zip(batch.columns());
-            let cells = fields.map(|(field, column)| {
-                let mut values = Values::new(field, column).map_err(|error| error.to_string())?;
-                Value::parse(&values.text(row))
-            });
+            let cells = fields.map(|(field, column)| cell(field, column, row));
             rows.push(cells.collect::<Result<Vec<_>, String>>()?);
         }
     }
@@ -58,18 +59,33 @@ pub(super) fn check(answer: &mut Answer, expected: &ExpectedAnswer, ordered: boo
         let found: Vec<String> = rows.into_iter().map(|row| Value::Array(row).to_string()).collect();
         return Err(beside(&format!("rows of statement {}", expected.statement), &wanted, &found));
     }
+    if expected.final_message.as_deref() == Some("Limit Reached") && !is_limited {
+        return Err(format!("statement {} has not reached its limit", expected.statement));
+    }
     if let Some(wanted) = &expected.schema {
-        let column = |(field, kind): (&arrow::datatypes::FieldRef, &Option<SqlType>)| {
+        let column = |(field, kind): (&FieldRef, &Option<SqlType>)| {
             format!("`{}` {}", field.name(), kind.as_ref().map_or_else(String::new, SqlType::to_string))
         };
         let found = schema.fields().iter().zip(&types).map(column).collect::<Vec<_>>().join(", ");
-        let plain = wanted.replace(" KEY,", ",");
-        let plain = plain.strip_suffix(" KEY").unwrap_or(&plain);
+        // Answers do not say which of their columns are keys.
+        let plain = columns(wanted)?.replace(" KEY", "");
         if plain != found {
             return Err(format!("schema of statement {}\n  expected {plain}\n  found    {found}", expected.statement));
         }
     }
     Ok(())
+}
+
+/// One value of a column.
+///
+/// # Errors
+/// If JSON cannot hold it.
+pub(super) fn cell(field: &FieldRef, column: &ArrayRef, row: usize) -> Result<Value, String> {
+    if column.is_null(row) {
+        return Ok(Value::Null);
+    }
+    let mut values = Values::new(field, column).map_err(|error| error.to_string())?;
+    Value::parse(&values.text(row))
 }
 
 /// The columns of a source, as text: `` `NAME` TYPE [KEY] ``, separated by commas.

@@ -6,7 +6,7 @@
 use super::value::Value;
 
 /// A case.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Case {
     /// Its name, unique.
     pub id: String,
@@ -40,7 +40,11 @@ pub struct Case {
     pub test_functions: Vec<String>,
     /// A pattern that the name of no topic may match.
     pub forbidden_topics: Option<String>,
-    /// Sources with the schemas that they must have.
+    /// Names of topics that must be there.
+    pub required_topics: Vec<String>,
+    /// Sources that must be there, with what is checked of them, as written.
+    pub required_sources: Vec<Value>,
+    /// Sources with the schemas that they have if they are there.
     pub sources: Vec<ExpectedSource>,
 }
 
@@ -84,10 +88,12 @@ pub struct CaseWindow {
 }
 
 /// What must fail.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ExpectedFailure {
     /// Part of the message.
     pub message: String,
+    /// Whether a query fails on a record, instead of the last statement.
+    pub at_runtime: bool,
 }
 
 /// The answer to a query.
@@ -99,6 +105,8 @@ pub struct ExpectedAnswer {
     pub schema: Option<String>,
     /// Its rows.
     pub rows: Vec<Value>,
+    /// What is said when it has ended.
+    pub final_message: Option<String>,
 }
 
 /// A source that must be there.
@@ -119,6 +127,7 @@ impl Case {
         let case = Value::parse(line)?;
         let text = |name: &str| case.get(name).and_then(Value::text).map(str::to_owned);
         let list = |name: &str| case.get(name).map_or(&[][..], Value::items);
+        let post = |name: &str| case.get("post").and_then(|post| post.get(name)).map_or(&[][..], Value::items);
         let texts = |name: &str| list(name).iter().filter_map(|item| item.text().map(str::to_owned)).collect();
         let records = |name: &str| list(name).iter().map(record).collect::<Result<Vec<_>, _>>();
         let id = text("id").ok_or("a case needs an id")?;
@@ -142,6 +151,7 @@ impl Case {
                 statement: usize::try_from(answer.get("statement")?.integer()?).ok()?,
                 schema: answer.get("schema").and_then(Value::text).map(str::to_owned),
                 rows: answer.get("rows").map(|rows| rows.items().to_vec()).unwrap_or_default(),
+                final_message: answer.get("final_message").and_then(Value::text).map(str::to_owned),
             })
         };
         let source = |source: &Value| {
@@ -158,6 +168,7 @@ impl Case {
             outputs: records("outputs")?,
             failure: failure.map(|failure| ExpectedFailure {
                 message: failure.get("message").and_then(Value::text).unwrap_or_default().to_owned(),
+                at_runtime: failure.get("kind").and_then(Value::text) == Some("runtime"),
             }),
             answers: list("responses").iter().filter_map(answer).collect(),
             ordered: case.get("ordered").is_some_and(Value::is_true),
@@ -170,6 +181,11 @@ impl Case {
                 .and_then(|post| post.get("topics_must_not_match"))
                 .and_then(Value::text)
                 .map(str::to_owned),
+            required_topics: post("topics")
+                .iter()
+                .filter_map(|topic| topic.get("name").and_then(Value::text).map(str::to_owned))
+                .collect(),
+            required_sources: post("sources").to_vec(),
             sources: list("sources").iter().filter_map(source).collect(),
             id,
         })

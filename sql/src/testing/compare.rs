@@ -38,7 +38,7 @@ pub(super) fn same(expected: &Value, actual: &Value, data_type: Option<&SqlType>
     match (expected, actual) {
         (Value::Number(a), Value::Number(b)) => same_number(a, b, data_type),
         (Value::Text(text), Value::Number(number)) | (Value::Number(number), Value::Text(text)) => {
-            matches!(data_type, Some(SqlType::Decimal { .. })) && text == number
+            matches!(data_type, Some(SqlType::Decimal { .. })) && plain_decimal(text) == plain_decimal(number)
         }
         (Value::Array(a), Value::Array(b)) => {
             let item = match data_type {
@@ -59,6 +59,13 @@ pub(super) fn same(expected: &Value, actual: &Value, data_type: Option<&SqlType>
         }
         _ => expected == actual,
     }
+}
+
+/// A decimal without zeros before its whole part: padded texts are equal to plain ones.
+fn plain_decimal(text: &str) -> String {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let digits = digits.trim_start_matches('0');
+    format!("{sign}{}{digits}", if digits.starts_with('.') || digits.is_empty() { "0" } else { "" })
 }
 
 fn same_object<'a>(expected: &Value, actual: &Value, typed: &dyn Fn(&str) -> Option<&'a SqlType>) -> bool {
@@ -127,6 +134,7 @@ mod tests {
         check("10", "10.0", Some(&SqlType::Double), true);
         check("1.10", "1.1", Some(&decimal), false);
         check("\"1.10\"", "1.10", Some(&decimal), true);
+        check("\"-00.10\"", "-0.10", Some(&decimal), true);
         check("{\"a\":1,\"B\":[1]}", "{\"B\":[1],\"A\":1}", None, true);
         check("{\"a\":1}", "{\"A\":1,\"B\":2}", None, false);
     }

@@ -1,15 +1,23 @@
 //! SQL pipelines with records in and records out, as cases: no server, no directory, no clock.
 //!
 //! - [`case`]: what a case says; [`value`]: JSON with its digits
+//! - [`suite`]: many of them; [`sql_file`]: tests of users, as SQL
 //! - [`run`]: statements, records, what came out; `payload`: records to bytes and back; `compare`: what counts as equal;
-//!   `answers`: rows of queries; `script`: cases with ASSERT
+//!   `registered_payload`: those with schemas, `schemas`: where these come from; `answers`: rows of queries; `post`: sources and topics;
+//!   `script`: cases with ASSERT, `assertion`: what it says
 //! - [`report`]: tables and JSON
 
 mod answers;
+mod assertion;
 pub mod case;
 mod compare;
 mod payload;
+mod post;
+mod registered_payload;
 pub mod report;
 pub mod run;
+mod schemas;
 mod script;
+pub mod sql_file;
+pub mod suite;
 pub mod value;

@@ -6,11 +6,16 @@
 //! | DELIMITED | the line, as text |
 //! | KAFKA | a number or text, big-endian or UTF-8 by the type of the column |
 //! | NONE | null |
+//! | the others | JSON values, by way of [`registered_payload`](super::registered_payload) |
 
-use crate::catalog::{Column, Format, FormatKind, Source, SqlType};
+use millstream::format::{Format as CoreFormat, Side, Wrapping};
+
+use crate::catalog::{Column, Format, FormatKind, Source, SqlType, WindowInfo, WindowType};
+use crate::planner::input;
 
 use super::{
     case::{CaseRecord, CaseWindow},
+    registered_payload::RegisteredSide,
     value::Value,
 };
 
@@ -19,6 +24,8 @@ use super::{
 pub(super) struct SideLayout {
     pub(super) format: Format,
     pub(super) columns: Vec<Column>,
+    /// For formats with schemas.
+    registered: RegisteredSide,
 }
 
 /// How the records of a topic are written.
@@ -26,16 +33,29 @@ pub(super) struct SideLayout {
 pub(super) struct Layout {
     pub(super) key: SideLayout,
     pub(super) value: SideLayout,
-    pub(super) is_windowed: bool,
+    /// The window in the keys, if the source has one.
+    window: Option<WindowInfo>,
 }
 
 impl Layout {
     /// The layout that a source gives its topic.
     pub(super) fn of(source: &Source) -> Self {
+        let formats = input::formats(source);
+        let side = |side: Side, format: &Format, core: CoreFormat, columns: Vec<Column>| {
+            let bare = columns.len() == 1 && (side == Side::Key || formats.wrapping == Wrapping::Unwrapped);
+            let registered = RegisteredSide {
+                format: core,
+                side,
+                is_bare: bare && !matches!(format.kind, FormatKind::Protobuf | FormatKind::ProtobufNoSr),
+                fields: columns.iter().map(input::field).collect(),
+            };
+            SideLayout { format: format.clone(), columns, registered }
+        };
+        let (key, value) = (source.key_columns().cloned().collect(), source.value_columns().cloned().collect());
         Self {
-            key: SideLayout { format: source.key_format.clone(), columns: source.key_columns().cloned().collect() },
-            value: SideLayout { format: source.value_format.clone(), columns: source.value_columns().cloned().collect() },
-            is_windowed: source.window.is_some(),
+            key: side(Side::Key, &source.key_format, formats.key.clone(), key),
+            value: side(Side::Value, &source.value_format, formats.value.clone(), value),
+            window: source.window,
         }
     }
 
@@ -49,6 +69,17 @@ impl Layout {
             bytes.extend_from_slice(&window.start.to_be_bytes());
         }
         Ok(Some(bytes))
+    }
+
+    /// A key without the bytes of its window.
+    pub(super) fn inner_key<'a>(&self, key: Option<&'a [u8]>) -> Result<Option<&'a [u8]>, String> {
+        let length = match self.window.map(|window| window.window_type) {
+            None => 0,
+            Some(WindowType::Session) => 16,
+            Some(WindowType::Tumbling | WindowType::Hopping) => 8,
+        };
+        let inner = |key: &'a [u8]| key.len().checked_sub(length).map(|end| &key[..end]);
+        key.map(|key| inner(key).ok_or_else(|| "the key is too short for a window".to_owned())).transpose()
     }
 
     /// A key and its window from bytes; `like` says of which kind of window.
@@ -69,7 +100,8 @@ impl Layout {
         } else {
             let from = length.checked_sub(8).ok_or("the key is too short for a window")?;
             let start = moment(from)?;
-            CaseWindow { start, end: start + (like.end - like.start), is_session: false }
+            let size = self.window.and_then(|window| window.size_ms).unwrap_or(like.end - like.start);
+            CaseWindow { start, end: start.saturating_add(size), is_session: false }
         };
         let inner = &bytes[..length - if like.is_session { 16 } else { 8 }];
         Ok((self.key.decode(Some(inner))?, Some(window)))
@@ -80,7 +112,7 @@ impl SideLayout {
     /// The bytes of a payload.
     ///
     /// # Errors
-    /// If the format cannot hold it, or is not there yet.
+    /// If the format cannot hold it.
     pub(super) fn encode(&self, payload: &Value) -> Result<Option<Vec<u8>>, String> {
         if *payload == Value::Null {
             return Ok(None);
@@ -90,8 +122,9 @@ impl SideLayout {
             FormatKind::Json => Ok(Some(payload.to_string().into_bytes())),
             FormatKind::Delimited => Ok(Some(plain(payload).into_bytes())),
             FormatKind::Kafka => kafka_bytes(payload, self.columns.first().map(|column| &column.data_type)).map(Some),
-            #[allow(unreachable_patterns, reason = "formats of a registry are added by themselves")]
-            _ => Err(format!("format {:?}: not there yet", self.format.kind)),
+            FormatKind::Avro | FormatKind::JsonSr | FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
+                self.registered.encode(payload).map(Some)
+            }
         }
     }
 
@@ -106,8 +139,9 @@ impl SideLayout {
             FormatKind::Json => Value::parse(&text()?),
             FormatKind::None | FormatKind::Delimited => text().map(Value::Text),
             FormatKind::Kafka => kafka_value(bytes, self.columns.first().map(|column| &column.data_type)),
-            #[allow(unreachable_patterns, reason = "formats of a registry are added by themselves")]
-            _ => Err(format!("format {:?}: not there yet", self.format.kind)),
+            FormatKind::Avro | FormatKind::JsonSr | FormatKind::Protobuf | FormatKind::ProtobufNoSr => {
+                self.registered.decode(bytes)
+            }
         }
     }
 }

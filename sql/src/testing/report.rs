@@ -40,7 +40,7 @@ pub struct Count {
 impl Count {
     fn add(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Passed { message_fits } => {
+            Outcome::Passed { message_fits, .. } => {
                 self.passed += 1;
                 self.rejected += usize::from(message_fits.is_some());
                 self.messages += usize::from(*message_fits == Some(true));
@@ -90,7 +90,6 @@ pub fn json<'a>(outcomes: impl Iterator<Item = (&'a Case, &'a Outcome)>) -> Stri
     let text = |text: &str| Value::Text(text.to_owned());
     let object = |(case, outcome): (&Case, &Outcome)| {
         let (word, reason) = match outcome {
-            Outcome::Passed { message_fits: Some(false) } => ("passed", "with another message"),
             Outcome::Passed { .. } => ("passed", ""),
             Outcome::Failed(reason) => ("failed", reason.as_str()),
             Outcome::Skipped(reason) => ("skipped", reason.as_str()),
@@ -102,7 +101,13 @@ pub fn json<'a>(outcomes: impl Iterator<Item = (&'a Case, &'a Outcome)>) -> Stri
             ("outcome", word),
             ("reason", reason),
         ];
-        Value::Object(fields.map(|(name, value)| (name.to_owned(), text(value))).to_vec()).to_string()
+        let mut fields = fields.map(|(name, value)| (name.to_owned(), text(value))).to_vec();
+        if let (Some(failure), Outcome::Passed { message_fits: Some(fits), message }) = (&case.failure, outcome) {
+            fields.push(("message_fits".to_owned(), Value::Bool(*fits)));
+            fields.push(("message".to_owned(), text(message.as_deref().unwrap_or_default())));
+            fields.push(("expected_message".to_owned(), text(&failure.message)));
+        }
+        Value::Object(fields).to_string()
     };
     format!("[\n{}\n]\n", outcomes.map(object).collect::<Vec<_>>().join(",\n"))
 }

@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use millstream::{
+    format::registry::EmbeddedRegistry,
     log::TopicConfig,
     operator::EmitPolicy,
     record::{Header, Record, Timestamp, TopicName},
@@ -16,9 +17,11 @@ use super::{
     case::{Case, CaseRecord, TopicSetup},
     compare::same_payload,
     payload::Layout,
+    post, schemas, script,
     value::Value,
 };
 use crate::{
+    catalog::RegistryHandle,
     engine::in_memory::{Answer, InMemoryEngine},
     output::base64,
 };
@@ -26,7 +29,8 @@ use crate::{
 /// How cases are run and judged.
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions {
-    /// Records are written so many at a time, and processed after each time; none writes all first.
+    /// Records that come in a row to one topic are processed so many at a time, as batches; none processes all of the input record by
+    /// record, in the order in which it was written.
     pub batch_rows: Option<usize>,
     /// Queries are made anew in the middle of the input.
     pub restart: bool,
@@ -36,13 +40,21 @@ pub struct RunOptions {
     pub emit: EmitPolicy,
 }
 
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { batch_rows: None, restart: false, changelog: false, emit: EmitPolicy::Record }
+    }
+}
+
 /// What became of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// As expected. Of a case that must fail: whether the message is the expected one.
+    /// As expected.
     Passed {
-        /// None for a case that must succeed.
+        /// Of a case that must fail: whether the expected message is in the one that came. None for a case that must succeed.
         message_fits: Option<bool>,
+        /// The message that came, if one was expected.
+        message: Option<String>,
     },
     /// Not as expected, and why.
     Failed(String),
@@ -50,14 +62,9 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// Runs a case; a panic in it is a failure.
+/// Runs a case.
 pub fn run(case: &Case, options: &RunOptions) -> Outcome {
-    let outcome = catch_unwind(AssertUnwindSafe(|| Run { case, options: *options }.outcome()));
-    outcome.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Outcome::Failed(format!("panic: {}", text.unwrap_or_default()))
-    })
+    Run { case, options: *options }.outcome()
 }
 
 struct Run<'a> {
@@ -67,7 +74,13 @@ struct Run<'a> {
 
 /// Why a case ended early.
 enum Stop {
-    Failed(String),
+    /// The statement with this index was refused.
+    Refused(usize, String),
+    /// A query failed on a record.
+    Runtime(String),
+    /// Something is not as expected.
+    Differs(String),
+    /// It cannot be run.
     Skipped(String),
 }
 
@@ -76,9 +89,15 @@ impl From<String> for Stop {
         if problem.ends_with(": not there yet") && problem.starts_with("format ") {
             Self::Skipped(problem)
         } else {
-            Self::Failed(problem)
+            Self::Differs(problem)
         }
     }
+}
+
+/// Whether a message has the expected part, whatever its line ends.
+fn fits(message: &str, part: &str) -> bool {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    plain(message).contains(&plain(part))
 }
 
 impl Run<'_> {
@@ -87,33 +106,64 @@ impl Run<'_> {
             let names = self.case.test_functions.join(", ");
             return Outcome::Skipped(format!("it calls functions of a user: {names}"));
         }
+        let is_planner = |(name, value): &(String, String)| name == "ksql.new.query.planner.enabled" && value == "true";
+        if self.case.properties.iter().any(is_planner) {
+            return Outcome::Skipped("it asks for another planner (ksql.new.query.planner.enabled)".to_owned());
+        }
         match self.judged() {
-            Ok(message_fits) => Outcome::Passed { message_fits },
-            Err(Stop::Failed(problem)) => Outcome::Failed(problem),
+            Ok(None) => Outcome::Passed { message_fits: None, message: None },
+            Ok(Some((message_fits, message))) => {
+                Outcome::Passed { message_fits: Some(message_fits), message: Some(message) }
+            }
+            Err(Stop::Refused(index, problem)) if index + 1 < self.case.statements.len() => {
+                Outcome::Failed(format!("statement {} of {}: {problem}", index + 1, self.case.statements.len()))
+            }
+            Err(Stop::Refused(_, problem) | Stop::Runtime(problem) | Stop::Differs(problem)) => {
+                Outcome::Failed(problem)
+            }
             Err(Stop::Skipped(reason)) => Outcome::Skipped(reason),
         }
     }
 
-    fn judged(&self) -> Result<Option<bool>, Stop> {
-        let mut engine = InMemoryEngine::new(self.options.emit).map_err(|error| error.to_string())?;
+    /// Whether the message was the expected one, and the message, if one was expected.
+    fn judged(&self) -> Result<Option<(bool, String)>, Stop> {
+        let registry = Arc::new(EmbeddedRegistry::in_memory());
+        let handle = RegistryHandle(Arc::clone(&registry) as _);
+        let engine = InMemoryEngine::with_registry(self.options.emit, handle);
+        let mut engine = engine.map_err(|error| error.to_string())?;
+        engine.use_one_partition();
         engine.set_property("auto.offset.reset", "earliest");
         for (name, value) in &self.case.properties {
             engine.set_property(name, value);
         }
         self.make_topics(&engine)?;
-        match (self.execute(&mut engine), &self.case.failure) {
-            (Ok(()), None) => Ok(None),
-            (Ok(()), Some(failure)) => Err(Stop::Failed(format!("it should fail with: {}", failure.message))),
-            (Err(Stop::Failed(problem)), Some(failure)) => {
-                Ok(Some(failure.message.is_empty() || problem.contains(&failure.message)))
+        schemas::register(self.case, engine.catalog(), &registry)?;
+        let Some(failure) = &self.case.failure else { return self.execute(&mut engine).map(|()| None) };
+        let last = self.case.statements.len().saturating_sub(1);
+        match self.execute(&mut engine) {
+            Ok(()) => {
+                let what = match (self.case.is_script, failure.at_runtime) {
+                    (true, _) => "every statement was accepted",
+                    (false, true) => "no record failed",
+                    (false, false) => "the last statement was accepted",
+                };
+                Err(Stop::Differs(format!("{what}; expected was: {}", failure.message)))
             }
-            (Err(stop), _) => Err(stop),
+            Err(Stop::Refused(index, problem)) if self.case.is_script || (index == last && !failure.at_runtime) => {
+                Ok(Some((fits(&problem, &failure.message), problem)))
+            }
+            Err(Stop::Runtime(problem)) if failure.at_runtime => Ok(Some((fits(&problem, &failure.message), problem))),
+            Err(stop) => Err(stop),
         }
     }
 
     fn make_topics(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
         let listed = self.case.topics.iter().map(|TopicSetup { name, partitions, .. }| (name, *partitions));
+        let said = schemas::partitions(self.case);
         for (name, partitions) in listed {
+            let listed =
+                self.case.topics.iter().any(|topic| topic.name == *name && topic.written.get("partitions").is_some());
+            let partitions = said.get(name).copied().filter(|_| !listed).unwrap_or(partitions);
             let topic = TopicName::new(name).map_err(|error| error.to_string())?;
             let config = TopicConfig { partitions, ..TopicConfig::default() };
             engine.log().create_topic(&topic, &config).map_err(|error| error.to_string())?;
@@ -124,59 +174,58 @@ impl Run<'_> {
     /// Everything that may fail because it should.
     fn execute(&self, engine: &mut InMemoryEngine) -> Result<(), Stop> {
         if self.case.is_script {
-            return super::script::run(self.case, engine).map_err(Stop::from);
+            return script::run(self.case, engine).map_err(|(index, problem)| Stop::Refused(index, problem));
         }
-        let is_query = |text: &str| text.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("SELECT"));
-        let first_query = self.case.statements.iter().position(|text| is_query(text));
+        let first_query = self.case.statements.iter().position(|text| script::is_query(text));
         let (before, queries) = self.case.statements.split_at(first_query.unwrap_or(self.case.statements.len()));
-        let last = self.case.statements.len() - 1;
-        let fails = |index: usize, error: &dyn std::fmt::Display| {
-            let problem = format!("{error}");
-            if self.case.failure.is_some() && index < last && self.case.inputs.is_empty() {
-                // An earlier statement than the last must not fail: said so that it cannot pass as the failure.
-                return Stop::Skipped(format!("an earlier statement fails: {problem}"));
-            }
-            Stop::Failed(problem)
-        };
         for (index, text) in before.iter().enumerate() {
-            engine.execute(text).map_err(|error| fails(index, &error))?;
+            engine.execute(text).map_err(|error| Stop::Refused(index, error.to_string()))?;
         }
         if !self.case.inputs_after_query {
             self.feed(engine)?;
         }
+        let mut answers = Vec::with_capacity(queries.len());
         for (index, text) in queries.iter().enumerate() {
             let number = before.len() + index;
-            let mut answer = engine.execute(text).map_err(|error| fails(number, &error))?;
-            if self.case.inputs_after_query {
-                self.feed(engine)?;
+            let answer = engine.execute(text).map_err(|error| Stop::Refused(number, error.to_string()))?;
+            answers.push((number, answer));
+        }
+        if self.case.inputs_after_query {
+            self.feed(engine)?;
+        }
+        for (number, answer) in &mut answers {
+            if let Answer::Push(run) = answer {
+                run.run().map_err(|error| Stop::Refused(*number, error.to_string()))?;
             }
-            if let Some(expected) = self.case.answers.iter().find(|answer| answer.statement == number) {
-                answers::check(&mut answer, expected, self.case.ordered)?;
-            } else if let Answer::Push(run) = &mut answer {
-                run.run().map_err(|error| error.to_string())?;
+            if let Some(expected) = self.case.answers.iter().find(|answer| answer.statement == *number) {
+                answers::check(answer, expected, self.case.ordered)?;
             }
         }
-        self.check_topics(engine)?;
         self.check_sources(engine)?;
+        post::check(self.case, engine)?;
         self.check_outputs(engine)
     }
 
     /// Writes the inputs and has them processed.
     fn feed(&self, engine: &mut InMemoryEngine) -> Result<(), Stop> {
-        let chunk = self.options.batch_rows.unwrap_or(usize::MAX).max(1);
-        let half = self.case.inputs.len() / 2;
-        for (index, record) in self.case.inputs.iter().enumerate() {
+        let half = if self.options.restart { self.case.inputs.len() / 2 } else { usize::MAX };
+        let inputs = &self.case.inputs;
+        let mut waiting = 0;
+        for (index, record) in inputs.iter().enumerate() {
             self.produce(engine, record)?;
-            if (index + 1) % chunk == 0 {
-                engine.run().map_err(|error| error.to_string())?;
+            waiting += 1;
+            let is_other = inputs.get(index + 1).is_none_or(|next| next.topic != record.topic);
+            if self.options.batch_rows.is_some_and(|rows| waiting >= rows.max(1) || is_other) {
+                engine.run_in_batches().map_err(|error| Stop::Runtime(error.to_string()))?;
+                waiting = 0;
             }
-            if self.options.restart && index + 1 == half {
-                engine.run().map_err(|error| error.to_string())?;
-                engine.restart().map_err(|error| error.to_string())?;
+            if index + 1 == half {
+                engine.run().map_err(|error| Stop::Runtime(error.to_string()))?;
+                engine.restart().map_err(|error| Stop::Runtime(error.to_string()))?;
+                waiting = 0;
             }
         }
-        engine.run().map_err(|error| error.to_string())?;
-        Ok(())
+        engine.run().map_err(|error| Stop::Runtime(error.to_string()))
     }
 
     fn produce(&self, engine: &mut InMemoryEngine, record: &CaseRecord) -> Result<(), Stop> {
@@ -195,24 +244,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn check_topics(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
-        let forbids = self.case.forbidden_topics.as_deref().is_some_and(|pattern| pattern.contains("-repartition"));
-        if !forbids {
-            return Ok(());
-        }
-        let topics = engine.log().topics().map_err(|error| error.to_string())?;
-        match topics.iter().find(|topic| topic.name.as_str().ends_with("-repartition")) {
-            None => Ok(()),
-            Some(topic) => Err(Stop::Failed(format!("there is a topic {}, but nothing should be moved", topic.name))),
-        }
-    }
-
     fn check_sources(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
         for expected in &self.case.sources {
             let Some(source) = engine.catalog().source(&expected.name) else { continue };
             let found = answers::schema_text(source);
             if found != expected.schema {
-                return Err(Stop::Failed(format!(
+                return Err(Stop::Differs(format!(
                     "schema of {}\n  expected {}\n  found    {found}",
                     expected.name, expected.schema
                 )));
@@ -292,7 +329,7 @@ impl Run<'_> {
         }
         let wanted: Vec<String> = expected.iter().map(|record| shown(record)).collect();
         let found: Vec<String> = actual.iter().map(shown).collect();
-        Err(Stop::Failed(super::report::beside(&format!("records of {topic}"), &wanted, &found)))
+        Err(Stop::Differs(super::report::beside(&format!("records of {topic}"), &wanted, &found)))
     }
 }
 
@@ -320,6 +357,6 @@ fn layout(engine: &InMemoryEngine, topic: &str) -> Result<Layout, Stop> {
     let mut sources: Vec<_> = engine.sources_of(topic).collect();
     // What a query writes tells more of a topic than what was declared over it.
     sources.sort_by_key(|source| source.created_by.is_none());
-    let source = sources.first().ok_or_else(|| Stop::Failed(format!("no stream or table is over topic {topic}")))?;
+    let source = sources.first().ok_or_else(|| Stop::Differs(format!("no stream or table is over topic {topic}")))?;
     Ok(Layout::of(source))
 }

@@ -60,6 +60,21 @@ fn expressions_over_aggregates_and_having_are_read_from_one_store() {
 }
 
 #[test]
+fn aggregates_by_key_and_session() {
+    let sessions = |gap: &str| {
+        orders(&format!(
+            "CREATE TABLE t AS SELECT city, COUNT(*) AS n FROM orders WINDOW SESSION ({gap}) GROUP BY city;"
+        ))
+    };
+    check(
+        &sessions("30 SECONDS"),
+        "SELECT * FROM t ORDER BY city, windowstart;",
+        &["Oslo|2000|2000|1", "Rome|1000|1000|1", "Rome|61000|61000|1"],
+    );
+    check(&sessions("1 MINUTE"), "SELECT * FROM t WHERE city = 'Rome';", &["Rome|1000|61000|2"]);
+}
+
+#[test]
 fn window_bounds_can_be_selected() {
     check(
         &orders(

@@ -65,7 +65,8 @@ fn pair(reader: Side<'_>, writer: Side<'_>, path: &str, inside: &mut Vec<(TypeId
             }
             for field in fields {
                 let path = [path, &field.name].join(if path.is_empty() { "" } else { "." });
-                let source = written.iter().find(|other| other.name == field.name || field.aliases.contains(&other.name));
+                let source =
+                    written.iter().find(|other| other.name == field.name || field.aliases.contains(&other.name));
                 match source {
                     Some(source) => {
                         check((reader.0, field.data_type), (writer.0, source.data_type), &path, inside)?;

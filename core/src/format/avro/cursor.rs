@@ -117,10 +117,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Calls `each` once an element of an array or map.
-    pub(super) fn blocks(
-        &mut self,
-        mut each: impl FnMut(&mut Self) -> Result<(), String>,
-    ) -> Result<(), String> {
+    pub(super) fn blocks(&mut self, mut each: impl FnMut(&mut Self) -> Result<(), String>) -> Result<(), String> {
         // Elements of no bytes (nulls, empty records) cost nothing to claim.
         const FREE: u64 = 1 << 20;
         let mut claimed = 0;

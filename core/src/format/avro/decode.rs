@@ -155,12 +155,7 @@ fn columns(
 }
 
 /// Appends the value at the cursor to a column, of the type that the plan was made for.
-fn value(
-    plan: &Plan,
-    schema: &AvroSchema,
-    cursor: &mut Cursor<'_>,
-    column: &mut ColumnBuilder,
-) -> Result<(), String> {
+fn value(plan: &Plan, schema: &AvroSchema, cursor: &mut Cursor<'_>, column: &mut ColumnBuilder) -> Result<(), String> {
     match (plan, column) {
         (Plan::Null, column) => column.push_null(),
         (Plan::Union(branches), column) => {
@@ -195,9 +190,9 @@ fn value(
                 None => cursor.bytes()?,
             };
             let units = scalar::decimal_from_bytes(bytes, *scale, *precision, *wanted);
-            column.append_value(units.ok_or_else(|| {
-                format!("a decimal at byte {at} does not fit DECIMAL({precision}, {wanted})")
-            })?);
+            column.append_value(
+                units.ok_or_else(|| format!("a decimal at byte {at} does not fit DECIMAL({precision}, {wanted})"))?,
+            );
         }
         (Plan::List(items), ColumnBuilder::List(list)) => {
             cursor.blocks(|cursor| value(items, schema, cursor, &mut list.items))?;

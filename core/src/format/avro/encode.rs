@@ -51,13 +51,22 @@ enum Write {
     Fixed(usize),
     Text,
     Enum(Vec<String>),
-    Decimal { size: Option<usize>, scale: i8, precision: u8, from: i8 },
+    Decimal {
+        size: Option<usize>,
+        scale: i8,
+        precision: u8,
+        from: i8,
+    },
     List(Box<Write>),
     Map(Box<Write>),
     Entries(Vec<EntryPart>),
     Record(Vec<FieldWrite>),
     /// A union with null, by the numbers of its branches.
-    Optional { null: i64, value: i64, inner: Box<Write> },
+    Optional {
+        null: i64,
+        value: i64,
+        inner: Box<Write>,
+    },
 }
 
 #[derive(Debug)]
@@ -89,7 +98,9 @@ impl AvroSerializer {
         let write = match self.fields.as_slice() {
             [field] if self.bare => compile(&schema, schema.root(), field.data_type(), field.name())?,
             fields => match schema.get(schema.root()) {
-                Type::Record { .. } => compile(&schema, schema.root(), &DataType::Struct(Fields::from(fields.to_vec())), "")?,
+                Type::Record { .. } => {
+                    compile(&schema, schema.root(), &DataType::Struct(Fields::from(fields.to_vec())), "")?
+                }
                 _ => return Err(invalid(&format!("expected a record, found {}", schema.name_of(schema.root())))),
             },
         };
@@ -133,10 +144,9 @@ fn compile(schema: &AvroSchema, id: TypeId, column: &DataType, path: &str) -> Re
         (Type::Bytes(Logical::Decimal { precision, scale }), DataType::Decimal128(_, from)) => {
             Write::Decimal { size: None, scale: *scale, precision: *precision, from: *from }
         }
-        (
-            Type::Fixed { size, logical: Logical::Decimal { precision, scale }, .. },
-            DataType::Decimal128(_, from),
-        ) => Write::Decimal { size: Some(*size), scale: *scale, precision: *precision, from: *from },
+        (Type::Fixed { size, logical: Logical::Decimal { precision, scale }, .. }, DataType::Decimal128(_, from)) => {
+            Write::Decimal { size: Some(*size), scale: *scale, precision: *precision, from: *from }
+        }
         (Type::Bytes(_), DataType::Binary) => Write::Bytes,
         (Type::Fixed { size, .. }, DataType::Binary) => Write::Fixed(*size),
         (Type::String, DataType::Utf8) => Write::Text,
@@ -176,9 +186,9 @@ fn compile(schema: &AvroSchema, id: TypeId, column: &DataType, path: &str) -> Re
                     let mut bytes = Vec::new();
                     default_bytes(schema, field.data_type, json, &mut bytes).map(|()| bytes)
                 });
-                let default = default.transpose().map_err(|problem| {
-                    invalid(&format!("the default of field {}: {problem}", field.name))
-                })?;
+                let default = default
+                    .transpose()
+                    .map_err(|problem| invalid(&format!("the default of field {}: {problem}", field.name)))?;
                 let default = default.or_else(|| null_bytes(schema, field.data_type));
                 if source.is_none() && default.is_none() {
                     return Err(invalid(&format!("field {} has no default, and no column fills it", field.name)));
@@ -214,11 +224,13 @@ fn default_bytes(schema: &AvroSchema, id: TypeId, json: &Json, out: &mut Vec<u8>
         (Type::Double, json) => out.extend_from_slice(&json.as_f64().ok_or_else(wrong)?.to_le_bytes()),
         // Bytes are written as the characters up to 255.
         (Type::Bytes(_), Json::String(text)) => {
-            let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(c).map_err(|_| wrong())).collect::<Result<_, _>>()?;
+            let bytes: Vec<u8> =
+                text.chars().map(|c| u8::try_from(c).map_err(|_| wrong())).collect::<Result<_, _>>()?;
             write_bytes(&bytes, out);
         }
         (Type::Fixed { size, .. }, Json::String(text)) => {
-            let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(c).map_err(|_| wrong())).collect::<Result<_, _>>()?;
+            let bytes: Vec<u8> =
+                text.chars().map(|c| u8::try_from(c).map_err(|_| wrong())).collect::<Result<_, _>>()?;
             if bytes.len() != *size {
                 return Err(wrong());
             }
@@ -304,8 +316,10 @@ impl Serializer for AvroSerializer {
             frame(writing.id, &mut out.buffer);
             match plan {
                 Write::Record(fields) if !self.bare => record(fields, |source| &cells[source], row, &mut out.buffer)?,
-                plan => value(plan, &cells[0], row, &mut out.buffer).map_err(|problem| {
-                    FormatError::Value { format: AVRO, column: self.fields[0].name().clone(), problem }
+                plan => value(plan, &cells[0], row, &mut out.buffer).map_err(|problem| FormatError::Value {
+                    format: AVRO,
+                    column: self.fields[0].name().clone(),
+                    problem,
                 })?,
             }
             out.end_row();

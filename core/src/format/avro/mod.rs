@@ -15,8 +15,8 @@ mod tests;
 mod to_columns;
 
 pub(super) use compatible::can_read;
-pub(super) use decode::AvroDeserializer;
 use decode::AVRO;
+pub(super) use decode::AvroDeserializer;
 pub(super) use encode::AvroSerializer;
 pub(super) use from_columns::{DEFAULT_NAME, schema as schema_of_columns};
 pub(super) use plan::field_for;

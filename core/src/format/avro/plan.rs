@@ -28,15 +28,23 @@ pub(super) enum Plan {
     Bytes,
     Fixed(usize),
     /// Bytes of this length (none: length first) of units with this scale.
-    Decimal { size: Option<usize>, scale: i8 },
+    Decimal {
+        size: Option<usize>,
+        scale: i8,
+    },
     List(Box<Plan>),
     Map(Box<Plan>),
     /// An array of records with the fields key and value.
-    Entries { fields: Vec<Entry> },
+    Entries {
+        fields: Vec<Entry>,
+    },
     Struct(RecordPlan),
     Union(Vec<Plan>),
     /// A union of several types as a struct with one field a branch.
-    Branches { branches: Vec<Option<(usize, Plan)>>, columns: usize },
+    Branches {
+        branches: Vec<Option<(usize, Plan)>>,
+        columns: usize,
+    },
 }
 
 /// A field of an entry of a map.
@@ -76,7 +84,8 @@ pub(in crate::format) fn field_for<'n>(names: impl Iterator<Item = &'n str> + Cl
 
 /// A plan for the value of a type and a column.
 pub(super) fn value(schema: &AvroSchema, id: TypeId, column: &DataType, path: &str) -> Result<Plan, String> {
-    let mismatch = || format!("field {path}: cannot read {} as {}", schema.name_of(id), crate::format::error::type_name(column));
+    let mismatch =
+        || format!("field {path}: cannot read {} as {}", schema.name_of(id), crate::format::error::type_name(column));
     Ok(match (schema.get(id), column) {
         (Type::Union(branches), _) => return union(schema, id, branches, column, path),
         (Type::Null, _) => Plan::Null,
@@ -116,7 +125,9 @@ pub(super) fn value(schema: &AvroSchema, id: TypeId, column: &DataType, path: &s
             let Type::Record { fields, .. } = schema.get(*items) else { return Err(mismatch()) };
             entry_fields(schema, fields, (key, column), path)?.ok_or_else(mismatch)?
         }
-        (Type::Record { fields, .. }, DataType::Struct(columns)) => Plan::Struct(record(schema, fields, columns, path)?),
+        (Type::Record { fields, .. }, DataType::Struct(columns)) => {
+            Plan::Struct(record(schema, fields, columns, path)?)
+        }
         _ => return Err(mismatch()),
     })
 }
@@ -147,13 +158,7 @@ fn entry_fields(
     Ok(complete.then_some(Plan::Entries { fields: entries }))
 }
 
-fn union(
-    schema: &AvroSchema,
-    id: TypeId,
-    branches: &[TypeId],
-    column: &DataType,
-    path: &str,
-) -> Result<Plan, String> {
+fn union(schema: &AvroSchema, id: TypeId, branches: &[TypeId], column: &DataType, path: &str) -> Result<Plan, String> {
     let (inner, _) = schema.non_null(id);
     if inner != id {
         let plan = |branch: &TypeId| match schema.get(*branch) {
@@ -174,7 +179,9 @@ fn union(
         _ => {
             let name = branch_name(schema, *branch);
             match field_for(columns.iter().map(|column| column.name().as_str()), &name) {
-                Some(at) => value(schema, *branch, columns[at].data_type(), &format!("{path}.{name}")).map(|p| Some((at, p))),
+                Some(at) => {
+                    value(schema, *branch, columns[at].data_type(), &format!("{path}.{name}")).map(|p| Some((at, p)))
+                }
                 None => Err(format!("field {path}: no field for the branch {name} of a union")),
             }
         }

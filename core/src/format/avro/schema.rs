@@ -287,7 +287,8 @@ impl Parser {
 
     /// The full name of a definition, and the namespace that holds inside it.
     fn name(&self, json: &Json, namespace: &str) -> Result<(String, String), String> {
-        let name = json.get("name").and_then(Json::as_str).ok_or_else(|| format!("a name is missing in {}", shown(json)))?;
+        let name =
+            json.get("name").and_then(Json::as_str).ok_or_else(|| format!("a name is missing in {}", shown(json)))?;
         let namespace = json.get("namespace").and_then(Json::as_str).unwrap_or(namespace);
         let full = full_name(name, namespace);
         full.split('.').try_for_each(check_name)?;

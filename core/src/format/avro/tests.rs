@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
-        Int64Array, ListArray, MapBuilder, StringArray, StringBuilder, StructArray, Time32MillisecondArray,
+        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+        ListArray, MapBuilder, StringArray, StringBuilder, StructArray, Time32MillisecondArray,
         TimestampMillisecondArray,
     },
     datatypes::{DataType, Field, FieldRef, Int32Type},
@@ -34,7 +34,10 @@ fn fields(columns: &[(&str, ArrayRef)]) -> Vec<FieldRef> {
 fn every_type() -> Vec<(&'static str, ArrayRef)> {
     let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), Some(vec![]), None]);
     let parts = StructArray::from(vec![
-        (Arc::new(Field::new("X", DataType::Utf8, true)), Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])) as ArrayRef),
+        (
+            Arc::new(Field::new("X", DataType::Utf8, true)),
+            Arc::new(StringArray::from(vec![Some("a"), None, Some("c")])) as ArrayRef,
+        ),
         (Arc::new(Field::new("L", list.data_type().clone(), true)), Arc::new(list.clone()) as ArrayRef),
     ]);
     let names = arrow::array::MapFieldNames { entry: "entries".into(), key: "key".into(), value: "value".into() };
@@ -102,7 +105,8 @@ fn check(schema: &str, body: &[u8], bare: bool, column: (&str, DataType), expect
     registry.register("w", &Schema::new(SchemaType::Avro, schema)).expect("a schema");
     let field: FieldRef = Arc::new(Field::new(column.0, column.1, true));
     let wrapping = if bare { Wrapping::Unwrapped } else { Wrapping::Wrapped };
-    let mut deserializer = format(&registry).deserializer(Side::Value, wrapping, &[field], &[0]).expect("a type of SQL");
+    let mut deserializer =
+        format(&registry).deserializer(Side::Value, wrapping, &[field], &[0]).expect("a type of SQL");
     let mut record = Vec::new();
     frame(SchemaId(1), &mut record);
     record.extend_from_slice(body);
@@ -126,7 +130,9 @@ fn check(schema: &str, body: &[u8], bare: bool, column: (&str, DataType), expect
 #[test]
 fn records_of_other_writers() {
     let record = |fields: &str| format!(r#"{{"type": "record", "name": "r", "fields": [{fields}]}}"#);
-    let field = |data_type: &str| record(&format!(r#"{{"name": "x", "type": {data_type}}}, {{"name": "v", "type": {data_type}}}"#));
+    let field = |data_type: &str| {
+        record(&format!(r#"{{"name": "x", "type": {data_type}}}, {{"name": "v", "type": {data_type}}}"#))
+    };
     let int = field("\"int\"");
     check(&int, &[2, 4], false, ("V", DataType::Int32), Ok("2"));
     check(&int, &[2, 4], false, ("V", DataType::Int64), Ok("2"));
@@ -135,11 +141,23 @@ fn records_of_other_writers() {
     check(&int, &[2, 4], false, ("V", DataType::Boolean), Err("schema 1: field V: cannot read int as BOOLEAN"));
     check(&int, &[2], false, ("V", DataType::Int32), Err("the record ends at byte 1 in the middle of a value"));
     check(&int, &[2, 4, 6], false, ("V", DataType::Int32), Err("1 more bytes follow the record at byte 2"));
-    check(&field("\"long\""), &[2, 4], false, ("V", DataType::Int32), Err("schema 1: field V: cannot read long as INTEGER"));
+    check(
+        &field("\"long\""),
+        &[2, 4],
+        false,
+        ("V", DataType::Int32),
+        Err("schema 1: field V: cannot read long as INTEGER"),
+    );
     check(&field("\"float\""), &[0, 0, 0, 0, 0, 0, 128, 64], false, ("V", DataType::Float64), Ok("4.0"));
     check(&field(r#"["null", "string"]"#), &[0, 2, 2, 97], false, ("V", DataType::Utf8), Ok("a"));
     check(&field(r#"["null", "string"]"#), &[0, 0], false, ("V", DataType::Utf8), Ok("null"));
-    check(&field(r#"["null", "string"]"#), &[0, 6], false, ("V", DataType::Utf8), Err("3 is none of 2 choices, at byte 1"));
+    check(
+        &field(r#"["null", "string"]"#),
+        &[0, 6],
+        false,
+        ("V", DataType::Utf8),
+        Err("3 is none of 2 choices, at byte 1"),
+    );
     let suits = r#"{"type": "enum", "name": "e", "symbols": ["A", "B"]}"#;
     let suits = record(&format!(r#"{{"name": "x", "type": {suits}}}, {{"name": "v", "type": "e"}}"#));
     check(&suits, &[0, 2], false, ("V", DataType::Utf8), Ok("B"));
@@ -150,10 +168,22 @@ fn records_of_other_writers() {
     let map = field(r#"{"type": "map", "values": "int"}"#);
     check(&map, &[0, 2, 2, 97, 6, 0], false, ("V", map_of(DataType::Int32)), Ok("{a: 3}"));
     let micros = field(r#"{"type": "long", "logicalType": "timestamp-micros"}"#);
-    check(&micros, &[0, 0xd0, 0x0f], false, ("V", DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None)), Ok("1970-01-01T00:00:00.001"));
+    check(
+        &micros,
+        &[0, 0xd0, 0x0f],
+        false,
+        ("V", DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None)),
+        Ok("1970-01-01T00:00:00.001"),
+    );
     let decimal = field(r#"{"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 1}"#);
     check(&decimal, &[0, 2, 15], false, ("V", DataType::Decimal128(4, 2)), Ok("1.50"));
-    check(&decimal, &[0, 4, 127, 0], false, ("V", DataType::Decimal128(4, 2)), Err("a decimal at byte 1 does not fit DECIMAL(4, 2)"));
+    check(
+        &decimal,
+        &[0, 4, 127, 0],
+        false,
+        ("V", DataType::Decimal128(4, 2)),
+        Err("a decimal at byte 1 does not fit DECIMAL(4, 2)"),
+    );
 }
 
 #[test]
@@ -208,7 +238,8 @@ fn writing_in_a_schema_that_was_asked_for() {
     let error = serializer.encode(&arrays, 2, None).expect_err("a name is required").to_string();
     assert_eq!(error, "column `name` as AVRO: it is null, and the schema has no null there");
     let more: FieldRef = Arc::new(Field::new("more", DataType::Utf8, true));
-    let mut serializer = format.serializer(Side::Value, Wrapping::Wrapped, &[fields[0].clone(), more]).expect("Avro has them");
+    let mut serializer =
+        format.serializer(Side::Value, Wrapping::Wrapped, &[fields[0].clone(), more]).expect("Avro has them");
     let error = serializer.encode(&[arrays[0].clone(), arrays[0].clone()], 2, None).expect_err("no field").to_string();
     assert_eq!(error, "AVRO: the schema has no field for column more");
 }

@@ -6,14 +6,17 @@
 mod from_columns;
 mod to_columns;
 
+use std::sync::Arc;
+
 use arrow::{
-    array::{Array, ArrayRef, BinaryArray, BinaryBuilder},
+    array::{Array, ArrayRef, BinaryArray, BinaryBuilder, new_null_array},
     buffer::NullBuffer,
     datatypes::FieldRef,
 };
 
 use super::{
     DecodeError, Decoded, Deserializer, Serializer, Side,
+    avro::field_for,
     error::FormatError,
     json::{JsonDeserializer, JsonSerializer},
     registered::Target,
@@ -34,8 +37,13 @@ pub(super) struct JsonSrDeserializer {
 /// Writes framed JSON.
 pub(super) struct JsonSrSerializer {
     target: Target,
+    side: Side,
+    bare: bool,
+    fields: Vec<FieldRef>,
     json: JsonSerializer,
     ready: bool,
+    /// The fields that the schema has and the columns do not, which are written as null.
+    missing: Vec<FieldRef>,
 }
 
 impl JsonSrDeserializer {
@@ -77,7 +85,35 @@ impl JsonSrSerializer {
     /// # Errors
     /// As for JSON.
     pub(super) fn new(target: Target, side: Side, bare: bool, fields: &[FieldRef]) -> Result<Self, FormatError> {
-        Ok(Self { target, json: JsonSerializer::new(side, bare, fields)?, ready: false })
+        let json = JsonSerializer::new(side, bare, fields)?;
+        Ok(Self { target, side, bare, fields: fields.to_vec(), json, ready: false, missing: Vec::new() })
+    }
+
+    /// Finds the schema to write in. One that was asked for gives the names, and may have more fields.
+    fn prepare(&mut self) -> Result<(), FormatError> {
+        let writing = self.target.writing()?;
+        if self.target.is_given() && !self.bare {
+            let invalid = |problem: String| FormatError::Schema { format: JSON_SR, problem };
+            let wanted = to_columns::columns(&writing.schema.text, None).map_err(invalid)?;
+            let names = || wanted.iter().map(|field| field.name().as_str());
+            let mut written = Vec::with_capacity(wanted.len());
+            let mut taken = vec![false; wanted.len()];
+            for field in &self.fields {
+                let at = field_for(names(), field.name())
+                    .ok_or_else(|| invalid(format!("the schema has no field for column {}", field.name())))?;
+                taken[at] = true;
+                written.push(Arc::new(field.as_ref().clone().with_name(wanted[at].name())) as FieldRef);
+            }
+            self.missing =
+                wanted.iter().zip(taken).filter(|(_, taken)| !taken).map(|(field, _)| Arc::clone(field)).collect();
+            written.extend(self.missing.iter().map(Arc::clone));
+            self.json = JsonSerializer::new(self.side, false, &written)?;
+        }
+        let mut prefix = Vec::new();
+        frame(writing.id, &mut prefix);
+        self.json.set_prefix(prefix);
+        self.ready = true;
+        Ok(())
     }
 }
 
@@ -89,19 +125,19 @@ impl Serializer for JsonSrSerializer {
         present: Option<&NullBuffer>,
     ) -> Result<BinaryArray, FormatError> {
         if !self.ready && rows > 0 {
-            let mut prefix = Vec::new();
-            frame(self.target.writing()?.id, &mut prefix);
-            self.json.set_prefix(prefix);
-            self.ready = true;
+            self.prepare()?;
         }
-        self.json.encode(columns, rows, present)
+        if self.missing.is_empty() {
+            return self.json.encode(columns, rows, present);
+        }
+        let nulls = self.missing.iter().map(|field| new_null_array(field.data_type(), rows));
+        let columns: Vec<ArrayRef> = columns.iter().map(Arc::clone).chain(nulls).collect();
+        self.json.encode(&columns, rows, present)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::{
         array::{Int32Array, StringArray},
         datatypes::{DataType, Field},

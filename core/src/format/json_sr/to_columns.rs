@@ -121,7 +121,12 @@ fn all_of(root: &Json, parts: &[&Json], depth: usize) -> Result<Option<DataType>
     for part in parts {
         match data_type(root, part, depth + 1)? {
             Some(DataType::Struct(fields)) => {
-                for field in fields.iter().filter(|field| !all.iter().any(|other| other.name() == field.name())).cloned().collect::<Vec<_>>() {
+                for field in fields
+                    .iter()
+                    .filter(|field| !all.iter().any(|other| other.name() == field.name()))
+                    .cloned()
+                    .collect::<Vec<_>>()
+                {
                     all.push(field);
                 }
             }

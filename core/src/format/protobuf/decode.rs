@@ -132,8 +132,7 @@ impl ProtobufDeserializer {
                 let mut reader = Reader::new(framed.body);
                 let key = (framed.id, reader.path()?);
                 if !writers.contains_key(&key) {
-                    let plan =
-                        plan_for(registry, &self.fields, key.0, &key.1).map_err(|error| error.to_string())?;
+                    let plan = plan_for(registry, &self.fields, key.0, &key.1).map_err(|error| error.to_string())?;
                     writers.insert(key.clone(), plan);
                 }
                 let plan = writers[&key].as_ref().map_err(String::clone)?;

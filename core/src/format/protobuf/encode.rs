@@ -257,10 +257,8 @@ fn write_field(field: &FieldWrite, cells: &Cells<'_>, row: usize, out: &mut Vec<
             put_length(from, out);
             Ok(())
         }
-        (Shape::Repeated(write), Values::List(offsets, items)) => {
-            (offsets[row] as usize..offsets[row + 1] as usize)
-                .try_for_each(|item| write_one(write, field.number, true, items, item, out))
-        }
+        (Shape::Repeated(write), Values::List(offsets, items)) => (offsets[row] as usize..offsets[row + 1] as usize)
+            .try_for_each(|item| write_one(write, field.number, true, items, item, out)),
         (Shape::Map(key, write), Values::Map(offsets, parts)) => {
             for entry in offsets[row] as usize..offsets[row + 1] as usize {
                 put_tag(field.number, 2, out);

@@ -163,9 +163,7 @@ impl Writer {
                 imported("google/protobuf/timestamp.proto", "google.protobuf.Timestamp")
             }
             DataType::Date32 => imported("google/type/date.proto", "google.type.Date"),
-            DataType::Time32(TimeUnit::Millisecond) => {
-                imported("google/type/timeofday.proto", "google.type.TimeOfDay")
-            }
+            DataType::Time32(TimeUnit::Millisecond) => imported("google/type/timeofday.proto", "google.type.TimeOfDay"),
             DataType::Decimal128(precision, scale) => {
                 let name = imported("confluent/type/decimal.proto", "confluent.type.Decimal");
                 self.imports.push("confluent/meta.proto");

@@ -26,9 +26,7 @@ pub(super) fn words(text: &str) -> Result<Vec<(Word, usize)>, String> {
         match letter {
             '\n' => line += 1,
             letter if letter.is_whitespace() => {}
-            '/' if text[at..].starts_with("//") => {
-                while letters.next_if(|(_, letter)| *letter != '\n').is_some() {}
-            }
+            '/' if text[at..].starts_with("//") => while letters.next_if(|(_, letter)| *letter != '\n').is_some() {},
             '/' if text[at..].starts_with("/*") => {
                 let length = text[at..].find("*/").ok_or_else(|| format!("line {line}: a comment has no end"))?;
                 while let Some((_, letter)) = letters.next_if(|(place, _)| *place < at + length + 2) {
@@ -61,9 +59,7 @@ pub(super) fn words(text: &str) -> Result<Vec<(Word, usize)>, String> {
             }
             letter if letter.is_ascii_digit() => {
                 let mut end = at + 1;
-                while let Some((place, _)) =
-                    letters.next_if(|(_, next)| next.is_ascii_alphanumeric() || *next == '.')
-                {
+                while let Some((place, _)) = letters.next_if(|(_, next)| next.is_ascii_alphanumeric() || *next == '.') {
                     end = place + 1;
                 }
                 words.push((Word::Number(text[at..end].to_owned()), line));

@@ -267,8 +267,10 @@ impl Parser {
     fn field(&mut self, oneof: Option<usize>) -> Result<FieldDecl, String> {
         let mut label = Label::Plain;
         let mut first = self.name()?;
-        let is_label = |parser: &Self| matches!(parser.peek(), Word::Name(_) | Word::Sign('.'))
-            && !matches!(parser.words.get(parser.at + 1), Some((Word::Sign('='), _)));
+        let is_label = |parser: &Self| {
+            matches!(parser.peek(), Word::Name(_) | Word::Sign('.'))
+                && !matches!(parser.words.get(parser.at + 1), Some((Word::Sign('='), _)))
+        };
         if is_label(self) {
             label = match first.as_str() {
                 "optional" => Label::Optional,

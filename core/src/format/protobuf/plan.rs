@@ -109,12 +109,10 @@ fn oneof(
     slots: &mut Vec<(u32, usize)>,
 ) -> Result<Read, String> {
     let message = schema.message(id);
-    let names: Vec<String> =
-        message.oneofs.iter().enumerate().map(|(index, name)| oneof_name(name, index)).collect();
+    let names: Vec<String> = message.oneofs.iter().enumerate().map(|(index, name)| oneof_name(name, index)).collect();
     let found = field_for(names.iter().map(String::as_str), column.name());
     let (Some(oneof), DataType::Struct(parts)) = (found, column.data_type()) else { return Ok(Read::Missing) };
-    let members: Vec<&Field> =
-        message.fields.iter().filter(|field| field.oneof == Some(oneof)).collect();
+    let members: Vec<&Field> = message.fields.iter().filter(|field| field.oneof == Some(oneof)).collect();
     let mut reads = Vec::with_capacity(parts.len());
     for part in parts {
         let path = format!("{path}.{}", part.name());
@@ -133,8 +131,7 @@ fn field_read(
     path: &str,
     slots: &mut Vec<(u32, usize)>,
 ) -> Result<Read, String> {
-    let mismatch =
-        || format!("field {path}: cannot read {} as {}", schema.name_of(&field.kind), type_name(column));
+    let mismatch = || format!("field {path}: cannot read {} as {}", schema.name_of(&field.kind), type_name(column));
     let number = field.number;
     let slot = slots.len();
     slots.push((number, slot));
@@ -168,12 +165,7 @@ fn field_read(
 }
 
 /// A plan for a value that stands once; none if the column takes no such values.
-fn single_value(
-    schema: &ProtobufSchema,
-    kind: &Kind,
-    column: &DataType,
-    path: &str,
-) -> Result<Option<Value>, String> {
+fn single_value(schema: &ProtobufSchema, kind: &Kind, column: &DataType, path: &str) -> Result<Option<Value>, String> {
     let millis = TimeUnit::Millisecond;
     Ok(Some(match kind {
         Kind::Message(id) => match (single(schema, *id), column) {

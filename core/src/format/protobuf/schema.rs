@@ -210,12 +210,7 @@ fn join(scope: &str, name: &str) -> String {
 }
 
 impl Resolver {
-    fn declare(
-        &mut self,
-        scope: &str,
-        messages: &[MessageDecl],
-        enums: &[EnumDecl],
-    ) -> Result<Vec<MessageId>, String> {
+    fn declare(&mut self, scope: &str, messages: &[MessageDecl], enums: &[EnumDecl]) -> Result<Vec<MessageId>, String> {
         for decl in enums {
             let name = join(scope, &decl.name);
             self.enums.push(EnumType { name: name.clone(), values: decl.values.clone() });

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
-        Int64Array, ListArray, StringArray, StructArray, Time32MillisecondArray, TimestampMillisecondArray,
+        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+        ListArray, StringArray, StructArray, Time32MillisecondArray, TimestampMillisecondArray,
     },
     datatypes::{DataType, Field, FieldRef, Int32Type},
     util::display::array_value_to_string,
@@ -97,15 +97,16 @@ fn every_type_is_written_and_read() {
 #[test]
 fn schemas_as_connect_writes_them() {
     let check = |nullable: NullableRepresentation, expected: &str| {
-        let fields: Vec<FieldRef> = vec![
-            Arc::new(Field::new("I", DataType::Int32, true)),
-            Arc::new(Field::new("S", DataType::Utf8, true)),
-        ];
+        let fields: Vec<FieldRef> =
+            vec![Arc::new(Field::new("I", DataType::Int32, true)), Arc::new(Field::new("S", DataType::Utf8, true))];
         assert_eq!(schema_of_columns(&fields, None, nullable).as_deref(), Ok(expected));
     };
     let plain = "syntax = \"proto3\";\n\nmessage ConnectDefault1 {\n  int32 I = 1;\n  string S = 2;\n}\n";
     check(NullableRepresentation::Plain, plain);
-    check(NullableRepresentation::Optional, &plain.replace("  int32", "  optional int32").replace("  string", "  optional string"));
+    check(
+        NullableRepresentation::Optional,
+        &plain.replace("  int32", "  optional int32").replace("  string", "  optional string"),
+    );
     check(
         NullableRepresentation::Wrapper,
         "syntax = \"proto3\";\n\nimport \"google/protobuf/wrappers.proto\";\n\nmessage ConnectDefault1 {\n  \
@@ -148,14 +149,30 @@ fn records_of_other_writers() {
     check(&message("int32 v = 1;"), &[0, 8, 5, 8, 6, 16, 1], ("V", DataType::Int32), Ok("6"));
     check(&message("int32 v = 1;"), &[0], ("V", DataType::Int32), Ok("0"));
     check(&message("optional int32 v = 1;"), &[0], ("V", DataType::Int32), Ok("null"));
-    check(&message("repeated int32 v = 1;"), &[0, 10, 2, 5, 6, 8, 7], ("V", crate::format::avro::list_of(DataType::Int32)), Ok("[5, 6, 7]"));
-    check(&message("map<int32, string> v = 1;"), &[0, 10, 5, 8, 5, 18, 1, 97], ("V", crate::format::avro::map_of(DataType::Utf8)), Ok("{5: a}"));
+    check(
+        &message("repeated int32 v = 1;"),
+        &[0, 10, 2, 5, 6, 8, 7],
+        ("V", crate::format::avro::list_of(DataType::Int32)),
+        Ok("[5, 6, 7]"),
+    );
+    check(
+        &message("map<int32, string> v = 1;"),
+        &[0, 10, 5, 8, 5, 18, 1, 97],
+        ("V", crate::format::avro::map_of(DataType::Utf8)),
+        Ok("{5: a}"),
+    );
     check(&message("enum E { A = 0; B = 4; } E v = 1;"), &[0, 8, 4], ("V", DataType::Utf8), Ok("B"));
     check(&message("int32 v = 1;"), &[2, 2, 10, 1, 97], ("T", DataType::Utf8), Ok("a"));
     check(&message("int32 v = 1;"), &[2, 6, 0], ("T", DataType::Utf8), Err("schema 1: it has no message at [3]"));
     check(&message("int32 v = 1;"), &[0, 8], ("V", DataType::Int32), Err("the record ends in the middle of a value"));
-    check(&message("string v = 1;"), &[0, 8, 1], ("V", DataType::Int32), Err("schema 1: field V: cannot read string as INTEGER"));
-    let parts = DataType::Struct(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Int32, true)].into());
+    check(
+        &message("string v = 1;"),
+        &[0, 8, 1],
+        ("V", DataType::Int32),
+        Err("schema 1: field V: cannot read string as INTEGER"),
+    );
+    let parts =
+        DataType::Struct(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Int32, true)].into());
     let inner = "message I { int32 a = 1; int32 b = 2; } I v = 1;";
     check(&message(inner), &[0, 10, 2, 8, 1, 10, 2, 16, 2], ("V", parts.clone()), Ok("{a: 1, b: 2}"));
     let oneof = "oneof v { int32 a = 1; int32 b = 2; } reserved 5 to 9; option deprecated = true;";

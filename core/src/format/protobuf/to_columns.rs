@@ -73,7 +73,8 @@ fn data_type(
             Some(Single::Date) => DataType::Date32,
             Some(Single::TimeOfDay) => DataType::Time32(TimeUnit::Millisecond),
             Some(Single::Decimal) => {
-                let parameter = |name: &str| field.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+                let parameter =
+                    |name: &str| field.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value);
                 let precision = parameter("precision").and_then(|value| value.parse().ok()).unwrap_or(38);
                 let scale = parameter("scale").and_then(|value| value.parse().ok()).unwrap_or(0);
                 DataType::Decimal128(precision, scale)

@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn fields_of_every_wire_type() {
-        let mut reader = Reader::new(&[0x08, 0x96, 0x01, 0x12, 2, 7, 8, 0x1d, 1, 0, 0, 0, 0x21, 2, 0, 0, 0, 0, 0, 0, 0]);
+        let mut reader =
+            Reader::new(&[0x08, 0x96, 0x01, 0x12, 2, 7, 8, 0x1d, 1, 0, 0, 0, 0x21, 2, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(reader.field(), Ok((1, Wire::Number(150))));
         assert_eq!(reader.field(), Ok((2, Wire::Bytes(&[7, 8]))));
         assert_eq!(reader.field(), Ok((3, Wire::Number(1))));

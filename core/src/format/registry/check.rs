@@ -45,8 +45,7 @@ pub(super) fn compatible(level: Compatibility, new: Resolved<'_>, old: Resolved<
         return Err(format!("it was {}, not {}", old.0.schema_type, new.0.schema_type));
     }
     use Compatibility as Level;
-    let backward =
-        matches!(level, Level::Backward | Level::BackwardTransitive | Level::Full | Level::FullTransitive);
+    let backward = matches!(level, Level::Backward | Level::BackwardTransitive | Level::Full | Level::FullTransitive);
     let forward = matches!(level, Level::Forward | Level::ForwardTransitive | Level::Full | Level::FullTransitive);
     let reads = |reader: Resolved<'_>, writer: Resolved<'_>| -> Result<(), String> {
         match reader.0.schema_type {

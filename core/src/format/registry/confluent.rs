@@ -346,9 +346,7 @@ impl SchemaRegistry for ConfluentRegistry {
     fn delete_subject(&self, subject: &str) -> Result<Vec<u32>, RegistryError> {
         match self.send(&Method::Delete, &format!("/subjects/{}", encode(subject)))? {
             Ok(body) => self.read(&body),
-            Err(refusal) if refusal.status == 404 => {
-                Err(RegistryError::UnknownSubject { subject: subject.to_owned() })
-            }
+            Err(refusal) if refusal.status == 404 => Err(RegistryError::UnknownSubject { subject: subject.to_owned() }),
             Err(refusal) => Err(self.refused(refusal)),
         }
     }

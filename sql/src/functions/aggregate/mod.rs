@@ -64,6 +64,23 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The limits with a property of a session or server put in force; other properties change nothing. A number below 0 is no limit.
+    ///
+    /// # Errors
+    /// If the value of a limit is no whole number.
+    pub fn with_property(mut self, name: &str, value: &str) -> Result<Self, String> {
+        let limit = match name.to_ascii_lowercase().as_str() {
+            "ksql.functions.collect_list.limit" => &mut self.collect_list,
+            "ksql.functions.collect_set.limit" => &mut self.collect_set,
+            _ => return Ok(self),
+        };
+        let number: i64 = value.trim().parse().map_err(|_| format!("{name} must be a whole number, not `{value}`"))?;
+        *limit = usize::try_from(number).unwrap_or(usize::MAX);
+        Ok(self)
+    }
+}
+
 /// What a function accepts and gives.
 struct Shape {
     /// The types its arguments are cast to.

@@ -214,6 +214,16 @@ fn what_is_collected_has_limits() {
 }
 
 #[test]
+fn limits_are_properties() {
+    let set = |name: &str, value: &str| Limits::default().with_property(name, value);
+    let (list, set_limit) = ("ksql.functions.collect_list.limit", "ksql.functions.collect_set.limit");
+    assert_eq!(set(list, "1"), Ok(Limits { collect_list: 1, ..Limits::default() }));
+    assert_eq!(set(set_limit, "-1"), Ok(Limits { collect_set: usize::MAX, ..Limits::default() }));
+    assert_eq!(set("auto.offset.reset", "earliest"), Ok(Limits::default()));
+    assert!(set(list, "many").is_err());
+}
+
+#[test]
 fn calls_that_cannot_be_are_refused() {
     let problem = |name: &str, columns: &[ArrayRef], constants: &[ScalarValue]| {
         check(name, columns, constants).expect_err("refused")

@@ -8,12 +8,7 @@
 use super::condition::{ColumnRef, Equality, spelling};
 use crate::{
     catalog::Source,
-    planner::{
-        error::PlanError,
-        projection::WrittenItem,
-        query::Item,
-        scope::Scope,
-    },
+    planner::{error::PlanError, projection::WrittenItem, query::Item, scope::Scope},
     syntax::{Position, ast::JoinKind},
 };
 

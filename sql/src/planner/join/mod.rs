@@ -19,7 +19,6 @@ use millstream::{
     dsl::ColumnStream,
     operator::{JoinKind, StreamJoinKind, TableJoinKind},
     record::TimeSpan,
-    schema::ROWOFFSET,
     window::JoinWindows,
 };
 
@@ -88,7 +87,7 @@ fn names(written: &[&ast::SourceRef], sources: &[Source]) -> Scope {
     for (index, (written, source)) in written.iter().zip(sources).enumerate() {
         let one = source_scope(written, source);
         scope.sources.extend(one.sources);
-        scope.columns.extend(one.columns.into_iter().filter(|column| column.name != ROWOFFSET).map(|mut column| {
+        scope.columns.extend(one.columns.into_iter().map(|mut column| {
             column.source = index;
             column
         }));

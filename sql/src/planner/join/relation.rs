@@ -10,7 +10,7 @@ use millstream::{
     dsl::{ColumnStream, ColumnTable, Materialized},
     expression::{Expr, col},
     operator::Column,
-    schema::{ROWOFFSET, WINDOWEND, WINDOWSTART},
+    schema::{WINDOWEND, WINDOWSTART},
     topology::OffsetReset,
 };
 
@@ -76,7 +76,7 @@ impl Relation {
         let keys: Vec<&str> = source.key_columns().map(|column| column.name.as_str()).collect();
         let names: Vec<String> = (0..keys.len()).map(key_name).collect();
         let mut of_source = source_scope(written, source).columns;
-        of_source.retain(|column| named.has(number, &column.name) && column.name != ROWOFFSET);
+        of_source.retain(|column| named.has(number, &column.name));
         for column in of_source {
             let internal = match keys.iter().position(|key| *key == column.name) {
                 Some(position) => names[position].clone(),

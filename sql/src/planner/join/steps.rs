@@ -185,6 +185,14 @@ fn check_windowed(left: &Source, right: &Source, written: &ast::Join, scope: &Sc
         }
         _ => false,
     };
+    if let (Some(a), Some(b)) = (left.window, right.window)
+        && fits
+        && a.size_ms != b.size_ms
+        && !left.key_format.kind.has_registry()
+    {
+        let problem = "Implicit repartitioning of windowed sources is not supported: the windows have different sizes";
+        return Err(PlanError::invalid(written.span.start, problem));
+    }
     if fits {
         return Ok(());
     }

@@ -37,7 +37,8 @@ fn serve(answers: Vec<(u16, &'static str)>) -> (String, mpsc::Receiver<Seen>) {
             }
             let mut request = vec![0; length];
             let _ = reader.read_exact(&mut request);
-            let _ = sender.send((first.trim().to_owned(), authorization, String::from_utf8_lossy(&request).into_owned()));
+            let _ =
+                sender.send((first.trim().to_owned(), authorization, String::from_utf8_lossy(&request).into_owned()));
             let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
         }
@@ -80,7 +81,8 @@ fn requests_and_answers() {
 
 #[test]
 fn servers_that_fail() {
-    let (url, _seen) = serve(vec![(500, "oops"), (503, ""), (200, r#"["b", "a"]"#), (401, "who are you"), (200, "<html>")]);
+    let (url, _seen) =
+        serve(vec![(500, "oops"), (503, ""), (200, r#"["b", "a"]"#), (401, "who are you"), (200, "<html>")]);
     let registry = ConfluentRegistry::new(ConfluentConfig::new(&url));
     assert_eq!(registry.subjects(), Ok(vec!["a".to_owned(), "b".to_owned()]), "after two failures");
     let error = registry.subjects().expect_err("no name was given");
