@@ -3,7 +3,12 @@
 //! A chain of calls reads better without a `?` in every line, so a mistake is kept and returned by [`StreamsBuilder::build`]; the
 //! operator that could not be added is left out until then.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use arrow::datatypes::Field;
 
@@ -32,7 +37,12 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     pub(super) stores: Vec<StoreSpec>,
     error: Option<TopologyError>,
+    /// How often each name was made up.
+    made_up: BTreeMap<String, usize>,
 }
+
+/// How long a made-up name is at most, a number behind it not counted.
+const LONGEST_NAME: usize = 80;
 
 impl Graph {
     /// Adds a node called `<operator>-<number>`.
@@ -54,9 +64,44 @@ impl Graph {
         self.stores.len() - 1
     }
 
-    /// A name for something that was given none.
-    pub(super) fn unnamed(&self, what: &str) -> String {
-        format!("{what}-{}", self.nodes.len())
+    /// A name for something that was given none, made of what it does with the output of `inputs`: the topics that this comes from and
+    /// its key. Stores and internal topics are called after it, so that it must not change when other operators come or go.
+    pub(super) fn unnamed(&mut self, what: &str, inputs: &[NodeId]) -> String {
+        let mut parts: Vec<String> = vec![what.to_owned()];
+        parts.extend(inputs.iter().flat_map(|input| self.topics_of(*input)));
+        let key = inputs.first().map(|input| self.nodes[input.0].schema.key()).unwrap_or_default();
+        if !key.is_empty() {
+            parts.push("by".to_owned());
+            parts.extend(key.iter().map(|field| field.name().clone()));
+        }
+        let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+        let name: String = parts.join("-").chars().map(legal).take(LONGEST_NAME).collect();
+        let times = self.made_up.entry(name.clone()).or_default();
+        *times += 1;
+        if *times == 1 { name } else { format!("{name}-{times}") }
+    }
+
+    /// The topics that the output of a node comes from, by name; those of the topology itself are left out.
+    fn topics_of(&self, node: NodeId) -> BTreeSet<String> {
+        let (mut topics, mut waiting, mut visited) = (BTreeSet::new(), vec![node], BTreeSet::new());
+        while let Some(node) = waiting.pop() {
+            if !visited.insert(node) {
+                continue;
+            }
+            match &self.nodes[node.0].kind {
+                NodeKind::Source(SourceNode { topic: TopicRef::External(topic), .. }) => {
+                    topics.insert(topic.to_string());
+                }
+                NodeKind::Source(SourceNode { topic, .. }) => {
+                    let writes = |node: &Node| matches!(&node.kind, NodeKind::Sink(sink) if sink.topic == *topic);
+                    let writers = (0..self.nodes.len()).filter(|index| writes(&self.nodes[*index]));
+                    waiting.extend(writers.map(NodeId));
+                }
+                _ => {}
+            }
+            waiting.extend(&self.nodes[node.0].inputs);
+        }
+        topics
     }
 
     /// Keeps the first mistake.
@@ -87,8 +132,9 @@ impl Graph {
             }
             NodeKind::Transform(_) => self.require_inputs_before(node),
             NodeKind::ForeignKey(ForeignKeyNode::Resolve { results: None, .. }) => {
-                let Node { name, schema, .. } = &self.nodes[node.0];
-                let store = self.add_store(identity_store(format!("{name}-result"), &Arc::clone(schema)));
+                let schema = Arc::clone(&self.nodes[node.0].schema);
+                let name = self.unnamed("foreign-key-result", &[node]);
+                let store = self.add_store(identity_store(name, &schema));
                 if let NodeKind::ForeignKey(ForeignKeyNode::Resolve { results, .. }) = &mut self.nodes[node.0].kind {
                     *results = Some(store);
                 }

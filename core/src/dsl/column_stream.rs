@@ -113,7 +113,7 @@ impl ColumnStream {
     pub(super) fn repartition_with(&self, options: Repartitioned, key: crate::format::Format) -> Self {
         let formats = Formats { key, ..Formats::INTERNAL };
         let mut graph = self.graph.borrow_mut();
-        let name = options.name.unwrap_or_else(|| graph.unnamed("repartition"));
+        let name = options.name.unwrap_or_else(|| graph.unnamed("repartition", &[self.node]));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
         let sink =
             SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, partition_column: None };
@@ -166,7 +166,7 @@ impl ColumnStream {
     pub fn to_table(&self, materialized: Materialized) -> ColumnTable {
         let input = self.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.graph.borrow_mut();
-        let name = materialized.name.unwrap_or_else(|| graph.unnamed("table"));
+        let name = materialized.name.unwrap_or_else(|| graph.unnamed("table", &[input.node]));
         let store = graph.add_store(identity_store(name, &input.schema));
         let kind = NodeKind::Table { store, needs_before: false };
         let node = graph.add("table", kind, vec![input.node], Arc::clone(&input.schema));
@@ -253,7 +253,7 @@ impl ColumnGroup {
             graph.fail("aggregate", problem);
             StoreRetention::Forever
         });
-        let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate"));
+        let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate", &[input.node]));
         let layout = Arc::clone(&fold).layout();
         let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
         let (windows, strategy) = (self.windows, self.strategy);

@@ -59,7 +59,7 @@ impl ColumnStream {
         };
         let (left, right) = self.co_partitioned(other);
         let mut graph = self.graph.borrow_mut();
-        let name = graph.unnamed("join");
+        let name = graph.unnamed("join", &[left.node, right.node]);
         let mut store = |of: &str, retention: StoreRetention| {
             let name = format!("{name}-{of}");
             graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
@@ -171,7 +171,7 @@ impl ColumnTable {
         left.require_before();
         let (left_store, right_store) = (left.in_store(), right.in_store());
         let mut graph = self.graph.borrow_mut();
-        let name = graph.unnamed("foreign-key-join");
+        let name = graph.unnamed("foreign-key-join", &[left.node, right.node]);
         let formats = Formats { key: graph.key_format(right.node), ..Formats::INTERNAL };
         let mut store = |of: &str, key: &StreamSchema| {
             let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);

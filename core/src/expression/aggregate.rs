@@ -33,6 +33,8 @@ pub struct Aggregation {
     pub(super) filter: Option<Expression>,
     pub(super) result: FieldRef,
     pub(super) state: Vec<FieldRef>,
+    /// The call and its type as text, whatever the result is called.
+    what: String,
     /// Count, sum, min and max: the state is the result, so that it need not be computed twice.
     state_is_result: bool,
 }
@@ -51,6 +53,7 @@ impl Aggregation {
         };
         let columns = DFSchema::try_from(schema.columns().as_ref().clone()).map_err(error)?;
         let coerced = call.rewrite(&mut TypeCoercionRewriter::new(&columns)).map_err(error)?.data;
+        let text = coerced.to_string();
         let Expr::AggregateFunction(AggregateFunction { func, params }) = coerced else {
             return Err(ExpressionError::new(expr, "is no call of an aggregate function"));
         };
@@ -70,6 +73,7 @@ impl Aggregation {
             return Err(ExpressionError::new(expr, "depends on an order of rows, which a stream does not keep"));
         }
         let result = Arc::new(Field::new(&name, function.field().data_type().clone(), true));
+        let what = format!("{text}: {}", result.data_type());
         let state = function.state_fields().map_err(error)?;
         let state_is_result = matches!(function.fun().name(), "count" | "sum" | "min" | "max")
             && !params.distinct
@@ -81,7 +85,7 @@ impl Aggregation {
         } else {
             function.create_accumulator().map(drop).map_err(error)?;
         }
-        Ok(Self { function, arguments, filter, result, state, state_is_result })
+        Ok(Self { function, arguments, filter, result, state, what, state_is_result })
     }
 
     /// The name and type of the result.
@@ -118,6 +122,11 @@ impl AggregationSet {
     /// The columns of the states.
     pub fn states(&self) -> Vec<FieldRef> {
         self.aggregations.iter().flat_map(|aggregation| aggregation.state.iter().cloned()).collect()
+    }
+
+    /// What each aggregation computes, as text, and how many columns its state has.
+    pub fn parts(&self) -> Vec<(String, usize)> {
+        self.aggregations.iter().map(|aggregation| (aggregation.what.clone(), aggregation.state.len())).collect()
     }
 
     /// The names of the columns that are read.

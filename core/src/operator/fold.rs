@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, UInt32Array},
+    array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array},
     datatypes::FieldRef,
 };
 use datafusion::logical_expr::GroupsAccumulator;
@@ -41,6 +41,21 @@ pub trait StateLayout: Send + Sync {
     /// # Errors
     /// [`FoldError`] if the states cannot be read.
     fn results_of(&self, states: &[ArrayRef]) -> Result<Vec<ArrayRef>, FoldError>;
+
+    /// The columns of the state in parts, in their order: what a part is the state of, and how many columns it has. Two layouts that have a
+    /// part of the same text in common keep the same in it.
+    fn parts(&self) -> Vec<(String, usize)> {
+        let part = |field: FieldRef| (format!("{}: {}", field.name(), field.data_type()), 1);
+        self.state_fields().into_iter().map(part).collect()
+    }
+
+    /// The state of a group that has seen nothing: one row.
+    ///
+    /// # Errors
+    /// [`FoldError`] if there is none.
+    fn empty_states(&self) -> Result<Vec<ArrayRef>, FoldError> {
+        Ok(self.state_fields().iter().map(|field| new_null_array(field.data_type(), 1)).collect())
+    }
 
     /// Whether stored rows are rows of these columns, so that a view of the store can be read. What joins remember is not.
     fn is_readable(&self) -> bool {
@@ -133,6 +148,16 @@ impl StateLayout for AggregationSet {
 
     fn results_of(&self, states: &[ArrayRef]) -> Result<Vec<ArrayRef>, FoldError> {
         AggregationSet::results_of(self, states).map_err(FoldError::of)
+    }
+
+    fn parts(&self) -> Vec<(String, usize)> {
+        AggregationSet::parts(self)
+    }
+
+    fn empty_states(&self) -> Result<Vec<ArrayRef>, FoldError> {
+        let none = self.states().iter().map(|field| new_empty_array(field.data_type())).collect();
+        let finished = self.create()?.finish(Folded { states: none, groups: Vec::new() }, 1)?;
+        Ok(finished.states)
     }
 }
 

@@ -28,6 +28,8 @@ pub struct StreamsConfig {
     pub transaction_bytes: usize,
     /// How often stores write what memory holds to disk: how much of a changelog a restart replays.
     pub checkpoint_interval: Duration,
+    /// Whether it waits, at first, to be told to read.
+    pub paused: bool,
 }
 
 impl StreamsConfig {
@@ -43,6 +45,7 @@ impl StreamsConfig {
             clock: Arc::new(SystemClock::default()),
             transaction_bytes: 16 << 20,
             checkpoint_interval: Duration::from_secs(30),
+            paused: false,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod build;
 mod build_join;
+mod carry_over;
 mod clock;
 mod config;
 mod error;
@@ -18,6 +19,7 @@ mod task;
 mod worker;
 
 pub(crate) use build::StoreHandle;
+pub use carry_over::{carry_over, delete_store, inputs};
 pub use clock::{Clock, SystemClock};
 pub use config::StreamsConfig;
 pub use error::StreamsError;

@@ -15,14 +15,14 @@ use parking_lot::{Mutex, RwLock};
 
 use super::{
     Metrics, StreamsConfig, StreamsError,
-    build::{Builder, Built, StoreHandle, changelog_topic, dead_letter_topic},
+    build::{Builder, Built, StoreHandle, dead_letter_topic},
+    carry_over::{delete_store, delete_topic},
     metrics::Counters,
     partitions::Partitions,
-    stores::store_name,
     worker::{Moment, Shared, Worker},
 };
 use crate::{
-    log::{Log, LogError, SharedLog},
+    log::{Log, SharedLog},
     query::View,
     record::{GroupId, PartitionId, TopicPartition},
     topology::{NodeKind, SourceNode, TopicRef, Topology},
@@ -79,6 +79,7 @@ impl Streams {
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
+            paused: AtomicBool::new(config.paused),
             counters,
             visibility: Arc::clone(&visibility),
         });
@@ -135,6 +136,16 @@ impl Streams {
     /// What it is doing.
     pub fn status(&self) -> Status {
         self.status.lock().clone()
+    }
+
+    /// Stops reading, after what was read is committed, or goes on. Views stay.
+    pub fn set_paused(&self, paused: bool) {
+        self.shared.paused.store(paused, Ordering::Release);
+    }
+
+    /// Whether it was told not to read.
+    pub fn is_paused(&self) -> bool {
+        self.shared.paused.load(Ordering::Acquire)
     }
 
     /// What it has done since it was started.
@@ -270,25 +281,11 @@ pub fn delete_application(
     log: &dyn Log,
     state: &millstream_state::StateBackend,
 ) -> Result<(), StreamsError> {
-    let delete = |topic: &crate::record::TopicName| match log.delete_topic(topic) {
-        Ok(()) | Err(LogError::UnknownTopic { .. }) => Ok(()),
-        Err(error) => Err(error),
-    };
     for node in topology.nodes() {
         if let NodeKind::Source(SourceNode { topic: topic @ TopicRef::Internal { .. }, .. }) = &node.kind {
-            delete(&Partitions::resolve(application, topic)?)?;
+            delete_topic(&Partitions::resolve(application, topic)?, log)?;
         }
     }
-    delete(&dead_letter_topic(application)?)?;
-    let existing = state.store_names();
-    for spec in topology.stores() {
-        delete(&changelog_topic(application, &spec.name)?)?;
-        let all = (0..).map(|partition| store_name(application, &spec.name, PartitionId(partition)));
-        for name in all.take_while(|name| existing.contains(name)) {
-            let error =
-                |e: millstream_state::StoreError| StreamsError::Store { store: name.clone(), problem: e.to_string() };
-            state.drop_store(&name).map_err(error)?;
-        }
-    }
-    Ok(())
+    delete_topic(&dead_letter_topic(application)?, log)?;
+    topology.stores().iter().try_for_each(|spec| delete_store(&spec.name, application, log, Some(state)))
 }

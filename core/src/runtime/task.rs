@@ -316,11 +316,13 @@ impl Task {
                 times.insert(name, time.millis());
             }
         };
+        let mut names = LastingNames::default();
         for RunningNode { name, operator, .. } in &self.nodes {
             let Some(operator) = operator else { continue };
+            let name = names.next(name);
             operator.stream_time().into_iter().for_each(|time| keep(name.clone(), time));
             let clocks = operator.clocks().into_iter().enumerate();
-            clocks.for_each(|(index, time)| keep(clock_name(name, index), time));
+            clocks.for_each(|(index, time)| keep(clock_name(&name, index), time));
         }
         if times.is_empty() {
             return Vec::new();
@@ -331,17 +333,35 @@ impl Task {
     /// Takes back the stream times that were committed with a position.
     pub(super) fn restore_stream_times(&mut self, metadata: &[u8]) {
         let Ok(times) = serde_json::from_slice::<BTreeMap<String, i64>>(metadata) else { return };
+        let mut names = LastingNames::default();
         for node in &mut self.nodes {
             let Some(operator) = &mut node.operator else { continue };
-            if let Some(&time) = times.get(&node.name) {
+            let name = names.next(&node.name);
+            if let Some(&time) = times.get(&name) {
                 operator.restore_stream_time(Timestamp(time));
             }
             for index in 0..operator.clocks().len() {
-                if let Some(&time) = times.get(&clock_name(&node.name, index)) {
+                if let Some(&time) = times.get(&clock_name(&name, index)) {
                     operator.restore_clock(index, Timestamp(time));
                 }
             }
         }
+    }
+}
+
+/// Names of operators that stay when others of another kind come or go: the kind, and how many of it came before.
+#[derive(Default)]
+struct LastingNames<'a> {
+    seen: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> LastingNames<'a> {
+    /// The name for the next operator of the task, which is called `<kind>-<number>`.
+    fn next(&mut self, operator: &'a str) -> String {
+        let kind = operator.rsplit_once('-').map_or(operator, |(kind, _)| kind);
+        let before = self.seen.entry(kind).or_default();
+        *before += 1;
+        format!("{kind}-{}", *before - 1)
     }
 }
 

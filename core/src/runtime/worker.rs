@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) stop: AtomicBool,
     /// Set before `stop` when nobody waits for a last commit.
     pub(super) abandon: AtomicBool,
+    /// Nothing is read while it is set.
+    pub(super) paused: AtomicBool,
     pub(super) counters: Arc<Counters>,
     /// Held for reading from before a commit until the stores have taken it over, for writing while a view is opened: a view sees whole
     /// commits, and every commit that the log shows.
@@ -71,6 +73,14 @@ impl Worker {
         let mut last_checkpoint = last_commit;
         let mut seen = 0;
         while !self.shared.stop.load(Ordering::Acquire) {
+            if self.shared.paused.load(Ordering::Acquire) {
+                if self.is_dirty() {
+                    self.commit()?;
+                    last_commit = self.clock.monotonic();
+                }
+                seen = self.log.wait_for_commit(seen, IDLE_WAIT);
+                continue;
+            }
             let worked = self.process()?;
             let now = self.clock.monotonic();
             let due = now.saturating_sub(last_commit) >= self.commit_interval;

@@ -1,4 +1,4 @@
-//! What declarations use beside their own text: the schema registry, and the formats that hold where a statement names none.
+//! What declarations use beside their own text: the schema registry, and what holds where a statement does not say.
 
 use std::{fmt, sync::Arc};
 
@@ -40,4 +40,13 @@ pub struct FormatDefaults {
     pub value: Option<FormatKind>,
     /// Whether a single value column is wrapped in a record, for formats that can do both; none means that it is.
     pub wrap_single_value: Option<bool>,
+}
+
+/// What holds for the topics of queries where a statement does not say: `ksql.output.topic.name.prefix` and so on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SinkDefaults {
+    /// What the name begins with; the name of the stream or table follows.
+    pub topic_prefix: String,
+    /// How many partitions; none means as many as the left-most source has.
+    pub partitions: Option<u32>,
 }

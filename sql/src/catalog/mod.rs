@@ -8,7 +8,7 @@
 //! - [`properties`]: `WITH (..)` as typed fields, [`side_format`]: those of the format of keys or values
 //! - [`declare`]: `CREATE STREAM|TABLE .. (..)` to a [`Source`]; [`format_rules`]: which format can hold what; `infer`: columns from
 //!   the schema registry that [`format_context`] names
-//! - [`query`]: persistent queries and their ids; [`error`]: what can be wrong
+//! - [`query`]: persistent queries and their ids, [`query_shape`]: what they do in outline; [`error`]: what can be wrong
 //! - [`registry`]: the [`Catalog`] itself
 
 pub mod declare;
@@ -18,17 +18,21 @@ pub mod format_rules;
 mod infer;
 pub mod properties;
 pub mod query;
+pub mod query_shape;
 pub mod registry;
+#[cfg(test)]
+mod registry_tests;
 pub mod side_format;
 pub mod source;
 pub mod sql_type;
 
 pub use declare::{declare_columns, declare_source};
 pub use error::CatalogError;
-pub use format_context::{FormatDefaults, RegistryHandle};
+pub use format_context::{FormatDefaults, RegistryHandle, SinkDefaults};
 pub use format_rules::{FormatPlaces, check_formats};
 pub use properties::{CleanupPolicy, PropertyScope, SourceProperties};
 pub use query::{QueryId, QueryKind, QueryRecord};
+pub use query_shape::{KeptStore, QueryShape, QueryStep, versioned};
 pub use registry::{Catalog, Connector, Dropped};
 pub use side_format::SideFormat;
 pub use source::{Column, Format, FormatKind, SchemaOptions, Source, TimestampColumn, WindowInfo, WindowType};

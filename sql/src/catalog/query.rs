@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::query_shape::QueryShape;
+
 /// The id of a persistent query: `CSAS_NAME_0`, `CTAS_NAME_1`, `INSERTQUERY_2`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueryId(pub String);
@@ -47,4 +49,8 @@ pub struct QueryRecord {
     pub sink: String,
     /// The streams and tables that it reads.
     pub sources: Vec<String>,
+    /// What it does, in outline.
+    pub shape: QueryShape,
+    /// Whether it was told to wait (PAUSE).
+    pub paused: bool,
 }

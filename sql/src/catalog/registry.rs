@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast as sql;
 
 use super::declare;
 use super::error::{CatalogError, NameList};
-use super::format_context::{FormatDefaults, RegistryHandle};
+use super::format_context::{FormatDefaults, RegistryHandle, SinkDefaults};
 use super::query::{QueryId, QueryRecord};
 use super::source::{Column, Source};
 use super::sql_type::SqlType;
@@ -51,6 +51,7 @@ pub struct Catalog {
     next_query: u64,
     registry: RegistryHandle,
     defaults: FormatDefaults,
+    sink_defaults: SinkDefaults,
 }
 
 impl Catalog {
@@ -77,6 +78,16 @@ impl Catalog {
     /// Sets the formats that hold where a statement names none, before it is declared or planned.
     pub fn set_format_defaults(&mut self, defaults: FormatDefaults) {
         self.defaults = defaults;
+    }
+
+    /// What holds for the topics of queries where a statement does not say.
+    pub fn sink_defaults(&self) -> &SinkDefaults {
+        &self.sink_defaults
+    }
+
+    /// Sets what holds for the topics of queries where a statement does not say, before it is planned.
+    pub fn set_sink_defaults(&mut self, defaults: SinkDefaults) {
+        self.sink_defaults = defaults;
     }
 
     // Sources.
@@ -144,7 +155,9 @@ impl Catalog {
             reason: reason.to_owned(),
         };
         if source.created_by.is_some() {
-            return Err(refuse("it is the result of a query; use CREATE OR REPLACE .. AS SELECT"));
+            return Err(refuse(
+                "ALTER command is not supported for CREATE ... AS statements. Use CREATE OR REPLACE .. AS SELECT",
+            ));
         }
         if source.is_source {
             return Err(refuse("it is read-only (CREATE SOURCE)"));
@@ -266,197 +279,4 @@ fn near<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> (Option
     let same = known.clone().find(|other| other.eq_ignore_ascii_case(name));
     let suggestion = same.or_else(|| nearest(name, known.clone())).map(str::to_owned);
     (suggestion, NameList(known.map(str::to_owned).collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::properties::{PropertyScope, SourceProperties};
-    use super::super::query::QueryKind;
-    use super::*;
-    use crate::syntax::Span;
-    use crate::syntax::ast::{ColumnRole, Statement};
-    use crate::syntax::parse_statement;
-
-    fn named(name: &str) -> Name {
-        Name { value: name.to_owned(), quoted: false, span: Span::START }
-    }
-
-    fn source(text: &str) -> Source {
-        let text = format!("CREATE {text} WITH (KAFKA_TOPIC='t', FORMAT='JSON')");
-        let Statement::CreateSource(create) = parse_statement(&text).unwrap().statement else { panic!("{text}") };
-        let properties = SourceProperties::parse(&create.properties, PropertyScope::Declare).unwrap();
-        declare::declare_source(&Catalog::new(), &create, &properties, &text).unwrap()
-    }
-
-    fn add(catalog: &mut Catalog, text: &str, or_replace: bool) -> Result<Option<Source>, String> {
-        catalog.add_source(source(text), or_replace, Position::START).map_err(|error| error.to_string())
-    }
-
-    /// ORDERS and a query that reads it into BIG.
-    fn catalog() -> (Catalog, QueryId) {
-        let mut catalog = Catalog::new();
-        add(&mut catalog, "STREAM orders (id INT KEY, amount INT)", false).unwrap();
-        let id = catalog.new_query_id(QueryKind::CreateStream, "BIG");
-        let big = Source { created_by: Some(id.clone()), ..source("STREAM big (id INT KEY, amount INT)") };
-        catalog.add_source(big, false, Position::START).unwrap();
-        catalog.add_query(QueryRecord {
-            id: id.clone(),
-            kind: QueryKind::CreateStream,
-            statement: "CREATE STREAM big AS SELECT * FROM orders".to_owned(),
-            sink: "BIG".to_owned(),
-            sources: vec!["ORDERS".to_owned()],
-        });
-        (catalog, id)
-    }
-
-    #[test]
-    fn ids_count_up_over_all_kinds() {
-        let mut catalog = Catalog::new();
-        let ids = [QueryKind::CreateStream, QueryKind::CreateTable, QueryKind::Insert]
-            .map(|kind| catalog.new_query_id(kind, "N").0);
-        assert_eq!(ids, ["CSAS_N_0", "CTAS_N_1", "INSERTQUERY_2"]);
-        catalog.resume_query_numbers(1);
-        assert_eq!(catalog.next_query_number(), 3);
-    }
-
-    #[test]
-    fn lookups_suggest() {
-        let (catalog, _) = catalog();
-        let error = |name: &str| catalog.expect_source(&named(name)).unwrap_err().to_string();
-        assert_eq!(error("ORDRES"), "1:1: no stream or table ORDRES; did you mean ORDERS");
-        assert_eq!(error("orders"), "1:1: no stream or table orders; did you mean ORDERS");
-        assert_eq!(error("XYZ"), "1:1: no stream or table XYZ; there is BIG, ORDERS");
-        let orders = catalog.source("ORDERS").unwrap();
-        let error = |name: &str| orders.expect_column(name, Position::new(3, 4)).unwrap_err().to_string();
-        assert_eq!(error("AMONT"), "3:4: no column AMONT in ORDERS; did you mean AMOUNT, of ID, AMOUNT");
-        assert_eq!(error("PRICE"), "3:4: no column PRICE in ORDERS; it has ID, AMOUNT");
-        assert_eq!(
-            catalog.expect_kind(&named("BIG"), SourceKind::Table).unwrap_err().to_string(),
-            "1:1: BIG is a STREAM, not a TABLE"
-        );
-        assert_eq!(
-            catalog.expect_query(&named("CSAS_BG_0")).unwrap_err().to_string(),
-            "1:1: no query CSAS_BG_0; did you mean CSAS_BIG_0"
-        );
-        assert_eq!(catalog.expect_connector(&named("C")).unwrap_err().to_string(), "1:1: no connector C");
-    }
-
-    #[test]
-    fn what_queries_use_is_not_dropped() {
-        let (mut catalog, id) = catalog();
-        let drop = |catalog: &mut Catalog, name: &str| {
-            catalog.drop_source(&named(name), SourceKind::Stream, false).map_err(|error| error.to_string())
-        };
-        let refused = "1:1: cannot drop ORDERS: queries CSAS_BIG_0 read it; terminate them first";
-        assert_eq!(drop(&mut catalog, "ORDERS").unwrap_err(), refused);
-        let insert = QueryRecord {
-            id: QueryId("INSERTQUERY_1".to_owned()),
-            kind: QueryKind::Insert,
-            statement: String::new(),
-            sink: "BIG".to_owned(),
-            sources: vec!["ORDERS".to_owned()],
-        };
-        catalog.add_query(insert);
-        let refused = "1:1: cannot drop BIG: queries INSERTQUERY_1 write it; terminate them first";
-        assert_eq!(drop(&mut catalog, "BIG").unwrap_err(), refused);
-        catalog.end_query(&QueryId("INSERTQUERY_1".to_owned())).unwrap();
-
-        let dropped = drop(&mut catalog, "BIG").unwrap();
-        assert_eq!(dropped.ended.map(|query| query.id), Some(id));
-        assert_eq!(catalog.queries().count(), 0);
-        assert!(drop(&mut catalog, "ORDERS").is_ok());
-        assert_eq!(catalog.sources().count(), 0);
-    }
-
-    #[test]
-    fn an_ended_query_leaves_its_sink() {
-        let (mut catalog, id) = catalog();
-        assert_eq!(catalog.readers("ORDERS").count(), 1);
-        assert_eq!(catalog.writers("BIG").count(), 1);
-        assert!(catalog.end_query(&id).is_some());
-        assert_eq!(catalog.source("BIG").and_then(|big| big.created_by.clone()), None);
-        assert!(catalog.end_query(&id).is_none());
-    }
-
-    #[test]
-    fn replacing_only_adds_columns() {
-        let (mut catalog, _) = catalog();
-        let taken = "1:1: stream ORDERS exists already; drop it first, or write CREATE OR REPLACE or IF NOT EXISTS";
-        let check = |catalog: &mut Catalog, text: &str, want: &str| {
-            assert_eq!(
-                add(catalog, text, true).unwrap_err(),
-                format!("1:1: cannot replace ORDERS: {want}"),
-                "text: {text}"
-            );
-        };
-        assert_eq!(add(&mut catalog, "STREAM orders (id INT KEY)", false).unwrap_err(), taken);
-        check(
-            &mut catalog,
-            "STREAM orders (id INT KEY, x INT)",
-            "column `AMOUNT` INTEGER must stay; columns can only be added",
-        );
-        check(
-            &mut catalog,
-            "STREAM orders (id INT KEY, amount DATE)",
-            "column `AMOUNT` INTEGER must stay; columns can only be added",
-        );
-        check(
-            &mut catalog,
-            "STREAM orders (id DATE KEY, amount INT)",
-            "the key columns differ; it has `ID` INTEGER KEY, `AMOUNT` INTEGER",
-        );
-        check(&mut catalog, "TABLE orders (id INT PRIMARY KEY, amount INT)", "it is a STREAM, not a TABLE");
-        check(
-            &mut catalog,
-            "SOURCE STREAM orders (id INT KEY, amount INT)",
-            "it is read-only (CREATE SOURCE); drop it first",
-        );
-        let old = add(&mut catalog, "STREAM orders (id INT KEY, amount INT, more DATE)", true).unwrap();
-        assert_eq!(old.map(|old| old.columns.len()), Some(2));
-        assert_eq!(catalog.source("ORDERS").map(|new| new.columns.len()), Some(3));
-    }
-
-    #[test]
-    fn columns_are_added_to_declared_sources() {
-        let (mut catalog, _) = catalog();
-        let alter = |catalog: &mut Catalog, text: &str| {
-            let Statement::AlterSource(alter) = parse_statement(text).unwrap().statement else { panic!("{text}") };
-            let altered = catalog.add_columns(&alter.name, alter.kind, &alter.add);
-            altered.map(|source| source.columns.len()).map_err(|error| error.to_string())
-        };
-        assert_eq!(alter(&mut catalog, "ALTER STREAM orders ADD COLUMN c DATE, d INT"), Ok(4));
-        assert_eq!(
-            alter(&mut catalog, "ALTER STREAM orders ADD COLUMN amount DATE").unwrap_err(),
-            "1:32: column AMOUNT exists already; choose another name"
-        );
-        assert_eq!(
-            alter(&mut catalog, "ALTER STREAM big ADD COLUMN c DATE").unwrap_err(),
-            "1:14: cannot add columns to BIG: it is the result of a query; use CREATE OR REPLACE .. AS SELECT"
-        );
-        assert_eq!(
-            catalog.source("ORDERS").and_then(|s| s.column("D")).map(|c| c.role.clone()),
-            Some(ColumnRole::Value)
-        );
-    }
-
-    #[test]
-    fn types_and_connectors_come_and_go() {
-        let mut catalog = Catalog::new();
-        catalog.add_type(&named("ADDRESS"), SqlType::Varchar).unwrap();
-        assert!(catalog.add_type(&named("ADDRESS"), SqlType::Int).is_err());
-        assert_eq!(
-            catalog.drop_type(&named("ADRESS")).unwrap_err().to_string(),
-            "1:1: no type ADRESS; did you mean ADDRESS"
-        );
-        assert_eq!(catalog.drop_type(&named("ADDRESS")), Ok(SqlType::Varchar));
-        let connector =
-            Connector { name: "C".to_owned(), kind: ConnectorKind::Sink, properties: vec![], statement: String::new() };
-        catalog.add_connector(connector.clone(), Position::START).unwrap();
-        assert_eq!(
-            catalog.add_connector(connector, Position::START).unwrap_err().to_string(),
-            "1:1: connector C exists already; drop it first, or write IF NOT EXISTS"
-        );
-        assert!(catalog.drop_connector(&named("C")).is_ok());
-        assert_eq!(catalog.connectors().count(), 0);
-    }
 }

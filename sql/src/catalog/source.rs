@@ -94,30 +94,78 @@ impl Source {
         self.columns.iter().map(Column::to_string).collect::<Vec<_>>().join(", ")
     }
 
-    /// Why another source may not take its place, if not: ksqlDB wants the same kind, key and value columns as before, and
-    /// new columns only at the end.
+    /// Why another source may not take its place, if not: ksqlDB wants the same kind, topic, window and key columns as before, and new columns
+    /// only at the end.
     pub fn why_not_replaced_by(&self, new: &Source) -> Option<String> {
         if self.kind != new.kind {
             return Some(format!("it is a {}, not a {}", self.kind, new.kind));
         }
         if self.is_source || new.is_source {
-            return Some("it is read-only (CREATE SOURCE); drop it first".to_owned());
+            return Some("CREATE OR REPLACE is not supported on source streams or tables.".to_owned());
         }
-        if !self.key_columns().eq(new.key_columns()) {
-            return Some(format!("the key columns differ; it has {}", self.schema_text()));
+        let schemas = || {
+            format!(
+                "DataSource '`{}`' has schema = {} which is not upgradeable to {}.",
+                self.name,
+                self.schema_text(),
+                new.schema_text()
+            )
+        };
+        let keys = changed(self.key_columns(), new.key_columns(), " KEY");
+        if keys.is_some() || self.key_columns().count() != new.key_columns().count() {
+            let changed = keys.map_or_else(
+                || "(Key columns must be identical.)".to_owned(),
+                |changed| {
+                    format!(
+                        "(Key columns must be identical. The following key columns are changed, missing or reordered: [{changed}])"
+                    )
+                },
+            );
+            return Some(format!("{} {changed}", schemas()));
         }
-        let kept = self.columns.iter().filter(|column| !column.is_key());
-        let changed = kept.clone().find(|column| new.column(&column.name) != Some(*column));
-        if let Some(column) = changed {
-            return Some(format!("column {column} must stay; columns can only be added"));
+        let others = |source: &'_ Source| -> Vec<Column> {
+            source.columns.iter().filter(|column| !column.is_key()).cloned().collect()
+        };
+        if let Some(changed) = changed(others(self).iter(), others(new).iter(), "") {
+            return Some(format!("{} (The following columns are changed, missing or reordered: [{changed}])", schemas()));
         }
-        let in_place = kept.eq(new
-            .columns
-            .iter()
-            .filter(|column| !column.is_key())
-            .take(self.columns.len() - self.key_columns().count()));
-        (!in_place).then(|| format!("new columns come after {}", self.schema_text()))
+        let differs = |what: &str, old: &dyn fmt::Display, new: &dyn fmt::Display| {
+            format!("DataSource '`{}`' has {what} = {old} which is not upgradeable to {new}", self.name)
+        };
+        if self.topic != new.topic {
+            return Some(differs("topic", &self.topic, &new.topic));
+        }
+        if self.window != new.window {
+            let shown = |source: &Source| {
+                source.window.map_or_else(
+                    || "none".to_owned(),
+                    |window| match window.size_ms {
+                        Some(size) => format!("{} {size} ms", window.window_type),
+                        None => window.window_type.to_string(),
+                    },
+                )
+            };
+            return Some(differs("window", &shown(self), &shown(new)));
+        }
+        None
     }
+}
+
+/// The columns that do not stand where they did, as a list; none if all do.
+fn changed<'a>(
+    old: impl Iterator<Item = &'a Column>,
+    new: impl Iterator<Item = &'a Column>,
+    mark: &str,
+) -> Option<String> {
+    let mut new = new;
+    let gone: Vec<String> = old
+        .filter(|column| {
+            let now = new.next();
+            now != Some(*column)
+        })
+        .map(|column| format!("`{}` {}{mark}", column.name, column.data_type))
+        .collect();
+    (!gone.is_empty()).then(|| gone.join(", "))
 }
 
 /// A column.

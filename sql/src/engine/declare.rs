@@ -1,29 +1,22 @@
-//! Statements that change the catalog.
+//! Statements that change the catalog: what becomes of it, and what else they do ([`Effect`]).
 //!
-//! Each is first applied to a copy of the catalog ([`apply`], which the replay of recorded statements uses as well), then its topics are
-//! made, then it is recorded, then the copy becomes the catalog, then what it starts is started or what it ends is ended. If something
-//! does not start, the statement is undone in the record and the old catalog comes back.
+//! [`apply`] is for the replay of recorded statements, [`change`] for new ones; nothing is carried out here, see
+//! [`carry_out`](super::carry_out).
 
-use std::sync::Arc;
+use millstream::{record::TopicName, topology::OffsetReset};
+use millstream_connectors::{ConfigError, ConnectorConfig, ConnectorKind as ConnectorClass, Direction};
 
-use millstream::{
-    log::{CleanupPolicy as TopicCleanup, Log, LogError, TopicConfig},
-    record::TopicName,
-    topology::OffsetReset,
-};
-use millstream_connectors::{ConfigError, ConnectorConfig, ConnectorKind as ConnectorClass, Direction, runtime};
-
-use super::{Inner, error::EngineError, names, properties::SessionProperties, running::OnFailure, schemas};
+use super::{error::EngineError, names, properties::SessionProperties, schemas};
 use crate::{
     catalog::{
-        Catalog, CatalogError, CleanupPolicy, Connector, PropertyScope, QueryId, QueryKind, QueryRecord,
-        SourceProperties, declare_columns, declare_source,
+        Catalog, CatalogError, CleanupPolicy, Connector, PropertyScope, QueryId, QueryKind, QueryRecord, QueryShape,
+        Source, SourceProperties, declare_columns, declare_source,
     },
     planner::{PersistentPlan, SinkTopic, plan_create, plan_insert},
     syntax::{
         Position,
         ast::{
-            ConnectorKind, CreateAsSelect, CreateConnector, CreateSource, DropSource, InsertSelect, Literal, Name,
+            ConnectorKind, CreateAsSelect, CreateConnector, CreateSource, DropSource, InsertSelect, Literal,
             ParsedStatement, Properties, QueryChoice, SourceKind, Statement,
         },
     },
@@ -69,6 +62,19 @@ pub(super) enum Effect {
         started: Started,
         at: Position,
     },
+    /// Puts a query in the place of the one with its id, which has read and kept the same.
+    Replace {
+        id: QueryId,
+        plan: Box<PersistentPlan>,
+        /// What the query did until now.
+        old: QueryShape,
+        at: Position,
+    },
+    /// Pauses or resumes queries.
+    Pause {
+        queries: Vec<QueryId>,
+        paused: bool,
+    },
     /// Ends queries and deletes a topic, that of the stream or table named at a place.
     End {
         queries: Vec<QueryId>,
@@ -108,7 +114,12 @@ pub(super) fn apply(
     }
     match change(catalog, statement, id, properties)?.effect {
         Effect::Start { started, .. } => Ok(Some(started)),
-        Effect::Nothing | Effect::Topic { .. } | Effect::End { .. } | Effect::EndConnector(_) => Ok(None),
+        Effect::Replace { id, plan, .. } => Ok(Some(Started::Query { id, plan })),
+        Effect::Nothing
+        | Effect::Topic { .. }
+        | Effect::Pause { .. }
+        | Effect::End { .. }
+        | Effect::EndConnector(_) => Ok(None),
     }
 }
 
@@ -121,6 +132,8 @@ pub(super) fn change(
 ) -> Result<Applied, EngineError> {
     let reset = properties.reset(OffsetReset::Earliest);
     catalog.set_format_defaults(properties.format_defaults());
+    catalog.set_sink_defaults(properties.sink_defaults());
+    check_replace(&parsed.statement, properties)?;
     match &parsed.statement {
         Statement::CreateSource(create) => create_source(catalog, create, &parsed.text, properties),
         Statement::CreateAsSelect(create) => create_as_select(catalog, create, &parsed.text, id, reset),
@@ -146,8 +159,24 @@ pub(super) fn change(
             Ok(Applied { effect: Effect::EndConnector(connector), query: None, message })
         }
         Statement::Terminate(choice) => terminate(catalog, choice),
+        Statement::Pause(choice) => pause(catalog, choice, true),
+        Statement::Resume(choice) => pause(catalog, choice, false),
         _ => Err(EngineError::at(parsed.span.start, "this statement declares nothing")),
     }
+}
+
+/// Refuses CREATE OR REPLACE where it is switched off.
+fn check_replace(statement: &Statement, properties: &SessionProperties) -> Result<(), EngineError> {
+    let name = match statement {
+        Statement::CreateSource(create) if create.or_replace => &create.name,
+        Statement::CreateAsSelect(create) if create.or_replace => &create.name,
+        _ => return Ok(()),
+    };
+    if properties.may_replace() {
+        return Ok(());
+    }
+    let problem = "CREATE OR REPLACE is disabled: 'ksql.create.or.replace.enabled' is false in this session";
+    Err(EngineError::at(name.span.start, problem))
 }
 
 fn word(kind: SourceKind) -> &'static str {
@@ -169,8 +198,8 @@ fn create_source(
         None => declare_source(catalog, create, &properties, text)?,
     };
     let at = create.name.span.start;
-    if create.or_replace && catalog.source(&source.name).is_some() {
-        refuse_if_read(catalog, &create.name)?;
+    if create.or_replace {
+        check_replaced_source(catalog, &source, at)?;
     }
     let compacted = if source.kind == SourceKind::Table { CleanupPolicy::Compact } else { CleanupPolicy::Delete };
     let topic = SinkTopic {
@@ -186,15 +215,32 @@ fn create_source(
     Ok(Applied { effect: Effect::Topic { topic, at }, query: None, message })
 }
 
-/// Running queries keep the columns they were planned with: what they read is not replaced under them.
-fn refuse_if_read(catalog: &Catalog, name: &Name) -> Result<(), EngineError> {
+/// Running queries go on with the columns that they were planned with: what they read and write may get more columns, nothing else.
+fn check_replaced_source(catalog: &Catalog, new: &Source, at: Position) -> Result<(), EngineError> {
+    let refuse = |reason: String| -> EngineError {
+        CatalogError::NotAllowed { at, action: "replace", name: new.name.clone(), reason }.into()
+    };
+    if new.is_source {
+        return Err(refuse("CREATE OR REPLACE is not supported on source streams or tables.".to_owned()));
+    }
+    let Some(old) = catalog.source(&new.name) else { return Ok(()) };
+    if let Some(query) = &old.created_by {
+        return Err(refuse(format!("it is the result of query {query}; use CREATE OR REPLACE .. AS SELECT")));
+    }
     let users: Vec<String> =
-        catalog.readers(&name.value).chain(catalog.writers(&name.value)).map(|query| query.id.to_string()).collect();
-    if users.is_empty() {
+        catalog.readers(&new.name).chain(catalog.writers(&new.name)).map(|query| query.id.to_string()).collect();
+    let is_same = old.key_format == new.key_format
+        && old.value_format == new.value_format
+        && old.wrap_single_value == new.wrap_single_value
+        && old.timestamp == new.timestamp;
+    if users.is_empty() || is_same || old.why_not_replaced_by(new).is_some() {
         return Ok(());
     }
-    let reason = format!("queries use it; terminate {} first", users.join(", "));
-    Err(CatalogError::NotAllowed { at: name.span.start, action: "replace", name: name.value.clone(), reason }.into())
+    let reason = format!(
+        "formats and the timestamp column must stay while queries use it; terminate {} first",
+        users.join(", ")
+    );
+    Err(refuse(reason))
 }
 
 fn create_as_select(
@@ -209,15 +255,38 @@ fn create_as_select(
         SourceKind::Table => QueryKind::CreateTable,
     };
     let at = create.name.span.start;
-    if create.or_replace && catalog.source(&create.name.value).is_some() {
-        let reason = "changing a running query is not there yet; drop it first".to_owned();
-        return Err(CatalogError::NotAllowed { at, action: "replace", name: create.name.value.clone(), reason }.into());
-    }
+    let refuse = |reason: String| -> EngineError {
+        CatalogError::NotAllowed { at, action: "replace", name: create.name.value.clone(), reason }.into()
+    };
+    let replaced = catalog.source(&create.name.value).filter(|_| create.or_replace).cloned();
+    let previous = replaced.as_ref().and_then(|source| catalog.query(source.created_by.as_ref()?)).cloned();
+    let id = previous.as_ref().map(|query| query.id.clone()).or(id);
     let id = id.unwrap_or_else(|| catalog.new_query_id(kind, &create.name.value));
-    let plan = plan_create(catalog, create, text, id.clone(), reset)?;
-    catalog.add_source(plan.sink.clone(), false, at)?;
-    let message = format!("Created {} {}, query {id}", word(create.kind), create.name.value);
-    Ok(start_query(catalog, id, kind, text, plan, at, message))
+    let shape = previous.as_ref().map(|query| &query.shape);
+    let plan = plan_create(catalog, create, text, id.clone(), reset, shape)?;
+    catalog.add_source(plan.sink.clone(), create.or_replace, at)?;
+    let verb = if replaced.is_some() { "Replaced" } else { "Created" };
+    let message = format!("{verb} {} {}, query {id}", word(create.kind), create.name.value);
+    let Some(previous) = previous else {
+        return Ok(start_query(catalog, id, kind, text, plan, at, message));
+    };
+    if let Some(reason) = previous.shape.why_not_replaced_by(&plan.shape) {
+        return Err(refuse(reason));
+    }
+    let formats = |source: &Source| (source.key_format.clone(), source.value_format.clone(), source.wrap_single_value);
+    if let Some(old) = replaced.filter(|old| formats(old) != formats(&plan.sink)) {
+        let reason = format!("its formats are {} and {} and must stay", old.key_format.kind, old.value_format.kind);
+        return Err(refuse(reason));
+    }
+    let old = previous.shape.clone();
+    catalog.add_query(QueryRecord {
+        statement: text.to_owned(),
+        sources: plan.sources.clone(),
+        shape: plan.shape.clone(),
+        ..previous
+    });
+    let query = Some(id.0.clone());
+    Ok(Applied { effect: Effect::Replace { id, plan: Box::new(plan), old, at }, query, message })
 }
 
 fn insert_select(
@@ -258,6 +327,8 @@ fn start_query(
         statement: text.to_owned(),
         sink,
         sources: plan.sources.clone(),
+        shape: plan.shape.clone(),
+        paused: false,
     });
     let query = Some(id.0.clone());
     Applied { effect: Effect::Start { started: Started::Query { id, plan: Box::new(plan) }, at }, query, message }
@@ -284,10 +355,7 @@ fn drop_source(catalog: &mut Catalog, drop: &DropSource) -> Result<Applied, Engi
 }
 
 fn terminate(catalog: &mut Catalog, choice: &QueryChoice) -> Result<Applied, EngineError> {
-    let queries: Vec<QueryId> = match choice {
-        QueryChoice::All => catalog.queries().map(|query| query.id.clone()).collect(),
-        QueryChoice::Id(name) => vec![catalog.expect_query(name)?.id.clone()],
-    };
+    let queries = chosen(catalog, choice)?;
     for id in &queries {
         catalog.end_query(id);
     }
@@ -296,6 +364,27 @@ fn terminate(catalog: &mut Catalog, choice: &QueryChoice) -> Result<Applied, Eng
         all => format!("Terminated {} queries", all.len()),
     };
     Ok(Applied { effect: Effect::End { queries, topic: None }, query: None, message })
+}
+
+fn pause(catalog: &mut Catalog, choice: &QueryChoice, paused: bool) -> Result<Applied, EngineError> {
+    let queries = chosen(catalog, choice)?;
+    for id in &queries {
+        catalog.set_paused(id, paused);
+    }
+    let verb = if paused { "Paused" } else { "Resumed" };
+    let message = match queries.as_slice() {
+        [one] => format!("{verb} query {one}"),
+        all => format!("{verb} {} queries", all.len()),
+    };
+    Ok(Applied { effect: Effect::Pause { queries, paused }, query: None, message })
+}
+
+/// The queries that a statement means.
+fn chosen(catalog: &Catalog, choice: &QueryChoice) -> Result<Vec<QueryId>, EngineError> {
+    Ok(match choice {
+        QueryChoice::All => catalog.queries().map(|query| query.id.clone()).collect(),
+        QueryChoice::Id(name) => vec![catalog.expect_query(name)?.id.clone()],
+    })
 }
 
 fn create_connector(catalog: &mut Catalog, create: &CreateConnector, text: &str) -> Result<Applied, EngineError> {
@@ -319,7 +408,7 @@ fn create_connector(catalog: &mut Catalog, create: &CreateConnector, text: &str)
 }
 
 /// Properties of a connector, a mistake in one at its place.
-fn connector_config(properties: &Properties, direction: Direction) -> Result<ConnectorConfig, EngineError> {
+pub(super) fn connector_config(properties: &Properties, direction: Direction) -> Result<ConnectorConfig, EngineError> {
     let value = |literal: &Literal| match literal {
         Literal::Text(text) | Literal::Number(text) => text.clone(),
         Literal::Boolean(value) => value.to_string(),
@@ -341,156 +430,9 @@ fn connector_config(properties: &Properties, direction: Direction) -> Result<Con
 }
 
 /// The topics that a connector reads, if it is a sink.
-fn sink_topics(config: &ConnectorConfig) -> Vec<TopicName> {
+pub(super) fn sink_topics(config: &ConnectorConfig) -> Vec<TopicName> {
     match &config.kind {
         ConnectorClass::FileSink(sink) => sink.topics.clone(),
         _ => Vec::new(),
     }
-}
-
-impl Inner {
-    /// Carries out a statement that changes the catalog; gives a line that says what was done.
-    pub(super) fn declare(
-        &self,
-        statement: &ParsedStatement,
-        properties: &SessionProperties,
-    ) -> Result<String, EngineError> {
-        let mut commands = self.commands.lock();
-        let old = self.catalog.read().clone();
-        let mut new = old.clone();
-        names::check(statement, &old)?;
-        let Applied { effect, query, message } = change(&mut new, statement, None, properties)?;
-        match &effect {
-            Effect::Topic { topic, at } => ensure_topic(self.shared.as_ref(), topic, *at)?,
-            Effect::Start { started: Started::Query { plan, .. }, at } => {
-                ensure_topic(self.shared.as_ref(), &plan.topic, *at)?
-            }
-            Effect::End { topic: Some((topic, at)), .. } => names::check_unused(topic, &new, *at)?,
-            Effect::Start { .. } | Effect::Nothing | Effect::End { .. } | Effect::EndConnector(_) => {}
-        }
-        schemas::register(&new, statement)?;
-        let recorded = schemas::recorded(&new, statement, properties);
-        let number = commands.record(&statement.text, query.as_deref(), &recorded, self.now())?;
-        *self.catalog.write() = new;
-        match effect {
-            Effect::Nothing | Effect::Topic { .. } => {}
-            Effect::Start { started, at } => {
-                if let Err(error) = self.start(started, properties, OnFailure::Refuse) {
-                    *self.catalog.write() = old;
-                    commands.undo(number, self.now())?;
-                    return Err(error.at_place(at));
-                }
-            }
-            Effect::End { queries, topic } => {
-                for id in &queries {
-                    self.end_query(id)?;
-                }
-                if let Some((topic, at)) = topic {
-                    match self.shared.delete_topic(&TopicName::new(&topic)?) {
-                        Ok(()) | Err(LogError::UnknownTopic { .. }) => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                    if old.sources().any(|source| source.topic == topic && schemas::has_schemas(source)) {
-                        schemas::forget(&old, &topic).map_err(|error| EngineError::at(at, error))?;
-                    }
-                }
-            }
-            Effect::EndConnector(connector) => self.end_connector(&connector)?,
-        }
-        Ok(message)
-    }
-
-    pub(super) fn start(
-        &self,
-        started: Started,
-        properties: &SessionProperties,
-        on_failure: OnFailure,
-    ) -> Result<(), EngineError> {
-        match started {
-            Started::Query { id, plan } => self.start_query(&id, *plan, properties, on_failure),
-            Started::Connector { name, config } => {
-                match runtime::start(&name, *config, Arc::clone(&self.shared)) {
-                    Ok(connector) => {
-                        self.running.lock().connectors.insert(name, connector);
-                    }
-                    Err(error) => {
-                        let error = EngineError::connector(&name, &error);
-                        if on_failure == OnFailure::Refuse {
-                            return Err(error);
-                        }
-                        tracing::error!(%error, "connector does not start");
-                        self.running.lock().unstarted.insert(name, error.problem());
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Ends a connector and forgets how far it has come.
-    fn end_connector(&self, connector: &Connector) -> Result<(), EngineError> {
-        let running = {
-            let mut running = self.running.lock();
-            running.unstarted.remove(&connector.name);
-            running.connectors.remove(&connector.name)
-        };
-        if let Some(running) = running {
-            running.stop();
-        }
-        let direction = match connector.kind {
-            ConnectorKind::Source => Direction::Source,
-            ConnectorKind::Sink => Direction::Sink,
-        };
-        let properties = Properties { entries: connector.properties.clone(), span: crate::syntax::Span::START };
-        let topics = connector_config(&properties, direction).map(|config| sink_topics(&config)).unwrap_or_default();
-        let problem = |error: millstream::connect::ConnectError| EngineError::Connector {
-            name: connector.name.clone(),
-            problem: error.to_string(),
-        };
-        runtime::forget(self.shared.as_ref(), &connector.name, &topics).map_err(problem)
-    }
-}
-
-/// Makes a topic, or checks that the one there is as it should be.
-pub(super) fn ensure_topic(log: &dyn Log, topic: &SinkTopic, at: Position) -> Result<(), EngineError> {
-    let name = TopicName::new(&topic.name).map_err(|error| EngineError::at(at, error))?;
-    names::check_reserved(name.as_str()).map_err(|problem| EngineError::at(at, problem))?;
-    match log.describe_topic(&name) {
-        Ok(found) => {
-            let found = found.config.partitions;
-            return match topic.partitions {
-                Some(wanted) if wanted != found => {
-                    let problem = format!(
-                        "topic {name} exists with {found} partition(s), not {wanted}; leave PARTITIONS out or say {found}"
-                    );
-                    Err(EngineError::at(at, problem))
-                }
-                _ => Ok(()),
-            };
-        }
-        Err(LogError::UnknownTopic { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let like = || -> Result<u32, EngineError> {
-        match log.describe_topic(&TopicName::new(&topic.like)?) {
-            Ok(like) => Ok(like.config.partitions),
-            Err(LogError::UnknownTopic { .. }) => Ok(1),
-            Err(error) => Err(error.into()),
-        }
-    };
-    let cleanup = match topic.cleanup {
-        CleanupPolicy::Delete => TopicCleanup::Delete,
-        CleanupPolicy::Compact => TopicCleanup::Compact,
-        CleanupPolicy::CompactDelete => TopicCleanup::CompactDelete,
-    };
-    let config = TopicConfig {
-        partitions: topic.partitions.map_or_else(like, Ok)?,
-        cleanup,
-        retention: topic
-            .retention_ms
-            .and_then(|millis| u64::try_from(millis).ok())
-            .map(std::time::Duration::from_millis),
-        ..TopicConfig::default()
-    };
-    log.create_topic(&name, &config).map_err(|error| EngineError::at(at, error))
 }

@@ -1,4 +1,4 @@
-//! When everything is done: sources have nothing more to read, and no query has anything left to do.
+//! When everything is done: sources have nothing more to read, and no query has anything left to do; paused ones do not count.
 //!
 //! Queries are chained through topics, so that one look is not enough: between looking at the first and the second, the first may have
 //! written for the second. Two looks with nothing done in between are.
@@ -74,7 +74,7 @@ fn check_failures(progress: &Progress) -> Result<(), EngineError> {
 fn busy(progress: &Progress) -> Option<String> {
     let connectors = progress.connectors.iter().filter(|connector| !connector.idle);
     let connectors = connectors.map(|connector| format!("connector {} at work", connector.name));
-    let queries = progress.queries.iter().filter(|query| query.lag > 0);
+    let queries = progress.queries.iter().filter(|query| query.lag > 0 && query.state != QueryState::Paused);
     let queries = queries.map(|query| format!("query {} is {} records behind", query.id, query.lag));
     connectors.chain(queries).next()
 }

@@ -16,14 +16,16 @@ use millstream::{
 };
 
 use super::{
-    declare::{Applied, Effect, Started, change, ensure_topic},
+    carry_out::ensure_topic,
+    declare::{Applied, Effect, Started, change},
     error::EngineError,
     insert, names,
     properties::SessionProperties,
+    replace::{fill_stores, forget_older_stores},
     variables,
 };
 use crate::{
-    catalog::{Catalog, QueryId, RegistryHandle, Source},
+    catalog::{Catalog, QueryId, QueryShape, RegistryHandle, Source},
     planner::{PersistentPlan, PushPlan, SinkTopic, ViewPlan, plan_insert_values, plan_push},
     pull::{self, PullContext, Views},
     response::Rows,
@@ -64,6 +66,7 @@ struct Query {
     sink: String,
     view: Option<ViewPlan>,
     streams: SynchronousStreams,
+    paused: bool,
 }
 
 /// An engine in memory.
@@ -172,6 +175,14 @@ impl InMemoryEngine {
         super::schemas::register(&new, parsed)?;
         match effect {
             Effect::Nothing | Effect::EndConnector(_) => {}
+            Effect::Pause { queries, paused } => {
+                let meant = self.queries.iter_mut().filter(|query| queries.contains(&query.id));
+                meant.for_each(|query| query.paused = paused);
+            }
+            Effect::Replace { id, plan, old, at } => {
+                ensure_topic(self.log.as_ref(), &plan.topic, at)?;
+                self.replace(&id, &old, *plan).map_err(|error| error.at_place(at))?;
+            }
             Effect::Topic { topic, at } => ensure_topic(self.log.as_ref(), &self.one_partition(topic), at)?,
             Effect::Start { started: Started::Query { id, mut plan }, at } => {
                 plan.topic = self.one_partition(plan.topic);
@@ -211,7 +222,20 @@ impl InMemoryEngine {
         let emit = self.properties.emit(self.emit);
         let streams = SynchronousStreams::new(&topology, &application(&id), Arc::clone(&self.log), emit)
             .map_err(|error| EngineError::start(&id.0, &error))?;
-        Ok(Query { id, topology, sink: sink.name, view, streams })
+        Ok(Query { id, topology, sink: sink.name, view, streams, paused: false })
+    }
+
+    /// Puts a query in the place of the one with its id.
+    fn replace(&mut self, id: &QueryId, old: &QueryShape, plan: PersistentPlan) -> Result<(), EngineError> {
+        let Some(place) = self.queries.iter().position(|query| query.id == *id) else {
+            return Err(EngineError::Query { id: id.0.clone(), problem: "it is not running".to_owned() });
+        };
+        let (shape, failed) = (plan.shape.clone(), |error| EngineError::start(&id.0, &error));
+        let was = &self.queries[place];
+        fill_stores((old, &was.topology), (&shape, &plan.topology), &application(id), &self.log).map_err(failed)?;
+        let paused = was.paused;
+        self.queries[place] = Query { paused, ..self.start(id.clone(), plan)? };
+        forget_older_stores(&shape, &application(id), self.log.as_ref(), None).map_err(failed)
     }
 
     /// Runs every query, in the order in which they were made, each until it has nothing left to read; again until none has.
@@ -221,7 +245,7 @@ impl InMemoryEngine {
     pub fn run(&mut self) -> Result<(), EngineError> {
         loop {
             let before = self.end_offsets()?;
-            for query in &mut self.queries {
+            for query in self.queries.iter_mut().filter(|query| !query.paused) {
                 query.streams.run_in_order_of_arrival().map_err(|error| EngineError::start(&query.id.0, &error))?;
             }
             if self.end_offsets()? == before {

@@ -110,6 +110,10 @@ fn replay(inner: &Inner, recorded: Vec<Command>) -> Result<Vec<(SessionPropertie
         let statement = parse_statement(&command.text).map_err(|error| problem(error.into()))?;
         let query = command.query.clone();
         let started = declare::apply(&mut catalog, &statement, query.as_deref(), &properties).map_err(problem)?;
+        if let Some(Started::Query { id, .. }) = &started {
+            // What it replaces.
+            waiting.retain(|(_, earlier)| !matches!(earlier, Started::Query { id: known, .. } if known == id));
+        }
         waiting.extend(started.map(|started| (properties.clone(), started)));
         waiting.retain(|(_, started)| started.is_declared(&catalog));
     }

@@ -60,6 +60,8 @@ pub struct QueryProgress {
 pub enum QueryState {
     /// Working or waiting.
     Running,
+    /// Waiting until it is told to go on.
+    Paused,
     /// Ended by an error.
     Failed,
     /// Ended because it was told to.
@@ -70,6 +72,7 @@ impl fmt::Display for QueryState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
             Self::Failed => "ERROR",
             Self::Stopped => "STOPPED",
         })

@@ -39,6 +39,8 @@ pub(super) struct RunningQuery {
     pub(super) sink: String,
     /// How the rows of that table are read.
     pub(super) view: Option<ViewPlan>,
+    /// Those of the session that started it.
+    pub(super) properties: SessionProperties,
     /// Why it did not start, if it did not when the directory was opened.
     pub(super) streams: Result<Streams, String>,
 }
@@ -80,18 +82,43 @@ impl Inner {
         properties: &SessionProperties,
         on_failure: OnFailure,
     ) -> Result<(), EngineError> {
-        let application = application_id(id);
-        let streams = match Streams::start(&plan.topology, self.streams_config(&application, properties)) {
+        let PersistentPlan { topology, sink, view, .. } = plan;
+        let query = RunningQuery {
+            topology,
+            application: application_id(id),
+            sink: sink.name,
+            view,
+            properties: properties.clone(),
+            streams: Err("it was not started".to_owned()),
+        };
+        self.run_query(id, query, on_failure)
+    }
+
+    /// Lets a query run that does not.
+    pub(super) fn run_query(
+        &self,
+        id: &QueryId,
+        mut query: RunningQuery,
+        on_failure: OnFailure,
+    ) -> Result<(), EngineError> {
+        let mut config = self.streams_config(&query.application, &query.properties);
+        config.paused = self.catalog.read().query(id).is_some_and(|query| query.paused);
+        query.streams = match Streams::start(&query.topology, config) {
             Err(error) if on_failure == OnFailure::Refuse => return Err(EngineError::start(&id.0, &error)),
             started => started.map_err(|error| error.to_string()),
         };
-        if let Err(error) = &streams {
+        if let Err(error) = &query.streams {
             tracing::error!(query = %id, %error, "query does not start");
         }
-        let PersistentPlan { topology, sink, view, .. } = plan;
-        let running = RunningQuery { topology, application, sink: sink.name, view, streams };
-        self.running.lock().queries.insert(id.clone(), running);
+        self.running.lock().queries.insert(id.clone(), query);
         Ok(())
+    }
+
+    /// Lets a query wait or go on.
+    pub(super) fn pause_query(&self, id: &QueryId, paused: bool) {
+        if let Some(Ok(streams)) = self.running.lock().queries.get(id).map(|query| &query.streams) {
+            streams.set_paused(paused);
+        }
     }
 
     pub(super) fn streams_config(&self, application: &str, properties: &SessionProperties) -> StreamsConfig {
@@ -179,6 +206,7 @@ fn query_progress(id: &QueryId, query: &RunningQuery) -> QueryProgress {
     };
     let metrics = streams.metrics();
     let (state, error) = match streams.status() {
+        Status::Running if streams.is_paused() => (QueryState::Paused, None),
         Status::Running => (QueryState::Running, None),
         Status::Failed { error } => (QueryState::Failed, Some(error)),
         Status::Stopped => (QueryState::Stopped, None),

@@ -60,7 +60,6 @@ impl Session {
     }
 
     fn run(&mut self, parsed: &ParsedStatement, repetition: Repetition) -> Result<Response, EngineError> {
-        let at = parsed.span.start;
         match &parsed.statement {
             Statement::CreateSource(_)
             | Statement::CreateAsSelect(_)
@@ -71,7 +70,9 @@ impl Session {
             | Statement::DropType(_)
             | Statement::DropConnector(_)
             | Statement::AlterSource(_)
-            | Statement::Terminate(_) => self.declare(parsed, repetition),
+            | Statement::Terminate(_)
+            | Statement::Pause(_)
+            | Statement::Resume(_) => self.declare(parsed, repetition),
             Statement::InsertValues(insert) => self.inner.insert_values(insert).map(done),
             Statement::PullQuery(query) => {
                 let inner = &self.inner;
@@ -103,8 +104,6 @@ impl Session {
                     format!("no variable {}; give it a value with DEFINE", name.value),
                 )),
             },
-            Statement::Pause(_) => Err(EngineError::at(at, "PAUSE is not there yet; TERMINATE ends a query")),
-            Statement::Resume(_) => Err(EngineError::at(at, "RESUME is not there yet")),
         }
     }
 
@@ -132,9 +131,13 @@ fn done(message: String) -> Response {
 fn existing(catalog: &Catalog, parsed: &ParsedStatement, repetition: Repetition) -> Option<String> {
     let is_same = |text: &str| repetition == Repetition::Recognised && normalised(text) == normalised(&parsed.text);
     let unchanged = |what: &str, name: &str| format!("{what} {name} exists already, unchanged");
+    let is_query = matches!(&parsed.statement, Statement::CreateAsSelect(_));
     let source = |name: &str, if_not_exists: bool, or_replace: bool| {
         let source = catalog.source(name)?;
         let what = source.kind.to_string();
+        if or_replace && source.created_by.is_none() && is_query {
+            return None;
+        }
         let is_same =
             is_same(&source.statement) || (or_replace && normalised(&source.statement) == normalised(&parsed.text));
         if is_same {

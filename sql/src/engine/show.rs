@@ -241,7 +241,7 @@ impl Session {
         let topology: Topology = match &parsed.statement {
             Statement::CreateAsSelect(create) => {
                 let id = QueryId("EXPLAINED".to_owned());
-                plan_create(&catalog, create, &parsed.text, id, reset)?.topology
+                plan_create(&catalog, create, &parsed.text, id, reset, None)?.topology
             }
             Statement::InsertSelect(insert) => plan_insert(&catalog, insert, reset)?.topology,
             Statement::PushQuery(query) => {

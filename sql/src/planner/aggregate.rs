@@ -20,7 +20,7 @@ use datafusion::{
     sql::sqlparser::ast::visit_expressions,
 };
 use millstream::{
-    dsl::{ColumnGroup, ColumnStream, ColumnTable, Materialized},
+    dsl::{ColumnGroup, ColumnStream, ColumnTable, Materialized, Repartitioned},
     expression::{Expr, col},
     operator::Column,
     record::TimeSpan,
@@ -33,7 +33,7 @@ use super::{
     error::PlanError,
     functions::{self, FunctionKind},
     projection::{Projection, WrittenItem},
-    query::{Flow, Item, Joined, Purpose, Selected, Stored},
+    query::{Flow, Item, Joined, Purpose, QueryContext, Selected, Stored},
     unnest::contains_table_function,
 };
 use crate::{
@@ -81,7 +81,7 @@ pub(super) fn aggregate(
     query: &StreamQuery,
     group_by: &[ast::Expr],
     joined: Joined,
-    store: &str,
+    context: &QueryContext<'_>,
 ) -> Result<Selected, PlanError> {
     let Joined { flow, scope, sources, stored: _, key: _ } = joined;
     let input = Arc::clone(flow.schema().columns());
@@ -132,11 +132,11 @@ pub(super) fn aggregate(
         }
     };
 
-    let materialized = Materialized { name: Some(store.to_owned()), retention: retention(query)? };
+    let materialized = Materialized { name: Some(context.versions.name(&context.store)), retention: retention(query)? };
     // As ksqlDB has it: a window that is no longer kept when it closes is not passed on.
     let strategy = if is_final(query) { EmitStrategy::OnCloseIfKept } else { EmitStrategy::OnUpdate };
     let table = match flow {
-        Flow::Stream(stream) => grouping.over_stream(&stream, windows, strategy, materialized),
+        Flow::Stream(stream) => grouping.over_stream(&stream, windows, strategy, materialized, &context.store),
         Flow::Table(table) => {
             if let Some(window) = &query.window {
                 return Err(PlanError::invalid(window.span.start, "WINDOW is for streams; a table has one row a key"));
@@ -336,13 +336,16 @@ impl Grouping {
         windows: Option<Windows>,
         strategy: EmitStrategy,
         materialized: Materialized,
+        repartition: &str,
     ) -> ColumnTable {
         let (input, calls) = if self.keeps_key(stream.schema()) {
             let names: Vec<String> = self.keys.iter().map(|(name, _)| name.clone()).collect();
             (rename(stream, &names), self.renamed_calls(&self.renamed_keys(stream.schema())))
         } else {
             let (values, renamed) = self.values();
-            (stream.select_key(&self.key_columns(), &values), self.renamed_calls(&renamed))
+            // Named apart from the store: that may have versions, what is on its way must not be lost.
+            let moved = Repartitioned { name: Some(repartition.to_owned()), partitions: None };
+            (stream.select_key(&self.key_columns(), &values).repartition(moved), self.renamed_calls(&renamed))
         };
         let group: ColumnGroup = match windows {
             Some(windows) => input.group_by_key().windowed_by(windows).emit_strategy(strategy),

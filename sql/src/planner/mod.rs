@@ -9,7 +9,8 @@
 //! - [`insert_values`]: rows to records
 //! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
 //!   [`iso_time`]: moments as text
-//! - [`input`]: sources to streams; `rename_key`: a transform of keys
+//! - [`input`]: sources to streams; `rename_key`: a transform of keys;
+//!   `upgrade`: what a query that replaces another one has to share
 //! - [`error`]: what can be wrong, always with a place
 
 mod aggregate;
@@ -24,6 +25,7 @@ mod query;
 mod rename_key;
 pub mod sink;
 mod unnest;
+mod upgrade;
 pub mod view_plan;
 
 use crate::expression::scope;

@@ -25,6 +25,7 @@ use super::{
     projection::{Projection, WrittenItem},
     scope::Scope,
     unnest,
+    upgrade::StoreVersions,
 };
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
@@ -116,8 +117,10 @@ pub(super) struct QueryContext<'a> {
     pub(super) builder: &'a StreamsBuilder,
     pub(super) reset: OffsetReset,
     pub(super) purpose: Purpose,
-    /// The name of the store that holds the result, should there be one.
+    /// The name of the store that holds the result, should there be one, in its first version.
     pub(super) store: String,
+    /// Which versions of stores there are.
+    pub(super) versions: StoreVersions,
 }
 
 /// A name in which only letters, digits and underscores are left, so that topics can be called after it.
@@ -165,11 +168,11 @@ impl QueryContext<'_> {
         }
         match &query.group_by {
             Some(group_by) => {
-                aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored, key }, &self.store)
+                aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored, key }, self)
             }
             None if self.purpose == Purpose::Push && aggregate::is_over_all(query) => {
                 let all = [ast::Expr::value(Value::Number("0".to_owned(), false))];
-                aggregate::aggregate(query, &all, Joined { flow, scope, sources, stored, key }, &self.store)
+                aggregate::aggregate(query, &all, Joined { flow, scope, sources, stored, key }, self)
             }
             None => self.project(query, Joined { flow, scope, sources, stored, key }),
         }
@@ -193,7 +196,7 @@ impl QueryContext<'_> {
             let flow = Flow::Stream(rows);
             return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
-        let store = format!("{}-table", legal(&source.name));
+        let store = self.versions.name(&format!("{}-table", legal(&source.name)));
         let named = join::named_columns(query, &scope)?;
         let rows = input::stream(self.builder, &source, OffsetReset::Earliest, at, partition)?;
         let value = rows.schema().value().iter().map(|field| field.name());

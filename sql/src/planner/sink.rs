@@ -22,11 +22,13 @@ use super::{
     input,
     query::{Flow, Item, Purpose, QueryContext, Selected, legal},
     rename_key::RenameKey,
+    upgrade::{self, StoreVersions},
     view_plan::ViewPlan,
 };
 use crate::{
     catalog::{
-        self, Catalog, CleanupPolicy, Column, Format, FormatKind, FormatPlaces, PropertyScope, QueryId, Source,
+        self, Catalog, CleanupPolicy, Column, Format, FormatKind, FormatPlaces, PropertyScope, QueryId, QueryShape,
+        Source,
         SourceProperties, SqlType, TimestampColumn,
     },
     syntax::{
@@ -62,6 +64,8 @@ pub struct PersistentPlan {
     pub view: Option<ViewPlan>,
     /// The names of the sources it reads.
     pub sources: Vec<String>,
+    /// What it does, in outline.
+    pub shape: QueryShape,
 }
 
 /// A projection cut into key and value.
@@ -72,7 +76,8 @@ struct Split {
     value: Vec<Projected>,
 }
 
-/// Plans `CREATE STREAM|TABLE .. AS SELECT`; the entry has the id `query`.
+/// Plans `CREATE STREAM|TABLE .. AS SELECT`; the entry has the id `query`. If it replaces a query of the shape `previous`, stores that are
+/// laid out otherwise are other stores.
 ///
 /// # Errors
 /// [`PlanError`].
@@ -82,17 +87,37 @@ pub fn plan_create(
     statement: &str,
     query: QueryId,
     reset: OffsetReset,
+    previous: Option<&QueryShape>,
+) -> Result<PersistentPlan, PlanError> {
+    let plan = |versions| plan_with(catalog, create, statement, query.clone(), reset, versions);
+    let Some(previous) = previous else { return plan(StoreVersions::default()) };
+    let versions = StoreVersions::of(previous);
+    let planned = plan(versions.clone())?;
+    match versions.next(previous, &planned.topology) {
+        Some(next) => plan(next),
+        None => Ok(planned),
+    }
+}
+
+fn plan_with(
+    catalog: &Catalog,
+    create: &CreateAsSelect,
+    statement: &str,
+    query: QueryId,
+    reset: OffsetReset,
+    versions: StoreVersions,
 ) -> Result<PersistentPlan, PlanError> {
     let properties = SourceProperties::parse(&create.properties, PropertyScope::AsSelect)?;
     let builder = StreamsBuilder::new();
     let store = legal(&create.name.value);
-    let context = QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Persistent, store };
+    let purpose = Purpose::Persistent;
+    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, versions: versions.clone() };
     let selected = context.select(&create.query)?;
     check_kind(create, &selected)?;
     let split = split(&selected)?;
     let (stream, items) = shape(&selected, &split)?;
     let view = match (view(&selected, &split), create.kind) {
-        (None, SourceKind::Table) => Some(kept(&stream, &context.store)),
+        (None, SourceKind::Table) => Some(kept(&stream, &versions.name(&context.store))),
         (view, _) => view,
     };
     let at = create.name.span.start;
@@ -116,13 +141,14 @@ pub fn plan_create(
     };
     let topic = SinkTopic {
         name: source.topic.clone(),
-        partitions: properties.partitions,
+        partitions: properties.partitions.or(catalog.sink_defaults().partitions),
         like: selected.sources[0].topic.clone(),
         retention_ms: properties.retention_ms,
         cleanup,
     };
     let sources = names(&selected.sources);
-    Ok(PersistentPlan { topology, sink: source, topic, view, sources })
+    let shape = upgrade::shape(&create.query, &selected.sources, &topology, &versions);
+    Ok(PersistentPlan { topology, sink: source, topic, view, sources, shape })
 }
 
 /// The stream with the timestamps that the sink asks for.
@@ -151,7 +177,8 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
     }
     let builder = StreamsBuilder::new();
     let store = legal(&target.name);
-    let context = QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Persistent, store };
+    let (purpose, versions) = (Purpose::Persistent, StoreVersions::default());
+    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, versions };
     let selected = context.select(&insert.query)?;
     if selected.flow.kind() == SourceKind::Table {
         return Err(PlanError::invalid_hint(
@@ -172,7 +199,7 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
         cleanup: CleanupPolicy::Delete,
     };
     let sources = names(&selected.sources);
-    Ok(PersistentPlan { topology, sink: target, topic, view: None, sources })
+    Ok(PersistentPlan { topology, sink: target, topic, view: None, sources, shape: QueryShape::default() })
 }
 
 fn names(sources: &[Source]) -> Vec<String> {
@@ -436,7 +463,10 @@ fn sink_source(
         name: create.name.value.clone(),
         kind: create.kind,
         columns,
-        topic: properties.topic.clone().unwrap_or_else(|| create.name.value.clone()),
+        topic: properties
+            .topic
+            .clone()
+            .unwrap_or_else(|| format!("{}{}", catalog.sink_defaults().topic_prefix, create.name.value)),
         key_format,
         value_format,
         wrap_single_value: properties.wrap_single_value.as_ref().map(|wrap| wrap.node).or(wrap_default),

@@ -59,6 +59,11 @@ impl Catalog {
         Some(ended)
     }
 
+    /// Pauses or resumes a query; false if there is none.
+    pub fn set_paused(&mut self, id: &QueryId, paused: bool) -> bool {
+        self.queries.get_mut(id).map(|query| query.paused = paused).is_some()
+    }
+
     /// The queries that read a source.
     pub fn readers<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a QueryRecord> {
         self.queries.values().filter(move |query| query.sources.iter().any(|name| name == source))
