@@ -163,12 +163,11 @@ impl ColumnTable {
             Ok(checked) => checked,
             Err(problem) => return self.failed("foreign-key join", problem),
         };
-        let stable = |table: &Self| {
-            let registered = self.graph.borrow().key_format(table.node).registered().is_some();
-            (!registered).then(|| table.kept())
+        let placed = |table: &Self| {
+            let format = self.graph.borrow().key_format(table.node);
+            if format.registered().is_some() { table.repartitioned() } else { table.kept() }
         };
-        let left = stable(self).unwrap_or_else(|| self.repartitioned());
-        let right = stable(other).unwrap_or_else(|| other.repartitioned());
+        let (left, right) = (placed(self), placed(other));
         left.require_before();
         let (left_store, right_store) = (left.in_store(), right.in_store());
         let mut graph = self.graph.borrow_mut();

@@ -133,7 +133,7 @@ impl<'a> Rows<'a> {
 
 impl Deserializer for KafkaDeserializer {
     fn decode(&mut self, bytes: &BinaryArray) -> Decoded {
-        let Some(field) = &self.field else { return Decoded { columns: Vec::new(), errors: Vec::new() } };
+        let Some(field) = &self.field else { return Decoded::new(Vec::new(), Vec::new()) };
         let mut rows = Rows { bytes, field, errors: Vec::new() };
         let text = |bytes| str::from_utf8(bytes).ok();
         let column: ArrayRef = match field.data_type() {
@@ -165,7 +165,7 @@ impl Deserializer for KafkaDeserializer {
             DataType::Binary => Arc::new(bytes.clone()),
             other => unreachable!("the type {other} has been refused"),
         };
-        Decoded { errors: rows.errors, columns: vec![column; self.copies] }
+        Decoded::new(vec![column; self.copies], rows.errors)
     }
 }
 

@@ -102,6 +102,16 @@ pub struct Decoded {
     pub columns: Vec<ArrayRef>,
     /// The rows that could not be decoded, rising.
     pub errors: Vec<DecodeError>,
+    /// Why nothing was decoded: the schema registry cannot be reached. Then there are no columns, and the batch is to be decoded again
+    /// later; taking its rows for undecodable would lose them.
+    pub failure: Option<FormatError>,
+}
+
+impl Decoded {
+    /// Columns, and the rows among them that could not be decoded.
+    fn new(columns: Vec<ArrayRef>, errors: Vec<DecodeError>) -> Self {
+        Self { columns, errors, failure: None }
+    }
 }
 
 /// Which side of a record is written.

@@ -39,7 +39,7 @@ impl NoneDeserializer {
 
 impl Deserializer for NoneDeserializer {
     fn decode(&mut self, _bytes: &BinaryArray) -> Decoded {
-        Decoded { columns: Vec::new(), errors: Vec::new() }
+        Decoded::new(Vec::new(), Vec::new())
     }
 }
 

@@ -218,7 +218,7 @@ impl Deserializer for RowDeserializer {
             rows.push(parser.parse(checked));
         }
         if self.fields.is_empty() {
-            return Decoded { columns: Vec::new(), errors };
+            return Decoded::new(Vec::new(), errors);
         }
         match self.converter.convert_rows(rows) {
             Ok(columns) => {
@@ -228,7 +228,7 @@ impl Deserializer for RowDeserializer {
                     // Arrow rebuilds nested fields; the declared type is what the reader was promised.
                     arrow::compute::cast(&column, self.fields[index].data_type()).unwrap_or(column)
                 };
-                Decoded { columns: self.projection.iter().map(column).collect(), errors }
+                Decoded::new(self.projection.iter().map(column).collect(), errors)
             }
             Err(error) => self.all_failed(bytes.len(), &error),
         }
@@ -241,7 +241,7 @@ impl RowDeserializer {
     fn all_failed(&self, rows: usize, error: &ArrowError) -> Decoded {
         let null = |&index: &usize| arrow::array::new_null_array(self.fields[index].data_type(), rows);
         let failed = |row| DecodeError { row, problem: format!("the batch's rows cannot be decoded: {error}") };
-        Decoded { columns: self.projection.iter().map(null).collect(), errors: (0..rows).map(failed).collect() }
+        Decoded::new(self.projection.iter().map(null).collect(), (0..rows).map(failed).collect())
     }
 }
 

@@ -13,13 +13,15 @@ use arrow::{
 use crate::{
     Batch,
     format::{Deserializer, FormatError, Side},
-    log::{FetchedBatch, Log, LogError, Offsets},
+    log::{FetchedBatch, Log, Offsets},
     operator::{DeadLetter, Reason},
     record::{Offset, Timestamp, TopicPartition, headers_column, moments},
     schema::StreamSchema,
     topology::{RecordPart, SourceNode, TimestampExtractor, TopicRef},
     window::{SplitKeys, split_keys},
 };
+
+use super::error::StreamsError;
 
 /// Bytes fetched at once.
 const FETCH_BYTES: usize = 1 << 20;
@@ -110,12 +112,15 @@ impl SourceReader {
     }
 
     /// Fetches more if there is room; afterwards an empty buffer means that the partition is read to its end.
-    pub(super) fn fill(&mut self, log: &dyn Log) -> Result<(), LogError> {
+    ///
+    /// # Errors
+    /// Those of the log, and a schema registry that cannot be reached: its records must not be taken for broken.
+    pub(super) fn fill(&mut self, log: &dyn Log) -> Result<(), StreamsError> {
         while self.buffered_rows == 0 || (!self.at_end && self.buffered_rows < BUFFERED_ROWS / 2) {
             let fetched = log.fetch(&self.partition, self.fetch_next, FETCH_BYTES)?;
             self.at_end = fetched.batches.is_empty() || fetched.next >= fetched.end;
             for batch in &fetched.batches {
-                let rows = self.decoder.decode(&self.partition, batch, &mut self.dead_letters);
+                let rows = self.decoder.decode(&self.partition, batch, &mut self.dead_letters)?;
                 self.buffered_rows += rows.len();
                 self.buffered.extend((!rows.is_empty()).then_some(rows));
             }
@@ -187,25 +192,29 @@ impl Decoder {
         partition: &TopicPartition,
         batch: &FetchedBatch,
         dead_letters: &mut VecDeque<DeadLetter>,
-    ) -> Batch {
+    ) -> Result<Batch, StreamsError> {
         let records = &batch.records;
         let rows = records.len();
         let mut failures: Vec<(usize, Reason, String)> = Vec::new();
         let mut side = |decoder: &mut Box<dyn Deserializer>, bytes: &BinaryArray, side: &str| {
             let decoded = decoder.decode(bytes);
+            if let Some(source) = decoded.failure {
+                let operator = format!("{partition} offset={}", batch.offsets.at(0));
+                return Err(StreamsError::Format { operator, source });
+            }
             for error in decoded.errors {
                 failures.push((error.row, Reason::Undecodable, format!("{side}: {}", error.problem)));
             }
-            decoded.columns
+            Ok(decoded.columns)
         };
         let split = self.schema.is_windowed().then(|| split_keys(self.schema.window(), records.keys()));
-        let mut columns = side(&mut self.key, split.as_ref().map_or(records.keys(), |split| &split.keys), "key");
+        let mut columns = side(&mut self.key, split.as_ref().map_or(records.keys(), |split| &split.keys), "key")?;
         let mut broken = Vec::new();
         if let Some(SplitKeys { starts, ends, broken: without, .. }) = split {
             columns.extend([Arc::new(starts) as ArrayRef, Arc::new(ends)]);
             broken = without;
         }
-        let mut values = side(&mut self.value, records.values(), "value").into_iter();
+        let mut values = side(&mut self.value, records.values(), "value")?.into_iter();
         let headers = records.headers().map(|headers| headers_column(headers));
         let in_value = self.decoded.len() - self.parts.len();
         for (index, (field, &decoded)) in self.schema.value().iter().zip(&self.decoded).enumerate() {
@@ -227,7 +236,7 @@ impl Decoder {
         let decoded = Batch::new(Arc::clone(&self.schema), columns).with_present(records.values().nulls().cloned());
         let decoded = decoded.with_headers(headers);
         if failures.is_empty() {
-            return decoded;
+            return Ok(decoded);
         }
         failures.sort_by_key(|(row, ..)| *row);
         failures.dedup_by_key(|(row, ..)| *row);
@@ -240,7 +249,7 @@ impl Decoder {
             dead_letters.push_back(letter);
         }
         let keep = BooleanArray::new(BooleanBuffer::from(keep), None);
-        decoded.filter(&keep).expect("the mask has one bit a row")
+        Ok(decoded.filter(&keep).expect("the mask has one bit a row"))
     }
 
     /// Timestamps without nulls; rows without a usable one fail and hold 0.

@@ -116,3 +116,70 @@ fn upper_type(data_type: &DataType) -> DataType {
         other => other.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use millstream::format::registry::{Schema, SchemaType};
+
+    use super::*;
+    use crate::catalog::{Catalog, PropertyScope, SourceProperties, declare_source};
+    use crate::syntax::ast::Statement;
+    use crate::syntax::parse_statement;
+
+    const VALUE: &str = r#"{"type": "record", "name": "v", "fields": [
+        {"name": "c1", "type": "int"},
+        {"name": "c2", "type": {"type": "record", "name": "i", "fields": [{"name": "f", "type": ["null", "float"]}]}}]}"#;
+
+    /// A declaration over topic `t`, whose key is an Avro string and whose value the record above, with the ids 1 and 2.
+    fn check(statement: &str, want: &str) {
+        let registry = RegistryHandle::default();
+        let register = |subject: &str, text: &str| {
+            registry.0.register(subject, &Schema::new(SchemaType::Avro, text)).expect("a schema");
+        };
+        register("t-key", "\"string\"");
+        register("t-value", VALUE);
+        let parsed = parse_statement(statement).unwrap();
+        let Statement::CreateSource(create) = &parsed.statement else { panic!("{statement}") };
+        let source = SourceProperties::parse(&create.properties, PropertyScope::Declare)
+            .and_then(|properties| declare_source(&Catalog::with_registry(registry), create, &properties, statement));
+        assert_eq!(source.map_or_else(|error| error.to_string(), |source| source.schema_text()), want, "{statement}");
+    }
+
+    #[test]
+    fn columns_come_from_the_registry() {
+        check(
+            "CREATE STREAM s WITH (KAFKA_TOPIC='t', FORMAT='AVRO')",
+            "`ROWKEY` STRING KEY, `C1` INTEGER, `C2` STRUCT<`F` DOUBLE>",
+        );
+        check(
+            "CREATE TABLE s WITH (KAFKA_TOPIC='t', FORMAT='AVRO', VALUE_SCHEMA_ID=2)",
+            "`ROWKEY` STRING PRIMARY KEY, `c1` INTEGER, `c2` STRUCT<`f` DOUBLE>",
+        );
+        check(
+            "CREATE STREAM s (k INT KEY) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO')",
+            "`K` INTEGER KEY, `C1` INTEGER, `C2` STRUCT<`F` DOUBLE>",
+        );
+        check("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', FORMAT='AVRO')", "`ROWKEY` STRING KEY, `V` INTEGER");
+        check(
+            "CREATE STREAM s (h BYTES HEADER('x')) WITH (KAFKA_TOPIC='t', FORMAT='AVRO', WRAP_SINGLE_VALUE=FALSE)",
+            "`H` BYTES HEADER('x'), `ROWKEY` STRING KEY, `ROWVAL` STRUCT<`C1` INTEGER, `C2` STRUCT<`F` DOUBLE>>",
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_inferred() {
+        check(
+            "CREATE STREAM s WITH (KAFKA_TOPIC='u', VALUE_FORMAT='AVRO')",
+            "1:16: the value columns of topic u cannot be inferred: the schema registry has no subject u-value; register a schema \
+             for it, or list the columns",
+        );
+        check(
+            "CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID=2)",
+            "1:16: Table elements and VALUE_SCHEMA_ID cannot both exist for create statement.",
+        );
+        check(
+            "CREATE STREAM s WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON_SR')",
+            "1:16: the value columns of topic t cannot be inferred: JSON: schema 2 of t-value: it is AVRO",
+        );
+    }
+}

@@ -280,6 +280,9 @@ impl<'a> Decoder<'a> {
         let split = window.is_windowed().then(|| split_keys(window, records.keys()));
         let keys = self.key.decode(split.as_ref().map_or(records.keys(), |split| &split.keys));
         let values = self.value.decode(records.values());
+        if let Some(failure) = keys.failure.or(values.failure) {
+            return Err(failure.into());
+        }
         for error in keys.errors.iter().chain(&values.errors).filter(|error| error.row < rows) {
             if std::mem::replace(&mut keep[error.row], false) {
                 tracing::debug!(

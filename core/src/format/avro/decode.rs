@@ -31,6 +31,8 @@ pub(in crate::format) struct AvroDeserializer {
     rows: RowBuilder,
     /// By the writer's schema. Failures to reach the registry are not kept.
     writers: HashMap<SchemaId, Result<Writer, String>>,
+    /// Why the registry did not say what the last record's schema is.
+    failure: Option<FormatError>,
 }
 
 /// A writer's schema and what to do with its records.
@@ -59,7 +61,7 @@ impl AvroDeserializer {
     ) -> Result<Self, FormatError> {
         let fields = project(fields, projection)?;
         let rows = RowBuilder::new(&fields, AVRO)?;
-        Ok(Self { registry, bare, fields, rows, writers: HashMap::new() })
+        Ok(Self { registry, bare, fields, rows, writers: HashMap::new(), failure: None })
     }
 
     fn plan(&self, id: SchemaId) -> Result<Result<Writer, String>, registry::RegistryError> {
@@ -110,6 +112,9 @@ impl Deserializer for AvroDeserializer {
                 continue;
             }
             let outcome = self.record(bytes.value(row));
+            if let Some(failure) = self.failure.take() {
+                return self.rows.give_up(failure);
+            }
             self.rows.end_row(outcome);
         }
         self.rows.finish()
@@ -120,7 +125,11 @@ impl AvroDeserializer {
     fn record(&mut self, bytes: &[u8]) -> Result<(), String> {
         let framed = unframe(bytes)?;
         if !self.writers.contains_key(&framed.id) {
-            let writer = self.plan(framed.id).map_err(|error| error.to_string())?;
+            let writer = self.plan(framed.id).map_err(|error| {
+                let problem = error.to_string();
+                self.failure = Some(FormatError::Registry { problem: problem.clone() });
+                problem
+            })?;
             self.writers.insert(framed.id, writer);
         }
         let writer = self.writers[&framed.id].as_ref().map_err(String::clone)?;

@@ -16,7 +16,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::format::{
     Format, RegisteredFormat, Side, Wrapping,
-    registry::{EmbeddedRegistry, Schema, SchemaId, SchemaRegistry, SchemaType, Version, frame},
+    registry::{
+        ConfluentConfig, ConfluentRegistry, EmbeddedRegistry, Schema, SchemaId, SchemaRegistry, SchemaType, Version,
+        frame,
+    },
 };
 
 fn format(registry: &Arc<EmbeddedRegistry>) -> Format {
@@ -212,6 +215,24 @@ fn rows_that_cannot_be_decoded_leave_the_others_alone() {
     unknown[4] = 9;
     let decoded = deserializer.decode(&BinaryArray::from_vec(vec![&unknown]));
     assert!(decoded.errors[0].problem.contains("has no schema 9"), "{:?}", decoded.errors);
+}
+
+#[test]
+fn a_registry_that_cannot_be_reached_fails_the_batch() {
+    let config = ConfluentConfig::new("http://127.0.0.1:1");
+    let registry = Arc::new(ConfluentRegistry::new(config));
+    let format = Format::Avro(Arc::new(RegisteredFormat::new(registry, "t-value")));
+    let columns = every_type();
+    let fields = fields(&columns);
+    let all: Vec<usize> = (0..fields.len()).collect();
+    let mut deserializer = format.deserializer(Side::Value, Wrapping::Wrapped, &fields, &all).expect("they are read");
+    let bytes = BinaryArray::from_vec(vec![b"no frame", b"\0\0\0\0\x01abc"]);
+    for _ in 0..2 {
+        let decoded = deserializer.decode(&bytes);
+        assert!(decoded.failure.is_some() && decoded.columns.is_empty() && decoded.errors.is_empty(), "{decoded:?}");
+    }
+    let decoded = deserializer.decode(&BinaryArray::from_opt_vec(vec![None]));
+    assert!(decoded.failure.is_none() && decoded.columns[0].len() == 1, "nothing is left of what was given up");
 }
 
 #[test]

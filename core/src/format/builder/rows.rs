@@ -56,6 +56,16 @@ impl RowBuilder {
         }
     }
 
+    /// Nothing, because the batch cannot be decoded now.
+    pub(in crate::format) fn give_up(&mut self, failure: FormatError) -> Decoded {
+        self.columns.iter_mut().for_each(|column| {
+            column.settle();
+            column.finish();
+        });
+        (self.rows, self.errors) = (0, Vec::new());
+        Decoded { columns: Vec::new(), errors: Vec::new(), failure: Some(failure) }
+    }
+
     /// The columns of all rows, with the rows that cannot be decoded nulled.
     pub(in crate::format) fn finish(&mut self) -> Decoded {
         let rows = std::mem::take(&mut self.rows);
@@ -69,6 +79,6 @@ impl RowBuilder {
                 *column = nullif(column, &failed).expect("both have one value a row");
             }
         }
-        Decoded { columns, errors }
+        Decoded::new(columns, errors)
     }
 }

@@ -107,7 +107,7 @@ impl ColumnSet {
                 *column = nullif(column, &failed).expect("both have one value a row");
             }
         }
-        Decoded { columns, errors }
+        Decoded::new(columns, errors)
     }
 }
 

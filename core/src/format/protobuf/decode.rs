@@ -33,6 +33,8 @@ pub(in crate::format) struct ProtobufDeserializer {
     fields: Vec<FieldRef>,
     rows: RowBuilder,
     source: Source,
+    /// Why the registry did not say what the last record's schema is.
+    failure: Option<FormatError>,
 }
 
 /// Where schemas come from.
@@ -62,7 +64,7 @@ impl ProtobufDeserializer {
     ) -> Result<Self, FormatError> {
         let fields = project(fields, projection)?;
         let rows = RowBuilder::new(&fields, PROTOBUF)?;
-        Ok(Self { fields, rows, source: Source::Registry { registry, writers: HashMap::new() } })
+        Ok(Self { fields, rows, source: Source::Registry { registry, writers: HashMap::new() }, failure: None })
     }
 
     /// A reader of records of the first message of a schema, without anything in front.
@@ -78,7 +80,7 @@ impl ProtobufDeserializer {
         let rows = RowBuilder::new(&fields, PROTOBUF)?;
         let plan = schema.root(None).and_then(|root| plan::message(schema, root, &fields, ""));
         let plan = plan.map_err(|problem| FormatError::Schema { format: PROTOBUF, problem })?;
-        Ok(Self { fields, rows, source: Source::Fixed(plan) })
+        Ok(Self { fields, rows, source: Source::Fixed(plan), failure: None })
     }
 }
 
@@ -117,6 +119,9 @@ impl Deserializer for ProtobufDeserializer {
                 continue;
             }
             let outcome = self.record(bytes.value(row));
+            if let Some(failure) = self.failure.take() {
+                return self.rows.give_up(failure);
+            }
             self.rows.end_row(outcome);
         }
         self.rows.finish()
@@ -132,7 +137,11 @@ impl ProtobufDeserializer {
                 let mut reader = Reader::new(framed.body);
                 let key = (framed.id, reader.path()?);
                 if !writers.contains_key(&key) {
-                    let plan = plan_for(registry, &self.fields, key.0, &key.1).map_err(|error| error.to_string())?;
+                    let plan = plan_for(registry, &self.fields, key.0, &key.1).map_err(|error| {
+                        let problem = error.to_string();
+                        self.failure = Some(FormatError::Registry { problem: problem.clone() });
+                        problem
+                    })?;
                     writers.insert(key.clone(), plan);
                 }
                 let plan = writers[&key].as_ref().map_err(String::clone)?;

@@ -113,6 +113,9 @@ impl Reader {
         }
         let keys = split.as_ref().map_or(records.keys(), |split| &split.keys);
         let (key, value) = (self.key.decode(keys), self.value.decode(records.values()));
+        if let Some(failure) = key.failure.as_ref().or(value.failure.as_ref()) {
+            return Err(Failure::Refused(failure.to_string()));
+        }
         if let Some(error) = key.errors.first().or(value.errors.first()) {
             return Err(Failure::Refused(format!("offset {}: {}", batch.offsets.at(error.row).0, error.problem)));
         }
