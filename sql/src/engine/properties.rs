@@ -10,6 +10,7 @@ use millstream::{operator::EmitPolicy, topology::OffsetReset};
 use super::error::EngineError;
 use crate::{
     catalog::{FormatDefaults, FormatKind, SinkDefaults},
+    pull::access::Scans,
     syntax::{Position, suggest::nearest},
 };
 
@@ -30,9 +31,13 @@ const VALUE_FORMAT: &str = "ksql.persistence.default.format.value";
 const WRAP: &str = "ksql.persistence.wrap.single.values";
 /// How many partitions topics of queries have, where WITH does not say.
 const SINK_PARTITIONS: &str = "ksql.sink.partitions";
+/// Whether pull queries may scan whole tables.
+const TABLE_SCAN: &str = "ksql.query.pull.table.scan.enabled";
+/// Whether pull queries may scan ranges of keys.
+const RANGE_SCAN: &str = "ksql.query.pull.range.scan.enabled";
 
 /// Every property: name, default, what it is.
-pub(super) const KNOWN: [(&str, &str, &str); 9] = [
+pub(super) const KNOWN: [(&str, &str, &str); 11] = [
     (RESET, "earliest", "where persistent queries begin: earliest or latest (push queries: latest unless set)"),
     (COMMIT_INTERVAL, "100", "how often queries commit, in milliseconds"),
     (EMIT, "commit", "when updates of tables are passed on: at each commit or at each record"),
@@ -41,12 +46,21 @@ pub(super) const KNOWN: [(&str, &str, &str); 9] = [
     (KEY_FORMAT, "KAFKA", "the format of keys, where neither WITH nor a source names one"),
     (VALUE_FORMAT, "", "the format of values, where neither WITH nor a source names one"),
     (WRAP, "true", "whether a single value column is wrapped in a record, for formats that can do both"),
-    (SINK_PARTITIONS, "", "how many partitions topics that queries write have, where WITH does not say; else as many as the source"),
+    (
+        SINK_PARTITIONS,
+        "",
+        "how many partitions topics that queries write have, where WITH does not say; else as many as the source",
+    ),
+    (TABLE_SCAN, "true", "whether pull queries may scan whole tables"),
+    (RANGE_SCAN, "true", "whether pull queries may scan ranges of keys"),
 ];
 
 /// Properties of ksqlDB that need nothing done: what they ask for is so, or does not exist here. Prefixes end in a full stop.
 pub(super) const WITHOUT_EFFECT: [(&str, &str); 22] = [
-    ("__emit.interval.ms.kstreams.windowed.aggregation__", "final results are passed on as soon as their window closes"),
+    (
+        "__emit.interval.ms.kstreams.windowed.aggregation__",
+        "final results are passed on as soon as their window closes",
+    ),
     ("default.timestamp.extractor", "a record without a usable timestamp is left out and counted"),
     ("ksql.sink.replicas", "the log keeps one copy"),
     ("ksql.internal.topic.replicas", "the log keeps one copy"),
@@ -113,6 +127,12 @@ impl SessionProperties {
         self.set.get(RESET).and_then(|value| reset(value)).unwrap_or(default)
     }
 
+    /// Which scans pull queries may do.
+    pub(super) fn scans(&self) -> Scans {
+        let allowed = |name: &str| self.set.get(name).and_then(|value| value.parse().ok()).unwrap_or(true);
+        Scans { table: allowed(TABLE_SCAN), range: allowed(RANGE_SCAN) }
+    }
+
     /// How often a query commits.
     pub(super) fn commit_interval(&self, default: Duration) -> Duration {
         self.set.get(COMMIT_INTERVAL).and_then(|value| value.parse().ok()).map_or(default, Duration::from_millis)
@@ -155,7 +175,7 @@ fn expected(name: &str, value: &str) -> Option<&'static str> {
         RESET => (reset(value).is_some(), "earliest or latest"),
         COMMIT_INTERVAL => (at_least_one(value), "a number of milliseconds from 1 on"),
         EMIT => (value.to_ascii_lowercase().parse::<EmitPolicy>().is_ok(), "commit or record"),
-        REPLACE | WRAP => (is_flag, "true or false"),
+        REPLACE | WRAP | TABLE_SCAN | RANGE_SCAN => (is_flag, "true or false"),
         KEY_FORMAT | VALUE_FORMAT => (FormatKind::from_name(value).is_some(), "the name of a format, such as JSON"),
         SINK_PARTITIONS => (at_least_one(value) && value.parse::<u32>().is_ok(), "a number of partitions from 1 on"),
         _ => (true, ""),
@@ -211,7 +231,11 @@ mod tests {
         check("ksql.sink.replica", "1", "1:5: no property 'ksql.sink.replica'; did you mean 'ksql.sink.replicas'");
         check("auto.offset.reset", "first", "1:20: 'auto.offset.reset' is earliest or latest, not 'first'");
         check("commit.interval.ms", "0", "1:20: 'commit.interval.ms' is a number of milliseconds from 1 on, not '0'");
-        check("ksql.create.or.replace.enabled", "on", "1:20: 'ksql.create.or.replace.enabled' is true or false, not 'on'");
+        check(
+            "ksql.create.or.replace.enabled",
+            "on",
+            "1:20: 'ksql.create.or.replace.enabled' is true or false, not 'on'",
+        );
         check(
             "ksql.persistence.default.format.value",
             "XML",
