@@ -41,7 +41,7 @@ const CASES: &[(&str, &str)] = &[
     ("CREATE STREAM x AS SELECT id, LENGHT(city) AS n FROM orders;", "1:31: no function LENGHT; did you mean LENGTH"),
     (
         "CREATE STREAM x AS SELECT id, amount + TRUE AS y FROM orders;",
-        "1:31: cannot coerce arithmetic expression Float64 + Boolean to valid types",
+        "1:31: Error processing expression: (AMOUNT + true). Unsupported arithmetic types. DOUBLE BOOLEAN",
     ),
     ("CREATE STREAM x AS SELECT * FROM orders WHERE amount;", "1:47: WHERE needs a BOOLEAN, this is DOUBLE"),
     (

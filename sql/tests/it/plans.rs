@@ -45,7 +45,7 @@ subtopology 0
   source-0
       topic orders (key KAFKA, value JSON), decodes [CITY]
   select-1 <- source-0
-      project: CITY = upper(CITY)
+      project: CITY = UCASE(CITY)
   rename-key-2 <- select-1
       key is called NUMBER
   sink-3 <- rename-key-2
@@ -96,7 +96,7 @@ subtopology 1
   filter-5 <- aggregate-4
       filter: __AGG2 > Int64(3)
   select-6 <- filter-5
-      project: N = N, MEAN = __AGG1 / N
+      project: N = N, MEAN = __AGG1 / CAST(N AS Float64)
   to-stream-7 <- select-6
       to stream
   sink-8 <- to-stream-7
@@ -133,7 +133,7 @@ subtopology 1
   join-11 <- repartition-source-10
       left join with the table in store `C-table`
   filter-12 <- join-11
-      filter: C_LEVEL > Int64(1)
+      filter: C_LEVEL > Int32(1)
   select-13 <- filter-12
       project: ID = O_ID, LEVEL = C_LEVEL
   rename-key-14 <- select-13
@@ -153,7 +153,7 @@ subtopology 0
   table-2 <- select-1
       table: newest record per key, store `CUSTOMERS-table`
   filter-3 <- table-2
-      filter: LEVEL > Int64(1)
+      filter: LEVEL > Int32(1)
   to-stream-4 <- filter-3
       to stream
   sink-5 <- to-stream-4
@@ -192,7 +192,7 @@ subtopology 0
   source-0
       topic orders (key KAFKA, value JSON), decodes [CITY, AMOUNT], from the latest
   filter-1 <- source-0
-      filter: AMOUNT > Int64(1)
+      filter: AMOUNT > Float64(1)
   send-2 <- filter-1
       send: CITY = CITY, AMOUNT = AMOUNT
 "#,
