@@ -31,7 +31,7 @@
 //!
 //! # Limits
 //! One process owns an embedded log. A batch of records stays below 2 GiB, a record below 16 MiB. Timestamps are whole milliseconds.
-//! Headers are kept by the log and by dead letters, not by operators. Sums follow DataFusion's types: whole numbers wrap at 64 bits.
+//! Results have the headers of the record that caused them; those of aggregates only under `emit = record`. Sums follow DataFusion's types: whole numbers wrap at 64 bits.
 
 mod batch;
 pub mod connect;

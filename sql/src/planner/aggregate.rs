@@ -60,9 +60,13 @@ pub(super) fn is_over_all(query: &StreamQuery) -> bool {
     };
     query.items.iter().any(|item| match item {
         ast::SelectItem::Expr { expr, .. } => {
-            let found = visit_expressions(expr, |part| {
-                if is_call(part) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
+            let found =
+                visit_expressions(
+                    expr,
+                    |part| {
+                        if is_call(part) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    },
+                );
             found.is_break()
         }
         _ => false,

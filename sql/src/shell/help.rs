@@ -59,6 +59,15 @@ const TOPICS: &[Topic] = &[
         example: "INSERT INTO orders (customer, amount, at) VALUES ('ada', 12.5, 1700000000000);",
     },
     Topic {
+        name: "JOIN",
+        what: "rows of two or more sources; two streams meet within a time of each other, tables by primary key or by a column",
+        form: "stream [INNER|LEFT|RIGHT|FULL] JOIN stream WITHIN n unit [GRACE PERIOD n unit] ON a = b\n\
+               stream [INNER|LEFT] JOIN table ON column = key\n\
+               table [INNER|LEFT|RIGHT|FULL] JOIN table ON key = key; table [INNER|LEFT] JOIN table ON expression = key",
+        example: "SELECT o.id, p.amount FROM orders o LEFT JOIN payments p WITHIN 1 HOUR GRACE PERIOD 10 MINUTES\n  \
+                  ON o.id = p.id EMIT CHANGES;",
+    },
+    Topic {
         name: "PRINT",
         what: "the records of a topic as they are",
         form: "PRINT topic [FROM BEGINNING] [INTERVAL n] [LIMIT n];",
@@ -68,7 +77,7 @@ const TOPICS: &[Topic] = &[
         name: "SELECT",
         what: "a pull query: reads the views once and ends; with EMIT CHANGES a push query: rows as they come, until Ctrl-C or LIMIT",
         form: "SELECT .. FROM .. [JOIN ..] [WHERE ..] [GROUP BY ..] [HAVING ..] [ORDER BY ..] [LIMIT n];\n\
-               SELECT .. FROM .. [[LEFT] JOIN table ON ..] [WINDOW ..] [WHERE ..] [GROUP BY ..] EMIT CHANGES [LIMIT n];",
+               SELECT .. FROM .. [JOIN ..] [WINDOW ..] [WHERE ..] [PARTITION BY ..] [GROUP BY ..] [HAVING ..] EMIT CHANGES|FINAL [LIMIT n];",
         example: "SELECT customer, SUM(amount) AS total FROM spent GROUP BY customer ORDER BY total DESC LIMIT 10;",
     },
     Topic {
@@ -93,7 +102,9 @@ const TOPICS: &[Topic] = &[
         name: "WINDOW",
         what: "cut a GROUP BY into windows of event time; a record is late when its window has closed, GRACE PERIOD after its end",
         form: "WINDOW TUMBLING (SIZE n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
-               WINDOW HOPPING (SIZE n unit, ADVANCE BY n unit [, RETENTION n unit] [, GRACE PERIOD n unit])",
+               WINDOW HOPPING (SIZE n unit, ADVANCE BY n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
+               WINDOW SESSION (n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
+               EMIT FINAL instead of EMIT CHANGES: one row a window, once it has closed",
         example: "SELECT customer, COUNT(*) FROM orders WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 10 SECONDS)\n  \
                   GROUP BY customer EMIT CHANGES;",
     },

@@ -12,6 +12,7 @@ use millstream::format::{Format as CoreFormat, Side, Wrapping};
 
 use crate::catalog::{Column, Format, FormatKind, Source, SqlType, WindowInfo, WindowType};
 use crate::planner::input;
+use crate::syntax::ast::SourceKind;
 
 use super::{
     case::{CaseRecord, CaseWindow},
@@ -33,6 +34,7 @@ pub(super) struct SideLayout {
 pub(super) struct Layout {
     pub(super) key: SideLayout,
     pub(super) value: SideLayout,
+    pub(super) is_table: bool,
     /// The window in the keys, if the source has one.
     window: Option<WindowInfo>,
 }
@@ -55,6 +57,7 @@ impl Layout {
         Self {
             key: side(Side::Key, &source.key_format, formats.key.clone(), key),
             value: side(Side::Value, &source.value_format, formats.value.clone(), value),
+            is_table: source.kind == SourceKind::Table,
             window: source.window,
         }
     }

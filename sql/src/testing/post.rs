@@ -44,7 +44,7 @@ fn check_source(expected: &Value, catalog: &Catalog) -> Result<(), String> {
         ("key format", text("key_format"), Some(source.key_format.kind.to_string())),
         ("value format", text("value_format"), Some(source.value_format.kind.to_string())),
         ("is_source", text("is_source"), Some(source.is_source.to_string())),
-        ("window", wanted_window.map(str::to_owned), window(source)),
+        ("window", wanted_window.map(str::to_ascii_uppercase), window(source)),
         ("schema", text("schema").map(|schema| columns(&schema)).transpose()?, Some(schema_text(source))),
     ];
     for (what, wanted, found) in pairs {
@@ -64,6 +64,8 @@ pub(super) fn columns(schema: &str) -> Result<String, String> {
     if schema.trim().is_empty() {
         return Ok(String::new());
     }
+    // A schema says KEY of the keys of tables, too.
+    let schema = schema.replace(" PRIMARY KEY", " KEY");
     let statement = format!("CREATE STREAM s ({schema}) WITH (KAFKA_TOPIC = 's', FORMAT = 'JSON')");
     let parsed = parse_statement(&statement).map_err(|error| format!("schema {schema}: {error}"))?;
     let Statement::CreateSource(create) = parsed.statement else { return Err(format!("{schema} is no schema")) };
@@ -85,6 +87,7 @@ mod tests {
         let check = |schema: &str, want: &str| assert_eq!(columns(schema).as_deref(), Ok(want), "{schema}");
         check("ID INT KEY, v VARCHAR", "`ID` INTEGER KEY, `V` STRING");
         check("`a` BIGINT, `h` BYTES HEADER('x')", "`a` BIGINT, `h` BYTES");
+        check("ID INT PRIMARY KEY", "`ID` INTEGER KEY");
         check("", "");
     }
 }
