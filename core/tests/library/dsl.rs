@@ -77,6 +77,7 @@ fn lists_become_rows() {
             field("country", DataType::Utf8),
             field("ages", list(DataType::Int64)),
         ],
+        parts: Vec::new(),
         window: WindowKind::None,
         formats: formats.clone(),
         timestamp: TimestampExtractor::Record,
