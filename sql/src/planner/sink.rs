@@ -28,8 +28,7 @@ use super::{
 use crate::{
     catalog::{
         self, Catalog, CleanupPolicy, Column, Format, FormatKind, FormatPlaces, PropertyScope, QueryId, QueryShape,
-        Source,
-        SourceProperties, SqlType, TimestampColumn,
+        Source, SourceProperties, SqlType, TimestampColumn,
     },
     syntax::{
         Position,
