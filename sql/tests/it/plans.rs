@@ -5,6 +5,7 @@ use super::harness::Sql;
 const SCRIPT: &str = "
     CREATE STREAM orders (id INT KEY, customer STRING, city STRING, amount DOUBLE) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
     CREATE TABLE customers (name STRING PRIMARY KEY, level INT, note STRING) WITH (KAFKA_TOPIC = 'customers', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
+    CREATE TABLE customers2 (name STRING PRIMARY KEY, level INT, note STRING) WITH (KAFKA_TOPIC = 'customers2', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
 ";
 
 #[test]
@@ -94,7 +95,7 @@ subtopology 1
   aggregate-4 <- repartition-source-3
       aggregate: N, __AGG1, __AGG2 WINDOW TUMBLING (SIZE 1 h, GRACE PERIOD 0 ms), store `X` kept for 1 h
   filter-5 <- aggregate-4
-      filter: __AGG2 > Int64(3)
+      filter: __AGG2 > Float64(3)
   select-6 <- filter-5
       project: N = N, MEAN = __AGG1 / CAST(N AS Float64)
   to-stream-7 <- select-6
@@ -183,6 +184,26 @@ subtopology 1
       to stream
   sink-8 <- to-stream-7
       to topic X (key KAFKA, value JSON)
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT id, COUNT(*) AS n FROM orders WINDOW SESSION (1 MINUTE, GRACE PERIOD 0 SECONDS) GROUP BY id EMIT FINAL;",
+        r#"
+"#,
+    ),
+    (
+        "CREATE STREAM x AS SELECT o.id, o.city, p.amount FROM orders o LEFT JOIN orders p WITHIN (1 HOUR, 1 MINUTE) GRACE PERIOD 5 MINUTES ON o.id = p.id;",
+        r#"
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT c.name, c.level, d.note FROM customers c FULL JOIN customers2 d ON c.name = d.name;",
+        r#"
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT c.name, d.level FROM customers c JOIN customers2 d ON c.note = d.name;",
+        r#"
 "#,
     ),
     (
