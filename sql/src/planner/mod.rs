@@ -9,7 +9,7 @@
 //! - [`insert_values`]: rows to records
 //! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
 //!   [`iso_time`]: moments as text
-//! - [`input`]: sources to streams; `rename_key`: a transform of keys;
+//! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
 //!   `upgrade`: what a query that replaces another one has to share
 //! - [`error`]: what can be wrong, always with a place
 
@@ -18,6 +18,7 @@ mod bind;
 pub mod error;
 pub(crate) mod input;
 pub mod insert_values;
+mod into_sink;
 mod join;
 mod projection;
 pub mod push;
