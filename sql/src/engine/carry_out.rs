@@ -54,7 +54,9 @@ impl Inner {
         let Applied { effect, query, message } = change(&mut new, statement, None, properties)?;
         match &effect {
             Effect::Topic { topic, at } => ensure_topic(self.shared.as_ref(), topic, *at)?,
-            Effect::Start { started: Started::Query { plan, .. }, at } => ensure_topic(self.shared.as_ref(), &plan.topic, *at)?,
+            Effect::Start { started: Started::Query { plan, .. }, at } => {
+                ensure_topic(self.shared.as_ref(), &plan.topic, *at)?
+            }
             Effect::Replace { plan, at, .. } => ensure_topic(self.shared.as_ref(), &plan.topic, *at)?,
             Effect::End { topic: Some((topic, at)), .. } => names::check_unused(topic, &new, *at)?,
             Effect::Start { .. }

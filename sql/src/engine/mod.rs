@@ -44,6 +44,7 @@ use std::sync::{
 };
 
 use millstream::{
+    format::registry::SharedRegistry,
     log::{Producer, SharedLog, embedded::EmbeddedLog},
     record::Timestamp,
     runtime::Clock,
@@ -110,6 +111,11 @@ impl Engine {
     /// The log.
     pub fn log(&self) -> SharedLog {
         Arc::clone(&self.inner.shared)
+    }
+
+    /// The schema registry: the one that the configuration names, or that of the data directory.
+    pub fn schema_registry(&self) -> SharedRegistry {
+        Arc::clone(&self.inner.catalog.read().registry().0)
     }
 
     /// The names of sources and their columns, for completion.

@@ -41,12 +41,19 @@ pub(super) const KNOWN: [(&str, &str, &str); 9] = [
     (KEY_FORMAT, "KAFKA", "the format of keys, where neither WITH nor a source names one"),
     (VALUE_FORMAT, "", "the format of values, where neither WITH nor a source names one"),
     (WRAP, "true", "whether a single value column is wrapped in a record, for formats that can do both"),
-    (SINK_PARTITIONS, "", "how many partitions topics that queries write have, where WITH does not say; else as many as the source"),
+    (
+        SINK_PARTITIONS,
+        "",
+        "how many partitions topics that queries write have, where WITH does not say; else as many as the source",
+    ),
 ];
 
 /// Properties of ksqlDB that need nothing done: what they ask for is so, or does not exist here. Prefixes end in a full stop.
 pub(super) const WITHOUT_EFFECT: [(&str, &str); 22] = [
-    ("__emit.interval.ms.kstreams.windowed.aggregation__", "final results are passed on as soon as their window closes"),
+    (
+        "__emit.interval.ms.kstreams.windowed.aggregation__",
+        "final results are passed on as soon as their window closes",
+    ),
     ("default.timestamp.extractor", "a record without a usable timestamp is left out and counted"),
     ("ksql.sink.replicas", "the log keeps one copy"),
     ("ksql.internal.topic.replicas", "the log keeps one copy"),
@@ -211,7 +218,11 @@ mod tests {
         check("ksql.sink.replica", "1", "1:5: no property 'ksql.sink.replica'; did you mean 'ksql.sink.replicas'");
         check("auto.offset.reset", "first", "1:20: 'auto.offset.reset' is earliest or latest, not 'first'");
         check("commit.interval.ms", "0", "1:20: 'commit.interval.ms' is a number of milliseconds from 1 on, not '0'");
-        check("ksql.create.or.replace.enabled", "on", "1:20: 'ksql.create.or.replace.enabled' is true or false, not 'on'");
+        check(
+            "ksql.create.or.replace.enabled",
+            "on",
+            "1:20: 'ksql.create.or.replace.enabled' is true or false, not 'on'",
+        );
         check(
             "ksql.persistence.default.format.value",
             "XML",

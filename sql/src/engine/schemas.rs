@@ -123,3 +123,77 @@ pub(super) fn recorded_columns(
         parsed.columns.iter().map(|written| column(catalog, written)).collect();
     Ok(Some(columns?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use arrow::util::display::array_value_to_string;
+    use millstream::format::registry::{Schema, SchemaType};
+
+    use crate::{
+        engine::{Engine, EngineConfig},
+        response::Response,
+    };
+
+    fn run(engine: &Engine, script: &str) -> Result<(), String> {
+        let ran = engine.session().run_script(script, &mut |_, _| {});
+        ran.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn check(engine: &Engine, query: &str, want: &[&str]) {
+        engine.wait_until_idle(Some(Duration::from_secs(60)), &mut |_| {}).expect("comes to rest");
+        let Ok(Response::Rows(rows)) = engine.session().execute(query) else { panic!("{query}: no rows") };
+        let mut lines = Vec::new();
+        for batch in &rows.batches {
+            for row in 0..batch.num_rows() {
+                let cell = |column| array_value_to_string(column, row).expect("it is shown");
+                lines.push(batch.columns().iter().map(|column| cell(column)).collect::<Vec<_>>().join("|"));
+            }
+        }
+        assert_eq!(lines, want, "{query}");
+    }
+
+    #[test]
+    fn schemas_live_as_long_as_their_topics() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = || {
+            let mut config = EngineConfig::new(directory.path());
+            config.memory_bytes = 32 << 20;
+            config.threads = 1;
+            Engine::open(config).expect("it opens")
+        };
+        let engine = open();
+        run(
+            &engine,
+            "CREATE STREAM a (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'a', FORMAT = 'AVRO');
+             CREATE STREAM p WITH (VALUE_FORMAT = 'PROTOBUF', VALUE_PROTOBUF_NULLABLE_REPRESENTATION = 'OPTIONAL') AS SELECT * FROM a;
+             CREATE STREAM j WITH (FORMAT = 'JSON_SR') AS SELECT * FROM p;
+             CREATE STREAM same WITH (KAFKA_TOPIC = 'a', FORMAT = 'AVRO');
+             INSERT INTO a VALUES ('x', 1), ('y', NULL);",
+        )
+        .expect("it is declared");
+        check(&engine, "SELECT * FROM j;", &["x|1", "y|"]);
+        check(&engine, "SELECT * FROM same;", &["x|1", "y|"]);
+        let registry = engine.schema_registry();
+        assert_eq!(
+            registry.subjects().expect("in memory"),
+            ["J-key", "J-value", "P-key", "P-value", "a-key", "a-value"]
+        );
+        // What is registered later does not change what was inferred before.
+        let record = r#"{"type": "record", "name": "KsqlDataSourceSchema", "fields": [{"name": "W", "type": "int", "default": 1}]}"#;
+        registry.register("a-value", &Schema::new(SchemaType::Avro, record)).expect("it reads the old one");
+        engine.shutdown().expect("it stops");
+
+        let engine = open();
+        run(&engine, "INSERT INTO same VALUES ('z', 3);").expect("it is written");
+        check(&engine, "SELECT * FROM j;", &["x|1", "y|", "z|3"]);
+        let refused = "CREATE STREAM other WITH (KAFKA_TOPIC = 'P', VALUE_FORMAT = 'PROTOBUF') AS SELECT k, CAST(v AS STRING) AS v FROM a;";
+        let error = run(&engine, refused).expect_err("another type under the number");
+        assert!(error.contains("schema is not compatible with version 1 of subject P-value (BACKWARD)"), "{error}");
+        run(&engine, "DROP STREAM j DELETE TOPIC;").expect("nobody reads it");
+        let left = engine.schema_registry().subjects().expect("in memory");
+        assert_eq!(left, ["P-key", "P-value", "a-key", "a-value"]);
+        engine.shutdown().expect("it stops");
+    }
+}

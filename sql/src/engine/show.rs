@@ -265,6 +265,7 @@ fn kind_text(kind: FunctionKind) -> &'static str {
     match kind {
         FunctionKind::Scalar => "SCALAR",
         FunctionKind::Aggregate => "AGGREGATE",
+        FunctionKind::Table => "TABLE",
         FunctionKind::Window => "WINDOW",
         FunctionKind::Unknown => "UNKNOWN",
     }

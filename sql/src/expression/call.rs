@@ -90,6 +90,10 @@ impl<'a> Binder<'a> {
                 ))
             }
             FunctionKind::Window => Err(not_yet(format!("{name} in continuous queries is"))),
+            FunctionKind::Table => {
+                let problem = format!("{name} makes several rows of one: it can only be in the projection of a stream");
+                Err(BindError::invalid(at, problem))
+            }
             FunctionKind::Scalar | FunctionKind::Unknown => self.named_call(name, &arguments, written, at),
         }
     }

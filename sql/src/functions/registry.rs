@@ -10,7 +10,7 @@ use datafusion::{
 };
 
 use super::{
-    aggregate, array, bytes, conditional, date_time, geo, json, map, math, regex, signature::ScalarFunction, text, url,
+    aggregate, array, bytes, conditional, date_time, geo, json, map, math, regex, signature::ScalarFunction, table, text, url,
 };
 use crate::syntax::suggest::nearest;
 
@@ -31,7 +31,11 @@ fn scalars() -> &'static BTreeMap<&'static str, ScalarFunction> {
             text::functions(),
             url::functions(),
         ];
-        families.into_iter().flatten().map(|function| (function.name, function)).collect()
+        let items = table::table_functions().into_iter().map(|function| {
+            let table::TableFunction { items, description, overloads, .. } = function;
+            ScalarFunction { name: items, description, overloads }
+        });
+        families.into_iter().flatten().chain(items).map(|function| (function.name, function)).collect()
     })
 }
 
@@ -95,6 +99,8 @@ pub(crate) enum FunctionKind {
     Scalar,
     /// A value per group.
     Aggregate,
+    /// Several rows per row.
+    Table,
     /// A value per row and its neighbours.
     Window,
     /// Nothing.
@@ -109,6 +115,9 @@ pub(crate) fn kind_of(name: &str) -> FunctionKind {
     }
     if aggregate::is_aggregate(&own) {
         return FunctionKind::Aggregate;
+    }
+    if table::table_functions().iter().any(|function| function.name == own) {
+        return FunctionKind::Table;
     }
     let name = name.to_ascii_lowercase();
     let state = context().state_ref();
@@ -132,7 +141,8 @@ pub(crate) fn all() -> Vec<(String, FunctionKind)> {
         .scalar_functions()
         .keys()
         .map(|name| (name.to_ascii_uppercase(), FunctionKind::Scalar))
-        .chain(scalars().keys().map(|name| ((*name).to_owned(), FunctionKind::Scalar)))
+        .chain(scalars().keys().filter(|name| !name.contains(' ')).map(|name| ((*name).to_owned(), FunctionKind::Scalar)))
+        .chain(table::table_functions().iter().map(|function| (function.name.to_owned(), FunctionKind::Table)))
         .chain(LAMBDA_FUNCTIONS.map(|name| (name.to_owned(), FunctionKind::Scalar)))
         .chain(state.aggregate_functions().keys().map(|name| (name.to_ascii_uppercase(), FunctionKind::Aggregate)))
         .collect();

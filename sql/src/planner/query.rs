@@ -232,7 +232,12 @@ impl QueryContext<'_> {
                     "group by a column or an expression",
                 ));
             }
-            let (expr, data_type) = bind::normalised(expr, columns, position_of(&written.expr).unwrap_or(written.at))?;
+            let at = position_of(&written.expr).unwrap_or(written.at);
+            if self.purpose == Purpose::Persistent && bind::type_of(&expr, columns, at)? == DataType::Null {
+                let problem = "Can't infer a type of null. Please explicitly cast it to a required type";
+                return Err(PlanError::invalid_hint(at, problem, "write e.g. CAST(null AS VARCHAR)"));
+            }
+            let (expr, data_type) = bind::normalised(expr, columns, at)?;
             let name = written.name.clone();
             items.push(Item { name, expr, data_type, at: written.at, is_copy: written.is_copy });
         }

@@ -397,7 +397,8 @@ fn sink_source(
         columns.push(column(field, ColumnRole::Value)?);
     }
     let order = |column: &Column| items.iter().position(|name| *name == column.name).unwrap_or(usize::MAX);
-    columns.sort_by_key(|column| (!column.is_key(), order(column)));
+    // Keys are in the order in which they are written to the topic, values in that of the projection.
+    columns.sort_by_key(|column| if column.is_key() { (false, 0) } else { (true, order(column)) });
     let first = &selected.sources[0];
     let defaults = catalog.format_defaults();
     let default_key = Format::plain(defaults.key.unwrap_or(FormatKind::Kafka));

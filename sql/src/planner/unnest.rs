@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr as Sql, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, visit_expressions_mut,
+    Expr as Sql, Ident, ObjectNamePart, visit_expressions_mut,
 };
 use millstream::{expression::col, operator::Column};
 
@@ -71,13 +71,16 @@ pub(super) fn unnest(flow: Flow, scope: &mut Scope, items: &mut [WrittenItem]) -
     Ok(Flow::Stream(unnested))
 }
 
-/// The array whose items are the rows: EXPLODE's argument is that array.
+/// The call of the scalar function that gives the arrays.
 fn list(call: &Sql) -> Sql {
-    if let (Some("EXPLODE"), Sql::Function(function)) = (called(call), call)
-        && let FunctionArguments::List(arguments) = &function.args
-        && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] = arguments.args.as_slice()
+    let mut list = call.clone();
+    let items = called(call).and_then(|name| {
+        table::table_functions().into_iter().find(|function| function.name == name).map(|function| function.items)
+    });
+    if let (Sql::Function(function), Some(items)) = (&mut list, items)
+        && let [ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice()
     {
-        return array.clone();
+        *name = Ident { value: items.to_owned(), quote_style: Some('`'), span: name.span };
     }
-    call.clone()
+    list
 }

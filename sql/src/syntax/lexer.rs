@@ -135,6 +135,23 @@ fn rewrite(raw: Vec<Lexeme>) -> Result<Vec<Lexeme>, SyntaxError> {
                     word.keyword = Keyword::NoKeyword;
                 }
             }
+            // A name may begin with digits: `1R`.
+            Token::Number(digits, false) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let end = lexeme.bytes.end;
+                let is_rest = |next: &Lexeme| {
+                    next.bytes.start == end && matches!(&next.token.token, Token::Word(word) if word.quote_style.is_none())
+                };
+                if let Some(next) = rest.next_if(is_rest)
+                    && let Token::Word(mut word) = next.token.token
+                {
+                    word.value.insert_str(0, digits);
+                    word.keyword = Keyword::NoKeyword;
+                    upper_case(&mut word);
+                    let span = TokenSpan { start: lexeme.token.span.start, end: next.token.span.end };
+                    lexeme.bytes.end = next.bytes.end;
+                    lexeme.token = TokenWithSpan { token: Token::Word(word), span };
+                }
+            }
             Token::RArrow => lexeme.token.token = Token::Arrow,
             Token::ShiftRight => {
                 let (first, second) = halves(lexeme);

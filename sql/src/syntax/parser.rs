@@ -4,8 +4,9 @@
 //! It wraps `sqlparser`'s parser, which reads the expressions; both share one position, so nothing is copied.
 //! Words are told apart here by their text, not by `sqlparser`'s keyword table: a word is a keyword only where one is expected.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
+use datafusion::sql::sqlparser::ast::{AccessExpr, visit_expressions_mut};
 use datafusion::sql::sqlparser::parser::{Parser as SqlParser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -311,7 +312,12 @@ impl<'a> Parser<'a> {
             return Err(self.unexpected(what));
         }
         self.check_size()?;
-        self.sql.parse_expr().map_err(|error| self.sql_error(error))
+        let mut expr = self.sql.parse_expr().map_err(|error| self.sql_error(error))?;
+        let _ = visit_expressions_mut(&mut expr, |part| {
+            qualify(part);
+            ControlFlow::<()>::Continue(())
+        });
+        Ok(expr)
     }
 
     pub(super) fn spanned_expression(&mut self, what: &str) -> Parsed<Spanned<Expr>> {
@@ -465,4 +471,19 @@ fn plain(message: &str) -> String {
         }
         _ => message.to_owned(),
     }
+}
+
+/// `a.b[1]` is read as `a` with the links `.b` and `[1]`; here it is the name `a.b` with the link `[1]`, as in `a.b` alone.
+fn qualify(part: &mut Expr) {
+    let Expr::CompoundFieldAccess { root, access_chain } = part else { return };
+    let (Expr::Identifier(first), [AccessExpr::Dot(Expr::Identifier(second)), rest @ ..]) =
+        (root.as_ref(), access_chain.as_slice())
+    else {
+        return;
+    };
+    let name = Expr::CompoundIdentifier(vec![first.clone(), second.clone()]);
+    *part = match rest {
+        [] => name,
+        rest => Expr::CompoundFieldAccess { root: Box::new(name), access_chain: rest.to_vec() },
+    };
 }

@@ -19,6 +19,8 @@ pub(crate) struct TableFunction {
     pub(crate) name: &'static str,
     /// What it is good for, one sentence, for `DESCRIBE FUNCTION`.
     pub(crate) description: &'static str,
+    /// The name of the scalar function that gives its arrays; no statement can write it without quotes.
+    pub(crate) items: &'static str,
     /// How it can be called; each returns an ARRAY, whose items become rows.
     pub(crate) overloads: Vec<Overload>,
 }
@@ -28,11 +30,13 @@ pub(crate) fn table_functions() -> Vec<TableFunction> {
     vec![
         TableFunction {
             name: "CUBE_EXPLODE",
+            items: "ITEMS OF CUBE_EXPLODE",
             description: "A row for each way in which some of the items are null.",
             overloads: vec![cube::overload()],
         },
         TableFunction {
             name: "EXPLODE",
+            items: "ITEMS OF EXPLODE",
             description: "A row for each item of an array.",
             overloads: vec![overload(&[array_of_any()], Returns::Like(array_of_any()), |call| column(call, 0))],
         },
@@ -52,7 +56,7 @@ mod tests {
     fn arrays_become_the_items_of_rows() {
         let family: Vec<ScalarFunction> = table_functions()
             .into_iter()
-            .map(|TableFunction { name, description, overloads }| ScalarFunction { name, description, overloads })
+            .map(|TableFunction { name, description, overloads, .. }| ScalarFunction { name, description, overloads })
             .collect();
         let check = |name: &str, argument: Argument, want: &[&str]| check(&family, name, &[argument], want);
         check("EXPLODE", int_lists(&[Some(&[Some(1), None]), Some(&[]), None]), &["[1, null]", "[]", "null"]);
