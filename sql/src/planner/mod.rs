@@ -8,7 +8,7 @@
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
 //! - [`insert_values`]: rows to records
 //! - `bind`: the face of [`expression`](crate::expression), which binds parsed expressions to logical ones
-//! - [`input`]: sources to streams; `rename_key`: a transform of keys;
+//! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
 //!   `upgrade`: what a query that replaces another one has to share
 //! - [`error`]: what can be wrong, always with a place
 
@@ -17,6 +17,7 @@ mod bind;
 pub mod error;
 pub(crate) mod input;
 pub mod insert_values;
+mod into_sink;
 mod join;
 mod projection;
 pub mod push;

@@ -60,6 +60,10 @@ static BEGINNINGS: LazyLock<[(Regex, &str); 3]> = LazyLock::new(|| {
     ]
 });
 
+/// Those that the engine has.
+static ELSEWHERE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)^ASSERT\s+(NOT\s+EXISTS\s+)?(TOPIC|SCHEMA)\b").expect("the pattern is constant")
+});
 /// Where the key of `ASSERT NULL VALUES` begins.
 static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?i)\)\s*KEY\s*\(").expect("the pattern is constant"));
 
@@ -72,7 +76,10 @@ pub(super) fn parse(statement: &str) -> Result<Option<Assertion>, String> {
     if !text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("ASSERT")) {
         return Ok(None);
     }
-    let none = "ASSERT is followed by VALUES, NULL VALUES, STREAM or TABLE";
+    if ELSEWHERE.is_match(text).unwrap_or(false) {
+        return Ok(None);
+    }
+    let none = "ASSERT is followed by VALUES, NULL VALUES, STREAM, TABLE, TOPIC or SCHEMA";
     let found = BEGINNINGS.iter().position(|(pattern, _)| pattern.is_match(text).unwrap_or(false)).ok_or(none)?;
     let (pattern, instead) = &BEGINNINGS[found];
     let mut text = pattern.replace(text, *instead).into_owned();

@@ -171,7 +171,8 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "INSERT INTO orders SELECT id, amount FROM orders;",
-        "1:20: column CITY of ORDERS is missing from the projection; select columns with exactly the names of the stream",
+        "1:20: Incompatible schema between results and sink.\nResult schema is `ID` INTEGER KEY, `AMOUNT` DOUBLE\n\
+         Sink schema is `ID` INTEGER KEY, `CITY` STRING, `AMOUNT` DOUBLE",
     ),
     (
         "DROP STREAM orders;",
