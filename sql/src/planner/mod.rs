@@ -6,7 +6,7 @@
 //! # Map
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
-//! - [`insert_values`]: rows to records
+//! - [`insert_values`]: rows to records; `fields_by_name`: struct literals as the structs of columns
 //! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
 //!   [`iso_time`]: moments as text
 //! - [`input`]: sources to streams; `rename_key`: a transform of keys;
@@ -16,6 +16,7 @@
 mod aggregate;
 mod bind;
 pub mod error;
+mod fields_by_name;
 pub(crate) mod input;
 pub mod insert_values;
 mod join;
