@@ -15,6 +15,7 @@
 mod aggregate;
 mod bind;
 pub mod error;
+mod fields_by_name;
 pub(crate) mod input;
 pub mod insert_values;
 mod into_sink;
