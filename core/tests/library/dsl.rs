@@ -77,10 +77,12 @@ fn lists_become_rows() {
             field("country", DataType::Utf8),
             field("ages", list(DataType::Int64)),
         ],
+        parts: Vec::new(),
         window: WindowKind::None,
         formats: formats.clone(),
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
+        parts: Vec::new(),
     };
     let people = builder.stream_columns("people", options).unnest(&["names", "ages"]);
     let columns = ["country", "names", "ages"].map(|name| millstream::operator::Column::new(name, col(name)));
