@@ -12,7 +12,7 @@ use arrow::{
 };
 
 use super::{
-    Context, FoldError, JoinKind, Operator, OperatorError, Table, TaskStore, foreign_key_join::RowHash,
+    Context, EmitPolicy, FoldError, JoinKind, Operator, OperatorError, Table, TaskStore, foreign_key_join::RowHash,
     table_reader::TableReader, unsettled_rows::UnsettledRows,
 };
 use crate::{Batch, record::Timestamp, schema::StreamSchema};
@@ -41,9 +41,10 @@ impl ForeignKeyResolve {
         left_values: &[arrow::datatypes::FieldRef],
         unsettled: Option<usize>,
         results: Option<usize>,
+        emit: EmitPolicy,
         output: Arc<StreamSchema>,
     ) -> Result<Self, FoldError> {
-        let table = |store: usize| Ok((Table::new(store, &output, true)?, store));
+        let table = |store: usize| Ok((Table::new(store, &output, true, emit)?, store));
         Ok(Self {
             kind,
             left,

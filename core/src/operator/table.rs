@@ -2,7 +2,8 @@
 //!
 //! Records are taken in the order in which they were written, whatever their timestamps, as Kafka Streams does for unversioned tables.
 //! A windowed key is the key with the bounds of its window: one row a key and window, kept until it is deleted.
-//! A null value deletes its row; deleting what is not there passes nothing on. A record without a key is a dead letter.
+//! A null value deletes its row. Deleting what is not there passes nothing on, but under [`EmitPolicy::Record`], where every record passes
+//! its update on as in Kafka Streams without a cache. A record without a key is a dead letter.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,7 +14,7 @@ use arrow::{
 };
 
 use super::{
-    Context, FoldError, Operator, OperatorError, Reason,
+    Context, EmitPolicy, FoldError, Operator, OperatorError, Reason,
     fold::{StateLayout, scatter},
     task_store::TaskStore,
 };
@@ -64,6 +65,7 @@ pub struct Table {
     keys: RowCodec,
     rows: RowCodec,
     needs_before: bool,
+    emit: EmitPolicy,
 }
 
 impl Table {
@@ -71,13 +73,14 @@ impl Table {
     ///
     /// # Errors
     /// If a column has no row encoding.
-    pub fn new(store: usize, schema: &StreamSchema, needs_before: bool) -> Result<Self, FoldError> {
+    pub fn new(store: usize, schema: &StreamSchema, needs_before: bool, emit: EmitPolicy) -> Result<Self, FoldError> {
         let layout = IdentityRows::new(schema.value().to_vec());
         Ok(Self {
             store,
             keys: RowCodec::new(schema.whole_key()).map_err(FoldError::of)?,
             rows: RowCodec::new(&stored_fields(&layout)).map_err(FoldError::of)?,
             needs_before,
+            emit,
         })
     }
 
@@ -101,7 +104,8 @@ impl Table {
         }
 
         let had: Vec<usize> = (0..before.len()).filter(|&row| before[row].is_some()).collect();
-        let changed = BooleanBuffer::collect_bool(before.len(), |row| exists(row) || before[row].is_some());
+        let every = self.emit == EmitPolicy::Record;
+        let changed = BooleanBuffer::collect_bool(before.len(), |row| every || exists(row) || before[row].is_some());
         let images = if self.needs_before {
             let states = self.rows.decode(before.iter().flatten().map(Vec::as_slice)).map_err(FoldError::of)?;
             let values = scatter(&states[..states.len() - 1], &had, before.len())?;

@@ -273,7 +273,7 @@ impl Builder<'_> {
             NodeKind::Transform(transform) => Box::new(Transformer::new(Arc::clone(transform))),
             NodeKind::Merge => Box::new(Merge),
             NodeKind::Table { store, needs_before } => {
-                Box::new(Table::new(local_store(*store), &node.schema, *needs_before).map_err(fold_error)?)
+                Box::new(Table::new(local_store(*store), &node.schema, *needs_before, self.emit).map_err(fold_error)?)
             }
             NodeKind::Aggregate(aggregate) => {
                 // A join may look between commits: it must see every update.
@@ -291,7 +291,7 @@ impl Builder<'_> {
                 Box::new(StreamTableJoin::new(join.kind, store, retention, layout, output).map_err(fold_error)?)
             }
             NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) | NodeKind::ForeignKey(_) => {
-                build_join::operator(self.topology, node, id.partition, local_store).map_err(fold_error)?
+                build_join::operator(self.topology, node, (id.partition, self.emit), local_store).map_err(fold_error)?
             }
             NodeKind::Sink(sink) => {
                 let topic = Partitions::resolve(self.application, &sink.topic)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     operator::{
-        FoldError, ForeignKeyAnswer, ForeignKeyNotify, ForeignKeyResolve, ForeignKeySubscribe, Operator,
+        EmitPolicy, FoldError, ForeignKeyAnswer, ForeignKeyNotify, ForeignKeyResolve, ForeignKeySubscribe, Operator,
         StreamStreamJoin, StreamStreamJoinSettings, TableReader, TableTableJoin,
     },
     record::PartitionId,
@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn operator(
     topology: &Topology,
     node: &Node,
-    partition: PartitionId,
+    (partition, emit): (PartitionId, EmitPolicy),
     local_store: &dyn Fn(usize) -> usize,
 ) -> Result<Box<dyn Operator>, FoldError> {
     let output = Arc::clone(&node.schema);
@@ -60,7 +60,7 @@ pub(super) fn operator(
                 let values = left.layout.result_fields();
                 let left = reader(left, input(0))?;
                 let (unsettled, results) = (unsettled.map(local_store), results.map(local_store));
-                Box::new(ForeignKeyResolve::new(*kind, left, &values, unsettled, results, output)?)
+                Box::new(ForeignKeyResolve::new(*kind, left, &values, unsettled, results, emit, output)?)
             }
         },
         _ => unreachable!("the other nodes are no such joins"),

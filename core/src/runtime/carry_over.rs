@@ -79,8 +79,7 @@ pub fn carry_over(from: &StoreSpec, to: &StoreSpec, application: &str, log: &Sha
             for batch in &fetched.batches {
                 let partition = TopicPartition::new(new.clone(), partition);
                 let records = layout.carry_over(&batch.records).map_err(failed)?;
-                producer
-                    .commit(Transaction { appends: vec![Append { partition, records }], offsets: Vec::new() })?;
+                producer.commit(Transaction { appends: vec![Append { partition, records }], offsets: Vec::new() })?;
             }
             if fetched.next <= next {
                 break;

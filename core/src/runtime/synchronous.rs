@@ -48,14 +48,13 @@ impl SynchronousStreams {
         let Built { tasks, stores } = builder.build()?;
         let visibility = Arc::new(RwLock::new(()));
         let views = views(topology, &stores, &visibility);
-        let shared =
-            Arc::new(Shared {
-                stop: AtomicBool::new(false),
-                abandon: AtomicBool::new(false),
-                paused: AtomicBool::new(false),
-                counters,
-                visibility,
-            });
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            abandon: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            counters,
+            visibility,
+        });
         let worker = Worker {
             tasks,
             producer: log.producer(application)?,

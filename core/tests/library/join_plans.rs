@@ -48,7 +48,7 @@ fn joins_are_described_with_all_that_can_change_a_result() {
     joined.to("out", Produced { formats: FORMATS });
     let source = |topic: &str| format!("topic {topic} (key KAFKA, value DELIMITED), decodes [v]");
     let (left, right) = (source("left"), source("right"));
-    let join = "outer join of streams WITHIN (10 s, 5 s) GRACE PERIOD 1 s, records in store `join-2-left` kept for 31 s and store `join-2-right` kept for 31 s, waiting ones in store `join-2-waiting`";
+    let join = "outer join of streams WITHIN (10 s, 5 s) GRACE PERIOD 1 s, records in store `join-left-right-by-k-left` kept for 31 s and store `join-left-right-by-k-right` kept for 31 s, waiting ones in store `join-left-right-by-k-waiting`";
     check(&builder.build().expect("legal"), &[&[&left, &right, join]]);
 
     let builder = StreamsBuilder::new();

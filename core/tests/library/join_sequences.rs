@@ -261,6 +261,11 @@ fn tables_meet_by_their_keys() {
         left("D", 15),
         right("e", 13),
     ];
+    // A row that is not there is deleted: as in Kafka Streams without a cache, that is an update like any other.
+    let twice = [right("a", 1), gone("left", 2), left("A", 3), gone("right", 4), gone("right", 5), gone("left", 6)];
+    check(&tables(TableJoinKind::Inner), &twice, &["k -@2", "k A,a@3", "k -@4", "k -@5"]);
+    check(&tables(TableJoinKind::Left), &twice, &["k -@2", "k A,a@3", "k A,@4", "k A,@5", "k -@6"]);
+    check(&tables(TableJoinKind::Outer), &twice, &["k ,a@1", "k ,a@2", "k A,a@3", "k A,@4", "k A,@5", "k -@6"]);
     let inner = ["k A,a@4", "k B,a@5", "k B,b@6", "k -@7", "k C,c@10", "k -@11", "k D,d@15", "k D,e@15"];
     check(&tables(TableJoinKind::Inner), &pushes, &inner);
     let left = [

@@ -137,7 +137,7 @@ pub fn column(catalog: &Catalog, written: &ColumnDef) -> Result<Column, CatalogE
             return wrong_header("HEADERS", "ARRAY<STRUCT<`KEY` STRING, `VALUE` BYTES>>");
         }
         ColumnRole::Key | ColumnRole::PrimaryKey if data_type.contains_map() => {
-            return Err(invalid(written, &map_key(&written.name.value)));
+            return Err(invalid(written, &map_key(&written.name.value, &data_type)));
         }
         _ => {}
     }
@@ -302,7 +302,7 @@ mod tests {
         check_error(
             "CREATE STREAM s (k MAP<STRING, INT> KEY, v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
             "1:18: column K: Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior \
-             due to inconsistent serialization. Key column name: `K`.",
+             due to inconsistent serialization. Key column name: `K`. Column type: MAP<STRING, INTEGER>.",
         );
         check_error(
             "CREATE STREAM s (k INT KEY, l INT KEY, v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON')",

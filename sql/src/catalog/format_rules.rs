@@ -32,7 +32,7 @@ pub fn check_formats(source: &Source, places: &FormatPlaces<'_>) -> Result<(), C
             return Err(CatalogError::InvalidColumn {
                 at: places.otherwise,
                 name: column.name.clone(),
-                reason: map_key(&column.name),
+                reason: map_key(&column.name, &column.data_type),
             });
         }
     }
@@ -59,10 +59,10 @@ pub fn check_formats(source: &Source, places: &FormatPlaces<'_>) -> Result<(), C
 }
 
 /// Why a key cannot hold a MAP, anywhere in it.
-pub(super) fn map_key(name: &str) -> String {
+pub(super) fn map_key(name: &str, data_type: &SqlType) -> String {
     format!(
         "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior due to \
-         inconsistent serialization. Key column name: `{name}`."
+         inconsistent serialization. Key column name: `{name}`. Column type: {data_type}."
     )
 }
 

@@ -4,9 +4,9 @@ use super::{
     Connector, PropertyScope, QueryId, QueryKind, QueryRecord, QueryShape, Source, SourceProperties, SqlType, declare,
     registry::Catalog,
 };
-use crate::syntax::{Position, Span};
 use crate::syntax::ast::{ColumnRole, ConnectorKind, Name, SourceKind, Statement};
 use crate::syntax::parse_statement;
+use crate::syntax::{Position, Span};
 
 fn named(name: &str) -> Name {
     Name { value: name.to_owned(), quoted: false, span: Span::START }
@@ -127,8 +127,7 @@ fn replacing_only_adds_columns() {
     assert_eq!(add(&mut catalog, "STREAM orders (id INT KEY)", false).unwrap_err(), taken);
     let had = "DataSource '`ORDERS`' has schema = `ID` INTEGER KEY, `AMOUNT` INTEGER which is not upgradeable to";
     let columns = "(The following columns are changed, missing or reordered: [`AMOUNT` INTEGER])";
-    let keys =
-        "(Key columns must be identical. The following key columns are changed, missing or reordered: [`ID` INTEGER KEY])";
+    let keys = "(Key columns must be identical. The following key columns are changed, missing or reordered: [`ID` INTEGER KEY])";
     for (text, new, why) in [
         ("id INT KEY, x INT", "`ID` INTEGER KEY, `X` INTEGER.", columns),
         ("id INT KEY, amount DATE", "`ID` INTEGER KEY, `AMOUNT` DATE.", columns),
@@ -166,10 +165,7 @@ fn columns_are_added_to_declared_sources() {
         alter(&mut catalog, "ALTER STREAM big ADD COLUMN c DATE").unwrap_err(),
         "1:14: cannot add columns to BIG: ALTER command is not supported for CREATE ... AS statements. Use CREATE OR REPLACE .. AS SELECT"
     );
-    assert_eq!(
-        catalog.source("ORDERS").and_then(|s| s.column("D")).map(|c| c.role.clone()),
-        Some(ColumnRole::Value)
-    );
+    assert_eq!(catalog.source("ORDERS").and_then(|s| s.column("D")).map(|c| c.role.clone()), Some(ColumnRole::Value));
 }
 
 #[test]

@@ -131,7 +131,10 @@ impl Source {
             source.columns.iter().filter(|column| !column.is_key()).cloned().collect()
         };
         if let Some(changed) = changed(others(self).iter(), others(new).iter(), "") {
-            return Some(format!("{} (The following columns are changed, missing or reordered: [{changed}])", schemas()));
+            return Some(format!(
+                "{} (The following columns are changed, missing or reordered: [{changed}])",
+                schemas()
+            ));
         }
         let differs = |what: &str, old: &dyn fmt::Display, new: &dyn fmt::Display| {
             format!("DataSource '`{}`' has {what} = {old} which is not upgradeable to {new}", self.name)

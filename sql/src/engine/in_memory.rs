@@ -135,7 +135,8 @@ impl InMemoryEngine {
                 Ok(Answer::Done)
             }
             Statement::PullQuery(query) => {
-                let context = PullContext { catalog: &self.catalog, log: &self.log, views: self };
+                let scans = self.properties.scans();
+                let context = PullContext { catalog: &self.catalog, log: &self.log, views: self, scans };
                 Ok(Answer::Rows(pull::run(query, &context)?))
             }
             Statement::PushQuery(query) => self.push(query).map(|run| Answer::Push(Box::new(run))),

@@ -10,6 +10,7 @@ use millstream::{operator::EmitPolicy, topology::OffsetReset};
 use super::error::EngineError;
 use crate::{
     catalog::{FormatDefaults, FormatKind, SinkDefaults},
+    pull::access::Scans,
     syntax::{Position, suggest::nearest},
 };
 
@@ -30,9 +31,13 @@ const VALUE_FORMAT: &str = "ksql.persistence.default.format.value";
 const WRAP: &str = "ksql.persistence.wrap.single.values";
 /// How many partitions topics of queries have, where WITH does not say.
 const SINK_PARTITIONS: &str = "ksql.sink.partitions";
+/// Whether pull queries may scan whole tables.
+const TABLE_SCAN: &str = "ksql.query.pull.table.scan.enabled";
+/// Whether pull queries may scan ranges of keys.
+const RANGE_SCAN: &str = "ksql.query.pull.range.scan.enabled";
 
 /// Every property: name, default, what it is.
-pub(super) const KNOWN: [(&str, &str, &str); 9] = [
+pub(super) const KNOWN: [(&str, &str, &str); 11] = [
     (RESET, "earliest", "where persistent queries begin: earliest or latest (push queries: latest unless set)"),
     (COMMIT_INTERVAL, "100", "how often queries commit, in milliseconds"),
     (EMIT, "commit", "when updates of tables are passed on: at each commit or at each record"),
@@ -46,6 +51,8 @@ pub(super) const KNOWN: [(&str, &str, &str); 9] = [
         "",
         "how many partitions topics that queries write have, where WITH does not say; else as many as the source",
     ),
+    (TABLE_SCAN, "true", "whether pull queries may scan whole tables"),
+    (RANGE_SCAN, "true", "whether pull queries may scan ranges of keys"),
 ];
 
 /// Properties of ksqlDB that need nothing done: what they ask for is so, or does not exist here. Prefixes end in a full stop.
@@ -120,6 +127,12 @@ impl SessionProperties {
         self.set.get(RESET).and_then(|value| reset(value)).unwrap_or(default)
     }
 
+    /// Which scans pull queries may do.
+    pub(super) fn scans(&self) -> Scans {
+        let allowed = |name: &str| self.set.get(name).and_then(|value| value.parse().ok()).unwrap_or(true);
+        Scans { table: allowed(TABLE_SCAN), range: allowed(RANGE_SCAN) }
+    }
+
     /// How often a query commits.
     pub(super) fn commit_interval(&self, default: Duration) -> Duration {
         self.set.get(COMMIT_INTERVAL).and_then(|value| value.parse().ok()).map_or(default, Duration::from_millis)
@@ -162,7 +175,7 @@ fn expected(name: &str, value: &str) -> Option<&'static str> {
         RESET => (reset(value).is_some(), "earliest or latest"),
         COMMIT_INTERVAL => (at_least_one(value), "a number of milliseconds from 1 on"),
         EMIT => (value.to_ascii_lowercase().parse::<EmitPolicy>().is_ok(), "commit or record"),
-        REPLACE | WRAP => (is_flag, "true or false"),
+        REPLACE | WRAP | TABLE_SCAN | RANGE_SCAN => (is_flag, "true or false"),
         KEY_FORMAT | VALUE_FORMAT => (FormatKind::from_name(value).is_some(), "the name of a format, such as JSON"),
         SINK_PARTITIONS => (at_least_one(value) && value.parse::<u32>().is_ok(), "a number of partitions from 1 on"),
         _ => (true, ""),

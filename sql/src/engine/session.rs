@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Inner, assert, error::EngineError, properties::SessionProperties, variables};
 use crate::{
     catalog::Catalog,
-    pull::{self, PullContext},
+    pull::{self, PullContext, access::Scans},
     response::Response,
     syntax::{
         ast::{ParsedStatement, Statement},
@@ -82,7 +82,7 @@ impl Session {
             Statement::PullQuery(query) => {
                 let inner = &self.inner;
                 let catalog = inner.catalog.read().clone();
-                Ok(Response::Rows(pull::run(query, &inner.pull_context(&catalog))?))
+                Ok(Response::Rows(pull::run(query, &inner.pull_context(&catalog, self.properties.scans()))?))
             }
             Statement::PushQuery(query) => self.push(query).map(Response::Push),
             Statement::Print(print) => self.print(print).map(Response::Push),
@@ -123,8 +123,8 @@ impl Session {
 
 impl Inner {
     /// What pull queries read from.
-    pub(super) fn pull_context<'a>(&'a self, catalog: &'a Catalog) -> PullContext<'a> {
-        PullContext { catalog, log: &self.shared, views: self }
+    pub(super) fn pull_context<'a>(&'a self, catalog: &'a Catalog, scans: Scans) -> PullContext<'a> {
+        PullContext { catalog, log: &self.shared, views: self, scans }
     }
 }
 

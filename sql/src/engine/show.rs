@@ -247,7 +247,9 @@ impl Session {
             Statement::PushQuery(query) => {
                 plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest))?.topology
             }
-            Statement::PullQuery(query) => return Ok(pull::explain(query, &self.inner.pull_context(&catalog))?),
+            Statement::PullQuery(query) => {
+                return Ok(pull::explain(query, &self.inner.pull_context(&catalog, self.properties.scans()))?);
+            }
             _ => {
                 let problem = "only queries can be explained: SELECT, CREATE .. AS SELECT, INSERT INTO .. SELECT";
                 return Err(EngineError::at(parsed.span.start, problem));

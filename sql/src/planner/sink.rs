@@ -28,8 +28,7 @@ use super::{
 use crate::{
     catalog::{
         self, Catalog, CleanupPolicy, Column, Format, FormatKind, FormatPlaces, PropertyScope, QueryId, QueryShape,
-        Source,
-        SourceProperties, SqlType, TimestampColumn,
+        Source, SourceProperties, SqlType, TimestampColumn,
     },
     syntax::{
         Position,
@@ -424,6 +423,19 @@ fn sink_source(
                 return Err(PlanError::invalid_hint(named.span.start, problem, format!("it has {}", known.join(", "))));
             }
             let format = properties.timestamp_format.as_ref().map(|format| format.node.clone());
+            let data_type = schema.columns().field_with_name(&named.node).ok().map(|field| field.data_type().clone());
+            let data_type = data_type.as_ref().and_then(SqlType::from_arrow);
+            let is_moment = matches!(
+                (&data_type, &format),
+                (Some(SqlType::BigInt | SqlType::Timestamp), None) | (Some(SqlType::Varchar), Some(_))
+            );
+            if !is_moment {
+                let problem = format!(
+                    "Timestamp column, `{}`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified",
+                    named.node
+                );
+                return Err(PlanError::invalid(named.span.start, problem));
+            }
             Some(TimestampColumn { column: named.node.clone(), format })
         }
     };

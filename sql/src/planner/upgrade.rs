@@ -1,11 +1,7 @@
 //! The outline of a planned query ([`QueryShape`]), from which it is decided whether another query can take its place, and which of its
 //! stores are then laid out anew.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    ops::ControlFlow,
-};
+use std::{collections::BTreeMap, fmt::Write, ops::ControlFlow};
 
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, visit_expressions};
 use millstream::{
@@ -121,8 +117,7 @@ fn source_step(source: &Source) -> QueryStep {
         },
     );
     let formats = format!("{}, {}", source.key_format.kind, source.value_format.kind);
-    let properties =
-        vec![("topicName", source.topic.clone()), ("formats", formats), ("timestampColumn", timestamp)];
+    let properties = vec![("topicName", source.topic.clone()), ("formats", formats), ("timestampColumn", timestamp)];
     QueryStep { name, can_change: true, properties }
 }
 

@@ -4,9 +4,11 @@
 //! moment per query, before anything runs.
 //!
 //! # Map
+//! - [`access`]: lookups and scans, and which are allowed
 //! - `view_table`: stores as tables, with gets for keys; `topic_table`: topics as tables
 //! - this file: which sources a query names, its pseudo columns, its errors with their places
 
+pub mod access;
 mod topic_table;
 mod view_table;
 
@@ -40,11 +42,12 @@ use crate::{
     response::Rows,
     syntax::{
         Position,
-        ast::{Name, PullQuery},
+        ast::{Name, PullQuery, SourceKind},
         position::Span,
         suggest::nearest,
     },
 };
+use access::Scans;
 use topic_table::TopicTable;
 use view_table::ViewTable;
 
@@ -59,6 +62,8 @@ pub struct PullContext<'a> {
     pub log: &'a SharedLog,
     /// The stores of tables that running queries keep.
     pub views: &'a dyn Views,
+    /// Which scans are allowed.
+    pub scans: Scans,
 }
 
 /// Finds stores.
@@ -120,6 +125,9 @@ fn prepare(query: &PullQuery, context: &PullContext<'_>) -> Result<(SessionConte
         let at = Position::from_location(name.span.start).unwrap_or(query.span.start);
         let written = Name { value: name.value.clone(), quoted: false, span: Span { start: at, end: at } };
         let source = context.catalog.expect_source(&written)?;
+        if source.kind == SourceKind::Table {
+            access::check(&query.query, source, context.scans, at)?;
+        }
         let table = match context.views.view(&source.name) {
             Some((view, plan)) => stored(&view, &plan, &pseudo, at)?,
             None => unstored(TopicTable::new(source, Arc::clone(context.log), at)?, &pseudo, at)?,

@@ -3,7 +3,7 @@
 //! Of a table, the newest record of each key is its row, as a view over it would have it. Records that cannot be decoded are
 //! left out and logged.
 
-use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch},
@@ -24,8 +24,8 @@ use datafusion::{
 use millstream::{
     dsl::SourceOptions,
     format::{Deserializer, Format, FormatError, Side},
-    log::{FetchedBatch, LogError, SharedLog},
-    record::{Offset, PartitionId, TopicName, TopicPartition, headers_column, moments},
+    log::{FetchedBatch, LogError, Offsets, SharedLog},
+    record::{Offset, PartitionId, RecordsBuilder, TopicName, TopicPartition, headers_column, moments},
     schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART, WindowKind},
     topology::{OffsetReset, RecordPart, TimestampExtractor},
     window::{SplitKeys, split_keys},
@@ -41,6 +41,8 @@ use crate::{
 };
 
 const FETCH_BYTES: usize = 1 << 20;
+/// Rows of a table that are decoded together.
+const ROWS: usize = 8192;
 
 /// A source as it lies in its topic.
 #[derive(Clone)]
@@ -198,18 +200,17 @@ fn read(
             }
         }
     }
-    for (batch, rows) in newest(&kept, end) {
-        let all = decoder.decode_rows(batch, end, Some(rows))?;
-        if !send(all) {
+    for batch in newest(&kept, end) {
+        if !send(decoder.decode(&batch, end)?) {
             break;
         }
     }
     Ok(())
 }
 
-/// The rows of each batch that hold the newest value of their key before `end`.
-fn newest(batches: &[FetchedBatch], end: Offset) -> impl Iterator<Item = (&FetchedBatch, Vec<bool>)> {
-    let mut last: HashMap<&[u8], (usize, usize)> = HashMap::new();
+/// The records that hold the newest value of their key before `end`, in the order of the bytes of keys, as a store would give them.
+fn newest(batches: &[FetchedBatch], end: Offset) -> impl Iterator<Item = FetchedBatch> + '_ {
+    let mut last: BTreeMap<&[u8], (usize, usize)> = BTreeMap::new();
     for (number, batch) in batches.iter().enumerate() {
         let (keys, values) = (batch.records.keys(), batch.records.values());
         for row in (0..keys.len()).filter(|row| keys.is_valid(*row) && batch.offsets.at(*row) < end) {
@@ -220,11 +221,14 @@ fn newest(batches: &[FetchedBatch], end: Offset) -> impl Iterator<Item = (&Fetch
             }
         }
     }
-    let mut rows: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.records.len()]).collect();
-    for (number, row) in last.into_values() {
-        rows[number][row] = true;
-    }
-    batches.iter().zip(rows)
+    let places: Vec<(usize, usize)> = last.into_values().collect();
+    (0..places.len()).step_by(ROWS).map(move |start| {
+        let chunk = &places[start..places.len().min(start + ROWS)];
+        let mut records = RecordsBuilder::default();
+        chunk.iter().for_each(|(number, row)| records.push(batches[*number].records.get(*row)));
+        let offsets = chunk.iter().map(|(number, row)| batches[*number].offsets.at(*row)).collect();
+        FetchedBatch { records: records.finish(), offsets: Offsets::Each(offsets) }
+    })
 }
 
 /// Turns records into rows.
@@ -264,18 +268,9 @@ impl<'a> Decoder<'a> {
     }
 
     fn decode(&mut self, batch: &FetchedBatch, end: Offset) -> Result<RecordBatch, ReadError> {
-        self.decode_rows(batch, end, None)
-    }
-
-    fn decode_rows(
-        &mut self,
-        batch: &FetchedBatch,
-        end: Offset,
-        only: Option<Vec<bool>>,
-    ) -> Result<RecordBatch, ReadError> {
         let records = &batch.records;
         let rows = records.len();
-        let mut keep = only.unwrap_or_else(|| vec![true; rows]);
+        let mut keep = vec![true; rows];
         let window = self.table.window;
         let split = window.is_windowed().then(|| split_keys(window, records.keys()));
         let keys = self.key.decode(split.as_ref().map_or(records.keys(), |split| &split.keys));
@@ -342,19 +337,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_behind_the_end_hides_nothing() {
-        let record = |value: &str| Record {
-            key: Some(b"k".to_vec()),
-            value: Some(value.as_bytes().to_vec()),
-            ..Record::default()
-        };
-        let records: Records = ["old", "new"].map(record).into_iter().collect();
-        let check = |end: u64, want: [bool; 2]| {
+    fn the_newest_record_of_each_key_comes_in_the_order_of_keys() {
+        // Key and value; no value is a tombstone.
+        let records: Records = ["b1", "a1", "b2", "c1", "c"]
+            .into_iter()
+            .map(|text| {
+                let (key, value) = text.split_at(1);
+                let value = (!value.is_empty()).then(|| value.as_bytes().to_vec());
+                Record { key: Some(key.as_bytes().to_vec()), value, ..Record::default() }
+            })
+            .collect();
+        let check = |end: u64, want: &str| {
             let batch = FetchedBatch { offsets: Offsets::From(Offset(0)), records: records.clone() };
-            let kept: Vec<Vec<bool>> = newest(&[batch], Offset(end)).map(|(_, rows)| rows).collect();
-            assert_eq!(kept, [want], "end {end}");
+            let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+            let kept: Vec<String> = newest(&[batch], Offset(end))
+                .flat_map(|batch| {
+                    let of = |row: usize| {
+                        let record = batch.records.get(row);
+                        format!("{}{}@{}", text(record.key), text(record.value), batch.offsets.at(row).0)
+                    };
+                    (0..batch.records.len()).map(of).collect::<Vec<_>>()
+                })
+                .collect();
+            assert_eq!(kept.join(" "), want, "end {end}");
         };
-        check(1, [true, false]);
-        check(2, [false, true]);
+        // What comes behind the end hides nothing.
+        check(2, "a1@1 b1@0");
+        check(4, "a1@1 b2@2 c1@3");
+        check(5, "a1@1 b2@2");
     }
 }

@@ -68,6 +68,12 @@ const TOPICS: &[Topic] = &[
                   ON o.id = p.id EMIT CHANGES;",
     },
     Topic {
+        name: "PAUSE",
+        what: "hold a persistent query; RESUME has it go on where it stopped",
+        form: "PAUSE query_id; PAUSE ALL; RESUME query_id; RESUME ALL;",
+        example: "PAUSE CTAS_SPENT_1;",
+    },
+    Topic {
         name: "PRINT",
         what: "the records of a topic as they are",
         form: "PRINT topic [FROM BEGINNING] [INTERVAL n] [LIMIT n];",

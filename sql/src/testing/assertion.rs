@@ -203,11 +203,14 @@ fn check_source(create: &CreateSource, engine: &InMemoryEngine) -> Result<(), St
             format!("{}{}", time.column, time.format.as_ref().map_or_else(String::new, |format| format!(" '{format}'")))
         })
     };
+    // What an ASSERT leaves out is not compared.
+    let wraps = |source: &Source| format!("{:?}", wanted.wrap_single_value.and(source.wrap_single_value));
     let pairs = [
         ("schema", schema_text(&wanted), schema_text(actual)),
         ("kafka topic", wanted.topic.clone(), actual.topic.clone()),
         ("key format", wanted.key_format.kind.to_string(), actual.key_format.kind.to_string()),
         ("value format", wanted.value_format.kind.to_string(), actual.value_format.kind.to_string()),
+        ("value serde features", wraps(&wanted), wraps(actual)),
         ("timestamp column", time(&wanted), time(actual)),
     ];
     match pairs.iter().find(|(_, wanted, found)| wanted != found) {

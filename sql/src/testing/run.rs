@@ -1,9 +1,6 @@
 //! Running a case: statements, then records, then what came out beside what was expected.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use millstream::{
     format::registry::EmbeddedRegistry,

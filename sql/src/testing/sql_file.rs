@@ -131,7 +131,7 @@ mod tests {
             };
             assert_eq!(got, want, "{text}");
         };
-        let rows = "CREATE STREAM b AS SELECT id, n + 1 AS n FROM a WHERE n > 0;
+        let rows = "CREATE STREAM b AS SELECT id, CAST(n + 1 AS INT) AS n FROM a WHERE n > 0;
             ASSERT STREAM b (id INT KEY, n INT) WITH (KAFKA_TOPIC = 'B', VALUE_FORMAT = 'JSON');
             INSERT INTO a (ROWTIME, id, n) VALUES (5, 1, 1);
             INSERT INTO a (ROWTIME, id, n) VALUES (6, 1, -1);

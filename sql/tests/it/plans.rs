@@ -45,7 +45,7 @@ subtopology 0
   source-0
       topic orders (key KAFKA, value JSON), decodes [CITY]
   select-1 <- source-0
-      project: CITY = upper(CITY)
+      project: CITY = UCASE(CITY)
   rename-key-2 <- select-1
       key is called NUMBER
   sink-3 <- rename-key-2
@@ -96,7 +96,7 @@ subtopology 1
   filter-5 <- aggregate-4
       filter: __AGG2 > Int64(3)
   select-6 <- filter-5
-      project: N = N, MEAN = __AGG1 / N
+      project: N = N, MEAN = __AGG1 / CAST(N AS Float64)
   to-stream-7 <- select-6
       to stream
   sink-8 <- to-stream-7
@@ -109,28 +109,36 @@ subtopology 1
 subtopology 0
   source-0
       topic orders (key KAFKA, value JSON), decodes [CUSTOMER]
-  select-key-1 <- source-0
-      project: key O_CUSTOMER = CUSTOMER; O_ID = ID
-  repartition-sink-5 <- select-key-1
-      to topic <application>-repartition-5-repartition (key KAFKA, value ROW)
+  rename-key-1 <- source-0
+      key is called __KEY_0
+  select-2 <- rename-key-1
+      project: O_CUSTOMER = CUSTOMER
+  select-key-6 <- select-2
+      project: key __KEY_0 = O_CUSTOMER; O_ID = __KEY_0
+  repartition-sink-9 <- select-key-6
+      to topic <application>-repartition-9-repartition (key KAFKA, value ROW)
 subtopology 1
-  source-2
+  source-3
       topic customers (key KAFKA, value JSON), decodes [LEVEL]
-  select-3 <- source-2
+  rename-key-4 <- source-3
+      key is called __KEY_0
+  select-5 <- rename-key-4
       project: C_LEVEL = LEVEL
-  table-4 <- select-3
+  select-7 <- select-5
+      project: C_NAME = __KEY_0, C_LEVEL = C_LEVEL
+  table-8 <- select-7
       table: newest record per key, store `C-table`
-  repartition-source-6
-      topic <application>-repartition-5-repartition (key KAFKA, value ROW), decodes [O_ID]
-  join-7 <- repartition-source-6
+  repartition-source-10
+      topic <application>-repartition-9-repartition (key KAFKA, value ROW), decodes [O_ID]
+  join-11 <- repartition-source-10
       left join with the table in store `C-table`
-  filter-8 <- join-7
-      filter: C_LEVEL > Int64(1)
-  select-9 <- filter-8
+  filter-12 <- join-11
+      filter: C_LEVEL > Int32(1)
+  select-13 <- filter-12
       project: ID = O_ID, LEVEL = C_LEVEL
-  rename-key-10 <- select-9
+  rename-key-14 <- select-13
       key is called CUSTOMER
-  sink-11 <- rename-key-10
+  sink-15 <- rename-key-14
       to topic X (key KAFKA, value JSON)
 "#,
     ),
@@ -145,7 +153,7 @@ subtopology 0
   table-2 <- select-1
       table: newest record per key, store `CUSTOMERS-table`
   filter-3 <- table-2
-      filter: LEVEL > Int64(1)
+      filter: LEVEL > Int32(1)
   to-stream-4 <- filter-3
       to stream
   sink-5 <- to-stream-4
@@ -184,7 +192,7 @@ subtopology 0
   source-0
       topic orders (key KAFKA, value JSON), decodes [CITY, AMOUNT], from the latest
   filter-1 <- source-0
-      filter: AMOUNT > Int64(1)
+      filter: AMOUNT > Float64(1)
   send-2 <- filter-1
       send: CITY = CITY, AMOUNT = AMOUNT
 "#,

@@ -161,7 +161,7 @@ fn a_topic_that_a_connector_names_is_not_deleted() {
          CREATE SINK CONNECTOR out WITH ('connector.class' = 'file', 'path' = '{}', 'topics' = 's');",
         directory.path().join("out.ndjson").display()
     ));
-    let error = sql.error("DROP STREAM s DELETE TOPIC;").to_string();
+    let error = sql.error("DROP STREAM s DELETE TOPIC;");
     assert_eq!(
         error,
         "1:13: cannot delete topic s: connector OUT names it; drop that first, or leave DELETE TOPIC out"
@@ -194,8 +194,7 @@ fn query_ids_differ_not_in_case_alone() {
         "CREATE STREAM into1 (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'i', VALUE_FORMAT = 'JSON', PARTITIONS = 2);",
     );
     sql.run("INSERT INTO into1 WITH (QUERY_ID = 'mine_18446744073709551615') SELECT * FROM s;");
-    let error =
-        sql.error("INSERT INTO into1 WITH (QUERY_ID = 'Mine_18446744073709551615') SELECT * FROM s;").to_string();
+    let error = sql.error("INSERT INTO into1 WITH (QUERY_ID = 'Mine_18446744073709551615') SELECT * FROM s;");
     assert_eq!(error, "1:36: query MINE_18446744073709551615 exists already; choose another QUERY_ID");
     sql.close();
     let mut sql = Sql::open(directory.path());

@@ -4,7 +4,6 @@ use arrow::{
     array::{Array, BinaryArray},
     datatypes::FieldRef,
 };
-use hashbrown::HashMap;
 
 use super::{
     cursor::Cursor,
@@ -30,7 +29,9 @@ pub(in crate::format) struct AvroDeserializer {
     fields: Vec<FieldRef>,
     rows: RowBuilder,
     /// By the writer's schema. Failures to reach the registry are not kept.
-    writers: HashMap<SchemaId, Result<Writer, String>>,
+    writers: Vec<(SchemaId, Result<Writer, String>)>,
+    /// Which of them wrote the last record.
+    last: usize,
     /// Why the registry did not say what the last record's schema is.
     failure: Option<FormatError>,
 }
@@ -61,7 +62,7 @@ impl AvroDeserializer {
     ) -> Result<Self, FormatError> {
         let fields = project(fields, projection)?;
         let rows = RowBuilder::new(&fields, AVRO)?;
-        Ok(Self { registry, bare, fields, rows, writers: HashMap::new(), failure: None })
+        Ok(Self { registry, bare, fields, rows, writers: Vec::new(), last: 0, failure: None })
     }
 
     fn plan(&self, id: SchemaId) -> Result<Result<Writer, String>, registry::RegistryError> {
@@ -124,15 +125,21 @@ impl Deserializer for AvroDeserializer {
 impl AvroDeserializer {
     fn record(&mut self, bytes: &[u8]) -> Result<(), String> {
         let framed = unframe(bytes)?;
-        if !self.writers.contains_key(&framed.id) {
-            let writer = self.plan(framed.id).map_err(|error| {
-                let problem = error.to_string();
-                self.failure = Some(FormatError::Registry { problem: problem.clone() });
-                problem
-            })?;
-            self.writers.insert(framed.id, writer);
+        if !self.writers.get(self.last).is_some_and(|(id, _)| *id == framed.id) {
+            self.last = match self.writers.iter().position(|(id, _)| *id == framed.id) {
+                Some(known) => known,
+                None => {
+                    let writer = self.plan(framed.id).map_err(|error| {
+                        let problem = error.to_string();
+                        self.failure = Some(FormatError::Registry { problem: problem.clone() });
+                        problem
+                    })?;
+                    self.writers.push((framed.id, writer));
+                    self.writers.len() - 1
+                }
+            };
         }
-        let writer = self.writers[&framed.id].as_ref().map_err(String::clone)?;
+        let writer = self.writers[self.last].1.as_ref().map_err(String::clone)?;
         let mut cursor = Cursor::new(framed.body);
         match &writer.shape {
             Shape::Record(record) => columns(record, &writer.schema, &mut cursor, &mut self.rows.columns)?,

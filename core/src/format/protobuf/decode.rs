@@ -9,7 +9,6 @@ use arrow::{
     datatypes::FieldRef,
 };
 use chrono::{Datelike, NaiveDate};
-use hashbrown::HashMap;
 
 use super::{
     plan::{self, MessagePlan, Read, Value},
@@ -40,9 +39,22 @@ pub(in crate::format) struct ProtobufDeserializer {
 /// Where schemas come from.
 enum Source {
     /// From a registry; by the id and path in front of a record.
-    Registry { registry: SharedRegistry, writers: HashMap<(SchemaId, Vec<usize>), Result<MessagePlan, String>> },
+    Registry {
+        registry: SharedRegistry,
+        writers: Vec<Writer>,
+        /// Which of them wrote the last record.
+        last: usize,
+    },
     /// All records have one.
     Fixed(MessagePlan),
+}
+
+/// What is done with the records of one schema and message.
+struct Writer {
+    id: SchemaId,
+    /// The path to the message, as it stands in the record.
+    path: Box<[u8]>,
+    plan: Result<MessagePlan, String>,
 }
 
 /// What a message holds for a field.
@@ -64,7 +76,7 @@ impl ProtobufDeserializer {
     ) -> Result<Self, FormatError> {
         let fields = project(fields, projection)?;
         let rows = RowBuilder::new(&fields, PROTOBUF)?;
-        Ok(Self { fields, rows, source: Source::Registry { registry, writers: HashMap::new() }, failure: None })
+        Ok(Self { fields, rows, source: Source::Registry { registry, writers: Vec::new(), last: 0 }, failure: None })
     }
 
     /// A reader of records of the first message of a schema, without anything in front.
@@ -132,19 +144,27 @@ impl ProtobufDeserializer {
     fn record(&mut self, bytes: &[u8]) -> Result<(), String> {
         match &mut self.source {
             Source::Fixed(plan) => message(plan, bytes, &mut self.rows.columns),
-            Source::Registry { registry, writers } => {
+            Source::Registry { registry, writers, last } => {
                 let framed = unframe(bytes)?;
                 let mut reader = Reader::new(framed.body);
-                let key = (framed.id, reader.path()?);
-                if !writers.contains_key(&key) {
-                    let plan = plan_for(registry, &self.fields, key.0, &key.1).map_err(|error| {
-                        let problem = error.to_string();
-                        self.failure = Some(FormatError::Registry { problem: problem.clone() });
-                        problem
-                    })?;
-                    writers.insert(key.clone(), plan);
+                let path = reader.skip_path()?;
+                let is_it = |writer: &Writer| writer.id == framed.id && *writer.path == *path;
+                if !writers.get(*last).is_some_and(is_it) {
+                    *last = match writers.iter().position(is_it) {
+                        Some(known) => known,
+                        None => {
+                            let steps = Reader::new(path).path()?;
+                            let plan = plan_for(registry, &self.fields, framed.id, &steps).map_err(|error| {
+                                let problem = error.to_string();
+                                self.failure = Some(FormatError::Registry { problem: problem.clone() });
+                                problem
+                            })?;
+                            writers.push(Writer { id: framed.id, path: path.into(), plan });
+                            writers.len() - 1
+                        }
+                    };
                 }
-                let plan = writers[&key].as_ref().map_err(String::clone)?;
+                let plan = writers[*last].plan.as_ref().map_err(String::clone)?;
                 message(plan, reader.rest(), &mut self.rows.columns)
             }
         }

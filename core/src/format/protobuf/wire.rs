@@ -84,6 +84,18 @@ impl<'a> Reader<'a> {
         Ok((number, wire))
     }
 
+    /// Steps over the path to the message in its file; gives its bytes.
+    #[inline]
+    pub(super) fn skip_path(&mut self) -> Result<&'a [u8], String> {
+        let before = self.rest;
+        if before.first() == Some(&0) {
+            self.rest = &before[1..];
+        } else {
+            self.path()?;
+        }
+        Ok(&before[..before.len() - self.rest.len()])
+    }
+
     /// The path to the message in its file, in front of a record.
     pub(super) fn path(&mut self) -> Result<Vec<usize>, String> {
         const MOST: u64 = 64;
