@@ -171,7 +171,8 @@ impl Run<'_> {
     /// Everything that may fail because it should.
     fn execute(&self, engine: &mut InMemoryEngine) -> Result<(), Stop> {
         if self.case.is_script {
-            return script::run(self.case, engine).map_err(|(index, problem)| Stop::Refused(index, problem));
+            return script::run(self.case, engine, &self.options)
+                .map_err(|(index, problem)| Stop::Refused(index, problem));
         }
         let first_query = self.case.statements.iter().position(|text| script::is_query(text));
         let (before, queries) = self.case.statements.split_at(first_query.unwrap_or(self.case.statements.len()));

@@ -3,6 +3,7 @@
 use super::{
     assertion::{self, Asked},
     case::Case,
+    run::RunOptions,
     sql_file::body,
 };
 use crate::{
@@ -10,17 +11,24 @@ use crate::{
     syntax::{ast::Statement, parse_statement},
 };
 
-/// Runs a script; every record that it writes goes through all queries at once.
+/// Runs a script; every record that it writes goes through all queries at once. A restart comes before the statement in the
+/// middle, and with batches what one statement writes is a batch.
 ///
 /// # Errors
 /// The statement that fails, by its index, and what with; ASSERT among them.
-pub(super) fn run(case: &Case, engine: &mut InMemoryEngine) -> Result<(), (usize, String)> {
+pub(super) fn run(case: &Case, engine: &mut InMemoryEngine, options: &RunOptions) -> Result<(), (usize, String)> {
     let mut asked = Asked::default();
-    let statements = case.statements.iter().enumerate();
-    statements.map(|(index, text)| step(text, engine, &mut asked).map_err(|problem| (index, problem))).collect()
+    let middle = case.statements.len() / 2;
+    for (index, text) in case.statements.iter().enumerate() {
+        if options.restart && index == middle {
+            engine.restart().map_err(|error| (index, error.to_string()))?;
+        }
+        step(text, engine, &mut asked, options).map_err(|problem| (index, problem))?;
+    }
+    Ok(())
 }
 
-fn step(text: &str, engine: &mut InMemoryEngine, asked: &mut Asked) -> Result<(), String> {
+fn step(text: &str, engine: &mut InMemoryEngine, asked: &mut Asked, options: &RunOptions) -> Result<(), String> {
     if let Some(assertion) = assertion::parse(text)? {
         return assertion.check(engine, asked).map_err(|problem| format!("{problem}\n{}", body(text)));
     }
@@ -28,7 +36,11 @@ fn step(text: &str, engine: &mut InMemoryEngine, asked: &mut Asked) -> Result<()
     if let Answer::Push(mut run) = engine.execute(text).map_err(|error| error.to_string())? {
         run.run().map_err(|error| error.to_string())?;
     }
-    engine.run().map_err(|error| error.to_string())
+    match options.batch_rows {
+        Some(_) => engine.run_in_batches(),
+        None => engine.run(),
+    }
+    .map_err(|error| error.to_string())
 }
 
 /// Whether a statement answers with rows.

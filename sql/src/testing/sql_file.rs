@@ -124,12 +124,15 @@ mod tests {
     fn scripts_pass_and_fail() {
         let check = |text: &str, want: &str| {
             let cases = read("f", &format!("--@test: one\n{text}"));
-            let got = match run(&cases[0], &RunOptions::default()) {
-                Outcome::Passed { message_fits, .. } => format!("passed {message_fits:?}"),
-                Outcome::Failed(problem) => problem.lines().next().unwrap_or_default().to_owned(),
-                Outcome::Skipped(reason) => reason,
-            };
-            assert_eq!(got, want, "{text}");
+            for (batch_rows, restart) in [(None, false), (Some(1), false), (None, true), (Some(9), true)] {
+                let options = RunOptions { batch_rows, restart, ..RunOptions::default() };
+                let got = match run(&cases[0], &options) {
+                    Outcome::Passed { message_fits, .. } => format!("passed {message_fits:?}"),
+                    Outcome::Failed(problem) => problem.lines().next().unwrap_or_default().to_owned(),
+                    Outcome::Skipped(reason) => reason,
+                };
+                assert_eq!(got, want, "{options:?} {text}");
+            }
         };
         let rows = "CREATE STREAM b AS SELECT id, CAST(n + 1 AS INT) AS n FROM a WHERE n > 0;
             ASSERT STREAM b (id INT KEY, n INT) WITH (KAFKA_TOPIC = 'B', VALUE_FORMAT = 'JSON');
