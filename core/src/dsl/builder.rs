@@ -262,3 +262,65 @@ pub(super) fn identity_store(name: String, schema: &StreamSchema) -> StoreSpec {
         layout: Arc::new(IdentityRows::new(schema.value().to_vec())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::DataType;
+
+    use super::*;
+    use crate::{
+        expression::{col, count, lit},
+        format::Format,
+        operator::Column,
+        topology::{Formats, TimestampExtractor},
+    };
+
+    fn source() -> SourceOptions {
+        let field = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
+        SourceOptions {
+            key: vec![field("id")],
+            value: vec![field("city"), field("shop")],
+            parts: Vec::new(),
+            window: WindowKind::None,
+            formats: Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped },
+            timestamp: TimestampExtractor::Record,
+            reset: crate::topology::OffsetReset::Earliest,
+        }
+    }
+
+    /// The names of stores and of internal topics, sorted.
+    fn names(stateless: bool) -> Vec<String> {
+        let builder = StreamsBuilder::new();
+        let mut stream = builder.stream_columns("orders", source());
+        if stateless {
+            stream = stream.filter(&col("city").is_not_null()).filter(&col("shop").is_not_null());
+        }
+        let values = [Column::new("value", col("id"))];
+        for key in ["city", "shop", "city"] {
+            let grouped = stream.select_key(&[Column::new(key, col(key))], &values).group_by_key();
+            grouped.aggregate(&[count(lit(1_i64)).alias("n")], Materialized::default());
+        }
+        let topology = builder.build().expect("a legal topology");
+        let mut names: Vec<String> = topology.stores().iter().map(|store| store.name.clone()).collect();
+        names.extend(topology.nodes().iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(SourceNode { topic: TopicRef::Internal { name, .. }, .. }) => Some(name.clone()),
+            _ => None,
+        }));
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn names_stay_when_other_operators_come() {
+        let want = [
+            "aggregate-orders-by-city",
+            "aggregate-orders-by-city-2",
+            "aggregate-orders-by-shop",
+            "repartition-orders-by-city-2-repartition",
+            "repartition-orders-by-city-repartition",
+            "repartition-orders-by-shop-repartition",
+        ];
+        assert_eq!(names(false), want);
+        assert_eq!(names(true), want);
+    }
+}

@@ -223,12 +223,7 @@ impl RecordStore {
         Ok(())
     }
 
-    fn read(
-        &self,
-        names: &Names,
-        stores: &mut [TaskStore],
-        each: &mut dyn FnMut(usize, &[u8]) -> Result<(), FoldError>,
-    ) -> Result<(), FoldError> {
+    fn read(&self, names: &Names, stores: &mut [TaskStore], each: &mut ReadCell<'_>) -> Result<(), FoldError> {
         if names.ends.is_empty() {
             return Ok(());
         }
@@ -243,6 +238,9 @@ impl RecordStore {
         damage
     }
 }
+
+/// Takes the number of a name and the cell that it has.
+type ReadCell<'a> = dyn FnMut(usize, &[u8]) -> Result<(), FoldError> + 'a;
 
 /// The newest records of a key in a bucket.
 #[derive(Default)]

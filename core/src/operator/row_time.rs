@@ -34,7 +34,7 @@ impl Transform for SetRowTime {
         let found = moments(batch.rows().column(self.column), self.format.as_ref());
         let mut keep = vec![true; batch.len()];
         let mut times = Vec::with_capacity(batch.len());
-        for row in 0..batch.len() {
+        for (row, keep) in keep.iter_mut().enumerate() {
             let is_there = batch.present().is_none_or(|present| present.is_valid(row));
             let time = found.is_valid(row).then(|| found.value(row));
             times.push(match time {
@@ -43,7 +43,7 @@ impl Transform for SetRowTime {
                 time => {
                     let what = time.map_or_else(|| "null or unreadable".to_owned(), |time| format!("negative: {time}"));
                     errors.push(RowError { row, problem: format!("the timestamp column {} is {what}", self.name) });
-                    keep[row] = false;
+                    *keep = false;
                     0
                 }
             });

@@ -82,6 +82,9 @@ pub struct SessionAggregate {
     interval: SessionInterval,
 }
 
+/// Rows that are late, and why.
+type Late = Vec<(usize, String)>;
+
 impl SessionAggregate {
     /// An aggregate with nothing folded yet.
     ///
@@ -159,7 +162,7 @@ impl SessionAggregate {
         observed: &[Timestamp],
         store: &mut TaskStore,
         errors: &mut Vec<RowError>,
-    ) -> Result<Vec<(usize, String)>, FoldError> {
+    ) -> Result<Late, FoldError> {
         let key_columns = &batch.keys()[..self.settings.output.key().len()];
         let encoded = self.keys.encode(key_columns).map_err(FoldError::of)?;
         let numbers: Vec<usize> = encoded.iter().map(|key| self.interval.number(key.as_ref())).collect();
@@ -304,7 +307,7 @@ impl SessionAggregate {
         observed: &[Timestamp],
         store: &mut TaskStore,
         errors: &mut Vec<RowError>,
-    ) -> Result<(Option<Batch>, Vec<(usize, String)>), FoldError> {
+    ) -> Result<(Option<Batch>, Late), FoldError> {
         let (mut updates, mut positions, mut late): (Vec<Batch>, Vec<u32>, _) = (Vec::new(), Vec::new(), Vec::new());
         for round in self.rounds(batch)? {
             let rows = UInt32Array::from(round);

@@ -219,7 +219,11 @@ mod tests {
             let (foreign, key) = ((random >> 60) as u8 % 3, (random >> 40) % 150);
             let key = key.to_be_bytes().to_vec();
             // It grows first, then shrinks to nothing.
-            let adds = if step < 1_500 { (random >> 20) % 4 != 0 } else { (random >> 20) % 8 == 0 && step < 2_000 };
+            let adds = if step < 1_500 {
+                !(random >> 20).is_multiple_of(4)
+            } else {
+                (random >> 20).is_multiple_of(8) && step < 2_000
+            };
             let hash = step.to_be_bytes().to_vec();
             let subscriber = Subscriber { key: key.clone(), hash: hash.clone(), partition: foreign.into() };
             if adds {

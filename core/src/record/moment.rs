@@ -8,11 +8,14 @@ use arrow::{
     datatypes::{DataType, Int64Type, TimeUnit},
 };
 
+/// A text to milliseconds since the epoch, if it is written so.
+type ReadMoment = dyn Fn(&str) -> Option<i64> + Send + Sync;
+
 /// A way to write moments as text, compiled once.
 #[derive(Clone)]
 pub struct MomentFormat {
     pattern: String,
-    read: Arc<dyn Fn(&str) -> Option<i64> + Send + Sync>,
+    read: Arc<ReadMoment>,
 }
 
 impl MomentFormat {

@@ -16,7 +16,7 @@ use super::query::{QueryId, QueryRecord};
 use super::source::{Column, Source};
 use super::sql_type::SqlType;
 use crate::syntax::Position;
-use crate::syntax::ast::{ColumnDef, ConnectorKind, Name, Property, SourceKind, TypeRef};
+use crate::syntax::ast::{ColumnDef, ColumnRole, ConnectorKind, Name, Property, SourceKind, TypeRef};
 use crate::syntax::suggest::nearest;
 
 /// A connector as declared; its properties are the connector's own business.
@@ -147,6 +147,15 @@ impl Catalog {
 
     /// Appends columns to a declared source (`ALTER .. ADD COLUMN`).
     pub fn add_columns(&mut self, name: &Name, kind: SourceKind, add: &[ColumnDef]) -> Result<&Source, CatalogError> {
+        if !self.sources.contains_key(&name.value) {
+            let (suggestion, known) = near(&name.value, self.sources.keys().map(String::as_str));
+            let hint = match suggestion {
+                Some(name) => format!("did you mean {name}"),
+                None => format!("there is {known}"),
+            };
+            let (at, reason) = (name.span.start, format!("Source {} does not exist; {hint}", name.value));
+            return Err(CatalogError::NotAllowed { at, action: "add columns to", name: name.value.clone(), reason });
+        }
         let source = self.expect_kind(name, kind)?;
         let refuse = |reason: &str| CatalogError::NotAllowed {
             at: name.span.start,
@@ -160,12 +169,23 @@ impl Catalog {
             ));
         }
         if source.is_source {
-            return Err(refuse("it is read-only (CREATE SOURCE)"));
+            let word = kind.word();
+            return Err(refuse(&format!(
+                "Cannot alter {word} '{}': ALTER operations are not supported on source {word}s.",
+                name.value
+            )));
         }
         let columns = add.iter().map(|written| {
             if source.column(&written.name.value).is_some() {
                 let (at, name) = (written.name.span.start, written.name.value.clone());
-                return Err(CatalogError::AlreadyExists { at, what: "column", name, advice: "choose another name" });
+                let reason =
+                    format!("Cannot add column `{name}` to schema. A column with the same name already exists.");
+                return Err(CatalogError::InvalidColumn { at, name, reason });
+            }
+            if written.role != ColumnRole::Value {
+                let (at, name) = (written.name.span.start, written.name.value.clone());
+                let reason = "only value columns can be added".to_owned();
+                return Err(CatalogError::InvalidColumn { at, name, reason });
             }
             declare::column(self, written)
         });
@@ -183,7 +203,7 @@ impl Catalog {
                 at: name.span.start,
                 action: "delete the topic of",
                 name: name.value.clone(),
-                reason: "it is read-only (CREATE SOURCE)".to_owned(),
+                reason: format!("Cannot delete topic for read-only source: {}", name.value),
             });
         }
         let readers = self.names_of(|query| query.sources.contains(&name.value));

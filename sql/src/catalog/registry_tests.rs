@@ -141,7 +141,7 @@ fn replacing_only_adds_columns() {
     check(
         &mut catalog,
         "SOURCE STREAM orders (id INT KEY, amount INT)",
-        "CREATE OR REPLACE is not supported on source streams or tables.",
+        "Cannot add stream 'ORDERS': CREATE OR REPLACE is not supported on source streams.",
     );
     let old = add(&mut catalog, "STREAM orders (id INT KEY, amount INT, more DATE)", true).unwrap();
     assert_eq!(old.map(|old| old.columns.len()), Some(2));
@@ -159,7 +159,7 @@ fn columns_are_added_to_declared_sources() {
     assert_eq!(alter(&mut catalog, "ALTER STREAM orders ADD COLUMN c DATE, d INT"), Ok(4));
     assert_eq!(
         alter(&mut catalog, "ALTER STREAM orders ADD COLUMN amount DATE").unwrap_err(),
-        "1:32: column AMOUNT exists already; choose another name"
+        "1:32: column AMOUNT: Cannot add column `AMOUNT` to schema. A column with the same name already exists."
     );
     assert_eq!(
         alter(&mut catalog, "ALTER STREAM big ADD COLUMN c DATE").unwrap_err(),

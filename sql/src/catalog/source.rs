@@ -101,7 +101,11 @@ impl Source {
             return Some(format!("it is a {}, not a {}", self.kind, new.kind));
         }
         if self.is_source || new.is_source {
-            return Some("CREATE OR REPLACE is not supported on source streams or tables.".to_owned());
+            let word = new.kind.word();
+            return Some(format!(
+                "Cannot add {word} '{}': CREATE OR REPLACE is not supported on source {word}s.",
+                new.name
+            ));
         }
         let schemas = || {
             format!(

@@ -141,7 +141,7 @@ pub(super) fn change(
         Statement::DropSource(drop) => drop_source(catalog, drop),
         Statement::AlterSource(alter) => {
             catalog.add_columns(&alter.name, alter.kind, &alter.add)?;
-            Ok(Applied::done(format!("Altered {} {}", word(alter.kind), alter.name.value)))
+            Ok(Applied::done(format!("Altered {} {}", alter.kind.word(), alter.name.value)))
         }
         Statement::CreateType(create) => {
             let data_type = catalog.resolve_type(&create.data_type)?;
@@ -179,13 +179,6 @@ fn check_replace(statement: &Statement, properties: &SessionProperties) -> Resul
     Err(EngineError::at(name.span.start, problem))
 }
 
-fn word(kind: SourceKind) -> &'static str {
-    match kind {
-        SourceKind::Stream => "stream",
-        SourceKind::Table => "table",
-    }
-}
-
 fn create_source(
     catalog: &mut Catalog,
     create: &CreateSource,
@@ -211,7 +204,7 @@ fn create_source(
     };
     let replaced = catalog.add_source(source, create.or_replace, at)?.is_some();
     let verb = if replaced { "Replaced" } else { "Created" };
-    let message = format!("{verb} {} {}", word(create.kind), create.name.value);
+    let message = format!("{verb} {} {}", create.kind.word(), create.name.value);
     Ok(Applied { effect: Effect::Topic { topic, at }, query: None, message })
 }
 
@@ -221,7 +214,11 @@ fn check_replaced_source(catalog: &Catalog, new: &Source, at: Position) -> Resul
         CatalogError::NotAllowed { at, action: "replace", name: new.name.clone(), reason }.into()
     };
     if new.is_source {
-        return Err(refuse("CREATE OR REPLACE is not supported on source streams or tables.".to_owned()));
+        let word = new.kind.word();
+        return Err(refuse(format!(
+            "Cannot add {word} '{}': CREATE OR REPLACE is not supported on source {word}s.",
+            new.name
+        )));
     }
     let Some(old) = catalog.source(&new.name) else { return Ok(()) };
     if let Some(query) = &old.created_by {
@@ -266,7 +263,7 @@ fn create_as_select(
     let plan = plan_create(catalog, create, text, id.clone(), reset, shape)?;
     catalog.add_source(plan.sink.clone(), create.or_replace, at)?;
     let verb = if replaced.is_some() { "Replaced" } else { "Created" };
-    let message = format!("{verb} {} {}, query {id}", word(create.kind), create.name.value);
+    let message = format!("{verb} {} {}, query {id}", create.kind.word(), create.name.value);
     let Some(previous) = previous else {
         return Ok(start_query(catalog, id, kind, text, plan, at, message));
     };
@@ -342,7 +339,7 @@ fn drop_source(catalog: &mut Catalog, drop: &DropSource) -> Result<Applied, Engi
         let (at, name) = (drop.name.span.start, drop.name.value.clone());
         return Err(CatalogError::NotAllowed { at, action: "delete the topic of", name, reason }.into());
     }
-    let mut message = format!("Dropped {} {}", word(drop.kind), drop.name.value);
+    let mut message = format!("Dropped {} {}", drop.kind.word(), drop.name.value);
     if let Some(query) = &dropped.ended {
         message.push_str(&format!(" and ended query {}", query.id));
     }

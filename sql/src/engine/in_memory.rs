@@ -16,6 +16,7 @@ use millstream::{
 };
 
 use super::{
+    assert,
     carry_out::ensure_topic,
     declare::{Applied, Effect, Started, change},
     error::EngineError,
@@ -151,6 +152,9 @@ impl InMemoryEngine {
             Statement::Define(define) => {
                 self.variables.insert(define.name.value.to_ascii_uppercase(), define.value.node.clone());
                 Ok(Answer::Done)
+            }
+            Statement::Assert(asserted) => {
+                assert::check(asserted, self.log.as_ref(), self.catalog.registry()).map(|_| Answer::Done)
             }
             Statement::Undefine(name) => {
                 self.variables.remove(&name.value.to_ascii_uppercase());

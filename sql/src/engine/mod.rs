@@ -10,12 +10,13 @@
 //!
 //! # Map
 //! - [`config`], [`error`], [`progress`]; `properties`: those of sessions; `names`: which names are free; `variables`: their values in texts
-//! - `session`: statements to answers; `declare`: those that change the catalog, `carry_out`: what they do beside, `replace`: a query in the place of another; `show`: those that tell about it; `insert`: rows;
+//! - `session`: statements to answers; `declare`: those that change the catalog, `carry_out`: what they do beside, `replace`: a query in the place of another; `show`: those that tell about it; `insert`: rows; `assert`: what is there;
 //!   `push`: endless answers
 //! - [`in_memory`]: an engine without a directory, whose queries run when they are told to
 //! - `schemas`: the schema registry beside statements
 //! - `commands`: the record of statements; `open`: bringing it back; `running`: what runs; `idle`: when everything is done
 
+mod assert;
 mod carry_out;
 mod commands;
 pub mod config;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Inner, error::EngineError, properties::SessionProperties, variables};
+use super::{Inner, assert, error::EngineError, properties::SessionProperties, variables};
 use crate::{
     catalog::Catalog,
     pull::{self, PullContext, access::Scans},
@@ -73,6 +73,11 @@ impl Session {
             | Statement::Terminate(_)
             | Statement::Pause(_)
             | Statement::Resume(_) => self.declare(parsed, repetition),
+            Statement::Assert(asserted) => {
+                let registry = self.inner.catalog.read().registry().clone();
+                let now = || self.inner.clock.monotonic();
+                assert::wait_for(asserted, self.inner.shared.as_ref(), &registry, &now).map(done)
+            }
             Statement::InsertValues(insert) => self.inner.insert_values(insert).map(done),
             Statement::PullQuery(query) => {
                 let inner = &self.inner;

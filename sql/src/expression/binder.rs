@@ -57,6 +57,14 @@ impl<'a> Binder<'a> {
         self.typed(expr, at)?.into_expr()
     }
 
+    /// Binds an expression as `wanted`, if it becomes that by itself: literals and constructors take the type, numbers widen.
+    ///
+    /// # Errors
+    /// As [`Binder::bind`], or if it does not.
+    pub(crate) fn bind_as(&mut self, expr: &'a sql::Expr, wanted: &SqlType, at: Position) -> Result<Expr, BindError> {
+        super::coercion::coerce(self.typed(expr, at)?, wanted)
+    }
+
     /// Binds an expression, with its type; none for a bare NULL.
     ///
     /// # Errors

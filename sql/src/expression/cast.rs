@@ -6,9 +6,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, ListArray, MapArray, StructArray, new_null_array,
-    },
+    array::{Array, ArrayRef, AsArray, Decimal128Array, ListArray, MapArray, StructArray, new_null_array},
     buffer::{OffsetBuffer, ScalarBuffer},
     compute::{CastOptions, cast_with_options},
     datatypes::{
@@ -113,6 +111,14 @@ pub(super) fn cast(column: &ArrayRef, from: &SqlType, to: &SqlType) -> Result<Ar
             let unit = 10_i128.pow(u32::from(*scale));
             Arc::new(column.as_primitive::<Decimal128Type>().unary::<_, Int64Type>(|value| (value / unit) as i64))
         }
+        (Int, Decimal { precision, scale }) => {
+            let values = column.as_primitive::<Int32Type>().iter();
+            whole_to_decimals(values.map(|value| value.map(i128::from)), *precision, *scale)?
+        }
+        (BigInt, Decimal { precision, scale }) => {
+            let values = column.as_primitive::<Int64Type>().iter();
+            whole_to_decimals(values.map(|value| value.map(i128::from)), *precision, *scale)?
+        }
         (BigInt, Int) => Arc::new(column.as_primitive::<Int64Type>().unary::<_, Int32Type>(|value| value as i32)),
         (Double, Int) => Arc::new(column.as_primitive::<Float64Type>().unary::<_, Int32Type>(|value| value as i32)),
         (Double, BigInt) => Arc::new(column.as_primitive::<Float64Type>().unary::<_, Int64Type>(|value| value as i64)),
@@ -211,6 +217,16 @@ fn rebased(offsets: &OffsetBuffer<i32>) -> OffsetBuffer<i32> {
     }
 }
 
+fn whole_to_decimals(values: impl Iterator<Item = Option<i128>>, precision: u8, scale: u8) -> Result<ArrayRef, String> {
+    let (unit, limit) = (10_i128.pow(u32::from(scale)), 10_i128.pow(u32::from(precision)));
+    let shifted = |value: i128| match value.checked_mul(unit) {
+        Some(unscaled) if -limit < unscaled && unscaled < limit => Ok(unscaled),
+        _ => Err(format!("Numeric field overflow: {value} is no DECIMAL({precision}, {scale})")),
+    };
+    let decimals = values.map(|value| value.map(shifted).transpose()).collect::<Result<Decimal128Array, _>>()?;
+    typed_decimals(decimals, precision, scale)
+}
+
 fn doubles_to_decimals(column: &ArrayRef, precision: u8, scale: u8) -> Result<ArrayRef, String> {
     let values = column.as_primitive::<Float64Type>();
     let read = |value: f64| {
@@ -225,9 +241,4 @@ fn doubles_to_decimals(column: &ArrayRef, precision: u8, scale: u8) -> Result<Ar
 pub(super) fn typed_decimals(decimals: Decimal128Array, precision: u8, scale: u8) -> Result<ArrayRef, String> {
     let scale = i8::try_from(scale).map_err(|error| error.to_string())?;
     Ok(Arc::new(decimals.with_precision_and_scale(precision, scale).map_err(|error| error.to_string())?))
-}
-
-/// Truth values of closures over rows.
-pub(super) fn booleans(rows: usize, value: impl FnMut(usize) -> Option<bool>) -> ArrayRef {
-    Arc::new((0..rows).map(value).collect::<BooleanArray>())
 }

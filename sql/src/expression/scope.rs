@@ -67,11 +67,6 @@ impl Scope {
         self.columns.iter().any(|column| column.name == name)
     }
 
-    /// Whether several sources have a column of this name.
-    pub(crate) fn clashes(&self, name: &str) -> bool {
-        self.columns.iter().filter(|column| column.name == name && !column.is_pseudo).count() > 1
-    }
-
     /// The column that a name means, with a source before it or not.
     pub(crate) fn resolve(
         &self,

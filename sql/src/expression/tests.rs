@@ -134,7 +134,7 @@ fn arithmetic_has_the_types_of_ksqldb() {
     check("D + E", "12.51 DOUBLE");
     check("E + I", "17.01 DECIMAL(13, 2)");
     check("E * E", "100.2001 DECIMAL(9, 4)");
-    check("E / 2.00", "5.0050000 DECIMAL(12, 8)".replace("DECIMAL(12, 8)", "DECIMAL(10, 6)").as_str());
+    check("E / 2.00", "5.005000 DECIMAL(10, 6)");
     check("-E", "-10.01 DECIMAL(4, 2)");
     check("-I", "-7 INTEGER");
     check("2147483647 + I - I", "2147483647 INTEGER");

@@ -10,7 +10,8 @@ use datafusion::{
 };
 
 use super::{
-    aggregate, array, bytes, conditional, date_time, geo, json, map, math, regex, signature::ScalarFunction, table, text, url,
+    aggregate, array, bytes, conditional, date_time, geo, json, map, math, regex, signature::ScalarFunction, table,
+    text, url,
 };
 use crate::syntax::suggest::nearest;
 
@@ -141,7 +142,9 @@ pub(crate) fn all() -> Vec<(String, FunctionKind)> {
         .scalar_functions()
         .keys()
         .map(|name| (name.to_ascii_uppercase(), FunctionKind::Scalar))
-        .chain(scalars().keys().filter(|name| !name.contains(' ')).map(|name| ((*name).to_owned(), FunctionKind::Scalar)))
+        .chain(
+            scalars().keys().filter(|name| !name.contains(' ')).map(|name| ((*name).to_owned(), FunctionKind::Scalar)),
+        )
         .chain(table::table_functions().iter().map(|function| (function.name.to_owned(), FunctionKind::Table)))
         .chain(LAMBDA_FUNCTIONS.map(|name| (name.to_owned(), FunctionKind::Scalar)))
         .chain(state.aggregate_functions().keys().map(|name| (name.to_ascii_uppercase(), FunctionKind::Aggregate)))

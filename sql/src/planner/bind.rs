@@ -48,6 +48,15 @@ pub(super) fn bind(expr: &sql::Expr, scope: &Scope, columns: &SchemaRef, at: Pos
     Ok(Binder::new(scope, columns).bind(expr, at)?)
 }
 
+/// Binds a constant expression as `wanted`, if it becomes that by itself.
+///
+/// # Errors
+/// As [`bind`], or if it does not.
+pub(super) fn bind_as(expr: &sql::Expr, wanted: &SqlType, at: Position) -> Result<Expr, PlanError> {
+    let (scope, nothing) = (Scope::default(), Arc::new(Schema::empty()));
+    Ok(Binder::new(&scope, &nothing).bind_as(expr, wanted, at)?)
+}
+
 /// Binds a predicate: where it would be null or false makes no difference, so comparisons stay as they are.
 ///
 /// # Errors

@@ -18,13 +18,13 @@ use millstream::{
 };
 
 use super::{
-    bind::bind,
+    bind::{bind, bind_as},
     error::{PlanError, one_line},
     fields_by_name, functions, input, iso_time,
     scope::Scope,
 };
 use crate::{
-    catalog::{Catalog, Column, Source},
+    catalog::{Catalog, Column, Source, SqlType},
     syntax::{
         Position,
         ast::{self, InsertValues, SourceKind},
@@ -49,7 +49,10 @@ pub fn plan_insert_values(catalog: &Catalog, insert: &InsertValues, now: Timesta
     let target = catalog.expect_source(&insert.target)?.clone();
     let at = insert.target.span.start;
     if target.is_source {
-        return Err(PlanError::invalid(at, format!("{} is read-only (CREATE SOURCE)", target.name)));
+        return Err(PlanError::invalid(
+            at,
+            format!("Cannot insert values into read-only {}: {}", target.kind.word(), target.name),
+        ));
     }
     if target.window.is_some() {
         return Err(PlanError::invalid(
@@ -124,11 +127,15 @@ fn order(insert: &InsertValues, target: &Source, columns: &[Column]) -> Result<V
     named.iter().map(slot).collect()
 }
 
-/// The single value of a constant expression.
-fn constant(expr: &ast::Expr, at: Position) -> Result<ArrayRef, PlanError> {
+/// The single value of a constant expression; collections, dates and times are bound as what is wanted.
+fn constant(expr: &ast::Expr, wanted: Option<&SqlType>, at: Position) -> Result<ArrayRef, PlanError> {
     let at = position_of(expr).unwrap_or(at);
     let nothing = Arc::new(Schema::empty());
-    let bound = bind(expr, &Scope::default(), &nothing, at)?;
+    let is_moment = |wanted: &SqlType| matches!(wanted, SqlType::Date | SqlType::Time | SqlType::Timestamp);
+    let bound = match wanted {
+        Some(wanted) if wanted.is_nested() || is_moment(wanted) => bind_as(expr, wanted, at)?,
+        _ => bind(expr, &Scope::default(), &nothing, at)?,
+    };
     let problem = |problem: String| PlanError::Expression { at, problem: one_line(&problem) };
     let schema = DFSchema::empty();
     let physical =
@@ -142,7 +149,7 @@ fn constant(expr: &ast::Expr, at: Position) -> Result<ArrayRef, PlanError> {
 
 fn value(expr: &ast::Expr, column: &Column, at: Position) -> Result<ArrayRef, PlanError> {
     let at = position_of(expr).unwrap_or(at);
-    let value = constant(expr, at)?;
+    let value = constant(expr, Some(&column.data_type), at)?;
     let wanted = column.data_type.to_arrow();
     let problem = |reason: String| {
         PlanError::invalid(at, format!("column {} is {}, {}", column.name, column.data_type, one_line(&reason)))
@@ -170,7 +177,7 @@ fn shown(value: &ArrayRef) -> String {
 
 fn moment(expr: &ast::Expr, at: Position) -> Result<Timestamp, PlanError> {
     let at = position_of(expr).unwrap_or(at);
-    let value = constant(expr, at)?;
+    let value = constant(expr, None, at)?;
     let refuse = || {
         PlanError::invalid_hint(
             at,

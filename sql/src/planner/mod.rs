@@ -1,15 +1,14 @@
 //! From statements and the catalog to topologies.
 //!
-//! A continuous query becomes a chain of the column DSL, the same that Rust programs use; its expressions are DataFusion's, bound over
+//! A continuous query becomes a chain of the column DSL, the same that Rust programs use; its expressions are bound over
 //! the columns of its sources. The planner knows no thread, no topic's content and no store.
 //!
 //! # Map
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
 //! - [`insert_values`]: rows to records; `fields_by_name`: struct literals as the structs of columns
-//! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
-//!   [`iso_time`]: moments as text
-//! - [`input`]: sources to streams; `rename_key`: a transform of keys;
+//! - `bind`: the face of [`expression`](crate::expression), which binds parsed expressions to logical ones
+//! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
 //!   `upgrade`: what a query that replaces another one has to share
 //! - [`error`]: what can be wrong, always with a place
 
@@ -19,6 +18,7 @@ pub mod error;
 mod fields_by_name;
 pub(crate) mod input;
 pub mod insert_values;
+mod into_sink;
 mod join;
 mod projection;
 pub mod push;

@@ -19,7 +19,7 @@ use millstream::{
 use super::{
     bind::is_column,
     error::PlanError,
-    input,
+    input, into_sink,
     query::{Flow, Item, Purpose, QueryContext, Selected, legal},
     rename_key::RenameKey,
     upgrade::{self, StoreVersions},
@@ -68,11 +68,11 @@ pub struct PersistentPlan {
 }
 
 /// A projection cut into key and value.
-struct Split {
+pub(super) struct Split {
     /// The new key, or none if the key stays and only its names may change.
-    key: Option<Vec<Projected>>,
-    key_names: Vec<String>,
-    value: Vec<Projected>,
+    pub(super) key: Option<Vec<Projected>>,
+    pub(super) key_names: Vec<String>,
+    pub(super) value: Vec<Projected>,
 }
 
 /// Plans `CREATE STREAM|TABLE .. AS SELECT`; the entry has the id `query`. If it replaces a query of the shape `previous`, stores that are
@@ -165,10 +165,14 @@ fn timed(stream: ColumnStream, sink: &Source, at: Position) -> Result<ColumnStre
 /// # Errors
 /// [`PlanError`], among them a projection that does not have the stream's columns.
 pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset) -> Result<PersistentPlan, PlanError> {
-    let target = catalog.expect_kind(&insert.target, SourceKind::Stream)?.clone();
+    let target = catalog.expect_source(&insert.target)?.clone();
     let at = insert.target.span.start;
+    if target.kind == SourceKind::Table {
+        let problem = format!("INSERT INTO can only be used to insert into a stream. {} is a table.", target.name);
+        return Err(PlanError::invalid(at, problem));
+    }
     if target.is_source {
-        return Err(PlanError::invalid(at, format!("{} is read-only (CREATE SOURCE)", target.name)));
+        return Err(PlanError::invalid(at, format!("Cannot insert into read-only stream: {}", target.name)));
     }
     if target.header_columns().next().is_some() {
         let problem = format!("Cannot insert into {} because it has header columns", target.name);
@@ -186,7 +190,7 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
             "leave GROUP BY out",
         ));
     }
-    let split = split_like(&selected, &target)?;
+    let split = into_sink::split_like(&selected, split(&selected)?, &target)?;
     let (stream, _) = shape(&selected, &split)?;
     stream.to(&target.topic, Produced { formats: input::formats(&target) });
     let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
@@ -282,43 +286,6 @@ fn shown(expr: &Expr) -> String {
         Expr::Column(column) => column.name.clone(),
         other => other.to_string(),
     }
-}
-
-/// The projection of an INSERT, by the names of the columns that are written.
-fn split_like(selected: &Selected, target: &Source) -> Result<Split, PlanError> {
-    let find = |column: &Column| -> Result<&Item, PlanError> {
-        let Some(item) = selected.items.iter().find(|item| item.name == column.name) else {
-            let problem = format!("column {} of {} is missing from the projection", column.name, target.name);
-            return Err(PlanError::invalid_hint(
-                selected.at,
-                problem,
-                "select columns with exactly the names of the stream",
-            ));
-        };
-        let wanted = column.data_type.to_arrow();
-        if item.data_type.equals_datatype(&wanted) {
-            return Ok(item);
-        }
-        let found =
-            SqlType::from_arrow(&item.data_type).map_or_else(|| item.data_type.to_string(), |found| found.to_string());
-        let problem = format!("column {} of {} is {}, this is {found}", column.name, target.name, column.data_type);
-        Err(PlanError::invalid_hint(item.at, problem, format!("write CAST(.. AS {})", column.data_type)))
-    };
-    if let Some(item) = selected.items.iter().find(|item| target.column(&item.name).is_none()) {
-        return Err(target.unknown_column(&item.name, item.at).into());
-    }
-    let keys = target.key_columns().map(find).collect::<Result<Vec<_>, _>>()?;
-    let value = target.value_columns().map(find).collect::<Result<Vec<_>, _>>()?;
-    let existing = key_expressions(selected);
-    let keeps = selected.key.is_none()
-        && existing.len() == keys.len()
-        && existing.iter().zip(&keys).all(|(expr, item)| *expr == item.expr);
-    let projected = |item: &Item| Projected::new(&item.name, item.expr.clone());
-    Ok(Split {
-        key: (!keeps).then(|| keys.iter().map(|item| projected(item)).collect()),
-        key_names: keys.iter().map(|item| item.name.clone()).collect(),
-        value: value.into_iter().map(projected).collect(),
-    })
 }
 
 /// Whether a projection leaves the value columns as they are.
@@ -456,6 +423,19 @@ fn sink_source(
                 return Err(PlanError::invalid_hint(named.span.start, problem, format!("it has {}", known.join(", "))));
             }
             let format = properties.timestamp_format.as_ref().map(|format| format.node.clone());
+            let data_type = schema.columns().field_with_name(&named.node).ok().map(|field| field.data_type().clone());
+            let data_type = data_type.as_ref().and_then(SqlType::from_arrow);
+            let is_moment = matches!(
+                (&data_type, &format),
+                (Some(SqlType::BigInt | SqlType::Timestamp), None) | (Some(SqlType::Varchar), Some(_))
+            );
+            if !is_moment {
+                let problem = format!(
+                    "Timestamp column, `{}`, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified",
+                    named.node
+                );
+                return Err(PlanError::invalid(named.span.start, problem));
+            }
             Some(TimestampColumn { column: named.node.clone(), format })
         }
     };

@@ -9,9 +9,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    Expr as Sql, Ident, ObjectNamePart, visit_expressions_mut,
-};
+use datafusion::sql::sqlparser::ast::{Expr as Sql, Ident, ObjectNamePart, visit_expressions_mut};
 use millstream::{expression::col, operator::Column};
 
 use super::{bind::bind, error::PlanError, projection::WrittenItem, query::Flow, scope::Scope};

@@ -17,6 +17,7 @@ use datafusion::sql::sqlparser::ast as sql;
 
 pub use datafusion::sql::sqlparser::ast::Expr;
 
+pub use super::assert::{Assert, Asserted};
 use super::position::Span;
 pub use super::stream_query::{
     Emit, Interval, Join, JoinKind, SelectItem, SourceRef, StreamQuery, TimeUnit, Window, WindowClause, Within,
@@ -90,6 +91,8 @@ pub enum Statement {
     Pause(QueryChoice),
     /// `RESUME id|ALL`.
     Resume(QueryChoice),
+    /// `ASSERT [NOT EXISTS] TOPIC|SCHEMA ..`.
+    Assert(Assert),
     /// `SET 'p' = 'v'`.
     Set(SetProperty),
     /// `UNSET 'p'`.
@@ -111,6 +114,16 @@ pub enum SourceKind {
     Stream,
     /// The latest value per primary key.
     Table,
+}
+
+impl SourceKind {
+    /// `stream` or `table`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Table => "table",
+        }
+    }
 }
 
 impl std::fmt::Display for SourceKind {

@@ -86,6 +86,21 @@ fn statement(parsed: &Statement) -> String {
         Statement::Terminate(choice) => format!("terminate {}", chosen(choice)),
         Statement::Pause(choice) => format!("pause {}", chosen(choice)),
         Statement::Resume(choice) => format!("resume {}", chosen(choice)),
+        Statement::Assert(assert) => {
+            let what = match &assert.what {
+                Asserted::Topic { written, properties, .. } => {
+                    format!("Topic {written} ({})", properties.entries.len())
+                }
+                Asserted::Schema { subject, id } => format!(
+                    "Schema {} {}",
+                    subject.as_ref().map_or("-", |subject| subject.node.as_str()),
+                    id.as_ref().map_or_else(|| "-".to_owned(), |id| id.node.to_string())
+                ),
+            };
+            let absent = if assert.is_absent { "not " } else { "" };
+            let within = assert.timeout.as_ref().map_or_else(String::new, |time| format!(" within {}", time.millis()));
+            format!("assert {absent}{what}{within}")
+        }
         Statement::Set(s) => format!("set {} = {}", s.name.node, s.value.node),
         Statement::Unset(s) => format!("unset {}", s.node),
         Statement::Define(s) => format!("define {} = {}", name(&s.name), s.value.node),

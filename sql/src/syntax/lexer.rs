@@ -139,7 +139,8 @@ fn rewrite(raw: Vec<Lexeme>) -> Result<Vec<Lexeme>, SyntaxError> {
             Token::Number(digits, false) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 let end = lexeme.bytes.end;
                 let is_rest = |next: &Lexeme| {
-                    next.bytes.start == end && matches!(&next.token.token, Token::Word(word) if word.quote_style.is_none())
+                    next.bytes.start == end
+                        && matches!(&next.token.token, Token::Word(word) if word.quote_style.is_none())
                 };
                 if let Some(next) = rest.next_if(is_rest)
                     && let Token::Word(mut word) = next.token.token

@@ -14,6 +14,7 @@
 //! Limits: [`MAX_TEXT_BYTES`] of text, [`MAX_DEPTH`] levels of nesting, [`MAX_EXPRESSION_TOKENS`] tokens in one expression
 //! or pull query.
 
+mod assert;
 pub mod ast;
 mod change;
 #[cfg(test)]

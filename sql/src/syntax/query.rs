@@ -351,7 +351,7 @@ impl Parser<'_> {
         Ok(interval)
     }
 
-    fn interval(&mut self, what: &str) -> Parsed<Interval> {
+    pub(super) fn interval(&mut self, what: &str) -> Parsed<Interval> {
         let count = self.count(what)?;
         let names = UNITS.map(|(name, _)| name);
         let Some((_, unit)) = UNITS.iter().find(|(name, _)| self.is_word(name)) else {

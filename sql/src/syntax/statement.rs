@@ -55,8 +55,11 @@ impl Parser<'_> {
             "UNSET" => self.unset(),
             "DEFINE" => self.define(),
             "UNDEFINE" => self.undefine(),
-            "ASSERT" => Err(self.not_yet("ASSERT")),
-            "RUN" => Err(self.not_yet("RUN SCRIPT").with_hint("run the file with -f")),
+            "ASSERT" => self.assert(),
+            "RUN" => {
+                let error = SyntaxError::new(self.here().start, "RUN SCRIPT is a command of the shell, no statement");
+                Err(error.with_hint("run the file with -f"))
+            }
             _ => Err(self.hinted(self.unexpected("a statement"), &FIRST_WORDS)),
         }
     }

@@ -60,6 +60,9 @@ static BEGINNINGS: LazyLock<[(Regex, &str); 3]> = LazyLock::new(|| {
     ]
 });
 
+/// Those that the engine has.
+static ELSEWHERE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?i)^ASSERT\s+(NOT\s+EXISTS\s+)?(TOPIC|SCHEMA)\b").expect("the pattern is constant"));
 /// Where the key of `ASSERT NULL VALUES` begins.
 static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?i)\)\s*KEY\s*\(").expect("the pattern is constant"));
 
@@ -72,7 +75,10 @@ pub(super) fn parse(statement: &str) -> Result<Option<Assertion>, String> {
     if !text.get(..6).is_some_and(|word| word.eq_ignore_ascii_case("ASSERT")) {
         return Ok(None);
     }
-    let none = "ASSERT is followed by VALUES, NULL VALUES, STREAM or TABLE";
+    if ELSEWHERE.is_match(text).unwrap_or(false) {
+        return Ok(None);
+    }
+    let none = "ASSERT is followed by VALUES, NULL VALUES, STREAM, TABLE, TOPIC or SCHEMA";
     let found = BEGINNINGS.iter().position(|(pattern, _)| pattern.is_match(text).unwrap_or(false)).ok_or(none)?;
     let (pattern, instead) = &BEGINNINGS[found];
     let mut text = pattern.replace(text, *instead).into_owned();
@@ -196,11 +202,14 @@ fn check_source(create: &CreateSource, engine: &InMemoryEngine) -> Result<(), St
             format!("{}{}", time.column, time.format.as_ref().map_or_else(String::new, |format| format!(" '{format}'")))
         })
     };
+    // What an ASSERT leaves out is not compared.
+    let wraps = |source: &Source| format!("{:?}", wanted.wrap_single_value.and(source.wrap_single_value));
     let pairs = [
         ("schema", schema_text(&wanted), schema_text(actual)),
         ("kafka topic", wanted.topic.clone(), actual.topic.clone()),
         ("key format", wanted.key_format.kind.to_string(), actual.key_format.kind.to_string()),
         ("value format", wanted.value_format.kind.to_string(), actual.value_format.kind.to_string()),
+        ("value serde features", wraps(&wanted), wraps(actual)),
         ("timestamp column", time(&wanted), time(actual)),
     ];
     match pairs.iter().find(|(_, wanted, found)| wanted != found) {

@@ -5,5 +5,6 @@ mod harness;
 mod plans;
 mod pull_queries;
 mod push_queries;
+mod replace;
 mod restart;
 mod tables;

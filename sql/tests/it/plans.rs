@@ -5,6 +5,7 @@ use super::harness::Sql;
 const SCRIPT: &str = "
     CREATE STREAM orders (id INT KEY, customer STRING, city STRING, amount DOUBLE) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
     CREATE TABLE customers (name STRING PRIMARY KEY, level INT, note STRING) WITH (KAFKA_TOPIC = 'customers', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
+    CREATE TABLE customers2 (name STRING PRIMARY KEY, level INT, note STRING) WITH (KAFKA_TOPIC = 'customers2', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
 ";
 
 #[test]
@@ -45,7 +46,7 @@ subtopology 0
   source-0
       topic orders (key KAFKA, value JSON), decodes [CITY]
   select-1 <- source-0
-      project: CITY = upper(CITY)
+      project: CITY = UCASE(CITY)
   rename-key-2 <- select-1
       key is called NUMBER
   sink-3 <- rename-key-2
@@ -94,9 +95,9 @@ subtopology 1
   aggregate-4 <- repartition-source-3
       aggregate: N, __AGG1, __AGG2 WINDOW TUMBLING (SIZE 1 h, GRACE PERIOD 0 ms), store `X` kept for 1 h
   filter-5 <- aggregate-4
-      filter: __AGG2 > Int64(3)
+      filter: __AGG2 > Float64(3)
   select-6 <- filter-5
-      project: N = N, MEAN = __AGG1 / N
+      project: N = N, MEAN = __AGG1 / CAST(N AS Float64)
   to-stream-7 <- select-6
       to stream
   sink-8 <- to-stream-7
@@ -133,7 +134,7 @@ subtopology 1
   join-11 <- repartition-source-10
       left join with the table in store `C-table`
   filter-12 <- join-11
-      filter: C_LEVEL > Int64(1)
+      filter: C_LEVEL > Int32(1)
   select-13 <- filter-12
       project: ID = O_ID, LEVEL = C_LEVEL
   rename-key-14 <- select-13
@@ -153,7 +154,7 @@ subtopology 0
   table-2 <- select-1
       table: newest record per key, store `CUSTOMERS-table`
   filter-3 <- table-2
-      filter: LEVEL > Int64(1)
+      filter: LEVEL > Int32(1)
   to-stream-4 <- filter-3
       to stream
   sink-5 <- to-stream-4
@@ -186,13 +187,33 @@ subtopology 1
 "#,
     ),
     (
+        "CREATE TABLE x AS SELECT id, COUNT(*) AS n FROM orders WINDOW SESSION (1 MINUTE, GRACE PERIOD 0 SECONDS) GROUP BY id EMIT FINAL;",
+        r#"
+"#,
+    ),
+    (
+        "CREATE STREAM x AS SELECT o.id, o.city, p.amount FROM orders o LEFT JOIN orders p WITHIN (1 HOUR, 1 MINUTE) GRACE PERIOD 5 MINUTES ON o.id = p.id;",
+        r#"
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT c.name, c.level, d.note FROM customers c FULL JOIN customers2 d ON c.name = d.name;",
+        r#"
+"#,
+    ),
+    (
+        "CREATE TABLE x AS SELECT c.name, d.level FROM customers c JOIN customers2 d ON c.note = d.name;",
+        r#"
+"#,
+    ),
+    (
         "SELECT city, amount FROM orders WHERE amount > 1 EMIT CHANGES;",
         r#"
 subtopology 0
   source-0
       topic orders (key KAFKA, value JSON), decodes [CITY, AMOUNT], from the latest
   filter-1 <- source-0
-      filter: AMOUNT > Int64(1)
+      filter: AMOUNT > Float64(1)
   send-2 <- filter-1
       send: CITY = CITY, AMOUNT = AMOUNT
 "#,

@@ -45,7 +45,7 @@ pub(in crate::format) fn schema(
     let message = writer.message(&name, fields.iter(), "", 0)?;
     let mut text = "syntax = \"proto3\";\n".to_owned();
     if let Some(package) = package {
-        let _ = write!(text, "package {package};\n");
+        let _ = writeln!(text, "package {package};");
     }
     text.push('\n');
     writer.imports.sort_unstable();
