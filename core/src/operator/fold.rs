@@ -155,9 +155,8 @@ impl StateLayout for AggregationSet {
     }
 
     fn empty_states(&self) -> Result<Vec<ArrayRef>, FoldError> {
-        let none = self.states().iter().map(|field| new_empty_array(field.data_type())).collect();
-        let finished = self.create()?.finish(Folded { states: none, groups: Vec::new() }, 1)?;
-        Ok(finished.states)
+        let states = self.states().iter().map(|field| new_empty_array(field.data_type())).collect();
+        self.merge_states(&Folded { states, groups: Vec::new() }, 1)
     }
 }
 

@@ -16,8 +16,8 @@ use crate::{
 /// The statement that fails, by its index, and what with; ASSERT among them.
 pub(super) fn run(case: &Case, engine: &mut InMemoryEngine) -> Result<(), (usize, String)> {
     let mut asked = Asked::default();
-    let statements = case.statements.iter().enumerate();
-    statements.map(|(index, text)| step(text, engine, &mut asked).map_err(|problem| (index, problem))).collect()
+    let mut statements = case.statements.iter().enumerate();
+    statements.try_for_each(|(index, text)| step(text, engine, &mut asked).map_err(|problem| (index, problem)))
 }
 
 fn step(text: &str, engine: &mut InMemoryEngine, asked: &mut Asked) -> Result<(), String> {

@@ -197,7 +197,7 @@ subtopology 1
 "#,
     ),
     (
-        "CREATE TABLE x AS SELECT c.name, c.level, d.note FROM customers c FULL JOIN customers2 d ON c.name = d.name;",
+        "CREATE TABLE x AS SELECT ROWKEY AS name, c.level, d.note FROM customers c FULL JOIN customers2 d ON c.name = d.name;",
         r#"
 "#,
     ),

@@ -6,7 +6,7 @@ use super::harness::Sql;
 
 const SOURCES: &str = "
     CREATE STREAM s (k STRING KEY, city STRING, v INT) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
-    CREATE TABLE t (k STRING PRIMARY KEY, a INT, b INT) WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'JSON');
+    CREATE TABLE t (k STRING PRIMARY KEY, a INT, b INT) WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
 ";
 
 /// Runs scripts one after another, settles after each, with or without a restart before each but the first; compares rows after the last.
