@@ -20,7 +20,7 @@ use millstream::{
 use super::{
     bind::{bind, bind_as},
     error::{PlanError, one_line},
-    functions, input, iso_time,
+    fields_by_name, functions, input, iso_time,
     scope::Scope,
 };
 use crate::{
@@ -168,7 +168,7 @@ fn value(expr: &ast::Expr, column: &Column, at: Position) -> Result<ArrayRef, Pl
     if whole(&wanted) && (found.is_floating() || found.is_decimal()) {
         return Err(problem(format!("{} is not whole", shown(&value))));
     }
-    compute::cast_with_options(&value, &wanted, &options).map_err(|_| problem(format!("{} is not", shown(&value))))
+    fields_by_name::cast(&value, &wanted, &options).map_err(|_| problem(format!("{} is not", shown(&value))))
 }
 
 fn shown(value: &ArrayRef) -> String {

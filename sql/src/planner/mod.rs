@@ -6,7 +6,7 @@
 //! # Map
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
-//! - [`insert_values`]: rows to records
+//! - [`insert_values`]: rows to records; `fields_by_name`: struct literals as the structs of columns
 //! - `bind`: the face of [`expression`](crate::expression), which binds parsed expressions to logical ones
 //! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
 //!   `upgrade`: what a query that replaces another one has to share
@@ -15,6 +15,7 @@
 mod aggregate;
 mod bind;
 pub mod error;
+mod fields_by_name;
 pub(crate) mod input;
 pub mod insert_values;
 mod into_sink;

@@ -13,7 +13,8 @@ use std::{
 };
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch},
+    array::{Array, ArrayRef, BooleanArray, RecordBatch},
+    buffer::NullBuffer,
     datatypes::{Field, Schema, SchemaRef},
 };
 use millstream::{
@@ -95,7 +96,7 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
         columns,
         schema: Arc::clone(&schema),
         sender: Arc::clone(&sender),
-        shows_deletions: matches!(selected.flow, Flow::Table(_)) || selected.sources[0].kind == SourceKind::Table,
+        is_table: matches!(selected.flow, Flow::Table(_)) || selected.sources[0].kind == SourceKind::Table,
         left: AtomicU64::new(query.limit.as_ref().map_or(u64::MAX, |limit| limit.node)),
         stop: Arc::clone(&stop),
     };
@@ -115,8 +116,8 @@ struct Send {
     schema: SchemaRef,
     /// None once nobody listens or all rows were sent.
     sender: RowSender,
-    /// Whether a record without a value is a row that a table has lost; in a stream it says nothing.
-    shows_deletions: bool,
+    /// Whether the rows are changes of a table: one without a value is a row that it has lost.
+    is_table: bool,
     /// How many rows may still be sent.
     left: AtomicU64,
     stop: Arc<AtomicBool>,
@@ -134,12 +135,19 @@ impl Send {
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.len()));
         let rows = RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .map_err(TransformError::of)?;
-        match batch.present() {
-            Some(present) if !self.shows_deletions => {
-                arrow::compute::filter_record_batch(&rows, &BooleanArray::new(present.inner().clone(), None))
-                    .map_err(TransformError::of)
+        // A table has no rows without a key, and a stream says nothing by a record without a value.
+        let shown = if self.is_table {
+            let keys = batch.keys().iter().map(Array::logical_nulls);
+            keys.fold(None, |all, nulls| NullBuffer::union(all.as_ref(), nulls.as_ref()))
+        } else {
+            batch.present().cloned()
+        };
+        match shown {
+            Some(shown) => {
+                let shown = BooleanArray::new(shown.into_inner(), None);
+                arrow::compute::filter_record_batch(&rows, &shown).map_err(TransformError::of)
             }
-            _ => Ok(rows),
+            None => Ok(rows),
         }
     }
 

@@ -186,13 +186,7 @@ impl QueryContext<'_> {
         let partition = join::partition_column(query);
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
-            let mut rows = input::stream(self.builder, &source, self.reset, at, partition)?;
-            if source.kind == SourceKind::Table {
-                // A table has no rows without a key.
-                for column in source.key_columns() {
-                    rows = rows.filter(&col(&column.name).is_not_null());
-                }
-            }
+            let rows = input::stream(self.builder, &source, self.reset, at, partition)?;
             let flow = Flow::Stream(rows);
             return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
         }
