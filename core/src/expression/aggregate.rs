@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array},
+    array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array},
     compute,
     datatypes::{Field, FieldRef},
 };
@@ -204,6 +204,22 @@ impl AggregationSet {
             states.append(&mut accumulator.state(EmitTo::All)?);
         }
         Ok(states)
+    }
+
+    /// The states of a group that has seen no row: one row.
+    ///
+    /// # Errors
+    /// Those of the accumulators.
+    pub fn empty_states(&self) -> DataFusionResult<Vec<ArrayRef>> {
+        let mut accumulators = self.accumulators()?;
+        // Accumulators take a group that they are not told about for one that has seen a value: a row is shown to them and left out.
+        let left_out = BooleanArray::from(vec![false]);
+        for (aggregation, accumulator) in self.aggregations.iter().zip(&mut accumulators) {
+            let null = |argument: &Expression| new_null_array(argument.field().data_type(), 1);
+            let arguments: Vec<ArrayRef> = aggregation.arguments.iter().map(null).collect();
+            accumulator.update_batch(&arguments, &[0], Some(&left_out), 1)?;
+        }
+        self.take_states(&mut accumulators)
     }
 
     /// The results that belong to states, row by row.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, UInt32Array, new_empty_array, new_null_array},
+    array::{Array, ArrayRef, UInt32Array, new_null_array},
     datatypes::FieldRef,
 };
 use datafusion::logical_expr::GroupsAccumulator;
@@ -155,9 +155,7 @@ impl StateLayout for AggregationSet {
     }
 
     fn empty_states(&self) -> Result<Vec<ArrayRef>, FoldError> {
-        let none = self.states().iter().map(|field| new_empty_array(field.data_type())).collect();
-        let finished = self.create()?.finish(Folded { states: none, groups: Vec::new() }, 1)?;
-        Ok(finished.states)
+        AggregationSet::empty_states(self).map_err(FoldError::of)
     }
 }
 

@@ -9,30 +9,12 @@ pub(crate) const TEXT: Parameter = Parameter::Type(SqlType::Varchar);
 pub(crate) const BYTES: Parameter = Parameter::Type(SqlType::Bytes);
 /// An INT parameter.
 pub(crate) const INT: Parameter = Parameter::Type(SqlType::Int);
-/// A BIGINT parameter.
-pub(crate) const BIGINT: Parameter = Parameter::Type(SqlType::BigInt);
 /// A DOUBLE parameter.
 pub(crate) const DOUBLE: Parameter = Parameter::Type(SqlType::Double);
 
 /// The type ARRAY of `item`.
 pub(crate) fn array_of(item: SqlType) -> SqlType {
     SqlType::Array(Box::new(item))
-}
-
-/// ARRAY of the type variable `T`.
-pub(crate) fn array_of_any() -> Parameter {
-    Parameter::Array(Box::new(Parameter::Any('T')))
-}
-
-/// MAP of STRING to the type variable `T`.
-pub(crate) fn map_of_any() -> Parameter {
-    Parameter::Map(Box::new(TEXT), Box::new(Parameter::Any('T')))
-}
-
-/// An overload of known types.
-pub(crate) fn of(parameters: &[SqlType], returns: SqlType, evaluate: Evaluate) -> Overload {
-    let parameters: Vec<Parameter> = parameters.iter().cloned().map(Parameter::Type).collect();
-    returning(parameters, Returns::Type(returns), evaluate)
 }
 
 /// An overload whose result is always of one type.

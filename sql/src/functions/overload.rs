@@ -3,15 +3,6 @@
 use super::signature::{Evaluate, Overload, Parameter, Returns, ScalarFunction};
 use crate::catalog::SqlType;
 
-/// STRING.
-pub(crate) const TEXT: SqlType = SqlType::Varchar;
-/// BYTES.
-pub(crate) const BYTES: SqlType = SqlType::Bytes;
-/// INT.
-pub(crate) const INT: SqlType = SqlType::Int;
-/// DOUBLE.
-pub(crate) const DOUBLE: SqlType = SqlType::Double;
-
 /// A function with its overloads.
 pub(crate) fn function(name: &'static str, description: &'static str, overloads: Vec<Overload>) -> ScalarFunction {
     ScalarFunction { name, description, overloads }
@@ -26,16 +17,6 @@ pub(crate) fn of(parameters: &[SqlType], returns: SqlType, evaluate: Evaluate) -
 /// An overload of a fixed number of parameters.
 pub(crate) fn overload(parameters: &[Parameter], returns: Returns, evaluate: Evaluate) -> Overload {
     Overload { parameters: parameters.to_vec(), variadic: None, returns, evaluate }
-}
-
-/// The overload with its last parameter given any number of times, none included.
-pub(crate) fn variadic(overload: Overload) -> Overload {
-    Overload { variadic: overload.parameters.len().checked_sub(1), ..overload }
-}
-
-/// ARRAY of `item`.
-pub(crate) fn array_of(item: SqlType) -> SqlType {
-    SqlType::Array(Box::new(item))
 }
 
 /// ARRAY of the type variable `T`.

@@ -237,8 +237,11 @@ fn concrete(parameter: &Parameter, bound: &BTreeMap<char, SqlType>, given: Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::functions::overload::{function, of, overload, variadic};
     use crate::functions::signature::Call;
+    use crate::functions::{
+        declare::variadic,
+        overload::{function, of, overload},
+    };
 
     fn nothing(_: &Call<'_>) -> Result<arrow::array::ArrayRef, String> {
         Err("not called".to_owned())

@@ -88,16 +88,6 @@ impl PlanError {
         Self::Invalid { at, problem: problem.into(), hint: Some(hint.into()) }
     }
 
-    /// Part of the language, but not there yet; `what` ends with its verb.
-    pub(crate) fn not_yet(at: Position, what: impl Into<String>) -> Self {
-        Self::NotYet { at, what: what.into(), hint: None }
-    }
-
-    /// The same, with what to do instead.
-    pub(crate) fn not_yet_hint(at: Position, what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::NotYet { at, what: what.into(), hint: Some(hint.into()) }
-    }
-
     /// Where it is.
     pub fn position(&self) -> Position {
         match self {

@@ -117,7 +117,7 @@ subtopology 0
   select-key-6 <- select-2
       project: key __KEY_0 = O_CUSTOMER; O_ID = __KEY_0
   repartition-sink-9 <- select-key-6
-      to topic <application>-repartition-9-repartition (key KAFKA, value ROW)
+      to topic <application>-repartition-orders-by-__KEY_0-repartition (key KAFKA, value ROW)
 subtopology 1
   source-3
       topic customers (key KAFKA, value JSON), decodes [LEVEL]
@@ -130,7 +130,7 @@ subtopology 1
   table-8 <- select-7
       table: newest record per key, store `C-table`
   repartition-source-10
-      topic <application>-repartition-9-repartition (key KAFKA, value ROW), decodes [O_ID]
+      topic <application>-repartition-orders-by-__KEY_0-repartition (key KAFKA, value ROW), decodes [O_ID]
   join-11 <- repartition-source-10
       left join with the table in store `C-table`
   filter-12 <- join-11
@@ -189,21 +189,134 @@ subtopology 1
     (
         "CREATE TABLE x AS SELECT id, COUNT(*) AS n FROM orders WINDOW SESSION (1 MINUTE, GRACE PERIOD 0 SECONDS) GROUP BY id EMIT FINAL;",
         r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes []
+  aggregate-1 <- source-0
+      aggregate: N WINDOW SESSION (1 min, GRACE PERIOD 0 ms), final results of windows still kept, store `X` kept for 2 min
+  to-stream-2 <- aggregate-1
+      to stream
+  sink-3 <- to-stream-2
+      to topic X (key KAFKA, value JSON)
 "#,
     ),
     (
         "CREATE STREAM x AS SELECT o.id, o.city, p.amount FROM orders o LEFT JOIN orders p WITHIN (1 HOUR, 1 MINUTE) GRACE PERIOD 5 MINUTES ON o.id = p.id;",
         r#"
+subtopology 0
+  source-0
+      topic orders (key KAFKA, value JSON), decodes [CITY, AMOUNT]
+  rename-key-1 <- source-0
+      key is called __KEY_0
+  select-2 <- rename-key-1
+      project: O_CITY = CITY
+  rename-key-4 <- source-0
+      key is called __KEY_0
+  select-5 <- rename-key-4
+      project: P_AMOUNT = AMOUNT
+  select-6 <- select-2
+      project: O_CITY = O_CITY
+  select-7 <- select-5
+      project: P_ID = __KEY_0, P_AMOUNT = P_AMOUNT
+  join-8 <- select-6, select-7
+      left join of streams WITHIN (1 h, 1 min) GRACE PERIOD 5 min, records in store `join-orders-orders-by-__KEY_0-left` kept for 127 min and store `join-orders-orders-by-__KEY_0-right` kept for 127 min, waiting ones in store `join-orders-orders-by-__KEY_0-waiting`
+  select-9 <- join-8
+      project: O_CITY = O_CITY, P_AMOUNT = P_AMOUNT
+  rename-key-10 <- select-9
+      key is called O_ID
+  sink-11 <- rename-key-10
+      to topic X (key KAFKA, value JSON)
 "#,
     ),
     (
-        "CREATE TABLE x AS SELECT c.name, c.level, d.note FROM customers c FULL JOIN customers2 d ON c.name = d.name;",
+        "CREATE TABLE x AS SELECT ROWKEY AS name, c.level, d.note FROM customers c FULL JOIN customers2 d ON c.name = d.name;",
         r#"
+subtopology 0
+  source-0
+      topic customers (key KAFKA, value JSON), decodes [LEVEL]
+  rename-key-1 <- source-0
+      key is called __KEY_0
+  select-2 <- rename-key-1
+      project: C_LEVEL = LEVEL
+  source-3
+      topic customers2 (key KAFKA, value JSON), decodes [NOTE]
+  rename-key-4 <- source-3
+      key is called __KEY_0
+  select-5 <- rename-key-4
+      project: D_NOTE = NOTE
+  select-6 <- select-2
+      project: C_NAME = __KEY_0, C_LEVEL = C_LEVEL
+  table-7 <- select-6
+      table: newest record per key, store `C-table`
+  select-8 <- select-5
+      project: D_NAME = __KEY_0, D_NOTE = D_NOTE
+  table-9 <- select-8
+      table: newest record per key, store `D-table`
+  join-10 <- table-7, table-9
+      outer join of the tables in store `C-table` and store `D-table`
+  select-11 <- join-10
+      project: C_LEVEL = C_LEVEL, D_NOTE = D_NOTE
+  to-stream-12 <- select-11
+      to stream
+  rename-key-13 <- to-stream-12
+      key is called NAME
+  table-14 <- rename-key-13
+      table: newest record per key, store `X`
+  sink-15 <- rename-key-13
+      to topic X (key KAFKA, value JSON)
 "#,
     ),
     (
         "CREATE TABLE x AS SELECT c.name, d.level FROM customers c JOIN customers2 d ON c.note = d.name;",
         r#"
+subtopology 0
+  source-0
+      topic customers (key KAFKA, value JSON), decodes [NOTE]
+  rename-key-1 <- source-0
+      key is called __KEY_0
+  select-2 <- rename-key-1
+      project: C_NOTE = NOTE
+  table-6 <- select-2
+      table: newest record per key, store `C-table`
+  foreign-key-subscribe-9 <- table-6
+      inner foreign-key join: subscribe to C_NOTE
+  sink-10 <- foreign-key-subscribe-9
+      to topic <application>-foreign-key-join-customers-customers2-by-__KEY_0-subscription-registration (key KAFKA, value ROW)
+  source-16
+      topic <application>-foreign-key-join-customers-customers2-by-__KEY_0-subscription-response (key ROW, value ROW), decodes [__right0, __right1, __found, __hash, __partition]
+  foreign-key-resolve-17 <- source-16
+      inner foreign-key join: resolve with the table in store `C-table`
+  select-18 <- foreign-key-resolve-17
+      project: D_LEVEL = D_LEVEL
+  to-stream-19 <- select-18
+      to stream
+  rename-key-20 <- to-stream-19
+      key is called C_NAME
+  table-21 <- rename-key-20
+      table: newest record per key, store `X`
+  sink-22 <- rename-key-20
+      to topic X (key KAFKA, value JSON)
+subtopology 1
+  source-3
+      topic customers2 (key KAFKA, value JSON), decodes [LEVEL]
+  rename-key-4 <- source-3
+      key is called __KEY_0
+  select-5 <- rename-key-4
+      project: D_LEVEL = LEVEL
+  select-7 <- select-5
+      project: D_NAME = __KEY_0, D_LEVEL = D_LEVEL
+  table-8 <- select-7
+      table: newest record per key, store `D-table`
+  source-11
+      topic <application>-foreign-key-join-customers-customers2-by-__KEY_0-subscription-registration (key KAFKA, value ROW), decodes [__left0, __hash, __instruction, __partition]
+  foreign-key-answer-12 <- source-11
+      foreign-key join: answer from the table in store `D-table`, subscriptions in store `foreign-key-join-customers-customers2-by-__KEY_0-subscriptions`
+  foreign-key-notify-13 <- table-8
+      foreign-key join: notify subscribers, subscriptions in store `foreign-key-join-customers-customers2-by-__KEY_0-subscriptions`
+  merge-14 <- foreign-key-answer-12, foreign-key-notify-13
+      merge
+  sink-15 <- merge-14
+      to topic <application>-foreign-key-join-customers-customers2-by-__KEY_0-subscription-response (key ROW, value ROW)
 "#,
     ),
     (

@@ -70,6 +70,9 @@ struct Extracts<'a> {
     groups: Option<Ints<'a>>,
 }
 
+/// A pattern, a text, and the number of a group of the pattern.
+type Extract<'a> = (Rc<JavaRegex>, &'a str, usize);
+
 impl<'a> Extracts<'a> {
     fn read(call: &'a Call<'_>) -> Result<Self, String> {
         let groups = if call.arguments.len() > 2 { Some(columns::read(call, 2)?) } else { None };
@@ -77,7 +80,7 @@ impl<'a> Extracts<'a> {
     }
 
     /// None if one is null, or if the pattern has no such group.
-    fn get(&self, row: usize) -> Result<Option<(Rc<JavaRegex>, &'a str, usize)>, String> {
+    fn get(&self, row: usize) -> Result<Option<Extract<'a>>, String> {
         let group = match &self.groups {
             None => Some(0),
             Some(groups) => groups.get(row),

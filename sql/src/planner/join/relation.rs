@@ -146,7 +146,7 @@ impl Relation {
         for (position, equality) in side.on.iter().enumerate() {
             let bound = bind(&(side.operand)(equality).expr, &own, input, equality.at)?;
             let (expr, _) = bind::normalised(bound, input, equality.at)?;
-            key.push(Column::new(&key_name(position), expr));
+            key.push(Column::new(key_name(position), expr));
         }
         Ok(key)
     }
