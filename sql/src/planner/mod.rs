@@ -6,6 +6,7 @@
 //! # Map
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
+//! - `plain`: what a pull query over one source computes
 //! - [`insert_values`]: rows to records; `fields_by_name`: struct literals as the structs of columns
 //! - `bind`: the face of [`expression`](crate::expression), which binds parsed expressions to logical ones
 //! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
@@ -20,6 +21,7 @@ pub(crate) mod input;
 pub mod insert_values;
 mod into_sink;
 mod join;
+mod plain;
 mod projection;
 pub mod push;
 mod query;
@@ -35,6 +37,7 @@ pub(crate) use bind::moment_literal;
 pub use error::PlanError;
 pub(crate) use error::one_line;
 pub use insert_values::{InsertPlan, plan_insert_values};
+pub(crate) use plain::PlainProjection;
 pub use push::{PushPlan, RowSender, plan_push};
 pub(crate) use query::legal;
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};

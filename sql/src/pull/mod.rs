@@ -5,10 +5,12 @@
 //!
 //! # Map
 //! - [`access`]: lookups and scans, and which are allowed
+//! - `plain`: queries over one source, by the language's own rules
 //! - `view_table`: stores as tables, with gets for keys; `topic_table`: topics as tables
 //! - this file: which sources a query names, its pseudo columns, its errors with their places
 
 pub mod access;
+mod plain;
 mod topic_table;
 mod view_table;
 
@@ -81,8 +83,16 @@ pub fn run(query: &PullQuery, context: &PullContext<'_>) -> Result<Rows, PlanErr
     let at = query.span.start;
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
     block_on(at, async {
-        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
-        let frame = session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at))?;
+        let frame = match &query.plain {
+            Some(plain) if plain::is_by_row(plain) => {
+                plain::rows(plain, context.catalog.expect_source(&plain.from.name)?, &session).await?
+            }
+            _ => {
+                let plan =
+                    session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
+                session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at))?
+            }
+        };
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(|error| place(error, query, at))?;
         let schema = batches.first().map_or(schema, |batch| batch.schema());

@@ -479,4 +479,6 @@ pub struct PullQuery {
     pub span: Span,
     /// The parsed query; names as described at the top.
     pub query: Box<sql::Query>,
+    /// The same as a continuous query without EMIT, if it is one over one source without GROUP BY: ksqlDB's own form.
+    pub plain: Option<Box<StreamQuery>>,
 }

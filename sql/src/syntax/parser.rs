@@ -326,6 +326,11 @@ impl<'a> Parser<'a> {
         Ok(Spanned { node, span: start.to(self.previous()) })
     }
 
+    /// Goes back by one token.
+    pub(super) fn back(&mut self) {
+        self.sql.prev_token();
+    }
+
     /// Runs `sqlparser` on what comes next.
     pub(super) fn with_sql<T>(
         &mut self,

@@ -4,7 +4,7 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::ast::PullQuery;
+use super::ast::{PullQuery, StreamQuery};
 use super::error::SyntaxError;
 use super::parser::{MAX_EXPRESSION_TOKENS, Parsed, Parser};
 use super::suggest::nearest;
@@ -67,6 +67,7 @@ impl Parser<'_> {
             return Err(self.too_long("this query"));
         }
         self.check_clauses(left)?;
+        let plain = self.plain_query(first);
         let query = match self.with_sql(|sql| sql.parse_query()) {
             Ok(query) => query,
             Err(error) => return Err(self.hinted(error, &WORDS)),
@@ -75,7 +76,24 @@ impl Parser<'_> {
             let error = self.unexpected("a clause or the end of the query");
             return Err(self.hinted(error, &WORDS));
         }
-        Ok(PullQuery { text: self.text_since(first).to_owned(), span: start.to(self.previous()), query })
+        let span = start.to(self.previous());
+        Ok(PullQuery { text: self.text_since(first).to_owned(), span, query, plain })
+    }
+
+    /// The query that begins at token `first`, if it is ksqlDB's own form; the cursor goes back to where it was.
+    fn plain_query(&mut self, first: usize) -> Option<Box<StreamQuery>> {
+        let parsed = self.stream_query();
+        let is_whole = self.at_end();
+        while self.index() > first {
+            self.back();
+        }
+        let query = parsed.ok().filter(|_| is_whole)?;
+        let is_plain = query.joins.is_empty()
+            && query.window.is_none()
+            && query.group_by.is_none()
+            && query.partition_by.is_none()
+            && query.having.is_none();
+        is_plain.then(|| Box::new(query))
     }
 
     /// Refuses clauses that only continuous queries have, and subqueries in subqueries beyond measure: when one of those
