@@ -261,6 +261,15 @@ impl SqlType {
         matches!(self, SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_))
     }
 
+    /// Whether its values have an order: a STRUCT's go by its first field, then the second, and so on. Those of ARRAY and MAP have none.
+    pub fn has_order(&self) -> bool {
+        match self {
+            Self::Array(_) | Self::Map(..) => false,
+            Self::Struct(fields) => fields.iter().all(|field| field.data_type.has_order()),
+            _ => true,
+        }
+    }
+
     /// Whether a map is in it, at any depth.
     pub fn contains_map(&self) -> bool {
         match self {

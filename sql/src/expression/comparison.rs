@@ -34,7 +34,9 @@ use crate::{
 pub(super) fn compare(op: Operator, left: Typed<'_>, right: Typed<'_>) -> Result<Expr, BindError> {
     let at = left.at;
     if left.data_type.is_none() || right.data_type.is_none() {
-        let problem = format!("Comparison with NULL not supported: {} {op} {}", null_shown(&left), null_shown(&right));
+        let sign = if op == Operator::NotEq { "<>".to_owned() } else { op.to_string() };
+        let problem =
+            format!("Comparison with NULL not supported: {} {sign} {}", null_shown(&left), null_shown(&right));
         return Err(BindError::invalid_hint(at, problem, "use IS NULL or IS NOT NULL"));
     }
     let (left, right) = (moment(left, &right)?, right);

@@ -9,7 +9,7 @@ pub(crate) enum BindError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// No such column among those that can be named here.
-    #[error("{at}: no column {name} in {scope}")]
+    #[error("{at}: no column {name} in {scope}{}; it has {known}", suggestion.as_ref().map(|n| format!("; did you mean {n}")).unwrap_or_default())]
     UnknownColumn {
         /// Where the name stands.
         at: Position,

@@ -99,6 +99,6 @@ mod tests {
         check("ASSERT TOPIC t WITH (partitions=2, 'replicas'=1)", "assert Topic t (2)");
         check("ASSERT SCHEMA SUBJECT 't-value' ID 3", "assert Schema t-value 3");
         check("ASSERT NOT EXISTS SCHEMA ID 3", "assert not Schema - 3");
-        check("ASSERT SCHEMA TIMEOUT 1 SECOND", "1:15: expected SUBJECT or ID, found TIMEOUT");
+        check("ASSERT SCHEMA TIMEOUT 1 SECOND", "1:15: expected SUBJECT or ID, found `TIMEOUT`");
     }
 }

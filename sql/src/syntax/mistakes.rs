@@ -176,7 +176,7 @@ fn things_that_do_not_fit() {
 
 #[test]
 fn things_that_are_not_there_yet() {
-    check("ASSERT TOPIC t", "1:1: ASSERT is not there yet");
+    check("ASSERT TABLE t", "1:8: expected TOPIC or SCHEMA, found `TABLE`");
     check("RUN SCRIPT 'f'", "1:1: RUN SCRIPT is a command of the shell, no statement; run the file with -f");
     check("ALTER SYSTEM 'a'='b'", "1:1: ALTER SYSTEM is not there yet; use SET");
     check("SHOW CONNECTOR PLUGINS", "1:6: CONNECTOR PLUGINS is not there yet");

@@ -1,4 +1,5 @@
-//! MIN and MAX: null does not count. DataFusion's, which are vectorised.
+//! MIN and MAX: null does not count. DataFusion's, which are vectorised. Beyond ksqlDB they take structs, whose first field decides, then the
+//! second, and so on: so the greatest of a column comes with what stands beside it.
 
 use datafusion::functions_aggregate::min_max::{max_udaf, min_udaf};
 
@@ -20,10 +21,11 @@ pub(super) fn max() -> Definition {
 fn shape(arguments: &[SqlType]) -> Option<Shape> {
     let [argument] = arguments else { return None };
     let shape = Shape { arguments: vec![argument.clone()], constants: 0, returns: argument.clone() };
-    is_ordered(argument).then_some(shape)
+    let can_be_chosen = is_ordered(argument) || matches!(argument, SqlType::Struct(_)) && argument.has_order();
+    can_be_chosen.then_some(shape)
 }
 
-/// Whether values of a type have an order that MIN, MAX and TOPK go by.
+/// Whether values of a type have an order that ksqlDB's MIN, MAX and TOPK go by.
 pub(super) fn is_ordered(of: &SqlType) -> bool {
     !matches!(of, SqlType::Boolean | SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_))
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use arrow::{
     array::{
         Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, StringArray,
+        StructArray,
     },
-    datatypes::{Field, Int32Type},
+    datatypes::{DataType, Field, Int32Type},
     util::display::array_value_to_string,
 };
 use datafusion::{common::ScalarValue, logical_expr::lit};
@@ -203,6 +204,17 @@ fn lists_and_structs_can_be_collected() {
     assert_eq!(check("ATTR", &[list], &[]).expect("resolves"), ["[1]", "[1]", "", ""]);
     let flags: ArrayRef = Arc::new(BooleanArray::from(vec![true, false, true]));
     assert_eq!(check("COLLECT_SET", &[flags], &[]).expect("resolves"), ["[true]", "[true, false]", "[true, false]"]);
+}
+
+#[test]
+fn structs_are_ordered_by_their_fields_in_turn() {
+    let field = |name: &str, values: &[i32]| {
+        (Arc::new(Field::new(name, DataType::Int32, true)), Arc::new(Int32Array::from(values.to_vec())) as ArrayRef)
+    };
+    let pairs: ArrayRef = Arc::new(StructArray::from(vec![field("A", &[1, 2, 2]), field("B", &[9, 3, 4])]));
+    let [first, second, third] = ["{A: 1, B: 9}", "{A: 2, B: 3}", "{A: 2, B: 4}"];
+    assert_eq!(check("MAX", &[Arc::clone(&pairs)], &[]).expect("resolves"), [first, second, third]);
+    assert_eq!(check("MIN", &[pairs], &[]).expect("resolves"), [first, first, first]);
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
 
 fn item_in_order(types: &[SqlType]) -> Result<SqlType, String> {
     match types.first() {
-        Some(SqlType::Array(item)) if !item.is_nested() => Ok(item.as_ref().clone()),
+        Some(SqlType::Array(item)) if item.has_order() => Ok(item.as_ref().clone()),
         Some(SqlType::Array(item)) => Err(format!("values of {item} have no order")),
         other => Err(format!("ARRAY is wanted, not {other:?}")),
     }
