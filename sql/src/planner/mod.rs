@@ -5,6 +5,7 @@
 //!
 //! # Map
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
+//! - `subquery`: queries as sources; `union`: UNION ALL; `distinct`: SELECT DISTINCT
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
 //! - [`insert_values`]: rows to records
 //! - `scope`: what names mean; `bind`: parsed expressions to logical ones; [`functions`]: which functions there are;
@@ -15,6 +16,7 @@
 
 mod aggregate;
 mod bind;
+mod distinct;
 pub mod error;
 pub(crate) mod input;
 pub mod insert_values;
@@ -24,6 +26,8 @@ pub mod push;
 mod query;
 mod rename_key;
 pub mod sink;
+mod subquery;
+mod union;
 mod unnest;
 mod upgrade;
 pub mod view_plan;

@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use super::{
     error::PlanError,
     query::{Flow, Purpose, QueryContext},
+    subquery::Nesting,
     upgrade::StoreVersions,
 };
 use crate::{
@@ -66,7 +67,7 @@ pub struct PushPlan {
 pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> Result<PushPlan, PlanError> {
     let builder = StreamsBuilder::new();
     let context =
-        QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Push, store: "result".to_owned(), versions: StoreVersions::default() };
+        QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Push, store: "result".to_owned(), versions: StoreVersions::default(), nesting: Nesting::default() };
     let selected = context.select(query)?;
     let stream = match &selected.flow {
         Flow::Stream(stream) => stream.clone(),

@@ -5,5 +5,6 @@ mod harness;
 mod plans;
 mod pull_queries;
 mod push_queries;
+mod queries_of_queries;
 mod restart;
 mod tables;
