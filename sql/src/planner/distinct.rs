@@ -39,11 +39,7 @@ const ROWS: &str = "__ROWS";
 ///
 /// # Errors
 /// [`PlanError`] with the place of what does not fit.
-pub(super) fn distinct(
-    context: &QueryContext<'_>,
-    query: &StreamQuery,
-    at: Position,
-) -> Result<Selected, PlanError> {
+pub(super) fn distinct(context: &QueryContext<'_>, query: &StreamQuery, at: Position) -> Result<Selected, PlanError> {
     let hint = "name the query: SELECT DISTINCT .. FROM (SELECT ..) AS name";
     let beside = query.group_by.as_ref().map(|group_by| ("GROUP BY", group_by.span));
     let beside = beside.or(query.partition_by.as_ref().map(|partition_by| ("PARTITION BY", partition_by.span)));

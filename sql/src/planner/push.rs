@@ -66,8 +66,15 @@ pub struct PushPlan {
 /// [`PlanError`].
 pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> Result<PushPlan, PlanError> {
     let builder = StreamsBuilder::new();
-    let context =
-        QueryContext { catalog, builder: &builder, reset, purpose: Purpose::Push, store: "result".to_owned(), versions: StoreVersions::default(), nesting: Nesting::default() };
+    let context = QueryContext {
+        catalog,
+        builder: &builder,
+        reset,
+        purpose: Purpose::Push,
+        store: "result".to_owned(),
+        versions: StoreVersions::default(),
+        nesting: Nesting::default(),
+    };
     let selected = context.select(query)?;
     let stream = match &selected.flow {
         Flow::Stream(stream) => stream.clone(),

@@ -29,8 +29,7 @@ use super::{
 use crate::{
     catalog::{
         self, Catalog, CleanupPolicy, Column, Format, FormatKind, FormatPlaces, PropertyScope, QueryId, QueryShape,
-        Source,
-        SourceProperties, SqlType, TimestampColumn,
+        Source, SourceProperties, SqlType, TimestampColumn,
     },
     syntax::{
         Position,
@@ -113,7 +112,8 @@ fn plan_with(
     let store = legal(&create.name.value);
     let purpose = Purpose::Persistent;
     let nesting = Nesting::default();
-    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, versions: versions.clone(), nesting };
+    let context =
+        QueryContext { catalog, builder: &builder, reset, purpose, store, versions: versions.clone(), nesting };
     let selected = context.select(&create.query)?;
     check_kind(create, &selected)?;
     let split = split(&selected)?;

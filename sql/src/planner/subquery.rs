@@ -9,13 +9,13 @@
 //!   orders -> filter -> select -> [big: ID KEY, TWICE] -> join
 //! ```
 
-use std::{
-    cell::Cell,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
-use millstream::{expression::{Expr, col}, operator::Column as Projected, schema::StreamSchema};
+use millstream::{
+    expression::{Expr, col},
+    operator::Column as Projected,
+    schema::StreamSchema,
+};
 
 use super::{
     error::PlanError,
@@ -69,7 +69,8 @@ impl Found {
         if self.flow.is_none() || partition == PartitionColumn::Left {
             return Ok(());
         }
-        let problem = format!("{} is a query: its rows are in no partition, so that there is no ROWPARTITION", self.source.name);
+        let problem =
+            format!("{} is a query: its rows are in no partition, so that there is no ROWPARTITION", self.source.name);
         Err(PlanError::invalid_hint(at, problem, "select it inside, as in ROWPARTITION AS P"))
     }
 }
@@ -139,7 +140,11 @@ impl<'a> QueryContext<'a> {
         for (one, named) in query.named.iter().zip(&nesting.named[first..]) {
             if !named.is_read.get() {
                 let problem = format!("nothing reads the query {}", one.name.value);
-                return Err(PlanError::invalid_hint(one.name.span.start, problem, "leave it out, or name it in FROM or JOIN"));
+                return Err(PlanError::invalid_hint(
+                    one.name.span.start,
+                    problem,
+                    "leave it out, or name it in FROM or JOIN",
+                ));
             }
         }
         Ok(selected)
@@ -164,7 +169,11 @@ fn found_by(selected: &Selected, name: &str) -> Result<Found, PlanError> {
     for (index, item) in selected.items.iter().enumerate() {
         if names[..index].contains(&item.name) {
             let hint = "give one of them another name with AS";
-            return Err(PlanError::invalid_hint(item.at, format!("two columns of {name} are called {}", item.name), hint));
+            return Err(PlanError::invalid_hint(
+                item.at,
+                format!("two columns of {name} are called {}", item.name),
+                hint,
+            ));
         }
     }
     let key = key_positions(selected);
@@ -277,7 +286,9 @@ pub(super) fn renamed(flow: &Flow, names: &[String], at: Position) -> Result<Flo
     let rename = RenameKey::new(flow.schema(), names).map_err(|error| PlanError::invalid(at, error.to_string()))?;
     let output = Arc::clone(rename.output());
     Ok(match flow {
-        Flow::Stream(stream) => Flow::Stream(stream.transform("rename-key", Arc::new(rename), output, stream.is_rekeyed())),
+        Flow::Stream(stream) => {
+            Flow::Stream(stream.transform("rename-key", Arc::new(rename), output, stream.is_rekeyed()))
+        }
         Flow::Table(table) => Flow::Table(table.transform("rename-key", Arc::new(rename), output)),
     })
 }

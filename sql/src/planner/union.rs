@@ -29,7 +29,8 @@ pub(super) fn union(context: &QueryContext<'_>, query: &StreamQuery) -> Result<S
     for branch in std::iter::once(&first).chain(&query.unions) {
         let selected = context.inner().select(branch)?;
         if selected.flow.kind() == SourceKind::Table {
-            let problem = "UNION ALL is for streams, this SELECT gives a TABLE: rows of one key would replace each other";
+            let problem =
+                "UNION ALL is for streams, this SELECT gives a TABLE: rows of one key would replace each other";
             let hint = "join the tables, or unite the streams that they are made of";
             return Err(PlanError::invalid_hint(selected.at, problem, hint));
         }

@@ -96,7 +96,8 @@ impl Parser<'_> {
         }
         let start = self.advance();
         if !self.eat("ALL") {
-            let error = SyntaxError::new(start.start, "UNION without ALL is not there: it would have to keep every row");
+            let error =
+                SyntaxError::new(start.start, "UNION without ALL is not there: it would have to keep every row");
             return Err(error.with_hint("write UNION ALL, or SELECT DISTINCT .. FROM (.. UNION ALL ..) AS name"));
         }
         if *self.token_at(0) == Token::LParen {
@@ -173,12 +174,12 @@ mod tests {
             "WITH a (x) AS (SELECT y FROM s) SELECT * FROM a",
             "1:27: a query in WITH has no list of columns; name the columns in its SELECT",
         );
-        check(
-            "SELECT * FROM (SELECT x FROM s ORDER) AS q",
-            "1:51: ORDER BY is not there yet in a continuous query",
-        );
+        check("SELECT * FROM (SELECT x FROM s ORDER) AS q", "1:51: ORDER BY is not there yet in a continuous query");
         let deep = format!("{}s{}", "(SELECT * FROM ".repeat(9), ") AS q".repeat(9));
         let got = compact(&format!("CREATE STREAM c AS SELECT * FROM {deep}"));
-        assert!(got.ends_with("subqueries nest more than 8 deep; name some of them: WITH name AS (SELECT ..)"), "{got}");
+        assert!(
+            got.ends_with("subqueries nest more than 8 deep; name some of them: WITH name AS (SELECT ..)"),
+            "{got}"
+        );
     }
 }

@@ -42,7 +42,8 @@ fn check(statement: &str, want: &[&str]) {
         let mut engine = engine();
         run(&mut engine, statement);
         run(&mut engine, ROWS);
-        if in_batches { engine.run_in_batches() } else { engine.run() }.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        if in_batches { engine.run_in_batches() } else { engine.run() }
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
         let records = engine.records("R").expect("a topic");
         assert_eq!(records.iter().map(line).collect::<Vec<_>>(), want, "in batches: {in_batches}, {statement}");
     }
@@ -116,13 +117,7 @@ fn a_subquery_is_a_source() {
     check(
         "CREATE TABLE r AS SELECT total, COUNT(*) AS n FROM (SELECT id, SUM(amount) AS total FROM orders GROUP BY id) AS sums \
          GROUP BY total",
-        &[
-            r#"30|{"N":1}|1"#,
-            r#"5|{"N":1}|2"#,
-            r#"20|{"N":1}|3"#,
-            r#"30|{"N":0}|4"#,
-            r#"37|{"N":1}|4"#,
-        ],
+        &[r#"30|{"N":1}|1"#, r#"5|{"N":1}|2"#, r#"20|{"N":1}|3"#, r#"30|{"N":0}|4"#, r#"37|{"N":1}|4"#],
     );
     check_push(
         "SELECT city, n FROM (SELECT city, COUNT(*) AS n FROM orders GROUP BY city) AS c WHERE n > 1 EMIT CHANGES LIMIT 1;",
