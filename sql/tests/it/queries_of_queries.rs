@@ -180,7 +180,7 @@ fn distinct_rows_come_once() {
 fn what_cannot_work_is_refused() {
     check_error(
         "CREATE STREAM r AS SELECT id, city FROM orders UNION ALL SELECT id, amount FROM returns;",
-        "1:70: column 2 of UNION ALL is CITY STRING in the first SELECT, here AMOUNT INTEGER; write CAST(.. AS STRING)",
+        "1:69: column 2 of UNION ALL is CITY STRING in the first SELECT, here AMOUNT INTEGER; write CAST(.. AS STRING)",
     );
     check_error(
         "CREATE STREAM r AS SELECT id FROM orders UNION ALL SELECT id, amount FROM returns;",
@@ -214,6 +214,6 @@ fn what_cannot_work_is_refused() {
     );
     check_error(
         "CREATE STREAM r AS SELECT * FROM (SELECT id, city FROM orders LIMIT 2) AS x;",
-        "1:63: LIMIT is for queries that are shown, not for persistent ones",
+        "1:69: LIMIT is for queries that are shown, not for persistent ones",
     );
 }
