@@ -147,7 +147,7 @@ fn with_names_queries() {
     check(
         "CREATE STREAM r AS WITH a AS (SELECT * FROM orders WHERE id = 3) \
          SELECT x.id, y.amount FROM a AS x JOIN a AS y WITHIN 1 SECOND GRACE PERIOD 0 SECONDS ON x.id = y.id",
-        &[r#"3|{"AMOUNT":20}|3"#],
+        &[r#"3|{"Y_AMOUNT":20}|3"#],
     );
 }
 
