@@ -34,6 +34,11 @@ impl ColumnStream {
         &self.schema
     }
 
+    /// Whether the key is no longer the one that partitioned the records.
+    pub fn is_rekeyed(&self) -> bool {
+        self.rekeyed
+    }
+
     /// Keeps the records for which `predicate` is true.
     pub fn filter(&self, predicate: &Expr) -> Self {
         match Filter::new(predicate, &self.schema) {

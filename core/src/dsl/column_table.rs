@@ -71,6 +71,12 @@ impl ColumnTable {
         Self { graph: Rc::clone(&self.graph), node, schema, store: None }
     }
 
+    /// The same changes, each with the row that it replaces, for a [`transform`](Self::transform) that looks at both.
+    pub fn with_before(&self) -> Self {
+        self.require_before();
+        self.clone()
+    }
+
     /// Keeps the table in a store, so that it can be joined with and queried.
     pub fn materialize(&self, materialized: Materialized) -> Self {
         self.to_stream().to_table(materialized)

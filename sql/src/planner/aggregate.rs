@@ -87,7 +87,7 @@ pub(super) fn aggregate(
     joined: Joined,
     context: &QueryContext<'_>,
 ) -> Result<Selected, PlanError> {
-    let Joined { flow, scope, sources, stored: _, key: _ } = joined;
+    let Joined { flow, scope, sources: _, bases, stored: _, key: _ } = joined;
     let input = Arc::clone(flow.schema().columns());
     let windows = query.window.as_ref().map(|clause| windows_of(clause, is_final(query))).transpose()?;
     let is_join = !query.joins.is_empty();
@@ -148,7 +148,7 @@ pub(super) fn aggregate(
             grouping.over_table(&table, materialized)
         }
     };
-    finish(query, grouping, table, written, rewritten, having, sources, windows)
+    finish(query, grouping, table, written, rewritten, having, bases, windows)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one query, put together once")]
@@ -190,7 +190,7 @@ fn finish(
             WindowInfo { window_type, size_ms: Some(windows.size().millis()) }
         }
     });
-    Ok(Selected { flow, stored, items, key: None, window, sources, at: query.span.start })
+    Ok(Selected { flow, stored, items, key: None, window, sources, is_distinct: false, at: query.span.start })
 }
 
 fn group_key(
@@ -420,7 +420,7 @@ fn rename(stream: &ColumnStream, names: &[String]) -> ColumnStream {
     match super::rename_key::RenameKey::new(stream.schema(), names) {
         Ok(renamed) => {
             let schema = Arc::clone(renamed.output());
-            stream.transform("rename-key", Arc::new(renamed), schema, false)
+            stream.transform("rename-key", Arc::new(renamed), schema, stream.is_rekeyed())
         }
         Err(_) => stream.clone(),
     }

@@ -5,6 +5,7 @@
 //!
 //! # Map
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
+//! - `subquery`: queries as sources; `union`: UNION ALL; `distinct`: SELECT DISTINCT
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
 //! - `plain`: what a pull query over one source computes
 //! - [`insert_values`]: rows to records; `fields_by_name`: struct literals as the structs of columns
@@ -15,6 +16,7 @@
 
 mod aggregate;
 mod bind;
+mod distinct;
 pub mod error;
 mod fields_by_name;
 pub(crate) mod input;
@@ -27,6 +29,8 @@ pub mod push;
 mod query;
 mod rename_key;
 pub mod sink;
+mod subquery;
+mod union;
 mod unnest;
 mod upgrade;
 pub mod view_plan;

@@ -29,6 +29,7 @@ use parking_lot::Mutex;
 use super::{
     error::PlanError,
     query::{Flow, Purpose, QueryContext},
+    subquery::Nesting,
     upgrade::StoreVersions,
 };
 use crate::{
@@ -73,6 +74,7 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
         purpose: Purpose::Push,
         store: "result".to_owned(),
         versions: StoreVersions::default(),
+        nesting: Nesting::default(),
     };
     let selected = context.select(query)?;
     let stream = match &selected.flow {

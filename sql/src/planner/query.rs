@@ -19,12 +19,14 @@ use millstream::{
 use super::{
     aggregate::{self, contains_aggregate},
     bind::{self, bind},
+    distinct,
     error::PlanError,
     input::{self, ROWPARTITION},
     join::{self, JoinKey},
     projection::{Projection, WrittenItem},
     scope::Scope,
-    unnest,
+    subquery::{Found, Nesting},
+    union, unnest,
     upgrade::StoreVersions,
 };
 use crate::{
@@ -40,6 +42,7 @@ use crate::{
 pub(super) const PSEUDO_COLUMNS: [&str; 5] = [ROWTIME, ROWOFFSET, ROWPARTITION, WINDOWSTART, WINDOWEND];
 
 /// What a query makes of its sources.
+#[derive(Clone)]
 pub(super) enum Flow {
     Stream(ColumnStream),
     Table(ColumnTable),
@@ -96,8 +99,10 @@ pub(super) struct Selected {
     /// The new key: none keeps the one there is, no columns drop it.
     pub(super) key: Option<Vec<Expr>>,
     pub(super) window: Option<WindowInfo>,
-    /// The sources that are read, left-most first.
+    /// The sources of the catalog that are read, left-most first.
     pub(super) sources: Vec<Source>,
+    /// Whether it has no value columns because SELECT DISTINCT makes all of them the key.
+    pub(super) is_distinct: bool,
     /// Where the query begins.
     pub(super) at: Position,
 }
@@ -121,6 +126,8 @@ pub(super) struct QueryContext<'a> {
     pub(super) store: String,
     /// Which versions of stores there are.
     pub(super) versions: StoreVersions,
+    /// Where the query stands among those of its statement.
+    pub(super) nesting: Nesting,
 }
 
 /// A name in which only letters, digits and underscores are left, so that topics can be called after it.
@@ -133,7 +140,10 @@ pub(crate) fn legal(name: &str) -> String {
 pub(super) struct Joined {
     pub(super) flow: Flow,
     pub(super) scope: Scope,
+    /// What FROM and JOIN name.
     pub(super) sources: Vec<Source>,
+    /// The sources of the catalog that are read for them.
+    pub(super) bases: Vec<Source>,
     pub(super) stored: Option<Stored>,
     /// Which columns a projection may select as the key, if that was made by a join.
     pub(super) key: Option<JoinKey>,
@@ -145,8 +155,38 @@ impl QueryContext<'_> {
     /// # Errors
     /// [`PlanError`] with the place of what is wrong.
     pub(super) fn select(&self, query: &StreamQuery) -> Result<Selected, PlanError> {
+        if query.named.is_empty() { self.parts(query) } else { self.with_named(query) }
+    }
+
+    /// Plans a query whose WITH is planned.
+    ///
+    /// # Errors
+    /// [`PlanError`] with the place of what is wrong.
+    pub(super) fn parts(&self, query: &StreamQuery) -> Result<Selected, PlanError> {
+        if !query.unions.is_empty() {
+            return union::union(self, query);
+        }
+        if let Some(at) = query.distinct {
+            return distinct::distinct(self, query, at.start);
+        }
         check_clauses(query, self.purpose)?;
-        let Joined { mut flow, mut scope, sources, mut stored, key } =
+        let joined = self.joined(query)?;
+        match &query.group_by {
+            Some(group_by) => aggregate::aggregate(query, &group_by.node, joined, self),
+            None if self.purpose == Purpose::Push && aggregate::is_over_all(query) => {
+                let all = [ast::Expr::value(Value::Number("0".to_owned(), false))];
+                aggregate::aggregate(query, &all, joined, self)
+            }
+            None => self.project(query, joined),
+        }
+    }
+
+    /// Plans FROM, JOIN and WHERE.
+    ///
+    /// # Errors
+    /// [`PlanError`] with the place of what is wrong.
+    pub(super) fn joined(&self, query: &StreamQuery) -> Result<Joined, PlanError> {
+        let Joined { mut flow, mut scope, sources, bases, mut stored, key } =
             if query.joins.is_empty() { self.single(query)? } else { join::join(self, query)? };
         scope.types = self.catalog.types().map(|(name, data_type)| (name.to_owned(), data_type.clone())).collect();
         if let Some(filter) = &query.filter {
@@ -166,31 +206,27 @@ impl QueryContext<'_> {
                 stored.filters.push(predicate);
             }
         }
-        match &query.group_by {
-            Some(group_by) => {
-                aggregate::aggregate(query, &group_by.node, Joined { flow, scope, sources, stored, key }, self)
-            }
-            None if self.purpose == Purpose::Push && aggregate::is_over_all(query) => {
-                let all = [ast::Expr::value(Value::Number("0".to_owned(), false))];
-                aggregate::aggregate(query, &all, Joined { flow, scope, sources, stored, key }, self)
-            }
-            None => self.project(query, Joined { flow, scope, sources, stored, key }),
-        }
+        Ok(Joined { flow, scope, sources, bases, stored, key })
     }
 
     /// A query over one source.
     fn single(&self, query: &StreamQuery) -> Result<Joined, PlanError> {
-        let source = self.catalog.expect_source(&query.from.name)?.clone();
+        let found = self.found(&query.from)?;
         let at = query.from.name.span.start;
-        let scope = source_scope(&query.from, &source);
+        let scope = source_scope(&query.from, &found.source);
         let partition = join::partition_column(query);
+        found.check_partition(partition, at)?;
+        let Found { source, flow, bases } = found;
+        if let Some(flow) = flow {
+            return Ok(Joined { flow, scope, sources: vec![source], bases, stored: None, key: None });
+        }
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
             let rows = input::stream(self.builder, &source, self.reset, at, partition)?;
             let flow = Flow::Stream(rows);
-            return Ok(Joined { flow, scope, sources: vec![source], stored: None, key: None });
+            return Ok(Joined { flow, scope, sources: vec![source], bases, stored: None, key: None });
         }
-        let store = self.versions.name(&format!("{}-table", legal(&source.name)));
+        let store = self.versions.name(&self.table_store(&source.name));
         let named = join::named_columns(query, &scope)?;
         let rows = input::stream(self.builder, &source, OffsetReset::Earliest, at, partition)?;
         let value = rows.schema().value().iter().map(|field| field.name());
@@ -199,12 +235,12 @@ impl QueryContext<'_> {
         let rows = if needed.len() == rows.schema().value().len() { rows } else { rows.select(&needed) };
         let table = rows.to_table(Materialized::named(&store));
         let stored = Some(Stored { store, filters: Vec::new() });
-        Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], stored, key: None })
+        Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], bases, stored, key: None })
     }
 
     /// A projection without GROUP BY.
     fn project(&self, query: &StreamQuery, joined: Joined) -> Result<Selected, PlanError> {
-        let Joined { flow, mut scope, sources, stored, key: join_key } = joined;
+        let Joined { flow, mut scope, sources, bases, stored, key: join_key } = joined;
         let columns = flow.schema().columns();
         let mut items = Vec::new();
         let partition_by = query.partition_by.as_ref().map(|partition_by| {
@@ -236,7 +272,11 @@ impl QueryContext<'_> {
             items.push(Item { name, expr, data_type, at: written.at, is_copy: written.is_copy });
         }
         if let (Some(join_key), None, Purpose::Persistent) = (&join_key, &query.partition_by, self.purpose) {
-            join_key.choose(&projection, &mut items, &scope, query.span.start)?;
+            let chosen = join_key.choose(&projection, &mut items, &scope, query.span.start);
+            // A stream inside a statement may go on without a key.
+            if !(self.is_nested() && flow.kind() == SourceKind::Stream) {
+                chosen?;
+            }
         }
         let key = match &query.partition_by {
             None => None,
@@ -251,7 +291,8 @@ impl QueryContext<'_> {
             }
         };
         let window = if key.is_none() { sources[0].window.filter(|_| flow.schema().is_windowed()) } else { None };
-        Ok(Selected { flow, stored, items, key, window, sources, at: query.span.start })
+        let at = query.span.start;
+        Ok(Selected { flow, stored, items, key, window, sources: bases, is_distinct: false, at })
     }
 }
 
@@ -303,7 +344,7 @@ pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
 }
 
 /// Clauses that do not go together, whatever the sources are.
-fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError> {
+pub(super) fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError> {
     if let Some(emit) = &query.emit
         && emit.node == Emit::Final
         && query.window.is_none()

@@ -22,6 +22,7 @@ use super::{
     input, into_sink,
     query::{Flow, Item, Purpose, QueryContext, Selected, legal},
     rename_key::RenameKey,
+    subquery::{Nesting, key_expressions},
     upgrade::{self, StoreVersions},
     view_plan::ViewPlan,
 };
@@ -110,7 +111,9 @@ fn plan_with(
     let builder = StreamsBuilder::new();
     let store = legal(&create.name.value);
     let purpose = Purpose::Persistent;
-    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, versions: versions.clone() };
+    let nesting = Nesting::default();
+    let context =
+        QueryContext { catalog, builder: &builder, reset, purpose, store, versions: versions.clone(), nesting };
     let selected = context.select(&create.query)?;
     check_kind(create, &selected)?;
     let split = split(&selected)?;
@@ -180,8 +183,8 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
     }
     let builder = StreamsBuilder::new();
     let store = legal(&target.name);
-    let (purpose, versions) = (Purpose::Persistent, StoreVersions::default());
-    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, versions };
+    let (purpose, versions, nesting) = (Purpose::Persistent, StoreVersions::default(), Nesting::default());
+    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, versions, nesting };
     let selected = context.select(&insert.query)?;
     if selected.flow.kind() == SourceKind::Table {
         return Err(PlanError::invalid_hint(
@@ -227,14 +230,6 @@ fn check_kind(create: &CreateAsSelect, selected: &Selected) -> Result<(), PlanEr
     Err(PlanError::invalid_hint(create.name.span.start, format!("this query gives a {found}"), hint))
 }
 
-/// The expressions that make the key of the result, in order.
-fn key_expressions(selected: &Selected) -> Vec<Expr> {
-    match &selected.key {
-        Some(key) => key.clone(),
-        None => selected.flow.schema().key().iter().map(|field| col(field.name())).collect(),
-    }
-}
-
 fn split(selected: &Selected) -> Result<Split, PlanError> {
     let is_bound = |item: &&Item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str());
     if let Some(item) = selected.items.iter().find(is_bound) {
@@ -270,7 +265,7 @@ fn split(selected: &Selected) -> Result<Split, PlanError> {
         .filter(|item| !is_key(item))
         .map(|item| Projected::new(&item.name, item.expr.clone()))
         .collect();
-    if value.is_empty() {
+    if value.is_empty() && !selected.is_distinct {
         let hint = "select another column, or AS_VALUE of a key column";
         return Err(PlanError::invalid_hint(selected.at, "the projection has no value column", hint));
     }
@@ -317,7 +312,8 @@ fn shape(selected: &Selected, split: &Split) -> Result<(ColumnStream, Vec<String
                 } else {
                     let rename = renamed(projected.schema())?;
                     let output = Arc::clone(rename.output());
-                    projected.transform("rename-key", Arc::new(rename), output, false)
+                    let rekeyed = projected.is_rekeyed();
+                    projected.transform("rename-key", Arc::new(rename), output, rekeyed)
                 }
             }
         },

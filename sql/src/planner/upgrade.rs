@@ -64,6 +64,9 @@ pub(super) fn shape(
     let has_join = !query.joins.is_empty();
     let first = &sources[0];
     let is_stream = first.kind == SourceKind::Stream;
+    if let Some(name) = query.made_of() {
+        steps.push(QueryStep { name, can_change: false, properties: Vec::new() });
+    }
     if let Some(group_by) = &query.group_by {
         let (name, can_change) = match (is_stream || joins_stream(topology), &query.window) {
             (true, None) => ("StreamAggregate", true),

@@ -26,7 +26,7 @@ impl Parser<'_> {
         match self.word_at(0) {
             Some("VALUES") => self.insert_values(target, None),
             Some("SELECT" | "WITH") => {
-                let properties = self.properties()?;
+                let properties = self.properties_before_query()?;
                 let query = self.stream_query()?;
                 self.expect_query_end()?;
                 Ok(Statement::InsertSelect(InsertSelect { target, properties, query }))

@@ -116,7 +116,12 @@ fn chosen(choice: &QueryChoice) -> String {
 }
 
 fn query(q: &StreamQuery) -> String {
-    let mut out = format!("select {} from {}", join(&q.items, item), source(&q.from));
+    let mut out = match q.named.as_slice() {
+        [] => String::new(),
+        named => format!("with {} ", join(named, |n| format!("{} = ({})", name(&n.name), query(&n.query)))),
+    };
+    let distinct = if q.distinct.is_some() { "distinct " } else { "" };
+    out += &format!("select {distinct}{} from {}", join(&q.items, item), source(&q.from));
     for j in &q.joins {
         out += &format!(" {:?} join {}", j.kind, source(&j.right));
         if let Some(w) = &j.within {
@@ -138,6 +143,7 @@ fn query(q: &StreamQuery) -> String {
     out += &q.group_by.as_ref().map_or(String::new(), |k| format!(" group by [{}]", join(&k.node, expr)));
     out += &q.partition_by.as_ref().map_or(String::new(), |k| format!(" partition by [{}]", join(&k.node, expr)));
     out += &q.having.as_ref().map_or(String::new(), |e| format!(" having {}", expr(&e.node)));
+    q.unions.iter().for_each(|branch| out += &format!(" union {}", query(branch)));
     out += &q.emit.as_ref().map_or(String::new(), |e| format!(" emit {:?}", e.node));
     out += &q.limit.as_ref().map_or(String::new(), |n| format!(" limit {}", n.node));
     out
@@ -155,6 +161,9 @@ fn item(i: &SelectItem) -> String {
 }
 
 fn source(s: &SourceRef) -> String {
+    if let Some(inner) = &s.query {
+        return format!("({}) {}", query(inner), name(&s.name));
+    }
     s.alias.as_ref().map_or(name(&s.name), |alias| format!("{} {}", name(&s.name), name(alias)))
 }
 

@@ -33,6 +33,7 @@ mod query;
 pub mod script;
 mod statement;
 mod stream_query;
+mod subquery;
 pub mod suggest;
 mod type_ref;
 

@@ -32,6 +32,8 @@ pub(super) struct Parser<'a> {
     sql: SqlParser<'a>,
     bytes: Vec<Range<usize>>,
     end: Position,
+    /// In how many subqueries the cursor is.
+    pub(super) subqueries: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -46,6 +48,7 @@ impl<'a> Parser<'a> {
                 .with_tokens_with_locations(tokens),
             bytes: lexemes.iter().map(|lexeme| lexeme.bytes.clone()).collect(),
             end,
+            subqueries: 0,
         }
     }
 

@@ -83,16 +83,12 @@ const UNITS: [(&str, TimeUnit); 10] = [
 ];
 
 impl Parser<'_> {
-    /// A continuous query up to the end of its clauses; the caller says what may follow.
-    pub(super) fn stream_query(&mut self) -> Parsed<StreamQuery> {
+    /// One SELECT up to the end of its clauses.
+    pub(super) fn select_query(&mut self) -> Parsed<StreamQuery> {
         let start = self.here();
-        if self.is_word("WITH") {
-            return Err(self.not_here("WITH .. AS"));
-        }
         self.expect("SELECT")?;
-        if self.is_word("DISTINCT") && !matches!(self.token_at(1), Token::Comma | Token::Period) {
-            return Err(self.not_here("SELECT DISTINCT").with_hint("use GROUP BY"));
-        }
+        let is_column = matches!(self.token_at(1), Token::Comma | Token::Period) || self.word_at(1) == Some("FROM");
+        let distinct = (self.is_word("DISTINCT") && !is_column).then(|| self.advance());
         let items = self.comma_separated(Self::select_item)?;
         if !self.is_word("FROM") {
             return Err(self.hinted(self.unexpected("`,` or FROM"), &["FROM", "AS"]));
@@ -104,6 +100,8 @@ impl Parser<'_> {
             return Err(error.with_hint("join the others: JOIN name ON .."));
         }
         let mut query = StreamQuery {
+            named: Vec::new(),
+            distinct,
             items,
             from,
             joins: Vec::new(),
@@ -114,6 +112,7 @@ impl Parser<'_> {
             having: None,
             emit: None,
             limit: None,
+            unions: Vec::new(),
             span: start,
         };
         self.clauses(&mut query)?;
@@ -174,7 +173,7 @@ impl Parser<'_> {
             "HAVING" => 5,
             "EMIT" => 6,
             "LIMIT" => 7,
-            "CROSS" | "ORDER" | "UNION" | "EXCEPT" | "INTERSECT" | "OFFSET" => {
+            "CROSS" | "ORDER" | "EXCEPT" | "INTERSECT" | "OFFSET" => {
                 let name = match word {
                     "CROSS" => "CROSS JOIN",
                     "ORDER" => "ORDER BY",
@@ -186,7 +185,7 @@ impl Parser<'_> {
         }))
     }
 
-    fn not_here(&self, what: &str) -> SyntaxError {
+    pub(super) fn not_here(&self, what: &str) -> SyntaxError {
         SyntaxError::new(self.here().start, format!("{what} is not there yet in a continuous query"))
     }
 
@@ -227,7 +226,7 @@ impl Parser<'_> {
     }
 
     /// `[AS] name`, or nothing.
-    fn alias(&mut self) -> Parsed<Option<Name>> {
+    pub(super) fn alias(&mut self) -> Parsed<Option<Name>> {
         if self.eat("AS") {
             return self.name("an alias after AS").map(Some);
         }
@@ -242,14 +241,14 @@ impl Parser<'_> {
     fn source_ref(&mut self) -> Parsed<SourceRef> {
         let start = self.here();
         if *self.token_at(0) == Token::LParen {
-            return Err(self.not_here("a subquery").with_hint("give it a name with CREATE .. AS SELECT"));
+            return self.subquery();
         }
         if self.is_any(&RESERVED) {
             return Err(self.unexpected("the name of a stream or table"));
         }
         let name = self.name("the name of a stream or table")?;
         let alias = self.alias()?;
-        Ok(SourceRef { name, alias, span: start.to(self.previous()) })
+        Ok(SourceRef { name, query: None, alias, span: start.to(self.previous()) })
     }
 
     fn join(&mut self) -> Parsed<Join> {

@@ -8,6 +8,10 @@ use super::position::Span;
 /// A continuous query, in the order of its clauses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamQuery {
+    /// `WITH name AS (..), ..`: queries that FROM and JOIN may name. Names are distinct.
+    pub named: Vec<NamedQuery>,
+    /// `DISTINCT`, its place.
+    pub distinct: Option<Span>,
     /// The projection; at least one.
     pub items: Vec<SelectItem>,
     /// `FROM`.
@@ -28,8 +32,33 @@ pub struct StreamQuery {
     pub emit: Option<Spanned<Emit>>,
     /// `LIMIT n`.
     pub limit: Option<Spanned<u64>>,
-    /// The whole query, `SELECT` included.
+    /// `UNION ALL SELECT ..`, in order. EMIT and LIMIT, which stand at the end, are those of the whole; these have none.
+    pub unions: Vec<StreamQuery>,
+    /// The whole query, `WITH` or `SELECT` included.
     pub span: Span,
+}
+
+impl StreamQuery {
+    /// What makes it more than one SELECT of ksqlDB, if something does.
+    pub fn made_of(&self) -> Option<&'static str> {
+        let mut read = std::iter::once(&self.from).chain(self.joins.iter().map(|step| &step.right));
+        if !self.named.is_empty() || read.any(|source| source.query.is_some()) {
+            Some("Subquery")
+        } else if !self.unions.is_empty() {
+            Some("Union")
+        } else {
+            self.distinct.map(|_| "Distinct")
+        }
+    }
+}
+
+/// `name AS (query)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedQuery {
+    /// Its name.
+    pub name: Name,
+    /// What it stands for.
+    pub query: StreamQuery,
 }
 
 /// When a continuous query emits.
@@ -74,11 +103,13 @@ pub enum SelectItem {
     },
 }
 
-/// `name [[AS] alias]` after `FROM` or `JOIN`.
+/// `name [[AS] alias]` or `(query) [AS] name` after `FROM` or `JOIN`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceRef {
-    /// The stream or table.
+    /// The stream or table; of a subquery the name that it is given.
     pub name: Name,
+    /// The subquery, if it is one.
+    pub query: Option<Box<StreamQuery>>,
     /// Its alias.
     pub alias: Option<Name>,
     /// Both.

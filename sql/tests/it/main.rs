@@ -5,6 +5,7 @@ mod harness;
 mod plans;
 mod pull_queries;
 mod push_queries;
+mod queries_of_queries;
 mod replace;
 mod restart;
 mod tables;

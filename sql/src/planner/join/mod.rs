@@ -34,6 +34,7 @@ use super::{
     error::PlanError,
     query::{Flow, Joined, QueryContext, source_scope},
     scope::{Scope, ScopeColumn},
+    subquery::Found,
 };
 use crate::{
     catalog::Source,
@@ -47,11 +48,10 @@ use crate::{
 pub(super) fn join(context: &QueryContext<'_>, query: &StreamQuery) -> Result<Joined, PlanError> {
     let written: Vec<&ast::SourceRef> =
         std::iter::once(&query.from).chain(query.joins.iter().map(|step| &step.right)).collect();
-    let mut sources: Vec<Source> = Vec::with_capacity(written.len());
-    for one in &written {
-        sources.push(context.catalog.expect_source(&one.name)?.clone());
-    }
     check_references(&written)?;
+    let found = written.iter().map(|one| context.found(one)).collect::<Result<Vec<Found>, _>>()?;
+    let sources: Vec<Source> = found.iter().map(|one| one.source.clone()).collect();
+    let bases: Vec<Source> = found.iter().flat_map(|one| one.bases.clone()).collect();
     let mut scope = names(&written, &sources);
     let (steps, key) = steps::steps(query, &scope, &sources)?;
     for (position, name) in key.synthetic(&scope) {
@@ -60,13 +60,13 @@ pub(super) fn join(context: &QueryContext<'_>, query: &StreamQuery) -> Result<Jo
     }
     let named = named_columns(query, &scope)?;
 
-    let mut joined = Relation::read(context, written[0], &sources[0], 0, &named)?;
+    let mut joined = Relation::read(context, written[0], &found[0], 0, &named)?;
     for step in &steps {
-        let right = Relation::read(context, &step.written.right, &sources[step.number], step.number, &named)?;
+        let right = Relation::read(context, &step.written.right, &found[step.number], step.number, &named)?;
         joined = meet(joined, right, step, &scope)?;
     }
     let scope = result_scope(scope, &joined);
-    Ok(Joined { flow: joined.flow, scope, sources, stored: None, key: Some(key) })
+    Ok(Joined { flow: joined.flow, scope, sources, bases, stored: None, key: Some(key) })
 }
 
 fn check_references(written: &[&ast::SourceRef]) -> Result<(), PlanError> {

@@ -20,14 +20,14 @@ use super::{
     named::Named,
 };
 use crate::{
-    catalog::{Source, SqlType},
+    catalog::SqlType,
     planner::{
         bind::{self, bind},
         error::PlanError,
         input,
-        query::{Flow, QueryContext, legal, source_scope},
-        rename_key::RenameKey,
+        query::{Flow, QueryContext, source_scope},
         scope::{Scope, ScopeColumn},
+        subquery::{self, Found},
     },
     syntax::{
         Position,
@@ -62,13 +62,15 @@ impl Relation {
     pub(super) fn read(
         context: &QueryContext<'_>,
         written: &ast::SourceRef,
-        source: &Source,
+        found: &Found,
         number: usize,
         named: &Named,
     ) -> Result<Self, PlanError> {
         let at = written.name.span.start;
+        let source = &found.source;
+        found.check_partition(named.partition_of(number), at)?;
         let reset = if source.kind == SourceKind::Table { OffsetReset::Earliest } else { context.reset };
-        let stream = input::stream(context.builder, source, reset, at, named.partition_of(number))?;
+        let read = |source| input::stream(context.builder, source, reset, at, named.partition_of(number));
         let reference = &written.reference().value;
         let mut taken = BTreeSet::new();
         let mut columns = Vec::new();
@@ -88,9 +90,13 @@ impl Relation {
             };
             columns.push(ScopeColumn { source: number, internal, ..column });
         }
-        let flow = Flow::Stream(rename_key(&stream, &names, at)?.select(&values));
         let is_table = source.kind == SourceKind::Table;
-        Ok(Self { flow, columns, store: is_table.then(|| format!("{}-table", legal(reference))) })
+        let (flow, store) = match &found.flow {
+            Some(flow) => (flow.clone(), None),
+            None => (Flow::Stream(read(source)?), is_table.then(|| context.table_store(reference))),
+        };
+        let flow = subquery::select(&subquery::renamed(&flow, &names, at)?, &values);
+        Ok(Self { flow, columns, store })
     }
 
     /// What a step has given.
@@ -183,13 +189,6 @@ impl Relation {
             Flow::Stream(_) => None,
         }
     }
-}
-
-/// The stream with its key columns called `names`.
-pub(super) fn rename_key(stream: &ColumnStream, names: &[String], at: Position) -> Result<ColumnStream, PlanError> {
-    let rename = RenameKey::new(stream.schema(), names).map_err(|error| PlanError::invalid(at, error.to_string()))?;
-    let output = std::sync::Arc::clone(rename.output());
-    Ok(stream.transform("rename-key", std::sync::Arc::new(rename), output, false))
 }
 
 /// A name that is not taken yet, and now is.
