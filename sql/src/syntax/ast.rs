@@ -20,7 +20,8 @@ pub use datafusion::sql::sqlparser::ast::Expr;
 pub use super::assert::{Assert, Asserted};
 use super::position::Span;
 pub use super::stream_query::{
-    Emit, Interval, Join, JoinKind, NamedQuery, SelectItem, SourceRef, StreamQuery, TimeUnit, Window, WindowClause, Within,
+    Emit, Interval, Join, JoinKind, NamedQuery, SelectItem, SourceRef, StreamQuery, TimeUnit, Window, WindowClause,
+    Within,
 };
 
 /// One statement of a script with the text it came from.

@@ -88,7 +88,8 @@ impl Parser<'_> {
             self.back();
         }
         let query = parsed.ok().filter(|_| is_whole)?;
-        let is_plain = query.joins.is_empty()
+        let is_plain = query.made_of().is_none()
+            && query.joins.is_empty()
             && query.window.is_none()
             && query.group_by.is_none()
             && query.partition_by.is_none()
