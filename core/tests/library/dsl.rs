@@ -82,7 +82,6 @@ fn lists_become_rows() {
         formats: formats.clone(),
         timestamp: TimestampExtractor::Record,
         reset: OffsetReset::Earliest,
-        parts: Vec::new(),
     };
     let people = builder.stream_columns("people", options).unnest(&["names", "ages"]);
     let columns = ["country", "names", "ages"].map(|name| millstream::operator::Column::new(name, col(name)));

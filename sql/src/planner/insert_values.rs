@@ -49,7 +49,10 @@ pub fn plan_insert_values(catalog: &Catalog, insert: &InsertValues, now: Timesta
     let target = catalog.expect_source(&insert.target)?.clone();
     let at = insert.target.span.start;
     if target.is_source {
-        return Err(PlanError::invalid(at, format!("Cannot insert values into read-only {}: {}", target.kind.word(), target.name)));
+        return Err(PlanError::invalid(
+            at,
+            format!("Cannot insert values into read-only {}: {}", target.kind.word(), target.name),
+        ));
     }
     if target.window.is_some() {
         return Err(PlanError::invalid(

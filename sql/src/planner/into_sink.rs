@@ -42,9 +42,8 @@ pub(super) fn split_like(selected: &Selected, split: Split, target: &Source) -> 
         };
         let found = result.iter().map(shown).collect::<Vec<_>>().join(", ");
         let wanted = sink.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let problem = format!(
-            "Incompatible schema between results and sink.\nResult schema is {found}\nSink schema is {wanted}"
-        );
+        let problem =
+            format!("Incompatible schema between results and sink.\nResult schema is {found}\nSink schema is {wanted}");
         return Err(PlanError::invalid(selected.at, problem));
     }
     let value = split.value.into_iter().zip(target.value_columns()).map(|(column, wanted)| {
@@ -61,9 +60,7 @@ fn widens(from: &SqlType, to: &SqlType) -> bool {
     let digits = |data_type: &SqlType| match data_type {
         SqlType::Int => Some((10, 0)),
         SqlType::BigInt => Some((19, 0)),
-        SqlType::Decimal { precision, scale } => {
-            Some((i32::from(*precision) - i32::from(*scale), i32::from(*scale)))
-        }
+        SqlType::Decimal { precision, scale } => Some((i32::from(*precision) - i32::from(*scale), i32::from(*scale))),
         _ => None,
     };
     match (from, to) {

@@ -88,7 +88,9 @@ fn statement(parsed: &Statement) -> String {
         Statement::Resume(choice) => format!("resume {}", chosen(choice)),
         Statement::Assert(assert) => {
             let what = match &assert.what {
-                Asserted::Topic { written, properties, .. } => format!("Topic {written} ({})", properties.entries.len()),
+                Asserted::Topic { written, properties, .. } => {
+                    format!("Topic {written} ({})", properties.entries.len())
+                }
                 Asserted::Schema { subject, id } => format!(
                     "Schema {} {}",
                     subject.as_ref().map_or("-", |subject| subject.node.as_str()),

@@ -59,7 +59,7 @@ impl Parser<'_> {
             "RUN" => {
                 let error = SyntaxError::new(self.here().start, "RUN SCRIPT is a command of the shell, no statement");
                 Err(error.with_hint("run the file with -f"))
-            },
+            }
             _ => Err(self.hinted(self.unexpected("a statement"), &FIRST_WORDS)),
         }
     }

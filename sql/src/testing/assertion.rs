@@ -61,9 +61,8 @@ static BEGINNINGS: LazyLock<[(Regex, &str); 3]> = LazyLock::new(|| {
 });
 
 /// Those that the engine has.
-static ELSEWHERE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)^ASSERT\s+(NOT\s+EXISTS\s+)?(TOPIC|SCHEMA)\b").expect("the pattern is constant")
-});
+static ELSEWHERE: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?i)^ASSERT\s+(NOT\s+EXISTS\s+)?(TOPIC|SCHEMA)\b").expect("the pattern is constant"));
 /// Where the key of `ASSERT NULL VALUES` begins.
 static KEY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?i)\)\s*KEY\s*\(").expect("the pattern is constant"));
 
