@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
+    functions::aggregate::Limits,
     syntax::{
         Position,
         ast::{self, Emit, SourceKind, StreamQuery},
@@ -148,6 +149,7 @@ impl QueryContext<'_> {
         check_clauses(query, self.purpose)?;
         let Joined { mut flow, mut scope, sources, mut stored, key } =
             if query.joins.is_empty() { self.single(query)? } else { join::join(self, query)? };
+        scope.limits = self.limits(query)?;
         scope.types = self.catalog.types().map(|(name, data_type)| (name.to_owned(), data_type.clone())).collect();
         if let Some(filter) = &query.filter {
             let at = filter.span.start;
@@ -176,6 +178,13 @@ impl QueryContext<'_> {
             }
             None => self.project(query, Joined { flow, scope, sources, stored, key }),
         }
+    }
+
+    /// How much the functions that collect keep.
+    fn limits(&self, query: &StreamQuery) -> Result<Limits, PlanError> {
+        let set = |limits: Limits, (name, value): (&String, &String)| limits.with_property(name, value);
+        let limits = self.catalog.function_properties().iter().try_fold(Limits::default(), set);
+        limits.map_err(|problem| PlanError::invalid(query.span.start, problem))
     }
 
     /// A query over one source.
