@@ -52,6 +52,7 @@ pub struct Catalog {
     registry: RegistryHandle,
     defaults: FormatDefaults,
     sink_defaults: SinkDefaults,
+    function_properties: BTreeMap<String, String>,
 }
 
 impl Catalog {
@@ -88,6 +89,16 @@ impl Catalog {
     /// Sets what holds for the topics of queries where a statement does not say, before it is planned.
     pub fn set_sink_defaults(&mut self, defaults: SinkDefaults) {
         self.sink_defaults = defaults;
+    }
+
+    /// The properties of functions that are in force, such as `ksql.functions.collect_list.limit`.
+    pub fn function_properties(&self) -> &BTreeMap<String, String> {
+        &self.function_properties
+    }
+
+    /// Sets the properties of functions, before a query is planned.
+    pub fn set_function_properties(&mut self, properties: BTreeMap<String, String>) {
+        self.function_properties = properties;
     }
 
     // Sources.

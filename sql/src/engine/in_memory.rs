@@ -184,7 +184,8 @@ impl InMemoryEngine {
                 let meant = self.queries.iter_mut().filter(|query| queries.contains(&query.id));
                 meant.for_each(|query| query.paused = paused);
             }
-            Effect::Replace { id, plan, old, at } => {
+            Effect::Replace { id, mut plan, old, at } => {
+                plan.topic = self.one_partition(plan.topic);
                 ensure_topic(self.log.as_ref(), &plan.topic, at)?;
                 self.replace(&id, &old, *plan).map_err(|error| error.at_place(at))?;
             }

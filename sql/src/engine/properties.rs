@@ -31,13 +31,16 @@ const VALUE_FORMAT: &str = "ksql.persistence.default.format.value";
 const WRAP: &str = "ksql.persistence.wrap.single.values";
 /// How many partitions topics of queries have, where WITH does not say.
 const SINK_PARTITIONS: &str = "ksql.sink.partitions";
+/// How many values the functions that collect keep.
+const LIST_LIMIT: &str = "ksql.functions.collect_list.limit";
+const SET_LIMIT: &str = "ksql.functions.collect_set.limit";
 /// Whether pull queries may scan whole tables.
 const TABLE_SCAN: &str = "ksql.query.pull.table.scan.enabled";
 /// Whether pull queries may scan ranges of keys.
 const RANGE_SCAN: &str = "ksql.query.pull.range.scan.enabled";
 
 /// Every property: name, default, what it is.
-pub(super) const KNOWN: [(&str, &str, &str); 11] = [
+pub(super) const KNOWN: [(&str, &str, &str); 13] = [
     (RESET, "earliest", "where persistent queries begin: earliest or latest (push queries: latest unless set)"),
     (COMMIT_INTERVAL, "100", "how often queries commit, in milliseconds"),
     (EMIT, "commit", "when updates of tables are passed on: at each commit or at each record"),
@@ -51,6 +54,8 @@ pub(super) const KNOWN: [(&str, &str, &str); 11] = [
         "",
         "how many partitions topics that queries write have, where WITH does not say; else as many as the source",
     ),
+    (LIST_LIMIT, "1000", "how many values COLLECT_LIST keeps"),
+    (SET_LIMIT, "1000", "how many values COLLECT_SET keeps"),
     (TABLE_SCAN, "true", "whether pull queries may scan whole tables"),
     (RANGE_SCAN, "true", "whether pull queries may scan ranges of keys"),
 ];
@@ -158,6 +163,12 @@ impl SessionProperties {
         }
     }
 
+    /// Those that functions have.
+    pub(super) fn of_functions(&self) -> BTreeMap<String, String> {
+        let set = self.set.iter().filter(|(name, _)| [LIST_LIMIT, SET_LIMIT].contains(&name.as_str()));
+        set.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// What holds for the topics of queries where a statement does not say.
     pub(super) fn sink_defaults(&self) -> SinkDefaults {
         SinkDefaults {
@@ -177,6 +188,7 @@ fn expected(name: &str, value: &str) -> Option<&'static str> {
         EMIT => (value.to_ascii_lowercase().parse::<EmitPolicy>().is_ok(), "commit or record"),
         REPLACE | WRAP | TABLE_SCAN | RANGE_SCAN => (is_flag, "true or false"),
         KEY_FORMAT | VALUE_FORMAT => (FormatKind::from_name(value).is_some(), "the name of a format, such as JSON"),
+        LIST_LIMIT | SET_LIMIT => (value.trim().parse::<i64>().is_ok(), "a whole number"),
         SINK_PARTITIONS => (at_least_one(value) && value.parse::<u32>().is_ok(), "a number of partitions from 1 on"),
         _ => (true, ""),
     };

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     catalog::SqlType,
-    functions::{aggregate, registry},
+    functions::{
+        aggregate::{self, Limits},
+        registry,
+    },
     syntax::Position,
 };
 
@@ -61,8 +64,12 @@ impl<'a> Binder<'a> {
         let types = parts.iter().map(|part| part.data_type.clone().ok_or_else(|| untyped_null(part.at)));
         let types = types.collect::<Result<Vec<SqlType>, _>>()?;
         let constants: Vec<Option<ScalarValue>> = parts.iter().map(Self::constant).collect();
-        let resolved =
-            aggregate::resolve(name, &types, &constants).map_err(|problem| BindError::invalid(at, problem))?;
+        let limits = self.scope.limits;
+        let resolved = match limits == Limits::default() {
+            true => aggregate::resolve(name, &types, &constants),
+            false => aggregate::resolve_with(limits, name, &types, &constants),
+        };
+        let resolved = resolved.map_err(|problem| BindError::invalid(at, problem))?;
         let mut values = parts
             .into_iter()
             .zip(&resolved.arguments)

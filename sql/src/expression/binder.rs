@@ -37,7 +37,7 @@ pub(super) struct LambdaParameter {
 /// Binds expressions over the columns of one input.
 #[derive(Debug)]
 pub(crate) struct Binder<'a> {
-    scope: &'a Scope,
+    pub(super) scope: &'a Scope,
     columns: &'a SchemaRef,
     /// The parameters of the lambdas around, the innermost last.
     pub(super) frames: Vec<Vec<LambdaParameter>>,

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use super::error::BindError;
 use crate::catalog::SqlType;
+use crate::functions::aggregate::Limits;
 use crate::syntax::{Position, suggest::nearest};
 
 /// A source under the name that qualifies its columns.
@@ -37,6 +38,8 @@ pub(crate) struct Scope {
     pub(crate) columns: Vec<ScopeColumn>,
     /// The custom types that CAST can name.
     pub(crate) types: std::collections::BTreeMap<String, SqlType>,
+    /// How much the functions that collect keep.
+    pub(crate) limits: Limits,
 }
 
 /// Where an identifier stands.

@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
+    functions::aggregate::Limits,
     syntax::{
         Position,
         ast::{self, Emit, SourceKind, StreamQuery},
@@ -188,6 +189,7 @@ impl QueryContext<'_> {
     pub(super) fn joined(&self, query: &StreamQuery) -> Result<Joined, PlanError> {
         let Joined { mut flow, mut scope, sources, bases, mut stored, key } =
             if query.joins.is_empty() { self.single(query)? } else { join::join(self, query)? };
+        scope.limits = self.limits(query)?;
         scope.types = self.catalog.types().map(|(name, data_type)| (name.to_owned(), data_type.clone())).collect();
         if let Some(filter) = &query.filter {
             let at = filter.span.start;
@@ -207,6 +209,13 @@ impl QueryContext<'_> {
             }
         }
         Ok(Joined { flow, scope, sources, bases, stored, key })
+    }
+
+    /// How much the functions that collect keep.
+    fn limits(&self, query: &StreamQuery) -> Result<Limits, PlanError> {
+        let set = |limits: Limits, (name, value): (&String, &String)| limits.with_property(name, value);
+        let limits = self.catalog.function_properties().iter().try_fold(Limits::default(), set);
+        limits.map_err(|problem| PlanError::invalid(query.span.start, problem))
     }
 
     /// A query over one source.

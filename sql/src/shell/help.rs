@@ -11,6 +11,13 @@ struct Topic {
 
 const TOPICS: &[Topic] = &[
     Topic {
+        name: "ASSERT",
+        what: "go on only if a topic or a schema is there, or is not, within a time",
+        form: "ASSERT [NOT EXISTS] TOPIC name [WITH (PARTITIONS = n)] [TIMEOUT n unit];\n\
+               ASSERT [NOT EXISTS] SCHEMA [SUBJECT name] [ID n] [TIMEOUT n unit];",
+        example: "ASSERT TOPIC orders WITH (PARTITIONS = 4) TIMEOUT 5 SECONDS;",
+    },
+    Topic {
         name: "CREATE CONNECTOR",
         what: "read from or write to files, or generate events",
         form: "CREATE SOURCE|SINK CONNECTOR [IF NOT EXISTS] name WITH ('connector.class' = 'file', ..);\n\

@@ -159,7 +159,12 @@ impl Relation {
 
     /// The names that expressions over this relation alone may use.
     pub(super) fn own_scope(&self, scope: &Scope) -> Scope {
-        Scope { sources: scope.sources.clone(), columns: self.columns.clone(), types: scope.types.clone() }
+        Scope {
+            sources: scope.sources.clone(),
+            columns: self.columns.clone(),
+            types: scope.types.clone(),
+            limits: scope.limits,
+        }
     }
 
     /// The type of an operand.
