@@ -210,7 +210,10 @@ mod tests {
         signature::Argument,
     };
 
-    fn maps(rows: &[Option<&[(&str, Option<i32>)]>]) -> Argument {
+    /// The entries of a map; none is a null map.
+    type Entries<'a> = Option<&'a [(&'a str, Option<i32>)]>;
+
+    fn maps(rows: &[Entries<'_>]) -> Argument {
         let names = MapFieldNames { entry: "entries".to_owned(), key: "key".to_owned(), value: "value".to_owned() };
         let mut maps = MapBuilder::new(Some(names), StringBuilder::new(), Int32Builder::new());
         for row in rows {

@@ -260,7 +260,7 @@ pub(super) fn named_flow(selected: &Selected, names: &[String], key: Option<&[us
     let hidden = |index: usize| format!("__VALUE_{index}");
     let first = values.iter().enumerate();
     let first: Vec<Projected> =
-        first.map(|(index, column)| Projected::new(&hidden(index), column.expression.clone())).collect();
+        first.map(|(index, column)| Projected::new(hidden(index), column.expression.clone())).collect();
     let last = values.iter().enumerate();
     let last: Vec<Projected> = last.map(|(index, column)| Projected::new(&column.name, col(&hidden(index)))).collect();
     Ok(select(&renamed(&select(&selected.flow, &first), &key_names, at)?, &last))

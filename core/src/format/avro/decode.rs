@@ -125,7 +125,7 @@ impl Deserializer for AvroDeserializer {
 impl AvroDeserializer {
     fn record(&mut self, bytes: &[u8]) -> Result<(), String> {
         let framed = unframe(bytes)?;
-        if !self.writers.get(self.last).is_some_and(|(id, _)| *id == framed.id) {
+        if self.writers.get(self.last).is_none_or(|(id, _)| *id != framed.id) {
             self.last = match self.writers.iter().position(|(id, _)| *id == framed.id) {
                 Some(known) => known,
                 None => {

@@ -132,7 +132,8 @@ fn check(name: &str, columns: &[ArrayRef], constants: &[ScalarValue]) -> Result<
 #[test]
 fn each_function_gives_after_each_row() {
     let nulls = || ints(&[Some(3), None, Some(1), Some(3)]);
-    let rows: Vec<(&str, Vec<ArrayRef>, Vec<ScalarValue>, &[&str])> = vec![
+    type Row<'a> = (&'a str, Vec<ArrayRef>, Vec<ScalarValue>, &'a [&'a str]);
+    let rows: Vec<Row<'_>> = vec![
         ("SUM", vec![nulls()], vec![], &["3", "3", "4", "7"]),
         ("SUM", vec![ints(&[None, Some(2)])], vec![], &["0", "2"]),
         ("SUM", vec![some(&[i32::MAX, 1])], vec![], &["2147483647", "-2147483648"]),

@@ -217,7 +217,7 @@ mod tests {
         let field = Arc::new(Field::new("item", values.data_type().clone(), true));
         let array = ListArray::new(field, OffsetBuffer::from_lengths([3]), values, None);
         let array = Argument::Column(Arc::new(array));
-        check(&family, "ARRAY_DISTINCT", &[array.clone()], &["[{a: 1, b: 2}, {a: 3}]"]);
+        check(&family, "ARRAY_DISTINCT", std::slice::from_ref(&array), &["[{a: 1, b: 2}, {a: 3}]"]);
         let unwanted = Argument::Column(maps(&[&[("a", 1), ("b", 2)]]));
         check(&family, "ARRAY_REMOVE", &[array, unwanted], &["[{a: 3}]"]);
     }
