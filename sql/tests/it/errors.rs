@@ -184,7 +184,7 @@ const CASES: &[(&str, &str)] = &[
     ("SET 'auto.offset.rest' = 'earliest';", "1:5: no property 'auto.offset.rest'; did you mean 'auto.offset.reset'"),
     ("SET 'auto.offset.reset' = 'first';", "1:27: 'auto.offset.reset' is earliest or latest, not 'first'"),
     ("PRINT ordres;", "1:7: there is no topic ordres; did you mean orders"),
-    ("SELECT cty FROM totals;", "1:8: no column CTY in this query; did you mean CITY; it has CITY, TOTAL"),
+    ("SELECT cty FROM totals;", "1:8: no column CTY in TOTALS; did you mean CITY; it has CITY, TOTAL"),
     ("SELECT * FROM total;", "1:15: no stream or table TOTAL; did you mean TOTALS"),
     ("SELECT NOSUCH(city) FROM totals;", "1:8: no function NOSUCH"),
     (
