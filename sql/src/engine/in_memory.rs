@@ -369,21 +369,16 @@ impl PushRun {
     /// # Errors
     /// What the query fails with.
     pub fn run(&mut self) -> Result<(&[RecordBatch], bool), EngineError> {
-        // The channel is bounded: a second thread takes what the query sends.
-        let (streams, rows) = (&mut self.streams, &self.plan.rows);
-        let mut outcome = Ok(());
-        while matches!(outcome, Ok(())) {
-            let mut took = false;
-            outcome =
-                streams.run_step().map(|worked| took = worked).map_err(|error| EngineError::start("push", &error));
-            while let Ok(batch) = rows.try_recv() {
+        loop {
+            let worked = self.streams.run_step().map_err(|error| EngineError::start("push", &error))?;
+            // The channel is bounded, and there is no other thread to empty it: after each step its rows are taken.
+            while let Ok(batch) = self.plan.rows.try_recv() {
                 self.batches.push(batch.map_err(|problem| EngineError::Query { id: "push".to_owned(), problem })?);
             }
-            if !took {
+            if !worked {
                 break;
             }
         }
-        outcome?;
         Ok((&self.batches, self.plan.sender.lock().is_none()))
     }
 }

@@ -32,9 +32,9 @@ fn scalars() -> &'static BTreeMap<&'static str, ScalarFunction> {
             text::functions(),
             url::functions(),
         ];
-        let items = table::table_functions().into_iter().map(|function| {
+        let items = table::table_functions().iter().map(|function| {
             let table::TableFunction { items, description, overloads, .. } = function;
-            ScalarFunction { name: items, description, overloads }
+            ScalarFunction { name: items, description, overloads: overloads.clone() }
         });
         families.into_iter().flatten().chain(items).map(|function| (function.name, function)).collect()
     })

@@ -73,7 +73,7 @@ pub(super) fn unnest(flow: Flow, scope: &mut Scope, items: &mut [WrittenItem]) -
 fn list(call: &Sql) -> Sql {
     let mut list = call.clone();
     let items = called(call).and_then(|name| {
-        table::table_functions().into_iter().find(|function| function.name == name).map(|function| function.items)
+        table::table_functions().iter().find(|function| function.name == name).map(|function| function.items)
     });
     if let (Sql::Function(function), Some(items)) = (&mut list, items)
         && let [ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice()

@@ -6,6 +6,8 @@
 
 mod cube;
 
+use std::sync::LazyLock;
+
 use super::{
     columns::column,
     overload::{array_of_any, overload},
@@ -26,21 +28,24 @@ pub(crate) struct TableFunction {
 }
 
 /// All table functions.
-pub(crate) fn table_functions() -> Vec<TableFunction> {
-    vec![
-        TableFunction {
-            name: "CUBE_EXPLODE",
-            items: "ITEMS OF CUBE_EXPLODE",
-            description: "A row for each way in which some of the items are null.",
-            overloads: vec![cube::overload()],
-        },
-        TableFunction {
-            name: "EXPLODE",
-            items: "ITEMS OF EXPLODE",
-            description: "A row for each item of an array.",
-            overloads: vec![overload(&[array_of_any()], Returns::Like(array_of_any()), |call| column(call, 0))],
-        },
-    ]
+pub(crate) fn table_functions() -> &'static [TableFunction] {
+    static FUNCTIONS: LazyLock<Vec<TableFunction>> = LazyLock::new(|| {
+        vec![
+            TableFunction {
+                name: "CUBE_EXPLODE",
+                items: "ITEMS OF CUBE_EXPLODE",
+                description: "A row for each way in which some of the items are null.",
+                overloads: vec![cube::overload()],
+            },
+            TableFunction {
+                name: "EXPLODE",
+                items: "ITEMS OF EXPLODE",
+                description: "A row for each item of an array.",
+                overloads: vec![overload(&[array_of_any()], Returns::Like(array_of_any()), |call| column(call, 0))],
+            },
+        ]
+    });
+    &FUNCTIONS
 }
 
 #[cfg(test)]
@@ -55,8 +60,12 @@ mod tests {
     #[test]
     fn arrays_become_the_items_of_rows() {
         let family: Vec<ScalarFunction> = table_functions()
-            .into_iter()
-            .map(|TableFunction { name, description, overloads, .. }| ScalarFunction { name, description, overloads })
+            .iter()
+            .map(|TableFunction { name, description, overloads, .. }| ScalarFunction {
+                name,
+                description,
+                overloads: overloads.clone(),
+            })
             .collect();
         let check = |name: &str, argument: Argument, want: &[&str]| check(&family, name, &[argument], want);
         check("EXPLODE", int_lists(&[Some(&[Some(1), None]), Some(&[]), None]), &["[1, null]", "[]", "null"]);
