@@ -242,7 +242,7 @@ impl ColumnGroup {
     pub fn fold(&self, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
         let input = self.stream.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.stream.graph.borrow_mut();
-        let kind = self.windows.map(|windows| windows.kind()).unwrap_or_default();
+        let kind = self.windows.as_ref().map(Windows::kind).unwrap_or_default();
         let schema = StreamSchema::new(input.schema.key().to_vec(), fold.result_fields(), kind);
         let schema = schema.unwrap_or_else(|error| {
             graph.fail("aggregate", error);
@@ -261,7 +261,7 @@ impl ColumnGroup {
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate", &[input.node]));
         let layout = Arc::clone(&fold).layout();
         let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
-        let (windows, strategy) = (self.windows, self.strategy);
+        let (windows, strategy) = (self.windows.clone(), self.strategy);
         let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, needs_before: false });
         let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
         drop(graph);
@@ -269,18 +269,19 @@ impl ColumnGroup {
         let store = (!strategy.is_final()).then_some(store);
         ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store }
     }
+
     /// How the store keeps its rows, if they are wanted for so long.
     fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {
-        let Some(windows) = self.windows else { return Ok(StoreRetention::Forever) };
+        let Some(windows) = &self.windows else { return Ok(StoreRetention::Forever) };
         let least = windows.least_retention();
         let retention = wanted.unwrap_or(least);
         if retention < least {
             return Err(format!("a retention of {retention} is shorter than window and grace: {least}"));
         }
         match windows {
-            Windows::Time(windows) => Ok(StoreRetention::Windows { size: windows.size(), retention }),
+            Windows::Time(windows) => Ok(StoreRetention::Windows { windows: windows.clone(), retention }),
             Windows::Session(windows) if fold.can_merge_states() => {
-                let span = stretch_span(windows, retention);
+                let span = stretch_span(*windows, retention);
                 let kept = TimeSpan::from_millis(retention.millis().saturating_add(span.millis()));
                 Ok(StoreRetention::Sessions { span, retention: kept.unwrap_or(retention) })
             }

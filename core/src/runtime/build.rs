@@ -279,14 +279,14 @@ impl Builder<'_> {
                 // A join may look between commits: it must see every update.
                 let part = &self.topology.subtopologies()[id.subtopology];
                 let emit = if self.feeds_join(node_id, part) { EmitPolicy::Record } else { self.emit };
-                let retention = self.topology.stores()[aggregate.store].retention;
+                let retention = &self.topology.stores()[aggregate.store].retention;
                 aggregate_operator(aggregate, node, local_store(aggregate.store), retention, emit)
                     .map_err(fold_error)?
             }
             NodeKind::Join(join) => {
                 let layout = Arc::clone(&join.layout);
                 let output = Arc::clone(&node.schema);
-                let retention = self.topology.stores()[join.store].retention;
+                let retention = &self.topology.stores()[join.store].retention;
                 let store = local_store(join.store);
                 Box::new(StreamTableJoin::new(join.kind, store, retention, layout, output).map_err(fold_error)?)
             }
@@ -320,7 +320,7 @@ impl Builder<'_> {
         let (committed, handle): (Box<dyn CommittedStore>, _) = match self.state {
             Some(backend) => {
                 let name = store_name(self.application, &spec.name, partition);
-                let store = PersistentStore::open(backend, &name, spec.retention).map_err(|e| error(e.to_string()))?;
+                let store = PersistentStore::open(backend, &name, &spec.retention).map_err(|e| error(e.to_string()))?;
                 let handle = StoreHandle::Persistent(store.store());
                 (Box::new(store), handle)
             }
@@ -330,7 +330,7 @@ impl Builder<'_> {
                 (Box::new(store), handle)
             }
         };
-        let mut store = TaskStore::new(committed, spec.retention);
+        let mut store = TaskStore::new(committed, spec.retention.clone());
         restore(&mut store, self.log, &changelog, incarnation, &error)?;
         Ok((RunningStore { name: spec.name.clone(), store, changelog, incarnation }, handle))
     }
@@ -341,21 +341,21 @@ fn aggregate_operator(
     aggregate: &AggregateNode,
     node: &Node,
     store: usize,
-    retention: StoreRetention,
+    retention: &StoreRetention,
     emit: EmitPolicy,
 ) -> Result<Box<dyn Operator>, FoldError> {
-    let AggregateNode { strategy, needs_before, .. } = *aggregate;
+    let &AggregateNode { strategy, needs_before, .. } = aggregate;
     let (output, fold) = (Arc::clone(&node.schema), Arc::clone(&aggregate.fold));
-    let windows = match (aggregate.windows, retention) {
+    let windows = match (&aggregate.windows, retention) {
         (Some(Windows::Session(windows)), StoreRetention::Sessions { span, retention }) => {
             let retention = TimeSpan::from_millis(retention.millis() - span.millis()).unwrap_or_default();
             let settings = SessionAggregateSettings {
                 store,
                 output,
                 fold,
-                windows,
+                windows: *windows,
                 retention,
-                span,
+                span: *span,
                 strategy,
                 emit,
                 needs_before,
@@ -363,7 +363,7 @@ fn aggregate_operator(
             return Ok(Box::new(SessionAggregate::new(settings)?));
         }
         (Some(Windows::Session(_)), _) => return Err(FoldError::of("the store is not one of sessions")),
-        (Some(Windows::Time(windows)), _) => Some(windows),
+        (Some(Windows::Time(windows)), _) => Some(windows.clone()),
         (None, _) => None,
     };
     let retention = retention.retention().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Tests of the library through its public API: one binary, one module a concern.
 
 mod aggregates;
+mod aligned_windows;
 mod dsl;
 mod headers;
 mod join_models;

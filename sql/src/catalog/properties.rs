@@ -179,9 +179,13 @@ impl SourceProperties {
         if let (Some(property), None) = (given("TIMESTAMP_FORMAT"), &self.timestamp) {
             return clash(property, "there is no TIMESTAMP to which it belongs");
         }
-        let sized = self.window_type.as_ref().is_some_and(|window| window.node != WindowType::Session);
+        let window_type = self.window_type.as_ref().map(|window| window.node);
+        let sized = matches!(window_type, Some(WindowType::Tumbling | WindowType::Hopping));
         match (given("WINDOW_TYPE"), given("WINDOW_SIZE")) {
             (Some(property), None) if sized => clash(property, "WINDOW_SIZE is missing, as in WINDOW_SIZE = '1 HOUR'"),
+            (Some(_), Some(property)) if window_type == Some(WindowType::Cumulate) => {
+                clash(property, "keys in CUMULATE windows say how long each is; leave it out")
+            }
             (Some(_), Some(property)) if !sized => {
                 clash(property, "'WINDOW_SIZE' should not be set for SESSION windows.")
             }
@@ -304,7 +308,12 @@ fn column(property: &Property) -> Result<String, CatalogError> {
 fn window_type(property: &Property) -> Result<WindowType, CatalogError> {
     one_of(
         property,
-        &[("TUMBLING", WindowType::Tumbling), ("HOPPING", WindowType::Hopping), ("SESSION", WindowType::Session)],
+        &[
+            ("TUMBLING", WindowType::Tumbling),
+            ("HOPPING", WindowType::Hopping),
+            ("CUMULATE", WindowType::Cumulate),
+            ("SESSION", WindowType::Session),
+        ],
     )
 }
 

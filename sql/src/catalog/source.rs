@@ -331,8 +331,15 @@ pub struct TimestampColumn {
 pub struct WindowInfo {
     /// Which windows.
     pub window_type: WindowType,
-    /// Their length; none for sessions.
+    /// Their length; none if they are not of one length: sessions, CUMULATE, and windows by the clock of a time zone.
     pub size_ms: Option<i64>,
+}
+
+impl WindowInfo {
+    /// Whether keys hold both bounds of their window, end first, and not only its start.
+    pub fn has_both_bounds(&self) -> bool {
+        self.size_ms.is_none()
+    }
 }
 
 /// Which windows.
@@ -342,6 +349,8 @@ pub enum WindowType {
     Tumbling,
     /// Overlapping.
     Hopping,
+    /// Starting together, ending one after another.
+    Cumulate,
     /// Bounded by pauses.
     Session,
 }
@@ -351,6 +360,7 @@ impl fmt::Display for WindowType {
         f.write_str(match self {
             WindowType::Tumbling => "TUMBLING",
             WindowType::Hopping => "HOPPING",
+            WindowType::Cumulate => "CUMULATE",
             WindowType::Session => "SESSION",
         })
     }

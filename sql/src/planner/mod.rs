@@ -34,6 +34,8 @@ mod union;
 mod unnest;
 mod upgrade;
 pub mod view_plan;
+mod window;
+mod zone;
 
 use crate::expression::scope;
 pub(crate) use crate::{expression::iso_time, functions::registry as functions};

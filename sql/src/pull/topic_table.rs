@@ -65,7 +65,7 @@ impl TopicTable {
     /// If the topic is not there or holds something that cannot be read yet.
     pub(super) fn new(source: &Source, log: SharedLog, at: Position) -> Result<Self, PlanError> {
         let options = input::options(source, OffsetReset::Earliest, at)?;
-        let window = input::window(source, at)?;
+        let window = input::window(source);
         let refuse = |error: &dyn fmt::Display| PlanError::invalid(at, error.to_string());
         let topic = TopicName::new(&source.topic).map_err(|error| refuse(&error))?;
         let partitions = log.describe_topic(&topic).map_err(|error| refuse(&error))?.config.partitions;

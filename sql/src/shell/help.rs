@@ -114,9 +114,11 @@ const TOPICS: &[Topic] = &[
     Topic {
         name: "WINDOW",
         what: "cut a GROUP BY into windows of event time; a record is late when its window has closed, GRACE PERIOD after its end",
-        form: "WINDOW TUMBLING (SIZE n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
-               WINDOW HOPPING (SIZE n unit, ADVANCE BY n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
+        form: "WINDOW TUMBLING (SIZE n unit [, OFFSET n unit] [, TIMEZONE 'zone'] [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
+               WINDOW HOPPING (SIZE n unit, ADVANCE BY n unit ..)\n\
+               WINDOW CUMULATE (SIZE n unit, STEP n unit ..): windows that start together and grow by the step up to the size\n\
                WINDOW SESSION (n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
+               OFFSET: so much later; TIMEZONE 'Europe/Berlin': days from midnight to midnight there, of 23 or 25 hours too\n\
                EMIT FINAL instead of EMIT CHANGES: one row a window, once it has closed",
         example: "SELECT customer, COUNT(*) FROM orders WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 10 SECONDS)\n  \
                   GROUP BY customer EMIT CHANGES;",
