@@ -9,11 +9,14 @@ use super::{
 };
 use crate::{
     expression::{Aggregation, AggregationSet, Expr},
-    operator::{Column, Filter, FoldFactory, Project, StoreRetention, StoreSpec, Transform, Unnest, stretch_span},
+    operator::{
+        Column, Filter, FoldFactory, OpaqueRows, Project, StoreRetention, StoreSpec, Transform, Unnest, stretch_span,
+    },
     record::{TimeSpan, TopicName},
     schema::StreamSchema,
     topology::{
-        AggregateNode, Formats, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor, TopicRef,
+        AggregateNode, Formats, NodeId, NodeKind, OffsetReset, RowTtlNode, SinkNode, SourceNode, TimestampExtractor,
+        TopicRef,
     },
     window::{EmitStrategy, Windows},
 };
@@ -175,6 +178,29 @@ impl ColumnStream {
         let store = graph.add_store(identity_store(name, &input.schema));
         let kind = NodeKind::Table { store, needs_before: false };
         let node = graph.add("table", kind, vec![input.node], Arc::clone(&input.schema));
+        drop(graph);
+        ColumnTable { graph: Rc::clone(&self.graph), node, schema: input.schema, store: Some(store) }
+    }
+
+    /// Makes a table of the newest record of each key, in which a row stays until stream time reaches its timestamp and `ttl`: see
+    /// [`RowTtl`](crate::operator::RowTtl).
+    pub fn to_table_with_ttl(&self, ttl: impl Into<TimeSpan>, materialized: Materialized) -> ColumnTable {
+        let ttl = ttl.into();
+        if self.schema.is_windowed() {
+            self.failed("row TTL", "the keys have windows, which go by themselves: give the windows a retention");
+        }
+        if ttl == TimeSpan::ZERO {
+            self.failed("row TTL", "it must be longer than zero milliseconds");
+        }
+        let input = self.partitioned_by_key(materialized.name.as_deref());
+        let mut graph = self.graph.borrow_mut();
+        let name = materialized.name.unwrap_or_else(|| graph.unnamed("table", &[input.node]));
+        let (key, layout) = (input.schema.key().to_vec(), Arc::new(OpaqueRows));
+        let by_time = StoreSpec { name: format!("{name}-by-time"), key, retention: StoreRetention::Forever, layout };
+        let store = graph.add_store(identity_store(name, &input.schema));
+        let index = graph.add_store(by_time);
+        let kind = NodeKind::RowTtl(RowTtlNode { store, index, ttl, needs_before: false });
+        let node = graph.add("row-ttl", kind, vec![input.node], Arc::clone(&input.schema));
         drop(graph);
         ColumnTable { graph: Rc::clone(&self.graph), node, schema: input.schema, store: Some(store) }
     }

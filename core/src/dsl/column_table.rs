@@ -12,6 +12,7 @@ use super::{
 use crate::{
     expression::{ExpressionError, RetractableAggregation, RetractableSet},
     operator::{Column, Filter, Project, Retract, Transform},
+    record::TimeSpan,
     schema::StreamSchema,
     topology::{NodeId, NodeKind},
 };
@@ -80,6 +81,15 @@ impl ColumnTable {
     /// Keeps the table in a store, so that it can be joined with and queried.
     pub fn materialize(&self, materialized: Materialized) -> Self {
         self.to_stream().to_table(materialized)
+    }
+
+    /// The same table without rows that were not updated for `ttl`: a row goes when stream time, which is event time, reaches its timestamp and
+    /// `ttl`. What an aggregation above remembers does not: a group that comes back goes on from where it was.
+    ///
+    /// # State
+    /// The rows that are left, and an index of them by time.
+    pub fn expire_after(&self, ttl: impl Into<TimeSpan>, materialized: Materialized) -> Self {
+        self.to_stream().to_table_with_ttl(ttl, materialized)
     }
 
     /// The changes as a stream: each new row, a null value for each deleted one.

@@ -19,11 +19,13 @@ use crate::{
     log::{CleanupPolicy, Log, LogError, TopicConfig},
     operator::{
         Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator,
-        Partitioning, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings, StoreRetention, StoreSpec,
-        StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+        Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings,
+        StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
     record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
-    topology::{AggregateNode, Node, NodeId, NodeKind, OffsetReset, SourceNode, Subtopology, TopicRef, Topology},
+    topology::{
+        AggregateNode, Node, NodeId, NodeKind, OffsetReset, RowTtlNode, SourceNode, Subtopology, TopicRef, Topology,
+    },
     window::Windows,
 };
 
@@ -172,13 +174,21 @@ impl Builder<'_> {
         while let Some(id) = waiting.pop() {
             match kind(id) {
                 NodeKind::Join(_) | NodeKind::StreamJoin(_) => return true,
-                NodeKind::Table { store, .. } => drop(written.insert(*store)),
+                NodeKind::Table { store, .. } | NodeKind::RowTtl(RowTtlNode { store, .. }) => {
+                    written.insert(*store);
+                }
                 NodeKind::Aggregate(aggregate) => drop(written.insert(aggregate.store)),
                 _ => {}
             }
             waiting.extend(consumers.get(&id).into_iter().flatten().copied());
         }
         part.nodes.iter().any(|id| matches!(kind(*id), NodeKind::Join(join) if written.contains(&join.store)))
+    }
+
+    /// When a node passes updates on: a join may look between commits, it must see every one.
+    fn emit_of(&self, node: NodeId, id: TaskId) -> EmitPolicy {
+        let part = &self.topology.subtopologies()[id.subtopology];
+        if self.feeds_join(node, part) { EmitPolicy::Record } else { self.emit }
     }
 
     /// How a source takes turns with others, from what lies below it.
@@ -193,7 +203,7 @@ impl Builder<'_> {
                 continue;
             }
             let through = match &self.topology.nodes()[id.0].kind {
-                NodeKind::Table { store, .. } => {
+                NodeKind::Table { store, .. } | NodeKind::RowTtl(RowTtlNode { store, .. }) => {
                     feeds_table |= stateless;
                     written.insert(*store);
                     false
@@ -275,10 +285,19 @@ impl Builder<'_> {
             NodeKind::Table { store, needs_before } => {
                 Box::new(Table::new(local_store(*store), &node.schema, *needs_before, self.emit).map_err(fold_error)?)
             }
+            NodeKind::RowTtl(ttl) => {
+                let settings = RowTtlSettings {
+                    store: local_store(ttl.store),
+                    index: local_store(ttl.index),
+                    ttl: ttl.ttl,
+                    schema: Arc::clone(&node.schema),
+                    emit: self.emit_of(node_id, id),
+                    needs_before: ttl.needs_before,
+                };
+                Box::new(RowTtl::new(settings).map_err(fold_error)?)
+            }
             NodeKind::Aggregate(aggregate) => {
-                // A join may look between commits: it must see every update.
-                let part = &self.topology.subtopologies()[id.subtopology];
-                let emit = if self.feeds_join(node_id, part) { EmitPolicy::Record } else { self.emit };
+                let emit = self.emit_of(node_id, id);
                 let retention = &self.topology.stores()[aggregate.store].retention;
                 aggregate_operator(aggregate, node, local_store(aggregate.store), retention, emit)
                     .map_err(fold_error)?

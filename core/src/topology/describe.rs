@@ -56,6 +56,12 @@ fn what(topology: &Topology, node: &Node) -> String {
         NodeKind::Transform(transform) => transform.describe(),
         NodeKind::Merge => "merge".to_owned(),
         NodeKind::Table { store: number, .. } => format!("table: newest record per key, {}", store(*number)),
+        NodeKind::RowTtl(node) => format!(
+            "table: newest record per key, gone {} after its timestamp, {}, index {}",
+            node.ttl,
+            store(node.store),
+            store(node.index)
+        ),
         NodeKind::Aggregate(aggregate) => {
             let windows = aggregate.windows.as_ref().map(|windows| format!(" WINDOW {windows}")).unwrap_or_default();
             let emitted = match aggregate.strategy {

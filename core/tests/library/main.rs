@@ -11,5 +11,6 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod recovery;
+mod row_ttl;
 mod table_aggregates;
 mod windows;

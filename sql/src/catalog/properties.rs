@@ -6,7 +6,7 @@
 use super::error::{CatalogError, NameList};
 use super::side_format::SideFormat;
 use super::source::WindowType;
-use crate::syntax::ast::{Literal, Properties, Property, Spanned};
+use crate::syntax::ast::{Literal, Properties, Property, SourceKind, Spanned};
 use crate::syntax::suggest::nearest;
 use crate::syntax::{Position, Span};
 
@@ -59,18 +59,21 @@ pub struct SourceProperties {
     pub window_type: Option<Spanned<WindowType>>,
     /// `WINDOW_SIZE`.
     pub window_size_ms: Option<i64>,
+    /// `ROW_TTL`.
+    pub row_ttl_ms: Option<Spanned<i64>>,
     /// `QUERY_ID`.
     pub query_id: Option<String>,
     /// The whole clause.
     pub span: Span,
 }
 
-const FOR_SOURCES: [&str; 20] = [
+const FOR_SOURCES: [&str; 21] = [
     "KAFKA_TOPIC",
     "PARTITIONS",
     "REPLICAS",
     "RETENTION_MS",
     "CLEANUP_POLICY",
+    "ROW_TTL",
     "FORMAT",
     "KEY_FORMAT",
     "VALUE_FORMAT",
@@ -107,6 +110,7 @@ impl SourceProperties {
             timestamp_format: None,
             window_type: None,
             window_size_ms: None,
+            row_ttl_ms: None,
             query_id: None,
             span: written.span,
         };
@@ -141,7 +145,8 @@ impl SourceProperties {
             "TIMESTAMP" => self.timestamp = Some(spanned(property, column(property)?)),
             "TIMESTAMP_FORMAT" => self.timestamp_format = Some(spanned(property, text(property)?.to_owned())),
             "WINDOW_TYPE" => self.window_type = Some(spanned(property, window_type(property)?)),
-            "WINDOW_SIZE" => self.window_size_ms = Some(window_size(property)?),
+            "WINDOW_SIZE" => self.window_size_ms = Some(length(property)?),
+            "ROW_TTL" => self.row_ttl_ms = Some(spanned(property, length(property)?)),
             "QUERY_ID" => self.query_id = Some(text(property)?.to_ascii_uppercase()),
             _ => {
                 let read = match (name.strip_prefix("KEY"), name.strip_prefix("VALUE")) {
@@ -153,6 +158,27 @@ impl SourceProperties {
             }
         }
         Ok(())
+    }
+
+    /// How long rows of the result stay after their timestamp.
+    ///
+    /// # Errors
+    /// If it is a stream, or if its keys have windows.
+    pub fn row_ttl(&self, kind: SourceKind, is_windowed: bool) -> Result<Option<i64>, CatalogError> {
+        let Some(ttl) = &self.row_ttl_ms else { return Ok(None) };
+        let refuse = |reason: &str| {
+            let name = "ROW_TTL".to_owned();
+            Err(CatalogError::InvalidProperty { at: ttl.span.start, name, reason: reason.to_owned() })
+        };
+        match (kind, is_windowed) {
+            (SourceKind::Stream, _) => refuse(
+                "records of a stream are facts that do not expire; it is for tables. RETENTION_MS bounds a topic",
+            ),
+            (SourceKind::Table, true) => refuse(
+                "rows of windows go with their windows: say RETENTION in the WINDOW clause of the query that makes them",
+            ),
+            (SourceKind::Table, false) => Ok(Some(ttl.node)),
+        }
     }
 
     /// Properties that do not go together.
@@ -318,7 +344,7 @@ fn window_type(property: &Property) -> Result<WindowType, CatalogError> {
 }
 
 /// `'n unit'` in ms.
-fn window_size(property: &Property) -> Result<i64, CatalogError> {
+fn length(property: &Property) -> Result<i64, CatalogError> {
     const UNITS: [(&str, i64); 5] =
         [("MILLISECOND", 1), ("SECOND", 1_000), ("MINUTE", 60_000), ("HOUR", 3_600_000), ("DAY", 86_400_000)];
     let value = text(property)?.to_ascii_uppercase();

@@ -195,6 +195,9 @@ impl Session {
                 ),
             );
         }
+        if let Some(ttl) = source.row_ttl_ms {
+            row("row TTL", format!("{ttl} ms"));
+        }
         let ids = |queries: Vec<&QueryId>| queries.iter().map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
         row("read by", ids(catalog.readers(&source.name).map(|query| &query.id).collect()));
         row("written by", ids(catalog.writers(&source.name).map(|query| &query.id).collect()));

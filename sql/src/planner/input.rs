@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, FieldRef};
 use millstream::{
     StreamsBuilder,
-    dsl::{ColumnStream, SourceOptions},
+    dsl::{ColumnStream, ColumnTable, Materialized, SourceOptions},
     format::{Format, Side, Wrapping},
     record::{MomentFormat, TimeSpan},
     schema::WindowKind,
@@ -108,6 +108,14 @@ pub(super) fn options_with(
         options.parts.push((ROWPARTITION.to_owned(), RecordPart::Partition));
     }
     Ok(options)
+}
+
+/// A table of the newest records of `rows`, kept in `store`; without those that are older than the TTL, if there is one.
+pub(super) fn table(rows: &ColumnStream, store: &str, ttl: Option<TimeSpan>) -> ColumnTable {
+    match ttl {
+        Some(ttl) => rows.to_table_with_ttl(ttl, Materialized::named(store)),
+        None => rows.to_table(Materialized::named(store)),
+    }
 }
 
 /// The windows in the keys of a source.
