@@ -14,7 +14,7 @@ use crate::{
     operator::{Column, Filter, Project, Retract, Transform},
     record::TimeSpan,
     schema::StreamSchema,
-    topology::{NodeId, NodeKind},
+    topology::{Node, NodeId, NodeKind},
 };
 
 /// A table of rows: the newest record of a key is its row, a null deletes it.
@@ -89,7 +89,18 @@ impl ColumnTable {
     /// # State
     /// The rows that are left, and an index of them by time.
     pub fn expire_after(&self, ttl: impl Into<TimeSpan>, materialized: Materialized) -> Self {
-        self.to_stream().to_table_with_ttl(ttl, materialized)
+        // A table keeps deletions of what is not there to itself, but they move stream time, too.
+        let source = match &self.graph.borrow().nodes[self.node.0] {
+            Node { kind: NodeKind::Table { .. }, inputs, .. } => Some(inputs[0]),
+            _ => None,
+        };
+        match source {
+            None => self.to_stream().to_table_with_ttl(ttl, materialized),
+            Some(node) => {
+                let (graph, schema) = (Rc::clone(&self.graph), Arc::clone(&self.schema));
+                ColumnStream { graph, node, schema, rekeyed: false }.to_table_with_ttl(ttl, materialized)
+            }
+        }
     }
 
     /// The changes as a stream: each new row, a null value for each deleted one.

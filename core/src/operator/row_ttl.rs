@@ -10,6 +10,9 @@
 //!            c at 11   a at 1                        a is gone as it comes; it takes an earlier row of its key with it
 //! ```
 //!
+//! Stream time is that of the changes that come here: below other operators under [`EmitPolicy::Commit`], a deletion of what was not there does
+//! not.
+//!
 //! Under [`EmitPolicy::Record`] rows go at the record that lets them expire, before its own change is passed on. Under
 //! [`EmitPolicy::Commit`] they go at the commit, and before if their key changes: the changes of a key are the same, but those of different
 //! keys come in another order. Rows that expire together go in the order of their timestamps, then keys.
