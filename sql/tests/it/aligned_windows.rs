@@ -73,13 +73,13 @@ fn windows_start_at_an_offset() {
     let rows = ["(18000000, 'a', 1), (21600000, 'a', 1)", "(43200000, 'a', 1)"];
     let query = "SELECT windowstart, windowend, n FROM r ORDER BY windowstart";
     let check = |window: &str, want: &[&str]| check(&[&table(window)], rows, query, want);
-    check("TUMBLING (SIZE 1 DAY, OFFSET 6 HOURS)", &["-64800000|21600000|1", "21600000|108000000|2"]);
+    check("TUMBLING (SIZE 1 DAY, OFFSET 6 HOURS, RETENTION 3 DAYS)", &["-64800000|21600000|1", "21600000|108000000|2"]);
     check(
-        "HOPPING (SIZE 12 HOURS, ADVANCE BY 6 HOURS, OFFSET 1 HOUR, GRACE PERIOD 1 DAY)",
+        "HOPPING (SIZE 12 HOURS, ADVANCE BY 6 HOURS, OFFSET 1 HOUR, RETENTION 3 DAYS, GRACE PERIOD 1 DAY)",
         &["-18000000|25200000|2", "3600000|46800000|3", "25200000|68400000|1"],
     );
     check(
-        "CUMULATE (SIZE 1 DAY, STEP 12 HOURS, OFFSET 6 HOURS)",
+        "CUMULATE (SIZE 1 DAY, STEP 12 HOURS, OFFSET 6 HOURS, RETENTION 3 DAYS)",
         &["-64800000|21600000|1", "21600000|64800000|2", "21600000|108000000|2"],
     );
 }
@@ -92,11 +92,11 @@ fn days_start_at_local_midnight_and_may_have_twenty_five_hours() {
     let table = |window: &str| format!("CREATE TABLE r AS SELECT k, SUM(v) AS total FROM s WINDOW {window} GROUP BY k");
     let check = |window: &str, want: &[&str]| check(&[&table(window)], rows, query, want);
     check(
-        "TUMBLING (SIZE 1 DAY, TIMEZONE 'Europe/Berlin')",
+        "TUMBLING (SIZE 1 DAY, TIMEZONE 'Europe/Berlin', RETENTION 3 DAYS)",
         &["1729893600000|1729980000000|1", "1729980000000|1730070000000|6", "1730070000000|1730156400000|8"],
     );
     check(
-        "TUMBLING (SIZE 1 DAY, OFFSET 6 HOURS, TIMEZONE 'Europe/Berlin')",
+        "TUMBLING (SIZE 1 DAY, OFFSET 6 HOURS, TIMEZONE 'Europe/Berlin', RETENTION 3 DAYS)",
         &["1729915200000|1730005200000|3", "1730005200000|1730091600000|12"],
     );
 }
@@ -110,7 +110,7 @@ fn what_does_not_fit_is_refused_with_its_place() {
         let error = engine.execute(&statement).expect_err(window).to_string();
         assert!(error.contains(want), "{window}: {error}");
     };
-    check("CUMULATE (SIZE 5 SECONDS, STEP 2 SECONDS)", "2:48: windows cannot grow by 2 s up to 5 s");
+    check("CUMULATE (SIZE 5 SECONDS, STEP 2 SECONDS)", "2:46: windows cannot grow by 2 s up to 5 s");
     check("CUMULATE (SIZE 5 SECONDS)", "2:39: expected");
     check("CUMULAT (SIZE 5 SECONDS, STEP 1 SECOND)", "did you mean CUMULATE");
     check("TUMBLING (SIZE 1 DAY, OFFSET 2 DAYS)", "2:44: an offset of 2 d cannot be");

@@ -91,7 +91,7 @@ fn what_cannot_expire_is_refused() {
         assert!(error.contains(want), "{statement}: {error}");
     };
     let with = "WITH (ROW_TTL = '1 DAY')";
-    check(&format!("CREATE STREAM x {with} AS SELECT * FROM s"), "1:32");
+    check(&format!("CREATE STREAM x {with} AS SELECT * FROM s"), "1:33");
     check(&format!("CREATE STREAM x {with} AS SELECT * FROM s"), "it is for tables");
     check(
         &format!("CREATE TABLE x {with} AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 DAY) GROUP BY k"),
