@@ -129,6 +129,18 @@ impl TimeWindows {
 
     /// Windows that grow by `step` up to `size` and then start anew: of those that start at 0 one ends at each multiple of the step.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use millstream::{record::Timestamp, window::TimeWindows};
+    ///
+    /// let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    /// let windows = TimeWindows::cumulating(hours(24), hours(8), hours(0))?;
+    /// let at_nine = Timestamp(9 * 3_600_000);
+    /// let ends: Vec<i64> = windows.numbers(at_nine).map(|number| windows.bounds(number).end / 3_600_000).collect();
+    /// assert_eq!(ends, [16, 24]);
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
+    ///
     /// # Errors
     /// [`InvalidWindow`] if the size is zero or no multiple of the step.
     pub fn cumulating(

@@ -48,3 +48,4 @@ pub use push::{PushPlan, RowSender, plan_push};
 pub(crate) use query::legal;
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};
 pub use view_plan::ViewPlan;
+pub(crate) use window::shown as shown_window;

@@ -13,7 +13,7 @@ use crate::{
     catalog::{WindowInfo, WindowType},
     syntax::{
         Span,
-        ast::{Interval, StreamQuery, Window, WindowClause},
+        ast::{Emit, Interval, StreamQuery, Window, WindowClause},
     },
 };
 
@@ -70,6 +70,13 @@ pub(super) fn retention(query: &StreamQuery, windows: Option<&Windows>) -> Resul
         ));
     }
     Ok(Some(span(written)))
+}
+
+/// The windows of a query as text, with every setting; none without windows.
+pub(crate) fn shown(query: &StreamQuery) -> Option<String> {
+    let is_final = query.emit.as_ref().is_some_and(|emit| emit.node == Emit::Final);
+    let windows = windows_of(query.window.as_ref()?, is_final).ok()?;
+    Some(windows.to_string())
 }
 
 /// Which final results are passed on. As ksqlDB has it, a window that is no longer kept when it closes is not; of windows that ksqlDB does not

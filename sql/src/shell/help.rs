@@ -37,7 +37,8 @@ const TOPICS: &[Topic] = &[
         name: "CREATE TABLE",
         what: "declare a topic whose newest record per key is the fact; or AS SELECT: keep a materialized view",
         form: "CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name (column type PRIMARY KEY, ..) WITH (KAFKA_TOPIC = '..', VALUE_FORMAT = '..', ..);\n\
-               CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [WITH (..)] AS SELECT .. [WINDOW ..] GROUP BY .. [HAVING ..] EMIT CHANGES;",
+               CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [WITH (..)] AS SELECT .. [WINDOW ..] GROUP BY .. [HAVING ..] EMIT CHANGES;\n\
+               WITH (ROW_TTL = '7 DAYS'): a row goes when it has not been updated for so long, by the time of events",
         example: "CREATE TABLE spent AS SELECT customer, COUNT(*) AS orders, SUM(amount) AS amount FROM orders\n  \
                   WINDOW TUMBLING (SIZE 1 HOUR, GRACE PERIOD 10 MINUTES) GROUP BY customer EMIT CHANGES;",
     },

@@ -191,6 +191,7 @@ pub const PROPERTIES: &[&str] = &[
     "KEY_FORMAT",
     "PARTITIONS",
     "RETENTION_MS",
+    "ROW_TTL",
     "TIMESTAMP",
     "TIMESTAMP_FORMAT",
     "VALUE_DELIMITER",

@@ -142,7 +142,8 @@ fn a_change_of_the_windows_is_refused_and_describe_tells_them() {
     let error = sql.error(&table("Asia/Tokyo"));
     assert!(error.contains("StreamWindowedAggregate"), "{error}");
     let described = sql.rows("DESCRIBE r EXTENDED;").join("\n");
-    assert!(described.contains("TUMBLING"), "{described}");
+    let windows = "window|TUMBLING (SIZE 1 d, TIMEZONE 'Europe/Berlin', GRACE PERIOD 0 ms)";
+    assert!(described.contains(windows), "{described}");
     let plan = sql.rows(&format!("EXPLAIN {}", table("Europe/Berlin").replace("TABLE r", "TABLE x"))).join("\n");
     assert!(plan.contains("WINDOW TUMBLING (SIZE 1 d, TIMEZONE 'Europe/Berlin', GRACE PERIOD 0 ms)"), "{plan}");
     sql.close();
