@@ -189,6 +189,9 @@ impl ColumnStream {
         if self.schema.is_windowed() {
             self.failed("row TTL", "the keys have windows, which go by themselves: give the windows a retention");
         }
+        if materialized.retention.is_some() {
+            self.failed("row TTL", "a retention is for windows: the TTL says how long rows are kept");
+        }
         if ttl == TimeSpan::ZERO {
             self.failed("row TTL", "it must be longer than zero milliseconds");
         }

@@ -1,7 +1,7 @@
 //! Row TTL: a table whose rows go when they have not been updated for a while of event time.
 //!
 //! A row is there while `its timestamp + TTL > stream time`; stream time is the highest timestamp that the table has seen, deletions
-//! included, and is committed with the offsets. So what is left is the newest record of each key without those that have expired: the same
+//! included, on its partition, and is committed with the offsets. So what is left is the newest record of each key without those that have expired: the same
 //! whatever the batches, commits and restarts. No clock is read: a table that nobody writes to keeps its rows.
 //!
 //! ```text

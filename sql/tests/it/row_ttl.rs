@@ -3,7 +3,7 @@
 use millstream::{operator::EmitPolicy, record::Record};
 use millstream_sql::engine::in_memory::{Answer, InMemoryEngine};
 
-use super::harness::{Sql, lines};
+use super::harness::{Sql, batch_lines, lines};
 
 const SOURCES: [&str; 4] = [
     "CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', FORMAT = 'JSON', PARTITIONS = 1)",
@@ -52,6 +52,16 @@ fn rows_of_a_declared_table_go_for_whoever_reads_it() {
     check("CREATE TABLE r AS SELECT * FROM t", &rows, "SELECT k, v FROM r ORDER BY k", &["b|2", "c|2"]);
     let counted = "CREATE TABLE r AS SELECT v, COUNT(*) AS n FROM t GROUP BY v";
     check(counted, &rows, "SELECT v, n FROM r WHERE n > 0", &["2|2"]);
+}
+
+#[test]
+fn a_push_query_shows_that_a_row_has_gone() {
+    let mut engine = InMemoryEngine::new(EmitPolicy::Record).expect("an engine");
+    SOURCES.iter().for_each(|source| drop(execute(&mut engine, source)));
+    into("t").iter().for_each(|rows| drop(execute(&mut engine, rows)));
+    let Answer::Push(mut push) = execute(&mut engine, "SELECT k, v FROM t EMIT CHANGES") else { panic!("no push") };
+    let (batches, _) = push.run().expect("runs");
+    assert_eq!(batches.iter().flat_map(batch_lines).collect::<Vec<_>>(), ["a|1", "b|2", "a|null", "c|2"]);
 }
 
 #[test]
