@@ -12,5 +12,6 @@ mod join_windowed_keys;
 mod joins;
 mod recovery;
 mod row_ttl;
+mod shared_reads;
 mod table_aggregates;
 mod windows;
