@@ -2,6 +2,7 @@
 //!
 //! A window knows no store and no clock; it is told the stream time. The rules are those of Kafka Streams.
 
+mod invalid_window;
 mod join_windows;
 mod local_time;
 mod session_windows;
@@ -10,10 +11,11 @@ mod windowed_key;
 
 use std::fmt;
 
+pub use invalid_window::InvalidWindow;
 pub use join_windows::{JoinSide, JoinWindows};
 pub use local_time::LocalTime;
 pub use session_windows::{Session, SessionWindows};
-pub use time_windows::{InvalidWindow, TimeWindows};
+pub use time_windows::TimeWindows;
 pub use windowed_key::{SplitKeys, WindowBounds, append_window, split_key, split_keys, with_windows};
 
 use crate::{record::TimeSpan, schema::WindowKind};
