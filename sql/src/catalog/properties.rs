@@ -394,7 +394,7 @@ mod tests {
     fn all_properties_are_read() {
         let all = "kafka_topic='a.b', Partitions=4, REPLICAS=1, RETENTION_MS=-1, CLEANUP_POLICY='compact', key_format='Kafka', \
                    VALUE_FORMAT='delimited', VALUE_DELIMITER='TAB', WRAP_SINGLE_VALUE=false, TIMESTAMP='ts', \
-                   TIMESTAMP_FORMAT='yyyy', WINDOW_TYPE='hopping', WINDOW_SIZE='5 minutes'";
+                   TIMESTAMP_FORMAT='yyyy', WINDOW_TYPE='hopping', WINDOW_SIZE='5 minutes', row_ttl='7 days'";
         let read = read(all).unwrap();
         assert_eq!(read.topic.as_deref(), Some("a.b"));
         assert_eq!((read.partitions, read.replicas, read.retention_ms), (Some(4), Some(1), Some(-1)));
@@ -407,6 +407,7 @@ mod tests {
         assert_eq!(read.timestamp_format.map(|s| s.node).as_deref(), Some("yyyy"));
         assert_eq!(read.window_type.map(|s| s.node), Some(WindowType::Hopping));
         assert_eq!(read.window_size_ms, Some(300_000));
+        assert_eq!(read.row_ttl_ms.map(|s| s.node), Some(604_800_000));
     }
 
     #[test]
@@ -423,7 +424,12 @@ mod tests {
         check_error(
             "QUERY_ID='a'",
             "1: no property QUERY_ID here; there is KAFKA_TOPIC, PARTITIONS, REPLICAS, RETENTION_MS, \
-            CLEANUP_POLICY, FORMAT, KEY_FORMAT, VALUE_FORMAT, KEY_DELIMITER, VALUE_DELIMITER, WRAP_SINGLE_VALUE, TIMESTAMP and 10 more",
+            CLEANUP_POLICY, ROW_TTL, FORMAT, KEY_FORMAT, VALUE_FORMAT, KEY_DELIMITER, VALUE_DELIMITER, WRAP_SINGLE_VALUE and 11 more",
+        );
+        check_error("ROW_TTL='soon'", "9: ROW_TTL: expected a length such as '30 SECONDS', found 'soon'");
+        check_error(
+            "WINDOW_TYPE='CUMULATE', WINDOW_SIZE='1 DAY'",
+            "25: WINDOW_SIZE: keys in CUMULATE windows say how long each is; leave it out",
         );
         check_error("SOURCED_BY_CONNECTOR='c'", "1: property SOURCED_BY_CONNECTOR is not there yet");
         check_error(

@@ -351,6 +351,10 @@ mod tests {
              group by [A] having COUNT(*) > 2 emit Final",
         );
         check(
+            "SELECT a FROM s WINDOW CUMULATE (SIZE 1 DAY, STEP 1 HOUR, TIMEZONE 'Asia/Tokyo', OFFSET 6 HOURS) GROUP BY a EMIT FINAL",
+            "push select A from S cumulate 86400000 step 3600000 offset 21600000 timezone Asia/Tokyo group by [A] emit Final",
+        );
+        check(
             "SELECT a FROM s WINDOW w SESSION (30 SECONDS, GRACE PERIOD 1 MINUTE) GROUP BY (a, b) EMIT CHANGES",
             "push select A from S session 30000 grace 60000 group by [A, B] emit Changes",
         );

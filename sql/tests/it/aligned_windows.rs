@@ -102,6 +102,16 @@ fn days_start_at_local_midnight_and_may_have_twenty_five_hours() {
 }
 
 #[test]
+fn weeks_start_on_a_monday_with_an_offset_of_four_days() {
+    // The rows of the days above: the 27th of October 2024 was a Sunday.
+    let rows = ["(1729979999000, 'a', 1), (1729980000000, 'a', 2)", "(1730069999000, 'a', 4), (1730070000000, 'a', 8)"];
+    let table = "CREATE TABLE r AS SELECT k, SUM(v) AS total FROM s \
+         WINDOW TUMBLING (SIZE 7 DAYS, OFFSET 4 DAYS, TIMEZONE 'Europe/Berlin') GROUP BY k";
+    let weeks = ["1729461600000|1730070000000|7", "1730070000000|1730674800000|8"];
+    check(&[table], rows, "SELECT windowstart, windowend, total FROM r ORDER BY windowstart", &weeks);
+}
+
+#[test]
 fn what_does_not_fit_is_refused_with_its_place() {
     let mut engine = InMemoryEngine::new(EmitPolicy::Record).expect("an engine");
     engine.execute(&format!("{SOURCE};")).expect("declared");
