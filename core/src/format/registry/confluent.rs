@@ -5,9 +5,9 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::json;
 use ureq::Agent;
 
@@ -168,9 +168,11 @@ impl ConfluentRegistry {
 
     fn once(&self, method: &Method<'_>, path: &str) -> Result<(u16, String), RegistryError> {
         let url = format!("{}{path}", self.config.url);
-        let authorization = self.config.credentials.as_ref().map(|(name, password)| {
-            format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}")))
-        });
+        let authorization = self
+            .config
+            .credentials
+            .as_ref()
+            .map(|(name, password)| format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))));
         macro_rules! send {
             ($request:expr, $send:ident($($body:expr)?)) => {{
                 let mut request = $request.header("Accept", CONTENT);
