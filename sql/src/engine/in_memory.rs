@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, QueryId, QueryShape, RegistryHandle, Source},
-    planner::{PersistentPlan, PushPlan, SinkTopic, ViewPlan, plan_insert_values, plan_push},
+    planner::{PersistentPlan, PushPlan, Reader, SinkTopic, ViewPlan, plan_insert_values, plan_push},
     pull::{self, PullContext, Views},
     response::Rows,
     syntax::{
@@ -349,7 +349,7 @@ impl InMemoryEngine {
 
     fn push(&mut self, query: &StreamQuery) -> Result<PushRun, EngineError> {
         let at = query.span.start;
-        let plan = plan_push(&self.catalog, query, self.properties.reset(OffsetReset::Latest))?;
+        let plan = plan_push(&self.catalog, query, self.properties.reset(OffsetReset::Latest), Reader::SameThread)?;
         self.transient += 1;
         let application = format!("_millstream-push-{}", self.transient);
         let streams = SynchronousStreams::new(&plan.topology, &application, Arc::clone(&self.log), self.emit)
@@ -371,7 +371,6 @@ impl PushRun {
     pub fn run(&mut self) -> Result<(&[RecordBatch], bool), EngineError> {
         loop {
             let worked = self.streams.run_step().map_err(|error| EngineError::start("push", &error))?;
-            // The channel is bounded, and there is no other thread to empty it: after each step its rows are taken.
             while let Ok(batch) = self.plan.rows.try_recv() {
                 self.batches.push(batch.map_err(|problem| EngineError::Query { id: "push".to_owned(), problem })?);
             }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     catalog::{Catalog, QueryId, Source},
     planner::{
+        Reader,
         functions::{self, FunctionKind},
         plan_create, plan_insert, plan_push, shown_window,
     },
@@ -245,7 +246,7 @@ impl Session {
             }
             Statement::InsertSelect(insert) => plan_insert(&catalog, insert, reset)?.topology,
             Statement::PushQuery(query) => {
-                plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest))?.topology
+                plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest), Reader::SameThread)?.topology
             }
             Statement::PullQuery(query) => {
                 return Ok(pull::explain(query, &self.inner.pull_context(&catalog, self.properties.scans()))?);

@@ -44,7 +44,7 @@ pub use error::PlanError;
 pub(crate) use error::one_line;
 pub use insert_values::{InsertPlan, plan_insert_values};
 pub(crate) use plain::PlainProjection;
-pub use push::{PushPlan, RowSender, plan_push};
+pub use push::{PushPlan, Reader, RowSender, Sending, plan_push};
 pub(crate) use query::legal;
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};
 pub use view_plan::ViewPlan;

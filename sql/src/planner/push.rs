@@ -1,13 +1,13 @@
 //! Push queries: the rows of a continuous query, sent as they come.
 //!
-//! The last operator projects each batch and sends it through a bounded channel, so that a slow reader holds back its own query and
-//! nothing else. A row that a table has lost is shown with its key and nulls.
+//! The last operator projects each batch and sends it through a channel. It is bounded where the reader is another thread, so that a slow
+//! reader holds back its own query and nothing else. A row that a table has lost is shown with its key and nulls.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{self, Receiver, SyncSender, TrySendError, sync_channel},
     },
     time::Duration,
 };
@@ -42,8 +42,41 @@ const WAITING: usize = 16;
 /// How long a full channel is left alone.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Rows of a push query, or why there are no more.
+type Message = Result<RecordBatch, String>;
+
 /// The sending side of a push query.
-pub type RowSender = Arc<Mutex<Option<SyncSender<Result<RecordBatch, String>>>>>;
+pub type RowSender = Arc<Mutex<Option<Sending>>>;
+
+/// Who takes the rows of a push query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Another thread: a query that is ahead of it waits.
+    OtherThread,
+    /// The thread that runs the query, between its steps: the query cannot wait.
+    SameThread,
+}
+
+/// A channel to the reader.
+pub enum Sending {
+    /// With room for some batches.
+    Bounded(SyncSender<Message>),
+    /// With room for all.
+    Unbounded(mpsc::Sender<Message>),
+}
+
+impl Sending {
+    /// Sends rows, or why there are no more.
+    ///
+    /// # Errors
+    /// Gives the message back if there is no room now, or nobody listens any more.
+    pub fn try_send(&self, message: Message) -> Result<(), TrySendError<Message>> {
+        match self {
+            Self::Bounded(sender) => sender.try_send(message),
+            Self::Unbounded(sender) => sender.send(message).map_err(|refused| TrySendError::Disconnected(refused.0)),
+        }
+    }
+}
 
 /// A push query, ready to run.
 pub struct PushPlan {
@@ -52,7 +85,7 @@ pub struct PushPlan {
     /// The columns of its rows.
     pub schema: SchemaRef,
     /// Where the rows come.
-    pub rows: Receiver<Result<RecordBatch, String>>,
+    pub rows: Receiver<Message>,
     /// Set to give up what waits to be sent.
     pub stop: Arc<AtomicBool>,
     /// The sending side, to tell why the query ended; none once all rows were sent or nobody listens.
@@ -65,7 +98,12 @@ pub struct PushPlan {
 ///
 /// # Errors
 /// [`PlanError`].
-pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> Result<PushPlan, PlanError> {
+pub fn plan_push(
+    catalog: &Catalog,
+    query: &StreamQuery,
+    reset: OffsetReset,
+    reader: Reader,
+) -> Result<PushPlan, PlanError> {
     let builder = StreamsBuilder::new();
     let context = QueryContext {
         catalog,
@@ -91,7 +129,16 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
     let fields: Vec<Field> =
         fields.map(|(item, column)| Field::new(&item.name, column.field().data_type().clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
-    let (sender, rows) = sync_channel(WAITING);
+    let (sender, rows) = match reader {
+        Reader::OtherThread => {
+            let (sender, rows) = sync_channel(WAITING);
+            (Sending::Bounded(sender), rows)
+        }
+        Reader::SameThread => {
+            let (sender, rows) = mpsc::channel();
+            (Sending::Unbounded(sender), rows)
+        }
+    };
     let sender: RowSender = Arc::new(Mutex::new(Some(sender)));
     let stop = Arc::new(AtomicBool::new(false));
     let send = Send {

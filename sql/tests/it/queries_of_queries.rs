@@ -217,3 +217,15 @@ fn what_cannot_work_is_refused() {
         "1:69: LIMIT is for queries that are shown, not for persistent ones",
     );
 }
+
+#[test]
+fn a_push_query_gives_all_that_one_step_makes() {
+    let mut engine = engine();
+    for row in 0..100 {
+        run(&mut engine, &format!("INSERT INTO orders (ROWTIME, id, city, amount) VALUES ({row}, {row}, 'Rome', 1)"));
+    }
+    let query = "SELECT id, COUNT(*) AS n FROM orders GROUP BY id EMIT CHANGES;";
+    let Answer::Push(mut push) = engine.execute(query).expect("legal") else { panic!("no push query") };
+    let (batches, _) = push.run().expect("runs");
+    assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 100);
+}
