@@ -302,7 +302,8 @@ mod tests {
         check_error(
             "CREATE STREAM s (k MAP<STRING, INT> KEY, v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
             "1:18: column K: Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior \
-             due to inconsistent serialization. Key column name: `K`. Column type: MAP<STRING, INTEGER>.",
+             due to inconsistent serialization. Key column name: `K`. Column type: MAP<STRING, INTEGER>. See \
+             https://github.com/confluentinc/ksql/issues/6621 for more.",
         );
         check_error(
             "CREATE STREAM s (k INT KEY, l INT KEY, v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON')",

@@ -22,7 +22,7 @@ use crate::{
 #[non_exhaustive]
 pub enum EngineError {
     /// The text is no statement of the language.
-    #[error(transparent)]
+    #[error("{}: Syntax Error: {}", .0.position(), .0.problem())]
     Syntax(#[from] SyntaxError),
     /// The statement cannot be planned.
     #[error(transparent)]

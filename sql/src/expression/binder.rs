@@ -332,7 +332,7 @@ impl<'a> Binder<'a> {
         if items.is_empty() {
             return Err(BindError::invalid(
                 at,
-                "Array constructor cannot be empty. Please supply at least one element",
+                "Array constructor cannot be empty. Please supply at least one element (see https://github.com/confluentinc/ksql/issues/4239).",
             ));
         }
         let items = items.iter().map(|item| self.typed(item, at)).collect::<Result<Vec<_>, _>>()?;
@@ -352,7 +352,7 @@ impl<'a> Binder<'a> {
         if entries.is_empty() {
             return Err(BindError::invalid(
                 at,
-                "Map constructor cannot be empty. Please supply at least one key value pair",
+                "Map constructor cannot be empty. Please supply at least one key value pair (see https://github.com/confluentinc/ksql/issues/4239).",
             ));
         }
         let mut parts = Vec::with_capacity(entries.len());

@@ -15,6 +15,8 @@ pub(crate) enum BindError {
         at: Position,
         /// The name.
         name: String,
+        /// The name with what stands before it.
+        written: String,
         /// What was looked through.
         scope: String,
         /// The nearest column there is.
@@ -23,19 +25,17 @@ pub(crate) enum BindError {
         known: String,
     },
     /// A name that could mean columns of several sources.
-    #[error("{at}: column {name} is in {sources}; write which one, as in {example}")]
+    #[error("{at}: Column '{name}' is ambiguous. Could be {sources}.")]
     AmbiguousColumn {
         /// Where the name stands.
         at: Position,
         /// The name.
         name: String,
-        /// The sources that have it.
+        /// The columns that it may be, each with its source.
         sources: String,
-        /// The name with a source.
-        example: String,
     },
     /// No such function.
-    #[error("{at}: no function {name}")]
+    #[error("{at}: Can't find any functions with the name '{name}'")]
     UnknownFunction {
         /// Where it is called.
         at: Position,
@@ -45,7 +45,7 @@ pub(crate) enum BindError {
         suggestion: Option<String>,
     },
     /// Parts that do not fit together.
-    #[error("{at}: {problem}{}", hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default())]
+    #[error("{at}: {}", with_hint(problem, hint.as_deref()))]
     Invalid {
         /// Where.
         at: Position,
@@ -64,6 +64,17 @@ pub(crate) enum BindError {
         /// What to do instead.
         hint: Option<String>,
     },
+}
+
+/// A problem and what to do, as one text: in a sentence of its own after a sentence.
+pub(crate) fn with_hint(problem: &str, hint: Option<&str>) -> String {
+    let Some(hint) = hint else { return problem.to_owned() };
+    if !problem.ends_with('.') {
+        return format!("{problem}; {hint}");
+    }
+    let mut letters = hint.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{problem} {first}{}", letters.as_str())
 }
 
 impl BindError {

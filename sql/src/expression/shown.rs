@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::{self as sql, AccessExpr, Subscript, Value};
 
 /// An expression as text.
-pub(super) fn shown(expr: &sql::Expr) -> String {
+pub(crate) fn shown(expr: &sql::Expr) -> String {
     match expr {
         sql::Expr::Identifier(name) => name.value.clone(),
         // Qualified columns are known by this name in joins.

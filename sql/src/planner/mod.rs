@@ -5,17 +5,18 @@
 //!
 //! # Map
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
-//! - `subquery`: queries as sources; `union`: UNION ALL; `distinct`: SELECT DISTINCT
+//! - `window`: WINDOW; `subquery`: queries as sources; `union`: UNION ALL; `distinct`: SELECT DISTINCT
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
 //! - `plain`: what a pull query over one source computes
 //! - [`insert_values`]: rows to records; `fields_by_name`: struct literals as the structs of columns
 //! - `bind`: the face of [`expression`](crate::expression), which binds parsed expressions to logical ones
 //! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
 //!   `upgrade`: what a query that replaces another one has to share
-//! - [`error`]: what can be wrong, always with a place
+//! - [`error`]: what can be wrong, always with a place; [`clause`]: told by the clause; `named_key`: what to say when the key is not selected
 
 mod aggregate;
 mod bind;
+pub mod clause;
 mod distinct;
 pub mod error;
 mod fields_by_name;
@@ -23,6 +24,7 @@ pub(crate) mod input;
 pub mod insert_values;
 mod into_sink;
 mod join;
+mod named_key;
 mod plain;
 mod projection;
 pub mod push;
@@ -34,6 +36,7 @@ mod union;
 mod unnest;
 mod upgrade;
 pub mod view_plan;
+mod window;
 
 use crate::expression::scope;
 pub(crate) use crate::{expression::iso_time, functions::registry as functions};

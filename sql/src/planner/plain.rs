@@ -6,6 +6,7 @@ use millstream::expression::Expr;
 use super::{
     aggregate::contains_aggregate,
     bind::{self, bind, bind_predicate},
+    clause::Clause,
     error::PlanError,
     projection::Projection,
     query::{Purpose, source_scope},
@@ -34,8 +35,9 @@ impl PlainProjection {
             None => None,
             Some(filter) => {
                 let at = position_of(&filter.node).unwrap_or(filter.span.start);
-                let predicate = bind_predicate(&filter.node, &scope, columns, filter.span.start)?;
-                bind::expect_boolean(&predicate, columns, "WHERE", at)?;
+                let predicate = bind_predicate(&filter.node, &scope, columns, filter.span.start)
+                    .map_err(|error| Clause::Where.tell(error))?;
+                bind::expect_boolean(&predicate, columns, Clause::Where, (&filter.node, at))?;
                 Some(predicate)
             }
         };
@@ -44,7 +46,7 @@ impl PlainProjection {
         let mut items = Vec::new();
         for item in projection.expand(&query.items)? {
             let at = position_of(&item.expr).unwrap_or(item.at);
-            let expr = bind(&item.expr, &scope, columns, item.at)?;
+            let expr = bind(&item.expr, &scope, columns, item.at).map_err(|error| Clause::Select.tell(error))?;
             if contains_aggregate(&expr) {
                 return Err(PlanError::invalid_hint(at, "an aggregate function needs GROUP BY", "add GROUP BY"));
             }

@@ -73,6 +73,7 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
         reset,
         purpose: Purpose::Push,
         store: "result".to_owned(),
+        result: "result".to_owned(),
         versions: StoreVersions::default(),
         nesting: Nesting::default(),
     };

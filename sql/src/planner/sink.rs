@@ -112,11 +112,13 @@ fn plan_with(
     let store = legal(&create.name.value);
     let purpose = Purpose::Persistent;
     let nesting = Nesting::default();
+    let result = create.name.value.clone();
     let context =
-        QueryContext { catalog, builder: &builder, reset, purpose, store, versions: versions.clone(), nesting };
+        QueryContext { catalog, builder: &builder, reset, purpose, store, result, versions: versions.clone(), nesting };
     let selected = context.select(&create.query)?;
     check_kind(create, &selected)?;
-    let split = split(&selected)?;
+    check_timestamp(&properties, &selected)?;
+    let split = split(&selected, &create.name.value)?;
     let (stream, items) = shape(&selected, &split)?;
     let view = match (view(&selected, &split), create.kind) {
         (None, SourceKind::Table) => Some(kept(&stream, &versions.name(&context.store))),
@@ -184,7 +186,8 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
     let builder = StreamsBuilder::new();
     let store = legal(&target.name);
     let (purpose, versions, nesting) = (Purpose::Persistent, StoreVersions::default(), Nesting::default());
-    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, versions, nesting };
+    let result = target.name.clone();
+    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, result, versions, nesting };
     let selected = context.select(&insert.query)?;
     if selected.flow.kind() == SourceKind::Table {
         return Err(PlanError::invalid_hint(
@@ -193,7 +196,7 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
             "leave GROUP BY out",
         ));
     }
-    let split = into_sink::split_like(&selected, split(&selected)?, &target)?;
+    let split = into_sink::split_like(&selected, split(&selected, &target.name)?, &target)?;
     let (stream, _) = shape(&selected, &split)?;
     stream.to(&target.topic, Produced { formats: input::formats(&target) });
     let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
@@ -230,31 +233,27 @@ fn check_kind(create: &CreateAsSelect, selected: &Selected) -> Result<(), PlanEr
     Err(PlanError::invalid_hint(create.name.span.start, format!("this query gives a {found}"), hint))
 }
 
-fn split(selected: &Selected) -> Result<Split, PlanError> {
+fn split(selected: &Selected, result: &str) -> Result<Split, PlanError> {
     let is_bound = |item: &&Item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str());
     if let Some(item) = selected.items.iter().find(is_bound) {
-        let problem = format!("Reserved column name in select: `{}`; the key has it already", item.name);
-        let hint = format!("leave it out, or give it a name, as in {} AS W", item.name);
+        let problem =
+            format!("Reserved column name in select: `{}`. Please remove or alias the column.", item.name);
+        let hint = format!("the key has it already; write e.g. {} AS W", item.name);
         return Err(PlanError::invalid_hint(item.at, problem, hint));
     }
+    check_names(&selected.items)?;
     let mut key_items: Vec<&Item> = Vec::new();
     for expr in key_expressions(selected) {
         let mut found = selected.items.iter().filter(|item| item.expr == expr && !item.is_copy);
         let Some(first) = found.next() else {
-            let hint = "every key column must be selected; add it";
-            return Err(PlanError::invalid_hint(
-                selected.at,
-                format!("the key {} is missing from the projection", shown(&expr)),
-                hint,
-            ));
+            return Err(PlanError::invalid(selected.at, selected.named_key.missing(result)));
         };
         if let Some(second) = found.next() {
             let hint = format!("write AS_VALUE({}) for a copy", shown(&expr));
-            return Err(PlanError::invalid_hint(
-                second.at,
-                format!("the key {} is selected twice", shown(&expr)),
-                hint,
-            ));
+            let others = std::iter::once(second).chain(found).map(|item| item.name.clone());
+            let aliases: Vec<String> = std::iter::once(first.name.clone()).chain(others).collect();
+            let problem = selected.named_key.twice(&first.name, &aliases);
+            return Err(PlanError::invalid_hint(second.at, problem, hint));
         }
         key_items.push(first);
     }
@@ -267,13 +266,38 @@ fn split(selected: &Selected) -> Result<Split, PlanError> {
         .collect();
     if value.is_empty() && !selected.is_distinct {
         let hint = "select another column, or AS_VALUE of a key column";
-        return Err(PlanError::invalid_hint(selected.at, "the projection has no value column", hint));
+        return Err(PlanError::invalid_hint(selected.at, "The projection contains no value columns.", hint));
     }
     let key = selected
         .key
         .as_ref()
         .map(|_| key_items.iter().map(|item| Projected::new(&item.name, item.expr.clone())).collect());
     Ok(Split { key, key_names: key_items.iter().map(|item| item.name.clone()).collect(), value })
+}
+
+/// Refuses two columns of one name.
+fn check_names(items: &[Item]) -> Result<(), PlanError> {
+    for (index, item) in items.iter().enumerate() {
+        if items[..index].iter().any(|earlier| earlier.name == item.name) {
+            let data_type = SqlType::from_arrow(&item.data_type);
+            let data_type = data_type.map_or_else(|| item.data_type.to_string(), |known| known.to_string());
+            let problem = format!("Duplicate value columns found in schema: `{}` {data_type}", item.name);
+            return Err(PlanError::invalid_hint(item.at, problem, "give one of them another name with AS"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a column of timestamps that is not in the projection.
+fn check_timestamp(properties: &SourceProperties, selected: &Selected) -> Result<(), PlanError> {
+    let Some(named) = &properties.timestamp else { return Ok(()) };
+    if selected.items.iter().any(|item| item.name == named.node) {
+        return Ok(());
+    }
+    let known: Vec<&str> = selected.items.iter().map(|item| item.name.as_str()).collect();
+    let problem =
+        format!("The TIMESTAMP column set in the WITH clause does not exist in the schema: '{}'", named.node);
+    Err(PlanError::invalid_hint(named.span.start, problem, format!("it has {}", known.join(", "))))
 }
 
 fn shown(expr: &Expr) -> String {

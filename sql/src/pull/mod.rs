@@ -268,7 +268,8 @@ fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
                 };
                 let known =
                     if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
-                return PlanError::UnknownColumn { at, name: field.name.clone(), scope, suggestion, known };
+                let (name, written) = (field.name.clone(), field.name.clone());
+                return PlanError::UnknownColumn { at, name, written, scope, suggestion, known, clause: None };
             }
             SchemaError::AmbiguousReference { field } => {
                 let at = position_of_name(query, &field.name).unwrap_or(at);

@@ -34,6 +34,12 @@ impl SyntaxError {
         self
     }
 
+    /// What is wrong and what to do, without the place.
+    pub fn problem(&self) -> String {
+        let Some(hint) = &self.hint else { return self.message.clone() };
+        format!("{}; {hint}", self.message)
+    }
+
     /// Where it is.
     pub fn position(&self) -> Position {
         Position::new(self.line, self.column)
@@ -68,11 +74,7 @@ pub fn render_at(message: &str, text: &str, at: Position) -> String {
 
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "; {hint}"),
-            None => Ok(()),
-        }
+        write!(f, "{}:{}: {}", self.line, self.column, self.problem())
     }
 }
 

@@ -112,7 +112,7 @@ impl Parser<'_> {
                 _ if too_deep => Some(("subqueries are nested more than 16 deep", "name some of them with WITH")),
                 (Token::LongArrow, ..) => Some(("->* is not there yet in a query without EMIT", "name the fields")),
                 (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "SESSION")) => {
-                    Some(("WINDOW needs a continuous query", "add EMIT CHANGES at the end"))
+                    Some(("Pull queries don't support WINDOW clauses.", "add EMIT CHANGES for a continuous query"))
                 }
                 _ => None,
             };
