@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     catalog::QueryId,
-    planner::{PersistentPlan, ViewPlan, legal},
+    planner::{LogicalPlan, PersistentPlan, ViewPlan, legal},
     pull::Views,
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Running {
 /// A persistent query at work.
 pub(super) struct RunningQuery {
     pub(super) topology: Topology,
+    /// What it does, clause by clause.
+    pub(super) logical: LogicalPlan,
     pub(super) application: String,
     /// The stream or table that it writes.
     pub(super) sink: String,
@@ -82,9 +84,10 @@ impl Inner {
         properties: &SessionProperties,
         on_failure: OnFailure,
     ) -> Result<(), EngineError> {
-        let PersistentPlan { topology, sink, view, .. } = plan;
+        let PersistentPlan { topology, sink, view, logical, .. } = plan;
         let query = RunningQuery {
             topology,
+            logical,
             application: application_id(id),
             sink: sink.name,
             view,

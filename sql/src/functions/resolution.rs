@@ -46,7 +46,7 @@ pub(crate) fn resolve(function: &ScalarFunction, given: &[Given]) -> Result<Reso
         let rivals = candidates.iter().filter(|other| other.is_variadic && (with_casts || other.scores == best.scores));
         if best.is_variadic && rivals.count() > 1 {
             return Err(format!(
-                "Function '{}' cannot be resolved due to ambiguous method parameters ({})",
+                "Function '{}' cannot be resolved due to ambiguous method parameters ({}).",
                 told_name(function.name),
                 shown(given)
             ));

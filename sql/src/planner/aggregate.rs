@@ -191,7 +191,8 @@ fn finish(
     for (written, expr) in written.into_iter().zip(rewritten) {
         let at = position_of(&written.expr).unwrap_or(written.at);
         let (expr, data_type) = bind::normalised(expr, &result, at)?;
-        items.push(Item { name: written.name, expr, data_type, at: written.at, is_copy: written.is_copy });
+        let text = shown(&written.expr);
+        items.push(Item { name: written.name, expr, data_type, text, at: written.at, is_copy: written.is_copy });
     }
     let mut stored = table.store_name().map(|store| Stored { store, filters: Vec::new() });
     let mut flow = Flow::Table(table);
@@ -324,9 +325,9 @@ impl Grouping {
             }
             Ok(Transformed::no(part))
         });
-        let problem = |error: DataFusionError| PlanError::Expression {
-            at,
-            problem: super::error::one_line(&error.strip_backtrace()),
+        let problem = |error: DataFusionError| match error {
+            DataFusionError::Plan(problem) => PlanError::Expression { at, problem },
+            other => PlanError::Expression { at, problem: super::error::one_line(&other.strip_backtrace()) },
         };
         let rewritten = rewritten.map_err(problem)?.data;
         if let Some(column) = left_over {

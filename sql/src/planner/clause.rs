@@ -71,5 +71,5 @@ pub(super) fn unresolved(clause: Option<Clause>, written: &str) -> String {
         }
         _ => String::new(),
     };
-    format!("{name} column '{written}' cannot be resolved{why}: ")
+    format!("{name} column '{written}' cannot be resolved{why}. There is ")
 }

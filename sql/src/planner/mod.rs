@@ -12,6 +12,7 @@
 //! - `bind`: the face of [`expression`](crate::expression), which binds parsed expressions to logical ones
 //! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
 //!   `upgrade`: what a query that replaces another one has to share
+//! - [`logical_plan`]: what EXPLAIN shows of a query
 //! - [`error`]: what can be wrong, always with a place; [`clause`]: told by the clause; `named_key`: what to say when the key is not selected
 
 mod aggregate;
@@ -24,6 +25,7 @@ pub(crate) mod input;
 pub mod insert_values;
 mod into_sink;
 mod join;
+pub mod logical_plan;
 mod named_key;
 mod plain;
 mod projection;
@@ -45,6 +47,7 @@ pub use error::PlanError;
 pub(crate) use error::one_line;
 pub use insert_values::{InsertPlan, plan_insert_values};
 pub(crate) use plain::PlainProjection;
+pub use logical_plan::LogicalPlan;
 pub use push::{PushPlan, RowSender, plan_push};
 pub(crate) use query::legal;
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};

@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 
 use super::{
     error::PlanError,
+    logical_plan::LogicalPlan,
     query::{Flow, Purpose, QueryContext},
     subquery::Nesting,
     upgrade::StoreVersions,
@@ -49,6 +50,8 @@ pub type RowSender = Arc<Mutex<Option<SyncSender<Result<RecordBatch, String>>>>>
 pub struct PushPlan {
     /// What runs.
     pub topology: Topology,
+    /// What it does, clause by clause.
+    pub logical: LogicalPlan,
     /// The columns of its rows.
     pub schema: SchemaRef,
     /// Where the rows come.
@@ -110,7 +113,9 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
     stream.transform("send", Arc::new(send), output, false);
     let topology = builder.build().map_err(|error| PlanError::invalid(at, error.to_string()))?;
     let sources = selected.sources.iter().map(|source| source.name.clone()).collect();
-    Ok(PushPlan { topology, schema, rows, stop, sender, sources })
+    let logical = LogicalPlan::of(query, catalog, &selected.items);
+    Ok(PushPlan {
+        logical, topology, schema, rows, stop, sender, sources })
 }
 
 /// Sends rows to whoever asked for them.

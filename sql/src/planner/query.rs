@@ -82,6 +82,8 @@ pub(super) struct Item {
     /// Over the columns of the flow.
     pub(super) expr: Expr,
     pub(super) data_type: DataType,
+    /// As it was written, for plans.
+    pub(super) text: String,
     pub(super) at: Position,
     /// Written as `AS_VALUE(..)`: never the key.
     pub(super) is_copy: bool,
@@ -286,7 +288,8 @@ impl QueryContext<'_> {
             }
             let (expr, data_type) = bind::normalised(expr, columns, at)?;
             let name = written.name.clone();
-            items.push(Item { name, expr, data_type, at: written.at, is_copy: written.is_copy });
+            let text = qualified(&written.expr, &scope);
+            items.push(Item { name, expr, data_type, text, at: written.at, is_copy: written.is_copy });
         }
         if let (Some(join_key), None, Purpose::Persistent) = (&join_key, &query.partition_by, self.purpose) {
             let chosen = join_key.choose(&projection, &mut items, &scope, (query.span.start, &self.result));

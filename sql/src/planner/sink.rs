@@ -20,6 +20,7 @@ use super::{
     bind::is_column,
     error::PlanError,
     input, into_sink,
+    logical_plan::LogicalPlan,
     query::{Flow, Item, Purpose, QueryContext, Selected, legal},
     rename_key::RenameKey,
     subquery::{Nesting, key_expressions},
@@ -66,6 +67,8 @@ pub struct PersistentPlan {
     pub sources: Vec<String>,
     /// What it does, in outline.
     pub shape: QueryShape,
+    /// What it does, clause by clause.
+    pub logical: LogicalPlan,
 }
 
 /// A projection cut into key and value.
@@ -152,7 +155,8 @@ fn plan_with(
     };
     let sources = names(&selected.sources);
     let shape = upgrade::shape(&create.query, &selected.sources, &topology, &versions);
-    Ok(PersistentPlan { topology, sink: source, topic, view, sources, shape })
+    let logical = LogicalPlan::of(&create.query, catalog, &selected.items).written_to(&source);
+    Ok(PersistentPlan { topology, sink: source, topic, view, sources, shape, logical })
 }
 
 /// The stream with the timestamps that the sink asks for.
@@ -208,7 +212,9 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
         cleanup: CleanupPolicy::Delete,
     };
     let sources = names(&selected.sources);
-    Ok(PersistentPlan { topology, sink: target, topic, view: None, sources, shape: QueryShape::default() })
+    let logical = LogicalPlan::of(&insert.query, catalog, &selected.items).written_to(&target);
+    let shape = QueryShape::default();
+    Ok(PersistentPlan { topology, sink: target, topic, view: None, sources, shape, logical })
 }
 
 fn names(sources: &[Source]) -> Vec<String> {

@@ -10,8 +10,18 @@ use crate::syntax::ast::{self, Emit, StreamQuery, Window, WindowClause};
 
 const DAY_MS: i64 = 86_400_000;
 
-fn span(interval: &ast::Interval) -> TimeSpan {
+/// An interval as a length of time.
+pub(super) fn span(interval: &ast::Interval) -> TimeSpan {
     TimeSpan::from_millis(interval.millis()).unwrap_or_default()
+}
+
+/// The windows of a query as text, if it has any.
+pub(super) fn text(query: &StreamQuery) -> String {
+    let Some(clause) = &query.window else { return String::new() };
+    match windows_of(clause, is_final(query)) {
+        Ok(windows) => format!(" in windows {windows}"),
+        Err(_) => String::new(),
+    }
 }
 
 /// Whether only final results are wanted.
