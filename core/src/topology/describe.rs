@@ -104,6 +104,14 @@ fn is_unsettled(join: &ForeignKeyNode, store: usize) -> bool {
     matches!(join, ForeignKeyNode::Subscribe { unsettled: Some(own), .. } if *own == store)
 }
 
+/// The columns of a stored row. Records that wait for a join lie in cells of several; their columns are those of their stream.
+fn stored(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) -> Vec<arrow::datatypes::FieldRef> {
+    let NodeKind::StreamJoin(join) = &node.kind else { return store.layout.state_fields() };
+    let side = join.stores.iter().position(|own| *own == number);
+    let input = side.and_then(|side| node.inputs.get(side));
+    input.map(|input| topology.nodes()[input.0].schema.value().to_vec()).unwrap_or_default()
+}
+
 fn stores(topology: &Topology) -> Vec<StoreDescription> {
     let describe = |(number, store): (usize, &StoreSpec)| {
         let (node, subtopology) = owner(topology, number)?;
@@ -114,7 +122,7 @@ fn stores(topology: &Topology) -> Vec<StoreDescription> {
             subtopology,
             rows,
             key: store.key.clone(),
-            value: store.layout.state_fields(),
+            value: stored(topology, node, number, store),
             retention_ms: store.retention.retention().map(|kept| kept.millis()),
             growth,
         })
@@ -130,9 +138,9 @@ fn growth(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) ->
     let (topics, keys) = (topics.join(", "), keys.join(", "));
     match (&node.kind, store.retention.retention()) {
         (NodeKind::StreamJoin(join), kept) => {
-            let kept = kept.map_or_else(|| "for ever".to_owned(), |kept| kept.to_string());
+            let kept = kept.map(|kept| format!("kept {kept}: ")).unwrap_or_default();
             let rows = if join.waiting == Some(number) { "keys of records that wait" } else { "records of one side" };
-            (rows.to_owned(), format!("kept {kept}: bounded by {} and the records of that time", join.windows))
+            (rows.to_owned(), format!("{kept}bounded by {} and the records of that time", join.windows))
         }
         (NodeKind::Aggregate(aggregate), Some(kept)) => {
             let windows = aggregate.windows.map(|windows| windows.to_string()).unwrap_or_default();

@@ -104,7 +104,7 @@ pub struct StoreDescription {
     pub rows: String,
     /// The key columns.
     pub key: Vec<FieldRef>,
-    /// The columns of a stored row.
+    /// The columns of a stored row; none if it is laid out in a way of its own.
     pub value: Vec<FieldRef>,
     /// How long rows are kept, in milliseconds; `None` if until they are deleted.
     pub retention_ms: Option<i64>,
@@ -140,7 +140,9 @@ impl TopologyDescription {
             let StoreDescription { name, operator, subtopology, rows, key, value, growth, .. } = store;
             let _ = writeln!(text, "  {name}: {rows}, of {operator} in subtopology {subtopology}");
             let _ = writeln!(text, "    key {}", columns(key, type_name));
-            let _ = writeln!(text, "    value {}", columns(value, type_name));
+            if !value.is_empty() {
+                let _ = writeln!(text, "    value {}", columns(value, type_name));
+            }
             let _ = writeln!(text, "    {growth}");
         }
         text
@@ -173,7 +175,7 @@ impl SubtopologyDescription {
             let _ = writeln!(text, "{indent}{}: as above", operator.name);
             return;
         }
-        let _ = writeln!(text, "{indent}{}: {}", operator.name, operator.what);
+        let _ = writeln!(text, "{indent}{}: {}", operator.name, operator.what.trim_end());
         for input in &operator.inputs {
             if let Some(input) = self.operators.iter().find(|other| other.name == *input) {
                 self.tree(input, depth + 1, drawn, text);

@@ -3,7 +3,7 @@
 //! | operator | name |
 //! |---|---|
 //! | source, sink | `source-<topic>`, `sink-<topic>`; of internal topics the rest of the topic's name |
-//! | what keeps rows | the operator and its store: `aggregate-<store>`, `table-<store>` |
+//! | what keeps rows | the operator and its store: `aggregate-<store>`, `table-<store>`; what the store was called after the operator is left out |
 //! | anything else | the operator, the topics that its input comes from and a hash of what it does: `filter-orders-3f0a` |
 //!
 //! Invariants: names are unique; a name depends on what the operator does and on what it reads, never on what else the topology has, so
@@ -43,10 +43,18 @@ fn base(nodes: &[Node], stores: &[StoreSpec], id: NodeId) -> String {
         }
         NodeKind::Merge => format!("{operator}-{}", origin(nodes, id)),
         kind => match kind.stores().first() {
-            Some(store) => format!("{operator}-{}", stores[*store].name),
+            Some(store) => format!("{operator}-{}", kept_in(operator, &stores[*store].name)),
             None => format!("{operator}-{}", origin(nodes, id)),
         },
     }
+}
+
+/// The name of a store without the words for the operator that made it up.
+fn kept_in<'a>(operator: &str, store: &'a str) -> &'a str {
+    let prefixes = ["foreign-key-join-", operator];
+    let rest = prefixes.iter().find_map(|prefix| store.strip_prefix(prefix)).unwrap_or(store);
+    let rest = rest.strip_prefix('-').unwrap_or(rest);
+    if operator == "join" { rest.strip_suffix("-left").unwrap_or(rest) } else { rest }
 }
 
 fn origin(nodes: &[Node], id: NodeId) -> String {

@@ -156,7 +156,7 @@ fn check_source(source: &Source, create: &CreateSource, properties: &SourcePrope
     let keys = source.key_columns().count();
     if source.kind == SourceKind::Table && keys == 0 {
         let reason = format!(
-            "Tables require a PRIMARY KEY. Please define the PRIMARY KEY of {}, as in `ID STRING PRIMARY KEY`",
+            "Tables require a PRIMARY KEY. Please define the PRIMARY KEY. Of {}: write e.g. `ID STRING PRIMARY KEY`",
             source.name
         );
         return Err(CatalogError::Incomplete { at, reason });
@@ -281,7 +281,7 @@ mod tests {
         );
         check_error(
             "CREATE TABLE s (v INT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",
-            "1:14: Tables require a PRIMARY KEY. Please define the PRIMARY KEY of S, as in `ID STRING PRIMARY KEY`",
+            "1:14: Tables require a PRIMARY KEY. Please define the PRIMARY KEY. Of S: write e.g. `ID STRING PRIMARY KEY`",
         );
         check_error(
             "CREATE STREAM s (rowtime BIGINT) WITH (KAFKA_TOPIC='t', FORMAT='JSON')",

@@ -399,9 +399,6 @@ impl<'a> Binder<'a> {
             }
             parts.push((name, self.typed(value, at)?));
         }
-        if parts.is_empty() {
-            return Err(BindError::invalid_hint(at, "STRUCT needs a field", "write STRUCT(name := value)"));
-        }
         let typed = parts.iter().filter_map(|(name, part)| Some((name.clone(), part.data_type.clone()?)));
         let fields = typed.map(|(name, data_type)| StructField { name, data_type }).collect();
         Ok(Typed { node: Node::Struct(parts), data_type: Some(SqlType::Struct(fields)), written, at })

@@ -16,7 +16,7 @@ use arrow::datatypes::DataType;
 use super::{query::Item, window};
 use crate::{
     catalog::{Catalog, Source, SqlType},
-    expression::shown,
+    expression::shown_as_written as shown,
     syntax::ast::{Emit, Join, JoinKind, SelectItem, SourceRef, StreamQuery},
 };
 
@@ -44,7 +44,7 @@ impl LogicalPlan {
 
     /// The same with what writes its rows on top.
     pub(super) fn written_to(self, sink: &Source) -> Self {
-        Self { what: format!("write {} {}, topic {}: {}", sink.kind, sink.name, sink.topic, columns(sink)), inputs: vec![self] }
+        Self { what: format!("write {} {}, topic {}: {}", sink.kind, sink.name, sink.topic, sink.schema_text()), inputs: vec![self] }
     }
 
     fn step(self, what: String) -> Self {
@@ -100,7 +100,7 @@ impl LogicalPlan {
             return Self::over(inner, catalog, None).step(format!("query {name}{alias}"));
         }
         let what = match catalog.source(name) {
-            Some(source) => format!("read {} {name}{alias}: {}", source.kind, columns(source)),
+            Some(source) => format!("read {} {name}{alias}: {}", source.kind, source.schema_text()),
             None => format!("read {name}{alias}"),
         };
         Self { what, inputs: Vec::new() }
@@ -117,10 +117,6 @@ impl fmt::Display for LogicalPlan {
         writeln!(f, "logical plan")?;
         self.write(1, f)
     }
-}
-
-fn columns(source: &Source) -> String {
-    source.schema_text()
 }
 
 fn join_text(step: &Join) -> String {

@@ -269,9 +269,10 @@ impl QueryContext<'_> {
         let is_join = !query.joins.is_empty();
         let projection = Projection { scope: &scope, columns, purpose: self.purpose, is_join, partition_by };
         let mut projection = projection.expand(&query.items)?;
+        let texts: Vec<String> = projection.iter().map(|item| qualified(&item.expr, &scope)).collect();
         let flow = unnest::unnest(flow, &mut scope, &mut projection)?;
         let columns = flow.schema().columns();
-        for written in &projection {
+        for (written, text) in projection.iter().zip(texts) {
             let expr = bind(&written.expr, &scope, columns, written.at).map_err(|error| Clause::Select.tell(error))?;
             if contains_aggregate(&expr) {
                 let at = position_of(&written.expr).unwrap_or(written.at);
@@ -288,7 +289,6 @@ impl QueryContext<'_> {
             }
             let (expr, data_type) = bind::normalised(expr, columns, at)?;
             let name = written.name.clone();
-            let text = qualified(&written.expr, &scope);
             items.push(Item { name, expr, data_type, text, at: written.at, is_copy: written.is_copy });
         }
         if let (Some(join_key), None, Purpose::Persistent) = (&join_key, &query.partition_by, self.purpose) {

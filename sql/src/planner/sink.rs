@@ -20,7 +20,7 @@ use super::{
     bind::is_column,
     error::PlanError,
     input, into_sink,
-    logical_plan::LogicalPlan,
+    logical_plan::{LogicalPlan, type_name},
     query::{Flow, Item, Purpose, QueryContext, Selected, legal},
     rename_key::RenameKey,
     subquery::{Nesting, key_expressions},
@@ -285,8 +285,7 @@ fn split(selected: &Selected, result: &str) -> Result<Split, PlanError> {
 fn check_names(items: &[Item]) -> Result<(), PlanError> {
     for (index, item) in items.iter().enumerate() {
         if items[..index].iter().any(|earlier| earlier.name == item.name) {
-            let data_type = SqlType::from_arrow(&item.data_type);
-            let data_type = data_type.map_or_else(|| item.data_type.to_string(), |known| known.to_string());
+            let data_type = type_name(&item.data_type);
             let problem = format!("Duplicate value columns found in schema: `{}` {data_type}", item.name);
             return Err(PlanError::invalid_hint(item.at, problem, "give one of them another name with AS"));
         }

@@ -22,6 +22,7 @@ mod compact;
 mod create;
 mod dialect;
 mod error;
+mod expression_size;
 mod lexer;
 mod manage;
 #[cfg(test)]
