@@ -1,6 +1,9 @@
 //! What is wrong with an expression: [`BindError`], always with a place.
 
-use crate::{catalog::CatalogError, syntax::Position};
+use crate::{
+    catalog::CatalogError,
+    syntax::{Position, error::with_hint},
+};
 
 /// Why an expression cannot be bound.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,17 +67,6 @@ pub(crate) enum BindError {
         /// What to do instead.
         hint: Option<String>,
     },
-}
-
-/// A problem and what to do, as one text: in a sentence of its own after a sentence.
-pub(crate) fn with_hint(problem: &str, hint: Option<&str>) -> String {
-    let Some(hint) = hint else { return problem.to_owned() };
-    if !problem.ends_with('.') {
-        return format!("{problem}; {hint}");
-    }
-    let mut letters = hint.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    format!("{problem} {first}{}", letters.as_str())
 }
 
 impl BindError {

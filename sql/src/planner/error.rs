@@ -3,7 +3,10 @@
 //! Invariant: every error has a place in the text of its statement.
 
 use super::clause::{self, Clause};
-use crate::{catalog::CatalogError, expression::error::with_hint, syntax::Position};
+use crate::{
+    catalog::CatalogError,
+    syntax::{Position, error::with_hint},
+};
 
 /// Why a statement cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -36,8 +36,7 @@ impl SyntaxError {
 
     /// What is wrong and what to do, without the place.
     pub fn problem(&self) -> String {
-        let Some(hint) = &self.hint else { return self.message.clone() };
-        format!("{}; {hint}", self.message)
+        with_hint(&self.message, self.hint.as_deref())
     }
 
     /// Where it is.
@@ -70,6 +69,17 @@ pub fn render_at(message: &str, text: &str, at: Position) -> String {
         cut(from > 0),
         cut(until < line.len())
     )
+}
+
+/// A problem and what to do, as one text: in a sentence of its own after a sentence.
+pub(crate) fn with_hint(problem: &str, hint: Option<&str>) -> String {
+    let Some(hint) = hint else { return problem.to_owned() };
+    if !problem.ends_with('.') {
+        return format!("{problem}; {hint}");
+    }
+    let mut letters = hint.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{problem} {first}{}", letters.as_str())
 }
 
 impl fmt::Display for SyntaxError {

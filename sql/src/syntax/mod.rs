@@ -21,7 +21,7 @@ mod change;
 mod compact;
 mod create;
 mod dialect;
-mod error;
+pub(crate) mod error;
 mod expression_size;
 mod lexer;
 mod manage;

@@ -180,6 +180,7 @@ mod tests {
             "WITH x AS (SELECT a FROM t) SELECT x.a, COUNT(*) AS n FROM x LEFT JOIN u ON x.a = u.a GROUP BY x.a ORDER BY n DESC",
             "pull WITH X AS (SELECT A FROM T) SELECT X.A, COUNT(*) AS N FROM X LEFT JOIN U ON X.A = U.A GROUP BY X.A ORDER BY N DESC",
         );
+        check("SELECT a, s->*, t->* FROM t WHERE k = 1", "pull SELECT A, S, T FROM T WHERE K = 1");
         check("SELECT 1 UNION ALL SELECT 2", "pull SELECT 1 UNION ALL SELECT 2");
         check("VALUES (1, 2), (3, 4)", "pull VALUES (1, 2), (3, 4)");
         check("(SELECT 1)", "pull (SELECT 1)");

@@ -214,6 +214,6 @@ fn what_cannot_work_is_refused() {
     );
     check_error(
         "CREATE STREAM r AS SELECT * FROM (SELECT id, city FROM orders LIMIT 2) AS x;",
-        "1:69: LIMIT is for queries that are shown, not for persistent ones",
+        "1:69: CREATE STREAM AS SELECT statements don't support LIMIT clause. LIMIT is for queries that are shown",
     );
 }
