@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    ForeignKeyNode, Node, NodeId, NodeKind, OffsetReset, SourceNode, TimestampExtractor, Topology,
+    ForeignKeyNode, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, SourceNode, TimestampExtractor, Topology,
     TopicRef,
     description::{
         OperatorDescription, StoreDescription, SubtopologyDescription, TopicDescription, TopicRole,
@@ -180,12 +180,15 @@ fn what(topology: &Topology, node: &Node) -> String {
                 .map(|(field, _)| field.name().as_str())
                 .collect();
             let mut text = format!("topic {} ({}), decodes [{}]", source.topic, source.formats, read.join(", "));
-            if let TimestampExtractor::Column { name, format } = &source.timestamp {
+            if let TimestampExtractor::Column { name, format, on_invalid } = &source.timestamp {
                 let _ = write!(
                     text,
                     ", timestamp from {name}{}",
                     format.as_ref().map(|f| format!(" as {f}")).unwrap_or_default()
                 );
+                if *on_invalid == InvalidTimestamps::Fail {
+                    text.push_str(", which must be valid");
+                }
             }
             if source.reset == OffsetReset::Latest {
                 text.push_str(", from the latest");

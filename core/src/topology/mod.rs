@@ -20,7 +20,7 @@ pub use description::{
 };
 pub use join_node::{ForeignKeyNode, JoinNode, KeptTable, StreamJoinNode, TableJoinNode};
 pub use node::{
-    AggregateNode, Formats, Node, NodeId, NodeKind, OffsetReset, RecordPart, SinkNode, SourceNode, TimestampExtractor,
+    AggregateNode, Formats, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, RecordPart, SinkNode, SourceNode, TimestampExtractor,
     TopicRef,
 };
 pub(crate) use node_names::topics_of;

@@ -315,7 +315,7 @@ fn functions_are_called_with_their_overloads() {
     check_error("LEAST(I, B)", "ambiguous method parameters (INTEGER, BIGINT)");
     check_error("LEAST(S, I)", "does not accept parameters (STRING, INTEGER).");
     check_error("GREATEST(*)", "does not accept parameters ().");
-    check_error("NOSUCH(1)", "no function NOSUCH");
+    check_error("NOSUCH(1)", "Can't find any functions with the name 'NOSUCH'");
     // DataFusion's, for want of one of ksqlDB's.
     check("REVERSE(S)", "olleh STRING");
 }

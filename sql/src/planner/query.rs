@@ -241,13 +241,13 @@ impl QueryContext<'_> {
         }
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         if source.kind == SourceKind::Stream || as_changes {
-            let rows = input::stream(self.builder, &source, self.reset, at, partition)?;
+            let rows = input::stream(self, &source, self.reset, at, partition)?;
             let flow = Flow::Stream(rows);
             return Ok(Joined { flow, scope, sources: vec![source], bases, stored: None, key: None });
         }
         let store = self.versions.name(&self.table_store(&source.name));
         let named = join::named_columns(query, &scope)?;
-        let rows = input::stream(self.builder, &source, OffsetReset::Earliest, at, partition)?;
+        let rows = input::stream(self, &source, OffsetReset::Earliest, at, partition)?;
         let value = rows.schema().value().iter().map(|field| field.name());
         let needed: Vec<Column> =
             value.filter(|name| named.has(0, name)).map(|name| Column::new(name, col(name))).collect();

@@ -161,7 +161,7 @@ fn plan_with(
 
 /// The stream with the timestamps that the sink asks for.
 fn timed(stream: ColumnStream, sink: &Source, at: Position) -> Result<ColumnStream, PlanError> {
-    let TimestampExtractor::Column { name, format } = input::extractor(sink.timestamp.as_ref(), at)? else {
+    let TimestampExtractor::Column { name, format, .. } = input::extractor(sink.timestamp.as_ref(), at)? else {
         return Ok(stream);
     };
     let Some(row_time) = SetRowTime::new(&name, format, stream.schema()) else { return Ok(stream) };
