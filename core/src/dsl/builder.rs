@@ -22,7 +22,9 @@ use crate::{
     operator::{IdentityRows, StoreRetention, StoreSpec},
     record::TopicName,
     schema::{StreamSchema, WindowKind},
-    topology::{ForeignKeyNode, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError, topics_of},
+    topology::{
+        ForeignKeyNode, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError, topics_of,
+    },
 };
 
 /// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).

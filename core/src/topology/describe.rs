@@ -3,11 +3,10 @@
 use std::fmt::Write;
 
 use super::{
-    ForeignKeyNode, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, SourceNode, TimestampExtractor, Topology,
-    TopicRef,
+    ForeignKeyNode, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, SourceNode, TimestampExtractor, TopicRef,
+    Topology,
     description::{
-        OperatorDescription, StoreDescription, SubtopologyDescription, TopicDescription, TopicRole,
-        TopologyDescription,
+        OperatorDescription, StoreDescription, SubtopologyDescription, TopicDescription, TopicRole, TopologyDescription,
     },
     node_names,
 };
@@ -23,9 +22,8 @@ pub(super) fn describe(topology: &Topology) -> TopologyDescription {
         let inputs = node.inputs.iter().map(|input| topology.nodes()[input.0].name.clone()).collect();
         OperatorDescription { name: node.name.clone(), what: what(topology, node), inputs }
     };
-    let part = |part: &super::Subtopology| SubtopologyDescription {
-        operators: part.nodes.iter().map(operator).collect(),
-    };
+    let part =
+        |part: &super::Subtopology| SubtopologyDescription { operators: part.nodes.iter().map(operator).collect() };
     TopologyDescription {
         subtopologies: topology.subtopologies().iter().map(part).collect(),
         topics: topics(topology),

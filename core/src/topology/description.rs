@@ -156,7 +156,8 @@ fn columns(fields: &[FieldRef], type_name: &dyn Fn(&DataType) -> String) -> Stri
 
 impl SubtopologyDescription {
     fn render(&self, text: &mut String) {
-        let is_read = |name: &str| self.operators.iter().any(|operator| operator.inputs.iter().any(|from| from == name));
+        let is_read =
+            |name: &str| self.operators.iter().any(|operator| operator.inputs.iter().any(|from| from == name));
         let mut drawn = BTreeSet::new();
         for operator in self.operators.iter().filter(|operator| !is_read(&operator.name)) {
             self.tree(operator, 2, &mut drawn, text);

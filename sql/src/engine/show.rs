@@ -10,8 +10,8 @@ use super::{
 use crate::{
     catalog::{Catalog, QueryId, Source},
     planner::{
-        functions::{self, FunctionKind},
         LogicalPlan,
+        functions::{self, FunctionKind},
         logical_plan::type_name,
         plan_create, plan_insert, plan_push,
     },

@@ -19,13 +19,13 @@ pub(crate) enum BindError {
         /// The name.
         name: String,
         /// The name with what stands before it.
-        written: String,
+        written: Box<str>,
         /// What was looked through.
         scope: String,
         /// The nearest column there is.
         suggestion: Option<String>,
         /// The columns there are.
-        known: String,
+        known: Box<str>,
     },
     /// A name that could mean columns of several sources.
     #[error("{at}: Column '{name}' is ambiguous. Could be {sources}.")]

@@ -123,10 +123,10 @@ impl Scope {
         BindError::UnknownColumn {
             at,
             name: name.to_owned(),
-            written: qualifier.map_or_else(|| name.to_owned(), |qualifier| format!("{}.{name}", qualifier.value)),
+            written: qualifier.map_or_else(|| name.into(), |qualifier| format!("{}.{name}", qualifier.value).into()),
             scope: if scope.is_empty() { "this expression".to_owned() } else { scope },
             suggestion: same.or_else(|| nearest(name, names.iter().copied())).map(str::to_owned),
-            known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
+            known: if known.is_empty() { "none".into() } else { known.join(", ").into() },
         }
     }
 }

@@ -112,9 +112,8 @@ pub(super) fn aggregate(
     };
     let group_at = query.group_by.as_ref().map_or(query.span.start, |group_by| group_by.span.start);
     let keys = group_by.iter().map(|expr| group_key(expr, &scope, &input, group_at)).collect::<Result<Vec<_>, _>>()?;
-    let bound = |item: &WrittenItem| {
-        bind(&item.expr, &scope, &columns, item.at).map_err(|error| Clause::Select.tell(error))
-    };
+    let bound =
+        |item: &WrittenItem| bind(&item.expr, &scope, &columns, item.at).map_err(|error| Clause::Select.tell(error));
     let bound = written.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
 
     let having = match &query.having {

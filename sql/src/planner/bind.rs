@@ -122,8 +122,9 @@ pub(super) fn expect_boolean(
     }
     let data_type = SqlType::from_arrow(&found).map_or_else(|| found.to_string(), |known| known.to_string());
     let (clause, written) = (clause.name(), shown(written));
-    let problem =
-        format!("Type error in {clause} expression: Should evaluate to boolean but is {written} ({data_type}) instead.");
+    let problem = format!(
+        "Type error in {clause} expression: Should evaluate to boolean but is {written} ({data_type}) instead."
+    );
     Err(PlanError::Expression { at, problem })
 }
 

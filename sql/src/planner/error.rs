@@ -27,9 +27,9 @@ pub enum PlanError {
         /// The nearest column there is.
         suggestion: Option<String>,
         /// The columns there are.
-        known: String,
+        known: Box<str>,
         /// The name with what stands before it.
-        written: String,
+        written: Box<str>,
         /// The clause that it stands in.
         clause: Option<Clause>,
     },

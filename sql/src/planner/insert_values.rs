@@ -67,8 +67,7 @@ pub fn plan_insert_values(catalog: &Catalog, insert: &InsertValues, now: Timesta
     let mut times = Vec::with_capacity(rows);
     for row in &insert.rows {
         if row.node.len() != order.len() {
-            let problem =
-                format!("Expected number columns and values to match: {}, {}", order.len(), row.node.len());
+            let problem = format!("Expected number columns and values to match: {}, {}", order.len(), row.node.len());
             return Err(PlanError::invalid(row.span.start, problem));
         }
         let mut values: Vec<Option<ArrayRef>> = vec![None; columns.len()];

@@ -44,7 +44,10 @@ impl LogicalPlan {
 
     /// The same with what writes its rows on top.
     pub(super) fn written_to(self, sink: &Source) -> Self {
-        Self { what: format!("write {} {}, topic {}: {}", sink.kind, sink.name, sink.topic, sink.schema_text()), inputs: vec![self] }
+        Self {
+            what: format!("write {} {}, topic {}: {}", sink.kind, sink.name, sink.topic, sink.schema_text()),
+            inputs: vec![self],
+        }
     }
 
     fn step(self, what: String) -> Self {

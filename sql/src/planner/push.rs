@@ -114,8 +114,7 @@ pub fn plan_push(catalog: &Catalog, query: &StreamQuery, reset: OffsetReset) -> 
     let topology = builder.build().map_err(|error| PlanError::invalid(at, error.to_string()))?;
     let sources = selected.sources.iter().map(|source| source.name.clone()).collect();
     let logical = LogicalPlan::of(query, catalog, &selected.items);
-    Ok(PushPlan {
-        logical, topology, schema, rows, stop, sender, sources })
+    Ok(PushPlan { logical, topology, schema, rows, stop, sender, sources })
 }
 
 /// Sends rows to whoever asked for them.

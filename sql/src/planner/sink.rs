@@ -242,8 +242,7 @@ fn check_kind(create: &CreateAsSelect, selected: &Selected) -> Result<(), PlanEr
 fn split(selected: &Selected, result: &str) -> Result<Split, PlanError> {
     let is_bound = |item: &&Item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str());
     if let Some(item) = selected.items.iter().find(is_bound) {
-        let problem =
-            format!("Reserved column name in select: `{}`. Please remove or alias the column.", item.name);
+        let problem = format!("Reserved column name in select: `{}`. Please remove or alias the column.", item.name);
         let hint = format!("the key has it already; write e.g. {} AS W", item.name);
         return Err(PlanError::invalid_hint(item.at, problem, hint));
     }
@@ -300,8 +299,7 @@ fn check_timestamp(properties: &SourceProperties, selected: &Selected) -> Result
         return Ok(());
     }
     let known: Vec<&str> = selected.items.iter().map(|item| item.name.as_str()).collect();
-    let problem =
-        format!("The TIMESTAMP column set in the WITH clause does not exist in the schema: '{}'", named.node);
+    let problem = format!("The TIMESTAMP column set in the WITH clause does not exist in the schema: '{}'", named.node);
     Err(PlanError::invalid_hint(named.span.start, problem, format!("it has {}", known.join(", "))))
 }
 

@@ -169,7 +169,8 @@ fn check_pseudo_columns(query: &PullQuery, found: &Relations) -> Result<(), Plan
         return Ok(());
     };
     let at = position_of_name(query, name).unwrap_or(query.span.start);
-    let in_filter = query.plain.as_ref().and_then(|plain| plain.filter.as_ref()).is_some_and(|filter| at >= filter.span.start);
+    let in_filter =
+        query.plain.as_ref().and_then(|plain| plain.filter.as_ref()).is_some_and(|filter| at >= filter.span.start);
     let clause = if in_filter { "WHERE" } else { "SELECT" };
     let problem = format!("Pull queries don't support the following columns in {clause} clauses: `{name}`");
     Err(PlanError::invalid_hint(at, problem, "add EMIT CHANGES for a continuous query"))
@@ -291,7 +292,8 @@ fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
                 };
                 let known =
                     if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
-                let (name, written) = (field.name.clone(), field.name.clone());
+                let (name, written) = (field.name.clone(), field.name.as_str().into());
+                let known = known.into();
                 return PlanError::UnknownColumn { at, name, written, scope, suggestion, known, clause: None };
             }
             SchemaError::AmbiguousReference { field } => {

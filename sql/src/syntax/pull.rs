@@ -6,8 +6,8 @@ use datafusion::sql::sqlparser::parser::Parser as SqlParser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::ast::{PullQuery, StreamQuery};
-use super::error::SyntaxError;
 use super::dialect::MillstreamDialect;
+use super::error::SyntaxError;
 use super::parser::{MAX_EXPRESSION_TOKENS, Parsed, Parser, RECURSION_LIMIT};
 use super::suggest::nearest;
 
@@ -143,15 +143,17 @@ impl Parser<'_> {
                 }
                 _ => None,
             };
-            let wrong = wrong.or_else(|| match (self.word_at(ahead), self.token_at(ahead + 1), self.token_at(ahead + 2)) {
-                (Some("LIMIT"), Token::Minus, Token::Number(..)) => {
-                    Some(("Pull queries don't support negative integers in the LIMIT clause.", "give how many rows at most"))
-                }
-                (Some("LIMIT"), Token::Number(text, _), _) if text.contains(['.', 'e', 'E']) => {
-                    Some(("Value must be integer for command: LIMIT", "give how many rows at most"))
-                }
-                _ => None,
-            });
+            let wrong =
+                wrong.or_else(|| match (self.word_at(ahead), self.token_at(ahead + 1), self.token_at(ahead + 2)) {
+                    (Some("LIMIT"), Token::Minus, Token::Number(..)) => Some((
+                        "Pull queries don't support negative integers in the LIMIT clause.",
+                        "give how many rows at most",
+                    )),
+                    (Some("LIMIT"), Token::Number(text, _), _) if text.contains(['.', 'e', 'E']) => {
+                        Some(("Value must be integer for command: LIMIT", "give how many rows at most"))
+                    }
+                    _ => None,
+                });
             if let Some((message, hint)) = wrong {
                 for _ in 0..ahead {
                     self.advance();

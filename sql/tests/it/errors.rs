@@ -28,7 +28,10 @@ fn mistakes_are_told_with_their_place() {
 
 const CASES: &[(&str, &str)] = &[
     ("SELEC 1;", "1:1: Syntax Error: expected a statement, found `SELEC`; did you mean SELECT"),
-    ("CREATE STREAM x AS SELECT * FROM order;", "1:34: Syntax Error: expected the name of a stream or table, found `order`"),
+    (
+        "CREATE STREAM x AS SELECT * FROM order;",
+        "1:34: Syntax Error: expected the name of a stream or table, found `order`",
+    ),
     (
         "CREATE STREAM x AS SELECT id, citi FROM orders;",
         "1:31: SELECT column 'CITI' cannot be resolved. There is no column CITI in ORDERS; did you mean CITY; it has ID, CITY, AMOUNT",
@@ -37,13 +40,22 @@ const CASES: &[(&str, &str)] = &[
         "CREATE STREAM x AS SELECT id, o.amont\n  FROM orders o;",
         "1:33: SELECT column 'O.AMONT' cannot be resolved. There is no column AMONT in ORDERS; did you mean AMOUNT; it has ID, CITY, AMOUNT",
     ),
-    ("CREATE STREAM x AS SELECT id, x.amount FROM orders o;", "1:31: Invalid Select: 'X' is not a valid stream/table name or alias. There is O"),
-    ("CREATE STREAM x AS SELECT id, LENGHT(city) AS n FROM orders;", "1:31: Can't find any functions with the name 'LENGHT'; did you mean LENGTH"),
+    (
+        "CREATE STREAM x AS SELECT id, x.amount FROM orders o;",
+        "1:31: Invalid Select: 'X' is not a valid stream/table name or alias. There is O",
+    ),
+    (
+        "CREATE STREAM x AS SELECT id, LENGHT(city) AS n FROM orders;",
+        "1:31: Can't find any functions with the name 'LENGHT'; did you mean LENGTH",
+    ),
     (
         "CREATE STREAM x AS SELECT id, amount + TRUE AS y FROM orders;",
         "1:31: Invalid Select: Error processing expression: (AMOUNT + true). Unsupported arithmetic types. DOUBLE BOOLEAN",
     ),
-    ("CREATE STREAM x AS SELECT * FROM orders WHERE amount;", "1:47: Type error in WHERE expression: Should evaluate to boolean but is AMOUNT (DOUBLE) instead."),
+    (
+        "CREATE STREAM x AS SELECT * FROM orders WHERE amount;",
+        "1:47: Type error in WHERE expression: Should evaluate to boolean but is AMOUNT (DOUBLE) instead.",
+    ),
     (
         "CREATE STREAM x AS SELECT * FROM orders WHERE SUM(amount) > 1;",
         "1:47: WHERE cannot have aggregate functions; use HAVING",
@@ -179,12 +191,18 @@ const CASES: &[(&str, &str)] = &[
         "1:13: cannot drop ORDERS: queries CTAS_HOURLY_1, CTAS_TOTALS_0 read it; terminate them first",
     ),
     ("DROP STREAM totals;", "1:13: TOTALS is a TABLE, not a STREAM"),
-    ("DROP TABLE nothing;", "1:12: NOTHING does not exist. There is no stream or table NOTHING; there is CITIES, HOURLY, ORDERS, TOTALS"),
+    (
+        "DROP TABLE nothing;",
+        "1:12: NOTHING does not exist. There is no stream or table NOTHING; there is CITIES, HOURLY, ORDERS, TOTALS",
+    ),
     ("TERMINATE CTAS_TOTAL_0;", "1:11: no query CTAS_TOTAL_0; did you mean CTAS_TOTALS_0"),
     ("SET 'auto.offset.rest' = 'earliest';", "1:5: no property 'auto.offset.rest'; did you mean 'auto.offset.reset'"),
     ("SET 'auto.offset.reset' = 'first';", "1:27: 'auto.offset.reset' is earliest or latest, not 'first'"),
     ("PRINT ordres;", "1:7: there is no topic ordres; did you mean orders"),
-    ("SELECT cty FROM totals;", "1:8: SELECT column 'CTY' cannot be resolved. There is no column CTY in TOTALS; did you mean CITY; it has CITY, TOTAL"),
+    (
+        "SELECT cty FROM totals;",
+        "1:8: SELECT column 'CTY' cannot be resolved. There is no column CTY in TOTALS; did you mean CITY; it has CITY, TOTAL",
+    ),
     ("SELECT * FROM total;", "1:15: TOTAL does not exist. There is no stream or table TOTAL; did you mean TOTALS"),
     ("SELECT NOSUCH(city) FROM totals;", "1:8: Can't find any functions with the name 'NOSUCH'"),
     (

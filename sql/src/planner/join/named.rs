@@ -37,7 +37,8 @@ impl Named {
 
 /// Whether a query over one source needs the number of the partition.
 pub(in crate::planner) fn partition_column(query: &StreamQuery) -> PartitionColumn {
-    let is_named = |(_, expr): (Clause, &ast::Expr)| bind::named_columns(expr).iter().any(|(_, name)| name.value == ROWPARTITION);
+    let is_named =
+        |(_, expr): (Clause, &ast::Expr)| bind::named_columns(expr).iter().any(|(_, name)| name.value == ROWPARTITION);
     if expressions(query).into_iter().any(is_named) { PartitionColumn::Read } else { PartitionColumn::Left }
 }
 

@@ -127,10 +127,7 @@ fn step<'a>(
             "table-table joins require to join on the primary key of the right input table"
         };
         let written_on: Vec<&str> = on.iter().map(|equality| equality.text.as_str()).collect();
-        let problem = format!(
-            "Invalid join condition: {which}. Got {}.",
-            written_on.join(" AND ")
-        );
+        let problem = format!("Invalid join condition: {which}. Got {}.", written_on.join(" AND "));
         let hint = format!(
             "the key of {} is {}; use a table whose key it is: CREATE TABLE .. AS SELECT .. GROUP BY",
             right.name,
