@@ -146,9 +146,9 @@ fn things_that_do_not_fit() {
     check("CREATE STREAM s (a INT) WITH (x=1, X=2)", "1:36: property X is given twice; it stands at 1:31 already");
     check(
         "CREATE TABLE s (a INT KEY) WITH (x=1)",
-        "1:23: the key of a table is PRIMARY KEY (column A); write PRIMARY KEY",
+        "1:23: Column `A` is a 'KEY' column: please use 'PRIMARY KEY' for tables.",
     );
-    check("CREATE STREAM s (a INT PRIMARY KEY) WITH (x=1)", "1:24: a stream has no PRIMARY KEY (column A); write KEY");
+    check("CREATE STREAM s (a INT PRIMARY KEY) WITH (x=1)", "1:24: Column `A` is a 'PRIMARY KEY' column: please use 'KEY' for streams.");
     check("INSERT INTO s (a, b) VALUES (1)", "1:29: Expected number columns and values to match: 2, 1");
     check(
         "CREATE STREAM s (a INT) AS SELECT * FROM t",

@@ -204,6 +204,22 @@ const CASES: &[(&str, &str)] = &[
         "1:8: SELECT column 'CTY' cannot be resolved. There is no column CTY in TOTALS; did you mean CITY; it has CITY, TOTAL",
     ),
     ("SELECT * FROM total;", "1:15: TOTAL does not exist. There is no stream or table TOTAL; did you mean TOTALS"),
+    (
+        "SELECT city FROM totals WHERE ROWPARTITION = 0;",
+        "1:31: Pull queries don't support the following columns in WHERE clauses: `ROWPARTITION`; add EMIT CHANGES for a continuous query",
+    ),
+    (
+        "SELECT city, city FROM totals;",
+        "1:14: Duplicate value columns found in schema: `CITY` STRING; give one of them another name with AS",
+    ),
+    (
+        "SELECT * FROM totals LIMIT -1;",
+        "1:22: Syntax Error: Pull queries don't support negative integers in the LIMIT clause. Give how many rows at most",
+    ),
+    (
+        "CREATE STREAM x AS SELECT * FROM orders o JOIN cities c ON o.city = c.name AND o.city = c.name;",
+        "1:80: Invalid join condition: O.CITY = C.NAME stands twice; write it once",
+    ),
     ("SELECT NOSUCH(city) FROM totals;", "1:8: Can't find any functions with the name 'NOSUCH'"),
     (
         "SELECT city, COUNT(*) FROM totals;",

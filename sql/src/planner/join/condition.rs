@@ -54,9 +54,15 @@ pub(super) fn equalities(step: &ast::Join, scope: &Scope, number: usize) -> Resu
             scope.source(&qualifier.value, crate::expression::scope::place(&qualifier, step.on.span.start))?;
         }
     }
-    let mut found = Vec::new();
+    let mut found: Vec<Equality> = Vec::new();
     split(&step.on.node, step.on.span.start, &mut |left, right, at| {
-        found.push(equality(left, right, at, scope, number)?);
+        let equality = equality(left, right, at, scope, number)?;
+        let sides = |equality: &Equality| (equality.left.spelling(), equality.right.spelling());
+        if found.iter().any(|known| sides(known) == sides(&equality)) {
+            let problem = format!("Invalid join condition: {} stands twice", equality.text);
+            return Err(PlanError::invalid_hint(at, problem, "write it once"));
+        }
+        found.push(equality);
         Ok(())
     })?;
     Ok(found)
