@@ -88,6 +88,7 @@ fn is_used(topology: &Topology, store: usize) -> bool {
 fn owner(topology: &Topology, store: usize) -> Option<(&Node, usize)> {
     let writes = |node: &&Node| match &node.kind {
         NodeKind::Table { store: own, .. } => *own == store,
+        NodeKind::RowTtl(ttl) => [ttl.store, ttl.index].contains(&store),
         NodeKind::Aggregate(aggregate) => aggregate.store == store,
         NodeKind::StreamJoin(join) => join.stores.contains(&store) || join.waiting == Some(store),
         NodeKind::ForeignKey(join) => join.written_store() == Some(store) || is_unsettled(join, store),
@@ -141,7 +142,7 @@ fn growth(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) ->
             (rows.to_owned(), format!("{kept}bounded by {} and the records of that time", join.windows))
         }
         (NodeKind::Aggregate(aggregate), Some(kept)) => {
-            let windows = aggregate.windows.map(|windows| windows.to_string()).unwrap_or_default();
+            let windows = aggregate.windows.as_ref().map(ToString::to_string).unwrap_or_default();
             let (rows, what) = match store.retention {
                 StoreRetention::Sessions { .. } => ("sessions of one key and stretch of time", "sessions"),
                 _ => ("one row a key and window", "windows"),
@@ -150,6 +151,10 @@ fn growth(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) ->
         }
         (NodeKind::Aggregate(_), None) => {
             ("one row a group".to_owned(), format!("one row a value of {keys}: grows with their number"))
+        }
+        (NodeKind::RowTtl(ttl), _) => {
+            let rows = if ttl.index == number { "the keys of one stretch of time" } else { "one row a key" };
+            (rows.to_owned(), format!("ROW_TTL {}: bounded by the keys of {topics} in that time", ttl.ttl))
         }
         (NodeKind::Table { .. }, None) => {
             ("one row a key".to_owned(), format!("one row a key of {topics}: grows with the number of keys"))
@@ -196,8 +201,14 @@ fn what(topology: &Topology, node: &Node) -> String {
         NodeKind::Transform(transform) => transform.describe(),
         NodeKind::Merge => "merge".to_owned(),
         NodeKind::Table { store: number, .. } => format!("table: newest record per key, {}", store(*number)),
+        NodeKind::RowTtl(node) => format!(
+            "table: newest record per key, gone {} after its timestamp, {}, index {}",
+            node.ttl,
+            store(node.store),
+            store(node.index)
+        ),
         NodeKind::Aggregate(aggregate) => {
-            let windows = aggregate.windows.map(|windows| format!(" WINDOW {windows}")).unwrap_or_default();
+            let windows = aggregate.windows.as_ref().map(|windows| format!(" WINDOW {windows}")).unwrap_or_default();
             let emitted = match aggregate.strategy {
                 EmitStrategy::OnUpdate => "",
                 EmitStrategy::OnClose => ", final results",

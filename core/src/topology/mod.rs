@@ -20,8 +20,8 @@ pub use description::{
 };
 pub use join_node::{ForeignKeyNode, JoinNode, KeptTable, StreamJoinNode, TableJoinNode};
 pub use node::{
-    AggregateNode, Formats, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, RecordPart, SinkNode, SourceNode,
-    TimestampExtractor, TopicRef,
+    AggregateNode, Formats, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, RecordPart, RowTtlNode, SinkNode,
+    SourceNode, TimestampExtractor, TopicRef,
 };
 pub(crate) use node_names::topics_of;
 pub use subtopology::Subtopology;

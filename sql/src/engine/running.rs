@@ -107,7 +107,9 @@ impl Inner {
         let mut config = self.streams_config(&query.application, &query.properties);
         config.paused = self.catalog.read().query(id).is_some_and(|query| query.paused);
         query.streams = match Streams::start(&query.topology, config) {
-            Err(error) if on_failure == OnFailure::Refuse => return Err(EngineError::start(&id.0, &error)),
+            Err(error) if on_failure == OnFailure::Refuse => {
+                return Err(EngineError::start_of(&id.0, &error, &self.catalog.read()));
+            }
             started => started.map_err(|error| error.to_string()),
         };
         if let Err(error) = &query.streams {

@@ -36,10 +36,9 @@ use super::{
     projection::{Projection, WrittenItem},
     query::{Flow, Item, Joined, Purpose, QueryContext, Selected, Stored},
     unnest::contains_table_function,
-    window::{is_final, retention, windows_of},
+    window::{self, is_final},
 };
 use crate::{
-    catalog::{WindowInfo, WindowType},
     expression::shown,
     syntax::{
         Position,
@@ -90,7 +89,7 @@ pub(super) fn aggregate(
 ) -> Result<Selected, PlanError> {
     let Joined { flow, scope, sources: _, bases, stored: _, key: _ } = joined;
     let input = Arc::clone(flow.schema().columns());
-    let windows = query.window.as_ref().map(|clause| windows_of(clause, is_final(query))).transpose()?;
+    let windows = query.window.as_ref().map(|clause| window::windows_of(clause, is_final(query))).transpose()?;
     let is_join = !query.joins.is_empty();
     let projection = Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
     let mut written = projection.expand(&query.items)?;
@@ -102,7 +101,7 @@ pub(super) fn aggregate(
         return Err(PlanError::invalid(at, "Table functions cannot be used with aggregations."));
     }
     let mut scope = scope;
-    let columns = match windows {
+    let columns = match &windows {
         Some(_) => {
             scope.add_column(0, WINDOWSTART, true);
             scope.add_column(0, WINDOWEND, true);
@@ -152,11 +151,13 @@ pub(super) fn aggregate(
         }
     };
 
-    let materialized = Materialized { name: Some(context.versions.name(&context.store)), retention: retention(query)? };
-    // As ksqlDB has it: a window that is no longer kept when it closes is not passed on.
-    let strategy = if is_final(query) { EmitStrategy::OnCloseIfKept } else { EmitStrategy::OnUpdate };
+    let materialized = Materialized {
+        name: Some(context.versions.name(&context.store)),
+        retention: window::retention(query, windows.as_ref())?,
+    };
+    let strategy = if is_final(query) { window::final_strategy(windows.as_ref()) } else { EmitStrategy::OnUpdate };
     let table = match flow {
-        Flow::Stream(stream) => grouping.over_stream(&stream, windows, strategy, materialized, &context.store),
+        Flow::Stream(stream) => grouping.over_stream(&stream, windows.clone(), strategy, materialized, &context.store),
         Flow::Table(table) => {
             if let Some(window) = &query.window {
                 return Err(PlanError::invalid(window.span.start, "WINDOW is for streams; a table has one row a key"));
@@ -202,13 +203,7 @@ fn finish(
             stored.filters.push(predicate);
         }
     }
-    let window = windows.map(|windows| match windows {
-        Windows::Session(_) => WindowInfo { window_type: WindowType::Session, size_ms: None },
-        Windows::Time(windows) => {
-            let window_type = if windows.is_tumbling() { WindowType::Tumbling } else { WindowType::Hopping };
-            WindowInfo { window_type, size_ms: Some(windows.size().millis()) }
-        }
-    });
+    let window = windows.as_ref().map(window::info);
     let at = query.span.start;
     Ok(Selected { flow, stored, items, key: None, window, sources, is_distinct: false, named_key, at })
 }

@@ -72,7 +72,7 @@ impl LogicalPlan {
         }
         let list = |expressions: &[_]| expressions.iter().map(shown).collect::<Vec<_>>().join(", ");
         if let Some(group_by) = &query.group_by {
-            let windows = window::text(query);
+            let windows = windows_text(query);
             plan = plan.step(format!("aggregate by {}{windows}", list(&group_by.node)));
         }
         if let Some(having) = &query.having {
@@ -81,7 +81,7 @@ impl LogicalPlan {
         let projection = projection.unwrap_or_else(|| items_text(query));
         plan = plan.step(format!("project {projection}"));
         if query.distinct.is_some() {
-            plan = plan.step(format!("distinct{}", window::text(query)));
+            plan = plan.step(format!("distinct{}", windows_text(query)));
         }
         if let Some(partition_by) = &query.partition_by {
             plan = plan.step(format!("partition by {}", list(&partition_by.node)));
@@ -142,6 +142,11 @@ fn join_text(step: &Join) -> String {
         }
     }
     text
+}
+
+/// The windows of a query, if it has any.
+fn windows_text(query: &StreamQuery) -> String {
+    window::shown(query).map(|windows| format!(" in windows {windows}")).unwrap_or_default()
 }
 
 /// The items of a projection as they are written.

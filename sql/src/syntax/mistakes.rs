@@ -42,7 +42,7 @@ fn misspelt_keywords() {
     check("DROP STREAM s DELETE TOPC", "1:22: expected TOPIC, found `TOPC`; did you mean TOPIC");
     check(
         "SELECT a FROM s WINDOW TUMBLNG (SIZE 1 HOUR) GROUP BY a EMIT CHANGES",
-        "1:24: expected TUMBLING, HOPPING or SESSION, found `TUMBLNG`; did you mean TUMBLING",
+        "1:24: expected TUMBLING, HOPPING, CUMULATE or SESSION, found `TUMBLNG`; did you mean TUMBLING",
     );
     check(
         "SELECT a FROM s WINDOW TUMBLING (SIZE 1 HUOR) GROUP BY a EMIT CHANGES",
@@ -148,7 +148,10 @@ fn things_that_do_not_fit() {
         "CREATE TABLE s (a INT KEY) WITH (x=1)",
         "1:23: Column `A` is a 'KEY' column: please use 'PRIMARY KEY' for tables.",
     );
-    check("CREATE STREAM s (a INT PRIMARY KEY) WITH (x=1)", "1:24: Column `A` is a 'PRIMARY KEY' column: please use 'KEY' for streams.");
+    check(
+        "CREATE STREAM s (a INT PRIMARY KEY) WITH (x=1)",
+        "1:24: Column `A` is a 'PRIMARY KEY' column: please use 'KEY' for streams.",
+    );
     check("INSERT INTO s (a, b) VALUES (1)", "1:29: Expected number columns and values to match: 2, 1");
     check(
         "CREATE STREAM s (a INT) AS SELECT * FROM t",

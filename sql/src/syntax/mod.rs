@@ -37,6 +37,7 @@ mod stream_query;
 mod subquery;
 pub mod suggest;
 mod type_ref;
+mod window;
 
 pub use dialect::MillstreamDialect;
 pub use error::{SyntaxError, render_at};

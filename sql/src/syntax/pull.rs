@@ -138,7 +138,7 @@ impl Parser<'_> {
             let too_deep = brackets.iter().filter(|subquery| **subquery).count() > MAX_SUBQUERY_DEPTH;
             let wrong = match (self.token_at(ahead), self.word_at(ahead), self.word_at(ahead + 1)) {
                 _ if too_deep => Some(("subqueries are nested more than 16 deep", "name some of them with WITH")),
-                (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "SESSION")) => {
+                (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "CUMULATE" | "SESSION")) => {
                     Some(("Pull queries don't support WINDOW clauses.", "add EMIT CHANGES for a continuous query"))
                 }
                 _ => None,

@@ -1,5 +1,6 @@
 //! The SQL engine from outside: scripts in, answers out, in a directory of their own.
 
+mod aligned_windows;
 mod errors;
 mod harness;
 mod plans;
@@ -8,4 +9,5 @@ mod push_queries;
 mod queries_of_queries;
 mod replace;
 mod restart;
+mod row_ttl;
 mod tables;
