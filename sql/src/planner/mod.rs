@@ -13,7 +13,8 @@
 //! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
 //!   `upgrade`: what a query that replaces another one has to share
 //! - [`logical_plan`]: what EXPLAIN shows of a query
-//! - [`error`]: what can be wrong, always with a place; [`clause`]: told by the clause; `named_key`: what to say when the key is not selected
+//! - [`error`]: what can be wrong, always with a place; [`clause`]: told by the clause; `named_key`: what to say when the key is not selected;
+//!   `result_columns`: names of the columns of a result
 
 mod aggregate;
 mod bind;
@@ -32,6 +33,7 @@ mod projection;
 pub mod push;
 mod query;
 mod rename_key;
+mod result_columns;
 pub mod sink;
 mod subquery;
 mod union;

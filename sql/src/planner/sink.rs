@@ -21,9 +21,10 @@ use super::{
     bind::is_column,
     error::PlanError,
     input, into_sink,
-    logical_plan::{LogicalPlan, type_name},
+    logical_plan::LogicalPlan,
     query::{Flow, Item, Purpose, QueryContext, Selected, legal},
     rename_key::RenameKey,
+    result_columns,
     subquery::{Nesting, key_expressions},
     upgrade::{self, StoreVersions},
     view_plan::ViewPlan,
@@ -121,7 +122,7 @@ fn plan_with(
         QueryContext { catalog, builder: &builder, reset, purpose, store, result, versions: versions.clone(), nesting };
     let selected = context.select(&create.query)?;
     check_kind(create, &selected)?;
-    check_timestamp(&properties, &selected)?;
+    result_columns::check_timestamp(&properties, &selected)?;
     let split = split(&selected, &create.name.value)?;
     let (stream, items) = shape(&selected, &split)?;
     let at = create.name.span.start;
@@ -257,7 +258,7 @@ fn split(selected: &Selected, result: &str) -> Result<Split, PlanError> {
         let hint = format!("the key has it already; write e.g. {} AS W", item.name);
         return Err(PlanError::invalid_hint(item.at, problem, hint));
     }
-    check_names(&selected.items)?;
+    result_columns::check_names(&selected.items)?;
     let mut key_items: Vec<&Item> = Vec::new();
     for expr in key_expressions(selected) {
         let mut found = selected.items.iter().filter(|item| item.expr == expr && !item.is_copy);
@@ -289,29 +290,6 @@ fn split(selected: &Selected, result: &str) -> Result<Split, PlanError> {
         .as_ref()
         .map(|_| key_items.iter().map(|item| Projected::new(&item.name, item.expr.clone())).collect());
     Ok(Split { key, key_names: key_items.iter().map(|item| item.name.clone()).collect(), value })
-}
-
-/// Refuses two columns of one name.
-fn check_names(items: &[Item]) -> Result<(), PlanError> {
-    for (index, item) in items.iter().enumerate() {
-        if items[..index].iter().any(|earlier| earlier.name == item.name) {
-            let data_type = type_name(&item.data_type);
-            let problem = format!("Duplicate value columns found in schema: `{}` {data_type}", item.name);
-            return Err(PlanError::invalid_hint(item.at, problem, "give one of them another name with AS"));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses a column of timestamps that is not in the projection.
-fn check_timestamp(properties: &SourceProperties, selected: &Selected) -> Result<(), PlanError> {
-    let Some(named) = &properties.timestamp else { return Ok(()) };
-    if selected.items.iter().any(|item| item.name == named.node) {
-        return Ok(());
-    }
-    let known: Vec<&str> = selected.items.iter().map(|item| item.name.as_str()).collect();
-    let problem = format!("The TIMESTAMP column set in the WITH clause does not exist in the schema: '{}'", named.node);
-    Err(PlanError::invalid_hint(named.span.start, problem, format!("it has {}", known.join(", "))))
 }
 
 fn shown(expr: &Expr) -> String {
