@@ -22,7 +22,9 @@ use crate::{
     operator::{IdentityRows, StoreRetention, StoreSpec},
     record::TopicName,
     schema::{StreamSchema, WindowKind},
-    topology::{ForeignKeyNode, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError},
+    topology::{
+        ForeignKeyNode, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError, topics_of,
+    },
 };
 
 /// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).
@@ -45,7 +47,7 @@ pub(super) struct Graph {
 const LONGEST_NAME: usize = 80;
 
 impl Graph {
-    /// Adds a node called `<operator>-<number>`.
+    /// Adds a node; its whole name is made when the topology is built.
     pub(super) fn add(
         &mut self,
         operator: &str,
@@ -54,7 +56,7 @@ impl Graph {
         schema: Arc<StreamSchema>,
     ) -> NodeId {
         let id = NodeId(self.nodes.len());
-        self.nodes.push(Node { name: format!("{operator}-{}", id.0), kind, inputs, schema });
+        self.nodes.push(Node { name: operator.to_owned(), kind, inputs, schema });
         id
     }
 
@@ -68,7 +70,7 @@ impl Graph {
     /// its key. Stores and internal topics are called after it, so that it must not change when other operators come or go.
     pub(super) fn unnamed(&mut self, what: &str, inputs: &[NodeId]) -> String {
         let mut parts: Vec<String> = vec![what.to_owned()];
-        parts.extend(inputs.iter().flat_map(|input| self.topics_of(*input)));
+        parts.extend(inputs.iter().flat_map(|input| topics_of(&self.nodes, *input)));
         let key = inputs.first().map(|input| self.nodes[input.0].schema.key()).unwrap_or_default();
         if !key.is_empty() {
             parts.push("by".to_owned());
@@ -79,29 +81,6 @@ impl Graph {
         let times = self.made_up.entry(name.clone()).or_default();
         *times += 1;
         if *times == 1 { name } else { format!("{name}-{times}") }
-    }
-
-    /// The topics that the output of a node comes from, by name; those of the topology itself are left out.
-    fn topics_of(&self, node: NodeId) -> BTreeSet<String> {
-        let (mut topics, mut waiting, mut visited) = (BTreeSet::new(), vec![node], BTreeSet::new());
-        while let Some(node) = waiting.pop() {
-            if !visited.insert(node) {
-                continue;
-            }
-            match &self.nodes[node.0].kind {
-                NodeKind::Source(SourceNode { topic: TopicRef::External(topic), .. }) => {
-                    topics.insert(topic.to_string());
-                }
-                NodeKind::Source(SourceNode { topic, .. }) => {
-                    let writes = |node: &Node| matches!(&node.kind, NodeKind::Sink(sink) if sink.topic == *topic);
-                    let writers = (0..self.nodes.len()).filter(|index| writes(&self.nodes[*index]));
-                    waiting.extend(writers.map(NodeId));
-                }
-                _ => {}
-            }
-            waiting.extend(&self.nodes[node.0].inputs);
-        }
-        topics
     }
 
     /// Keeps the first mistake.

@@ -8,7 +8,7 @@ use crate::{
     format::{Format, Wrapping},
     record::TimeSpan,
     schema::WindowKind,
-    topology::{Formats, OffsetReset, RecordPart, TimestampExtractor},
+    topology::{Formats, InvalidTimestamps, OffsetReset, RecordPart, TimestampExtractor},
 };
 
 /// How a topic of columns is read.
@@ -62,7 +62,11 @@ impl<K, V> Consumed<K, V> {
 
     /// Takes timestamps from a column of the value.
     pub fn timestamp_column(mut self, name: &str) -> Self {
-        self.timestamp = TimestampExtractor::Column { name: name.to_owned(), format: None };
+        self.timestamp = TimestampExtractor::Column {
+            name: name.to_owned(),
+            format: None,
+            on_invalid: InvalidTimestamps::default(),
+        };
         self
     }
 

@@ -20,7 +20,7 @@ pub use datafusion::{
 pub use linear::{Linear, LinearAccumulator, LinearCount, LinearFunction, LinearMean, LinearSum};
 pub(crate) use retractable::{Each, ROW, Way, to_array};
 pub use retractable::{RetractableAggregation, RetractableSet};
-pub use scalar::{Evaluated, Expression, RowError};
+pub use scalar::{COMPOSING, Evaluated, Expression, RowError};
 
 /// A column by its exact name: unlike SQL, no letter is changed.
 pub fn col(name: &str) -> Expr {

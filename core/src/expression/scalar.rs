@@ -1,7 +1,7 @@
 //! Scalar expressions over a batch, with errors that spoil a row and not a batch.
 //!
 //! A batch is evaluated whole. Only if that fails is it cut in halves until the rows that fail stand alone: they become null
-//! and are reported. The clean path pays nothing, `k` bad rows among `n` cost about `k log n` small evaluations.
+//! and are reported, or where values are put together ([`COMPOSING`]) null in the parts that failed. The clean path pays nothing, `k` bad rows among `n` cost about `k log n` small evaluations.
 
 use std::sync::Arc;
 
@@ -10,10 +10,17 @@ use arrow::{
     compute,
     datatypes::{Field, FieldRef},
 };
-use datafusion::{common::DFSchema, logical_expr::Expr, physical_expr::PhysicalExpr};
+use datafusion::{
+    common::{DFSchema, ScalarValue},
+    logical_expr::Expr,
+    physical_expr::{PhysicalExpr, ScalarFunctionExpr, expressions::Literal},
+};
 
 use super::{ExpressionError, functions};
 use crate::schema::StreamSchema;
+
+/// The functions that put values together: where one of these fails, it alone is null.
+pub const COMPOSING: [&str; 3] = ["array", "map", "struct"];
 
 /// A row for which an expression failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +93,8 @@ impl Expression {
         };
         if count <= 1 {
             errors.push(RowError { row: first, problem: failed.strip_backtrace() });
-            return new_null_array(self.field.data_type(), count);
+            let composed = (count == 1).then(|| composed(&self.physical, rows)).flatten();
+            return composed.unwrap_or_else(|| new_null_array(self.field.data_type(), count));
         }
         let half = count / 2;
         let halves = [
@@ -96,6 +104,23 @@ impl Expression {
         let parts: Vec<&dyn Array> = halves.iter().map(AsRef::as_ref).collect();
         compute::concat(&parts).expect("both halves have the type of the expression")
     }
+}
+
+/// What a function that puts values together gives for one row, with null for those that fail; `None` for anything else.
+fn composed(call: &Arc<dyn PhysicalExpr>, row: &RecordBatch) -> Option<ArrayRef> {
+    let function = call.downcast_ref::<ScalarFunctionExpr>()?;
+    if !COMPOSING.contains(&function.name()) {
+        return None;
+    }
+    let part = |part: &Arc<dyn PhysicalExpr>| -> Option<Arc<dyn PhysicalExpr>> {
+        let data_type = part.data_type(row.schema_ref()).ok()?;
+        let evaluated = part.evaluate(row).and_then(|value| value.into_array(1)).ok();
+        let value = evaluated.or_else(|| composed(part, row)).unwrap_or_else(|| new_null_array(&data_type, 1));
+        Some(Arc::new(Literal::new(ScalarValue::try_from_array(&value, 0).ok()?)))
+    };
+    let parts = call.children().into_iter().map(part).collect::<Option<Vec<_>>>()?;
+    let call = Arc::clone(call).with_new_children(parts).ok()?;
+    call.evaluate(row).and_then(|value| value.into_array(1)).ok()
 }
 
 impl std::fmt::Display for Expression {

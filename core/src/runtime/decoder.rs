@@ -17,7 +17,7 @@ use crate::{
     operator::{DeadLetter, Reason},
     record::{TopicPartition, headers_column, moments},
     schema::StreamSchema,
-    topology::{RecordPart, SourceNode, TimestampExtractor},
+    topology::{InvalidTimestamps, RecordPart, SourceNode, TimestampExtractor},
     window::{SplitKeys, split_keys},
 };
 
@@ -148,6 +148,12 @@ impl Decoder {
         let no_window = |row| (row, Reason::Undecodable, "key: it ends without a window".to_owned());
         failures.extend(broken.into_iter().map(no_window));
         let times = self.timestamps(&columns, batch, &mut failures);
+        if matches!(self.timestamp, TimestampExtractor::Column { on_invalid: InvalidTimestamps::Fail, .. })
+            && let Some((row, _, problem)) = failures.iter().find(|(_, reason, _)| *reason == Reason::Timestamp)
+        {
+            let record = format!("{partition} offset={}", batch.offsets.at(*row));
+            return Err(StreamsError::Timestamp { record, problem: problem.clone() });
+        }
         let offsets = match &batch.offsets {
             Offsets::From(base) => Int64Array::from_iter_values((base.0..).take(rows).map(|offset| offset as i64)),
             Offsets::Each(offsets) => Int64Array::from_iter_values(offsets.iter().map(|offset| offset.0 as i64)),
@@ -163,7 +169,7 @@ impl Decoder {
     fn timestamps(&self, columns: &[ArrayRef], batch: &FetchedBatch, failures: &mut Vec<Failure>) -> Int64Array {
         let times = match &self.timestamp {
             TimestampExtractor::Record => batch.records.timestamps().clone(),
-            TimestampExtractor::Column { name, format } => match self.schema.columns().index_of(name) {
+            TimestampExtractor::Column { name, format, .. } => match self.schema.columns().index_of(name) {
                 Ok(index) if index < columns.len() => moments(&columns[index], format.as_ref()),
                 _ => Int64Array::new_null(batch.records.len()),
             },

@@ -46,6 +46,14 @@ pub enum StreamsError {
         #[source]
         source: FormatError,
     },
+    /// A record has no usable timestamp, and the query asks for one.
+    #[error("Fatal user code error in TimestampExtractor callback for record {record}: {problem}")]
+    Timestamp {
+        /// Which one.
+        record: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// An aggregation or join cannot be built.
     #[error("{operator}: {source}")]
     Fold {
@@ -57,8 +65,9 @@ pub enum StreamsError {
     },
     /// Topics that are joined have different numbers of partitions.
     #[error(
-        "topic {left} has {left_partitions} partition(s) and {right} has {right_partitions}: \
-         what is joined must have equally many; repartition one of them"
+        "Can't join `{left}` with `{right}` since the number of partitions don't match. `{left}` partitions = \
+         {left_partitions}; `{right}` partitions = {right_partitions}. Please repartition either one so that the number of \
+         partitions match."
     )]
     NotCoPartitioned {
         /// One topic.

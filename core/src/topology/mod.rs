@@ -5,19 +5,25 @@
 //! runtime: it can be described, tested and run in several ways.
 
 mod describe;
+mod description;
 mod join_node;
 mod node;
+mod node_names;
 mod prune;
 mod shared_source;
 mod subtopology;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use description::{
+    OperatorDescription, StoreDescription, SubtopologyDescription, TopicDescription, TopicRole, TopologyDescription,
+};
 pub use join_node::{ForeignKeyNode, JoinNode, KeptTable, StreamJoinNode, TableJoinNode};
 pub use node::{
-    AggregateNode, Formats, Node, NodeId, NodeKind, OffsetReset, RecordPart, RowTtlNode, SinkNode, SourceNode,
-    TimestampExtractor, TopicRef,
+    AggregateNode, Formats, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, RecordPart, RowTtlNode, SinkNode,
+    SourceNode, TimestampExtractor, TopicRef,
 };
+pub(crate) use node_names::topics_of;
 pub use subtopology::Subtopology;
 
 use crate::{operator::StoreSpec, record::InvalidName};
@@ -93,6 +99,7 @@ impl Topology {
         }
         shared_source::share(&mut nodes);
         prune::prune(&mut nodes);
+        node_names::assign(&mut nodes, &stores);
         let subtopologies = subtopology::cut(&nodes);
         for part in &subtopologies {
             let mut topics = BTreeSet::new();
@@ -133,8 +140,13 @@ impl Topology {
         consumers
     }
 
-    /// The graph as text: subtopologies, their nodes with every setting that can change a result, and what flows where.
-    pub fn describe(&self) -> String {
+    /// What it does: operators with every setting that can change a result, topics and stores.
+    pub fn description(&self) -> TopologyDescription {
         describe::describe(self)
+    }
+
+    /// The same as text.
+    pub fn describe(&self) -> String {
+        self.description().render(&|data_type| data_type.to_string())
     }
 }

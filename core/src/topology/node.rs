@@ -138,7 +138,19 @@ pub enum TimestampExtractor {
         name: String,
         /// How text is written; `None`: ISO 8601.
         format: Option<MomentFormat>,
+        /// What becomes of records without a usable one.
+        on_invalid: InvalidTimestamps,
     },
+}
+
+/// What becomes of a record whose timestamp column is null, unreadable or negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InvalidTimestamps {
+    /// It is a dead letter.
+    #[default]
+    DeadLetter,
+    /// The query ends.
+    Fail,
 }
 
 /// Where to begin in a topic of which nothing was read yet.

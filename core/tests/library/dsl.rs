@@ -150,24 +150,33 @@ fn describe_names_every_setting_that_can_change_a_result() {
 
 fn insta_like(text: &str) {
     let expected = "\
-subtopology 0
-  source-0
-      topic orders (key KAFKA, value JSON), decodes [item, amount]
-  filter-1 <- source-0
-      filter: amount > Float64(0)
-  select_key-2 <- filter-1
-      select_key by a closure
-  repartition-sink-3 <- select_key-2
-      to topic <application>-per-item-repartition (key ROW, value ROW)
-subtopology 1
-  repartition-source-4
-      topic <application>-per-item-repartition (key ROW, value ROW), decodes []
-  aggregate-5 <- repartition-source-4
-      aggregate: value, store `per-item`
-  to-stream-6 <- aggregate-5
-      to stream
-  sink-7 <- to-stream-6
-      to topic out (key KAFKA, value JSON)
+streaming plan
+  subtopology 0: one task a partition
+    sink-per-item-repartition: to topic <application>-per-item-repartition (key ROW, value ROW)
+      select_key-orders-1b8d: select_key by a closure
+        filter-orders-c2a4: filter: amount > Float64(0)
+          source-orders: topic orders (key KAFKA, value JSON), decodes [item, amount]
+  subtopology 1: one task a partition
+    sink-out: to topic out (key KAFKA, value JSON)
+      to-stream-orders-2987: to stream
+        aggregate-per-item: aggregate: value, store `per-item`
+          source-per-item-repartition: topic <application>-per-item-repartition (key ROW, value ROW), decodes []
+topics
+  orders (read), partitions: as created
+    key KAFKA (key Utf8)
+    value JSON (item Utf8, amount Float64)
+  <application>-per-item-repartition (internal), partitions: as many as what is read beside it, or it comes from
+    key ROW (key Utf8)
+    value ROW (item Utf8, amount Float64)
+  out (written), partitions: as created
+    key KAFKA (key Utf8)
+    value JSON (value Int64)
+  <application>-per-item-changelog (changelog), partitions: one a task of subtopology 1
+state stores
+  per-item: one row a group, of aggregate-per-item in subtopology 1
+    key (key Utf8)
+    value (value[count] Int64)
+    one row a value of key: grows with their number
 ";
     assert_eq!(text, expected);
 }

@@ -24,7 +24,7 @@ impl fmt::Display for NameList {
 #[non_exhaustive]
 pub enum CatalogError {
     /// No such stream or table.
-    #[error("{at}: no stream or table {name}{}", hint(suggestion, known))]
+    #[error("{at}: {name} does not exist. There is no stream or table {name}{}", hint(suggestion, known))]
     UnknownSource {
         /// Where the name stands.
         at: Position,

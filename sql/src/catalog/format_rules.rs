@@ -40,9 +40,11 @@ pub fn check_formats(source: &Source, places: &FormatPlaces<'_>) -> Result<(), C
         Err(CatalogError::InvalidProperty { at, name: name.to_owned(), reason })
     };
     if let Some(reason) = misfit(source.key_format.kind, &key) {
+        let reason = unsupported("Key", source.key_format.kind, &key, &reason);
         return refuse(place(places.key), "KEY_FORMAT", reason);
     }
     if let Some(reason) = misfit(source.value_format.kind, &value) {
+        let reason = unsupported("Value", source.value_format.kind, &value, &reason);
         return refuse(place(places.value), "VALUE_FORMAT", reason);
     }
     let Some(wrap) = places.wrap_single_value else { return Ok(()) };
@@ -66,16 +68,29 @@ pub(super) fn map_key(name: &str, data_type: &SqlType) -> String {
     )
 }
 
+/// What ksqlDB says of columns that a format cannot hold, line by line.
+fn unsupported(side: &str, kind: FormatKind, columns: &[&Column], reason: &str) -> String {
+    let columns = listed(columns);
+    format!(
+        "{side} format does not support schema.\nformat: {kind}\nschema: Persistence{{columns=[{columns}], \
+         features=[]}}\nreason: {reason}"
+    )
+}
+
+/// Columns as a list; those of the key of a table are key columns as any other.
+fn listed(columns: &[&Column]) -> String {
+    columns.iter().map(|column| column.to_string().replace(" PRIMARY KEY", " KEY")).collect::<Vec<_>>().join(", ")
+}
+
 /// Why a format cannot hold columns, if it cannot.
 fn misfit(kind: FormatKind, columns: &[&Column]) -> Option<String> {
-    let listed = || columns.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     match kind {
         FormatKind::None if !columns.is_empty() => {
-            let listed = listed().replace(" PRIMARY KEY", " KEY");
+            let listed = listed(columns);
             Some(format!("The 'NONE' format can only be used when no columns are defined. Got: [{listed}]"))
         }
         FormatKind::Kafka if columns.len() > 1 => {
-            let listed = listed().replace(" PRIMARY KEY", " KEY");
+            let listed = listed(columns);
             Some(format!("The 'KAFKA' format only supports a single field. Got: [{listed}]"))
         }
         _ => columns.iter().find_map(|column| type_misfit(kind, column)),

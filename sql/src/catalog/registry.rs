@@ -8,6 +8,7 @@ mod queries;
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast as sql;
+use millstream::topology::InvalidTimestamps;
 
 use super::declare;
 use super::error::{CatalogError, NameList};
@@ -53,6 +54,7 @@ pub struct Catalog {
     defaults: FormatDefaults,
     sink_defaults: SinkDefaults,
     function_properties: BTreeMap<String, String>,
+    invalid_timestamps: InvalidTimestamps,
 }
 
 impl Catalog {
@@ -89,6 +91,16 @@ impl Catalog {
     /// Sets what holds for the topics of queries where a statement does not say, before it is planned.
     pub fn set_sink_defaults(&mut self, defaults: SinkDefaults) {
         self.sink_defaults = defaults;
+    }
+
+    /// What becomes of records without a usable timestamp.
+    pub fn invalid_timestamps(&self) -> InvalidTimestamps {
+        self.invalid_timestamps
+    }
+
+    /// Sets what becomes of records without a usable timestamp, before a query is planned.
+    pub fn set_invalid_timestamps(&mut self, invalid: InvalidTimestamps) {
+        self.invalid_timestamps = invalid;
     }
 
     /// The properties of functions that are in force, such as `ksql.functions.collect_list.limit`.

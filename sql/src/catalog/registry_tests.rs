@@ -56,9 +56,9 @@ fn ids_count_up_over_all_kinds() {
 fn lookups_suggest() {
     let (catalog, _) = catalog();
     let error = |name: &str| catalog.expect_source(&named(name)).unwrap_err().to_string();
-    assert_eq!(error("ORDRES"), "1:1: no stream or table ORDRES; did you mean ORDERS");
-    assert_eq!(error("orders"), "1:1: no stream or table orders; did you mean ORDERS");
-    assert_eq!(error("XYZ"), "1:1: no stream or table XYZ; there is BIG, ORDERS");
+    assert_eq!(error("ORDRES"), "1:1: ORDRES does not exist. There is no stream or table ORDRES; did you mean ORDERS");
+    assert_eq!(error("orders"), "1:1: orders does not exist. There is no stream or table orders; did you mean ORDERS");
+    assert_eq!(error("XYZ"), "1:1: XYZ does not exist. There is no stream or table XYZ; there is BIG, ORDERS");
     let orders = catalog.source("ORDERS").unwrap();
     let error = |name: &str| orders.expect_column(name, Position::new(3, 4)).unwrap_err().to_string();
     assert_eq!(error("AMONT"), "3:4: no column AMONT in ORDERS; did you mean AMOUNT, of ID, AMOUNT");

@@ -12,7 +12,7 @@ use millstream::{
 use millstream_connectors::StartError;
 
 use crate::{
-    catalog::CatalogError,
+    catalog::{Catalog, CatalogError},
     planner::PlanError,
     syntax::{Position, SyntaxError},
 };
@@ -22,7 +22,7 @@ use crate::{
 #[non_exhaustive]
 pub enum EngineError {
     /// The text is no statement of the language.
-    #[error(transparent)]
+    #[error("{}: Syntax Error: {}", .0.position(), .0.problem())]
     Syntax(#[from] SyntaxError),
     /// The statement cannot be planned.
     #[error(transparent)]
@@ -125,6 +125,18 @@ impl EngineError {
             Self::Query { problem, .. } | Self::Connector { problem, .. } => problem,
             other => other.to_string(),
         }
+    }
+
+    /// Why a new query did not start, topics that cannot be joined under the names of their streams and tables.
+    pub(super) fn start_of(id: &str, error: &StreamsError, catalog: &Catalog) -> Self {
+        let StreamsError::NotCoPartitioned { left, right, .. } = error else { return Self::start(id, error) };
+        let mut problem = error.to_string();
+        for topic in [left, right] {
+            if let Some(source) = catalog.sources().find(|source| source.topic == topic.as_str()) {
+                problem = problem.replace(&format!("`{topic}`"), &format!("`{}`", source.name));
+            }
+        }
+        Self::Query { id: id.to_owned(), problem }
     }
 
     /// Why a query did not start.

@@ -227,7 +227,7 @@ impl InMemoryEngine {
         let PersistentPlan { topology, sink, view, .. } = plan;
         let emit = self.properties.emit(self.emit);
         let streams = SynchronousStreams::new(&topology, &application(&id), Arc::clone(&self.log), emit)
-            .map_err(|error| EngineError::start(&id.0, &error))?;
+            .map_err(|error| EngineError::start_of(&id.0, &error, &self.catalog))?;
         Ok(Query { id, topology, sink: sink.name, view, streams, paused: false })
     }
 

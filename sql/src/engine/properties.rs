@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use millstream::{operator::EmitPolicy, topology::OffsetReset};
+use millstream::{
+    operator::EmitPolicy,
+    topology::{InvalidTimestamps, OffsetReset},
+};
 
 use super::error::EngineError;
 use crate::{
@@ -29,6 +32,8 @@ const KEY_FORMAT: &str = "ksql.persistence.default.format.key";
 const VALUE_FORMAT: &str = "ksql.persistence.default.format.value";
 /// Whether a single value column is wrapped in a record.
 const WRAP: &str = "ksql.persistence.wrap.single.values";
+/// Whether a record without a usable timestamp ends the query.
+const THROW: &str = "ksql.timestamp.throw.on.invalid";
 /// How many partitions topics of queries have, where WITH does not say.
 const SINK_PARTITIONS: &str = "ksql.sink.partitions";
 /// How many values the functions that collect keep.
@@ -40,7 +45,7 @@ const TABLE_SCAN: &str = "ksql.query.pull.table.scan.enabled";
 const RANGE_SCAN: &str = "ksql.query.pull.range.scan.enabled";
 
 /// Every property: name, default, what it is.
-pub(super) const KNOWN: [(&str, &str, &str); 13] = [
+pub(super) const KNOWN: [(&str, &str, &str); 14] = [
     (RESET, "earliest", "where persistent queries begin: earliest or latest (push queries: latest unless set)"),
     (COMMIT_INTERVAL, "100", "how often queries commit, in milliseconds"),
     (EMIT, "commit", "when updates of tables are passed on: at each commit or at each record"),
@@ -56,6 +61,7 @@ pub(super) const KNOWN: [(&str, &str, &str); 13] = [
     ),
     (LIST_LIMIT, "1000", "how many values COLLECT_LIST keeps"),
     (SET_LIMIT, "1000", "how many values COLLECT_SET keeps"),
+    (THROW, "false", "whether a record without a usable timestamp ends the query; else it is a dead letter"),
     (TABLE_SCAN, "true", "whether pull queries may scan whole tables"),
     (RANGE_SCAN, "true", "whether pull queries may scan ranges of keys"),
 ];
@@ -163,6 +169,14 @@ impl SessionProperties {
         }
     }
 
+    /// What becomes of records without a usable timestamp.
+    pub(super) fn invalid_timestamps(&self) -> InvalidTimestamps {
+        match self.set.get(THROW).map(String::as_str) {
+            Some("true") => InvalidTimestamps::Fail,
+            _ => InvalidTimestamps::DeadLetter,
+        }
+    }
+
     /// Those that functions have.
     pub(super) fn of_functions(&self) -> BTreeMap<String, String> {
         let set = self.set.iter().filter(|(name, _)| [LIST_LIMIT, SET_LIMIT].contains(&name.as_str()));
@@ -186,7 +200,7 @@ fn expected(name: &str, value: &str) -> Option<&'static str> {
         RESET => (reset(value).is_some(), "earliest or latest"),
         COMMIT_INTERVAL => (at_least_one(value), "a number of milliseconds from 1 on"),
         EMIT => (value.to_ascii_lowercase().parse::<EmitPolicy>().is_ok(), "commit or record"),
-        REPLACE | WRAP | TABLE_SCAN | RANGE_SCAN => (is_flag, "true or false"),
+        REPLACE | WRAP | THROW | TABLE_SCAN | RANGE_SCAN => (is_flag, "true or false"),
         KEY_FORMAT | VALUE_FORMAT => (FormatKind::from_name(value).is_some(), "the name of a format, such as JSON"),
         LIST_LIMIT | SET_LIMIT => (value.trim().parse::<i64>().is_ok(), "a whole number"),
         SINK_PARTITIONS => (at_least_one(value) && value.parse::<u32>().is_ok(), "a number of partitions from 1 on"),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     catalog::QueryId,
-    planner::{PersistentPlan, ViewPlan, legal},
+    planner::{LogicalPlan, PersistentPlan, ViewPlan, legal},
     pull::Views,
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Running {
 /// A persistent query at work.
 pub(super) struct RunningQuery {
     pub(super) topology: Topology,
+    /// What it does, clause by clause.
+    pub(super) logical: LogicalPlan,
     pub(super) application: String,
     /// The stream or table that it writes.
     pub(super) sink: String,
@@ -82,9 +84,10 @@ impl Inner {
         properties: &SessionProperties,
         on_failure: OnFailure,
     ) -> Result<(), EngineError> {
-        let PersistentPlan { topology, sink, view, .. } = plan;
+        let PersistentPlan { topology, sink, view, logical, .. } = plan;
         let query = RunningQuery {
             topology,
+            logical,
             application: application_id(id),
             sink: sink.name,
             view,
@@ -104,7 +107,9 @@ impl Inner {
         let mut config = self.streams_config(&query.application, &query.properties);
         config.paused = self.catalog.read().query(id).is_some_and(|query| query.paused);
         query.streams = match Streams::start(&query.topology, config) {
-            Err(error) if on_failure == OnFailure::Refuse => return Err(EngineError::start(&id.0, &error)),
+            Err(error) if on_failure == OnFailure::Refuse => {
+                return Err(EngineError::start_of(&id.0, &error, &self.catalog.read()));
+            }
             started => started.map_err(|error| error.to_string()),
         };
         if let Err(error) = &query.streams {

@@ -10,8 +10,9 @@ use super::{
 use crate::{
     catalog::{Catalog, QueryId, Source},
     planner::{
-        Reader,
+        LogicalPlan, Reader,
         functions::{self, FunctionKind},
+        logical_plan::type_name,
         plan_create, plan_insert, plan_push, shown_window,
     },
     pull,
@@ -225,28 +226,35 @@ impl Session {
                 let id = self.inner.catalog.read().expect_query(name)?.id.clone();
                 let running = self.inner.running.lock();
                 match running.queries.get(&id) {
-                    Some(query) => query.topology.describe(),
+                    Some(query) => {
+                        plan_text(&query.logical, &query.topology).replace("<application>", &query.application)
+                    }
                     None => return Err(EngineError::at(name.span.start, format!("query {id} is not running"))),
                 }
             }
-            Explain::Statement(statement) => self.plan_text(statement)?,
+            Explain::Statement(statement) => self.plan_of(statement)?,
         };
         let mut table = TextTable::new(&["Plan"]);
         text.lines().for_each(|line| table.row(vec![line.to_owned()]));
         Ok(table.into_response())
     }
 
-    fn plan_text(&self, parsed: &ParsedStatement) -> Result<String, EngineError> {
+    fn plan_of(&self, parsed: &ParsedStatement) -> Result<String, EngineError> {
         let catalog = self.inner.catalog.read().clone();
         let reset = self.properties.reset(OffsetReset::Earliest);
-        let topology: Topology = match &parsed.statement {
+        let (logical, topology): (LogicalPlan, Topology) = match &parsed.statement {
             Statement::CreateAsSelect(create) => {
                 let id = QueryId("EXPLAINED".to_owned());
-                plan_create(&catalog, create, &parsed.text, id, reset, None)?.topology
+                let plan = plan_create(&catalog, create, &parsed.text, id, reset, None)?;
+                (plan.logical, plan.topology)
             }
-            Statement::InsertSelect(insert) => plan_insert(&catalog, insert, reset)?.topology,
+            Statement::InsertSelect(insert) => {
+                let plan = plan_insert(&catalog, insert, reset)?;
+                (plan.logical, plan.topology)
+            }
             Statement::PushQuery(query) => {
-                plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest), Reader::SameThread)?.topology
+                let plan = plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest), Reader::SameThread)?;
+                (plan.logical, plan.topology)
             }
             Statement::PullQuery(query) => {
                 return Ok(pull::explain(query, &self.inner.pull_context(&catalog, self.properties.scans()))?);
@@ -256,8 +264,13 @@ impl Session {
                 return Err(EngineError::at(parsed.span.start, problem));
             }
         };
-        Ok(topology.describe())
+        Ok(plan_text(&logical, &topology))
     }
+}
+
+/// The sections of EXPLAIN.
+fn plan_text(logical: &LogicalPlan, topology: &Topology) -> String {
+    format!("{logical}{}", topology.description().render(&type_name))
 }
 
 fn status_of<'a>(progress: &'a Progress, id: &QueryId) -> Option<&'a QueryProgress> {

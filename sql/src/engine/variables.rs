@@ -114,7 +114,7 @@ mod tests {
         check("DEFINE b = '2;'; SELECT '${b}', ${a};", "DEFINE b = '2;'; SELECT '2;', 1;");
         check("-- it's; one\nDEFINE a = '2'; SELECT ${a};", "-- it's; one\nDEFINE a = '2'; SELECT 2;");
         check("DEFINE b = '${a}0'; DEFINE a = '3'; SELECT ${b}, ${a}", "DEFINE b = '10'; DEFINE a = '3'; SELECT 10, 3");
-        let missing = "variable B has no value; give it one with DEFINE in a statement before";
+        let missing = "Syntax Error: variable B has no value; give it one with DEFINE in a statement before";
         check("SELECT 1;\n SELECT ${B}; DEFINE b = '2';", &format!("2:9: {missing}"));
         check("DEFINE b = '2'; UNDEFINE b; SELECT ${B};", &format!("1:36: {missing}"));
     }

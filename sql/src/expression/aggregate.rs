@@ -69,7 +69,15 @@ impl<'a> Binder<'a> {
             true => aggregate::resolve(name, &types, &constants),
             false => aggregate::resolve_with(limits, name, &types, &constants),
         };
-        let resolved = resolved.map_err(|problem| BindError::invalid(at, problem))?;
+        let resolved = resolved.map_err(|mut problem| {
+            let is_constant = |part: &Typed<'_>| Self::constant(part).is_some();
+            if let (true, Some(part)) =
+                (problem.ends_with("must be a literal constant"), parts.iter().rev().find(|part| !is_constant(part)))
+            {
+                problem.push_str(&format!(", but was expression: '{}'", part.shown()));
+            }
+            BindError::invalid(at, problem)
+        })?;
         let mut values = parts
             .into_iter()
             .zip(&resolved.arguments)

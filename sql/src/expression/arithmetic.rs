@@ -28,13 +28,12 @@ pub(super) fn arithmetic(op: &BinaryOperator, left: Typed<'_>, right: Typed<'_>)
         other => return Err(BindError::invalid(at, format!("there is no operator {other}"))),
     };
     let wrong = |left: &Typed<'_>, right: &Typed<'_>| {
-        let problem = format!(
-            "Error processing expression: ({} {op} {}). Unsupported arithmetic types. {} {}",
-            left.shown(),
-            right.shown(),
-            base(left),
-            base(right)
-        );
+        let why = if left.data_type.is_none() || right.data_type.is_none() {
+            format!("Arithmetic on types {} and {} are not supported.", left.type_shown(), right.type_shown())
+        } else {
+            format!("Unsupported arithmetic types. {} {}", base(left), base(right))
+        };
+        let problem = format!("Error processing expression: ({} {op} {}). {why}", left.shown(), right.shown());
         BindError::invalid(at, problem)
     };
     let (Some(one), Some(two)) = (left.data_type.clone(), right.data_type.clone()) else {

@@ -332,7 +332,7 @@ impl<'a> Binder<'a> {
         if items.is_empty() {
             return Err(BindError::invalid(
                 at,
-                "Array constructor cannot be empty. Please supply at least one element",
+                "Array constructor cannot be empty. Please supply at least one element.",
             ));
         }
         let items = items.iter().map(|item| self.typed(item, at)).collect::<Result<Vec<_>, _>>()?;
@@ -352,7 +352,7 @@ impl<'a> Binder<'a> {
         if entries.is_empty() {
             return Err(BindError::invalid(
                 at,
-                "Map constructor cannot be empty. Please supply at least one key value pair",
+                "Map constructor cannot be empty. Please supply at least one key value pair.",
             ));
         }
         let mut parts = Vec::with_capacity(entries.len());
@@ -398,9 +398,6 @@ impl<'a> Binder<'a> {
                 return Err(BindError::invalid(at, format!("Duplicate field names found in STRUCT: {name}")));
             }
             parts.push((name, self.typed(value, at)?));
-        }
-        if parts.is_empty() {
-            return Err(BindError::invalid_hint(at, "STRUCT needs a field", "write STRUCT(name := value)"));
         }
         let typed = parts.iter().filter_map(|(name, part)| Some((name.clone(), part.data_type.clone()?)));
         let fields = typed.map(|(name, data_type)| StructField { name, data_type }).collect();

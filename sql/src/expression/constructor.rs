@@ -9,6 +9,7 @@ use arrow::{
     datatypes::DataType,
 };
 use datafusion::logical_expr::Expr;
+use millstream::expression::COMPOSING;
 
 use super::{
     cast::{map_of, struct_of},
@@ -55,7 +56,7 @@ struct MakeArray;
 
 impl Operation for MakeArray {
     fn name(&self) -> &str {
-        "array"
+        COMPOSING[0]
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -73,7 +74,7 @@ struct MakeMap;
 
 impl Operation for MakeMap {
     fn name(&self) -> &str {
-        "map"
+        COMPOSING[1]
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<ArrayRef, String> {
@@ -133,7 +134,7 @@ struct MakeStruct;
 
 impl Operation for MakeStruct {
     fn name(&self) -> &str {
-        "struct"
+        COMPOSING[2]
     }
 
     fn evaluate(&self, call: &Call<'_>) -> Result<ArrayRef, String> {

@@ -1,6 +1,9 @@
 //! What is wrong with an expression: [`BindError`], always with a place.
 
-use crate::{catalog::CatalogError, syntax::Position};
+use crate::{
+    catalog::CatalogError,
+    syntax::{Position, error::with_hint},
+};
 
 /// Why an expression cannot be bound.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,27 +18,27 @@ pub(crate) enum BindError {
         at: Position,
         /// The name.
         name: String,
+        /// The name with what stands before it.
+        written: Box<str>,
         /// What was looked through.
         scope: String,
         /// The nearest column there is.
         suggestion: Option<String>,
         /// The columns there are.
-        known: String,
+        known: Box<str>,
     },
     /// A name that could mean columns of several sources.
-    #[error("{at}: column {name} is in {sources}; write which one, as in {example}")]
+    #[error("{at}: Column '{name}' is ambiguous. Could be {sources}.")]
     AmbiguousColumn {
         /// Where the name stands.
         at: Position,
         /// The name.
         name: String,
-        /// The sources that have it.
+        /// The columns that it may be, each with its source.
         sources: String,
-        /// The name with a source.
-        example: String,
     },
     /// No such function.
-    #[error("{at}: no function {name}")]
+    #[error("{at}: Can't find any functions with the name '{name}'")]
     UnknownFunction {
         /// Where it is called.
         at: Position,
@@ -45,7 +48,7 @@ pub(crate) enum BindError {
         suggestion: Option<String>,
     },
     /// Parts that do not fit together.
-    #[error("{at}: {problem}{}", hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default())]
+    #[error("{at}: {}", with_hint(problem, hint.as_deref()))]
     Invalid {
         /// Where.
         at: Position,

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     catalog::SqlType,
-    functions::{registry, signature::Call, value_keys::ValueKeys},
+    functions::{registry, resolution::told_name, signature::Call, value_keys::ValueKeys},
     syntax::Position,
 };
 
@@ -54,15 +54,23 @@ impl<'a> Binder<'a> {
             ("TRANSFORM", [_, lambdas @ ..]) => (Kind::Transform, None, lambdas),
             ("FILTER", [_, lambdas @ ..]) => (Kind::Filter, None, lambdas),
             ("REDUCE", [_, initial, lambdas @ ..]) => (Kind::Reduce, Some(*initial), lambdas),
-            _ => return Err(BindError::invalid(at, format!("Function '{name}' does not accept parameters ()."))),
+            _ => {
+                return Err(BindError::invalid(
+                    at,
+                    format!("Function '{}' does not accept parameters ().", told_name(name)),
+                ));
+            }
         };
         let collection = self.typed(arguments[0], at)?;
         let parts = match &collection.data_type {
             Some(SqlType::Array(item)) => vec![item.as_ref().clone()],
             Some(SqlType::Map(key, value)) => vec![key.as_ref().clone(), value.as_ref().clone()],
             _ => {
-                let problem =
-                    format!("Function '{name}' does not accept parameters ({}, LAMBDA).", collection.type_shown());
+                let problem = format!(
+                    "Function '{}' does not accept parameters ({}, LAMBDA).",
+                    told_name(name),
+                    collection.type_shown()
+                );
                 return Err(BindError::invalid_hint(at, problem, "its first parameter is an ARRAY or a MAP"));
             }
         };

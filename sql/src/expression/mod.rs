@@ -43,3 +43,4 @@ mod typed;
 pub(crate) use binder::Binder;
 pub(crate) use call::units_of;
 pub(crate) use error::BindError;
+pub(crate) use shown::{shown, shown_as_written};

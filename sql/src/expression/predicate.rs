@@ -78,7 +78,11 @@ impl<'a> Binder<'a> {
         let pattern = self.typed(pattern, at)?;
         for part in [&text, &pattern] {
             if part.data_type != Some(SqlType::Varchar) {
-                let problem = format!("LIKE needs STRING, {} is {}", part.shown(), part.type_shown());
+                let problem = format!(
+                    "The column type for Like condition must be VARCHAR. The column type is {}: {}",
+                    part.type_shown(),
+                    part.shown()
+                );
                 return Err(BindError::invalid(part.at, problem));
             }
         }

@@ -86,14 +86,13 @@ impl Scope {
             .columns
             .iter()
             .filter(|column| column.name == name.value && source.is_none_or(|source| column.source == source));
-        let Some(first) = found.next() else { return Err(self.unknown(source, &name.value, at)) };
+        let Some(first) = found.next() else { return Err(self.unknown(source, qualifier, &name.value, at)) };
         let Some(second) = found.next() else { return Ok(first) };
         let reference = |column: &ScopeColumn| self.sources[column.source].reference.clone();
         Err(BindError::AmbiguousColumn {
             at,
             name: name.value.clone(),
-            sources: format!("{} and {}", reference(first), reference(second)),
-            example: format!("{}.{}", reference(first), name.value),
+            sources: format!("{0}.{2} or {1}.{2}", reference(first), reference(second), name.value),
         })
     }
 
@@ -106,11 +105,11 @@ impl Scope {
                 Some(near) => format!("did you mean {near}"),
                 None => format!("there is {}", known.join(", ")),
             };
-            BindError::invalid_hint(at, format!("{name} is no source of this query"), hint)
+            BindError::invalid_hint(at, format!("'{name}' is not a valid stream/table name or alias."), hint)
         })
     }
 
-    fn unknown(&self, source: Option<usize>, name: &str, at: Position) -> BindError {
+    fn unknown(&self, source: Option<usize>, qualifier: Option<&Ident>, name: &str, at: Position) -> BindError {
         let candidates: Vec<&ScopeColumn> =
             self.columns.iter().filter(|column| source.is_none_or(|source| column.source == source)).collect();
         let names: Vec<&str> = candidates.iter().map(|column| column.name.as_str()).collect();
@@ -124,9 +123,10 @@ impl Scope {
         BindError::UnknownColumn {
             at,
             name: name.to_owned(),
+            written: qualifier.map_or_else(|| name.into(), |qualifier| format!("{}.{name}", qualifier.value).into()),
             scope: if scope.is_empty() { "this expression".to_owned() } else { scope },
             suggestion: same.or_else(|| nearest(name, names.iter().copied())).map(str::to_owned),
-            known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
+            known: if known.is_empty() { "none".into() } else { known.join(", ").into() },
         }
     }
 }
@@ -153,13 +153,13 @@ mod tests {
         check(Some("O"), "ID", "0.ID");
         check(Some("CUSTOMERS"), "ID", "1.ID");
         check(None, "C_NAME", "1.C_NAME");
-        check(None, "ID", "1:8: column ID is in O and C; write which one, as in O.ID");
+        check(None, "ID", "1:8: Column 'ID' is ambiguous. Could be O.ID or C.ID.");
         check(Some("O"), "NAME", "1:8: no column NAME in ORDERS; it has ID, O_NAME");
         check(
             None,
             "C_NAM",
             "1:8: no column C_NAM in ORDERS, CUSTOMERS; did you mean C_NAME; it has ID, O_NAME, ID, C_NAME",
         );
-        check(Some("X"), "ID", "1:8: X is no source of this query; there is O, C");
+        check(Some("X"), "ID", "1:8: 'X' is not a valid stream/table name or alias. There is O, C");
     }
 }

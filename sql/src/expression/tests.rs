@@ -311,11 +311,11 @@ fn functions_are_called_with_their_overloads() {
     check("CONCAT('a', NULL, 'b')", "ab STRING");
     check("TIMEADD(SECONDS, 5, TIM)", "00:00:05.010 TIME");
     check("AS_VALUE(I)", "7 INTEGER");
-    check_error("TIMEADD(TIM, 5, TIM)", "Function 'TIMEADD' does not accept parameters (TIME, INTEGER, TIME).");
+    check_error("TIMEADD(TIM, 5, TIM)", "Function 'timeadd' does not accept parameters (TIME, INTEGER, TIME).");
     check_error("LEAST(I, B)", "ambiguous method parameters (INTEGER, BIGINT)");
     check_error("LEAST(S, I)", "does not accept parameters (STRING, INTEGER).");
     check_error("GREATEST(*)", "does not accept parameters ().");
-    check_error("NOSUCH(1)", "no function NOSUCH");
+    check_error("NOSUCH(1)", "Can't find any functions with the name 'NOSUCH'");
     // DataFusion's, for want of one of ksqlDB's.
     check("REVERSE(S)", "olleh STRING");
 }

@@ -46,8 +46,8 @@ pub(crate) fn resolve(function: &ScalarFunction, given: &[Given]) -> Result<Reso
         let rivals = candidates.iter().filter(|other| other.is_variadic && (with_casts || other.scores == best.scores));
         if best.is_variadic && rivals.count() > 1 {
             return Err(format!(
-                "Function '{}' cannot be resolved due to ambiguous method parameters ({})",
-                function.name,
+                "Function '{}' cannot be resolved due to ambiguous method parameters ({}).",
+                told_name(function.name),
                 shown(given)
             ));
         }
@@ -62,10 +62,16 @@ pub(crate) fn resolve(function: &ScalarFunction, given: &[Given]) -> Result<Reso
     let accepted: Vec<String> = function.overloads.iter().map(parameters_shown).collect();
     Err(format!(
         "Function '{}' does not accept parameters ({}). Valid alternatives are: {}",
-        function.name,
+        told_name(function.name),
         shown(given),
         accepted.join(", ")
     ))
+}
+
+/// A function's name as ksqlDB's messages spell it: in lower case but for the oldest ones.
+pub(crate) fn told_name(name: &str) -> String {
+    const IN_CAPITALS: [&str; 5] = ["COALESCE", "IFNULL", "NULLIF", "ARRAY_LENGTH", "ENTRIES"];
+    if IN_CAPITALS.contains(&name) { name.to_owned() } else { name.to_lowercase() }
 }
 
 fn shown(given: &[Given]) -> String {

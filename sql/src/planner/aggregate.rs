@@ -29,17 +29,22 @@ use millstream::{
 
 use super::{
     bind::{self, bind, is_column, with_bigints},
+    clause::Clause,
     error::PlanError,
     functions::{self, FunctionKind},
+    named_key::NamedKey,
     projection::{Projection, WrittenItem},
     query::{Flow, Item, Joined, Purpose, QueryContext, Selected, Stored},
     unnest::contains_table_function,
-    window,
+    window::{self, is_final},
 };
-use crate::syntax::{
-    Position,
-    ast::{self, Emit, StreamQuery},
-    position_of,
+use crate::{
+    expression::shown,
+    syntax::{
+        Position,
+        ast::{self, StreamQuery},
+        position_of,
+    },
 };
 
 /// Whether an aggregate function is called in an expression.
@@ -107,11 +112,15 @@ pub(super) fn aggregate(
     let group_at = query.group_by.as_ref().map_or(query.span.start, |group_by| group_by.span.start);
     let keys = group_by.iter().map(|expr| group_key(expr, &scope, &input, group_at)).collect::<Result<Vec<_>, _>>()?;
     let bound =
-        written.iter().map(|item| bind(&item.expr, &scope, &columns, item.at)).collect::<Result<Vec<_>, _>>()?;
+        |item: &WrittenItem| bind(&item.expr, &scope, &columns, item.at).map_err(|error| Clause::Select.tell(error));
+    let bound = written.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
 
     let having = match &query.having {
         None => None,
-        Some(having) => Some((having, bind::bind_predicate(&having.node, &scope, &columns, having.span.start)?)),
+        Some(having) => {
+            let predicate = bind::bind_predicate(&having.node, &scope, &columns, having.span.start);
+            Some((having, predicate.map_err(|error| Clause::Having.tell(error))?))
+        }
     };
     if !bound.iter().chain(having.iter().map(|(_, expr)| expr)).any(contains_aggregate) {
         let problem = "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.";
@@ -120,14 +129,25 @@ pub(super) fn aggregate(
 
     let mut grouping =
         Grouping { keys: name_keys(keys, &written, &bound), calls: Vec::new(), windowed: windows.is_some() };
-    let rewritten =
-        written.iter().zip(bound).map(|(item, expr)| grouping.rewrite(expr, item)).collect::<Result<Vec<_>, _>>()?;
+    let mut left_over = Vec::new();
+    let rewritten = written.iter().zip(bound).map(|(item, expr)| grouping.rewrite(expr, item, &mut left_over));
+    let rewritten = rewritten.collect::<Result<Vec<_>, _>>()?;
+    if let Some(first) = left_over.first() {
+        let items: Vec<&str> = left_over.iter().map(|one| one.item.as_str()).collect();
+        let problem = format!("Non-aggregate SELECT expression(s) not part of GROUP BY: {}", items.join(", "));
+        return Err(first.error(problem));
+    }
     let having = match having {
         None => None,
         Some((having, expr)) => {
             let at = position_of(&having.node).unwrap_or(having.span.start);
             let item = WrittenItem { name: String::new(), expr: having.node.clone(), at, is_copy: false };
-            Some((grouping.rewrite(expr, &item)?, at))
+            let rewritten = grouping.rewrite(expr, &item, &mut left_over)?;
+            if let Some(first) = left_over.first() {
+                let problem = format!("Non-aggregate HAVING expression not part of GROUP BY: {}", first.column);
+                return Err(first.error(problem));
+            }
+            Some((rewritten, &having.node, at))
         }
     };
 
@@ -145,7 +165,8 @@ pub(super) fn aggregate(
             grouping.over_table(&table, materialized)
         }
     };
-    finish(query, grouping, table, written, rewritten, having, bases, windows)
+    let named_key = NamedKey::grouping(group_by.iter().map(shown).collect());
+    finish(query, grouping, table, written, rewritten, having, bases, windows, named_key)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one query, put together once")]
@@ -155,9 +176,10 @@ fn finish(
     table: ColumnTable,
     written: Vec<WrittenItem>,
     rewritten: Vec<Expr>,
-    having: Option<(Expr, Position)>,
+    having: Option<(Expr, &ast::Expr, Position)>,
     sources: Vec<crate::catalog::Source>,
     windows: Option<Windows>,
+    named_key: NamedKey,
 ) -> Result<Selected, PlanError> {
     let result = Arc::clone(table.schema().columns());
     // The builder keeps what is wrong with an aggregate call until the end; here its column is then missing.
@@ -169,19 +191,21 @@ fn finish(
     for (written, expr) in written.into_iter().zip(rewritten) {
         let at = position_of(&written.expr).unwrap_or(written.at);
         let (expr, data_type) = bind::normalised(expr, &result, at)?;
-        items.push(Item { name: written.name, expr, data_type, at: written.at, is_copy: written.is_copy });
+        let text = shown(&written.expr);
+        items.push(Item { name: written.name, expr, data_type, text, at: written.at, is_copy: written.is_copy });
     }
     let mut stored = table.store_name().map(|store| Stored { store, filters: Vec::new() });
     let mut flow = Flow::Table(table);
-    if let Some((predicate, at)) = having {
-        bind::expect_boolean(&predicate, &result, "HAVING", at)?;
+    if let Some((predicate, written, at)) = having {
+        bind::expect_boolean(&predicate, &result, Clause::Having, (written, at))?;
         flow = flow.filter(&predicate);
         if let Some(stored) = &mut stored {
             stored.filters.push(predicate);
         }
     }
     let window = windows.as_ref().map(window::info);
-    Ok(Selected { flow, stored, items, key: None, window, sources, is_distinct: false, at: query.span.start })
+    let at = query.span.start;
+    Ok(Selected { flow, stored, items, key: None, window, sources, is_distinct: false, named_key, at })
 }
 
 fn group_key(
@@ -197,11 +221,40 @@ fn group_key(
             return Err(PlanError::invalid(super::scope::place(&column, at), only_in_select(&column.value)));
         }
     }
-    let bound = bind(expr, scope, input, at)?;
-    if contains_aggregate(&bound) {
-        return Err(PlanError::invalid(at, "GROUP BY cannot have aggregate functions"));
+    let bound = bind(expr, scope, input, at).map_err(|error| Clause::GroupBy.tell(error))?;
+    if let Some(name) = aggregate_in(&bound) {
+        let problem = format!("GROUP BY does not support aggregate functions: {name} is an aggregate function.");
+        return Err(PlanError::invalid(at, problem));
     }
     Ok(bind::normalised(bound, input, at)?.0)
+}
+
+/// The name of an aggregate function that is called in an expression, if one is.
+fn aggregate_in(expr: &Expr) -> Option<String> {
+    let mut found = None;
+    let _ = expr.apply(|part| {
+        if let Expr::AggregateFunction(call) = part {
+            found.get_or_insert(call.func.name().to_uppercase());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}
+
+/// A column that is left over in an expression over groups.
+struct LeftOver {
+    /// The column.
+    column: String,
+    /// The whole expression.
+    item: String,
+    at: Position,
+}
+
+impl LeftOver {
+    fn error(&self, problem: String) -> PlanError {
+        let column = &self.column;
+        PlanError::invalid_hint(self.at, problem, format!("group by {column}, or take an aggregate of it such as MAX"))
+    }
 }
 
 /// The bound of a window that an aggregate function in an expression takes, if one does.
@@ -242,7 +295,7 @@ fn name_keys(keys: Vec<Expr>, written: &[WrittenItem], bound: &[Expr]) -> Vec<(S
 
 impl Grouping {
     /// Puts key and aggregate columns in the place of what they hold.
-    fn rewrite(&mut self, expr: Expr, item: &WrittenItem) -> Result<Expr, PlanError> {
+    fn rewrite(&mut self, expr: Expr, item: &WrittenItem, left: &mut Vec<LeftOver>) -> Result<Expr, PlanError> {
         let at = position_of(&item.expr).unwrap_or(item.at);
         if let Some(bound) = aggregated_bound(&expr).filter(|_| self.windowed) {
             return Err(PlanError::invalid(at, only_in_select(&bound)));
@@ -255,7 +308,7 @@ impl Grouping {
             }
             if matches!(part, Expr::AggregateFunction(_)) {
                 let preferred = is_whole.then_some(item.name.as_str()).filter(|name| !name.is_empty());
-                let name = self.call(part, preferred)?;
+                let name = self.call(part, &item.expr, preferred)?;
                 return Ok(Transformed::new(col(&name), true, TreeNodeRecursion::Jump));
             }
             if let Expr::Column(column) = &part {
@@ -266,25 +319,17 @@ impl Grouping {
             }
             Ok(Transformed::no(part))
         });
-        let problem = |error: DataFusionError| PlanError::Expression {
-            at,
-            problem: super::error::one_line(&error.strip_backtrace()),
+        let problem = |error: DataFusionError| match error {
+            DataFusionError::Plan(problem) => PlanError::Expression { at, problem },
+            other => PlanError::Expression { at, problem: super::error::one_line(&other.strip_backtrace()) },
         };
         let rewritten = rewritten.map_err(problem)?.data;
-        match left_over {
-            None => Ok(rewritten),
-            Some(name) => {
-                let named =
-                    bind::named_columns(&item.expr).into_iter().find(|(_, column)| name.ends_with(&column.value));
-                let at = named.map_or(at, |(_, column)| super::scope::place(&column, at));
-                let hint = "group by it, or take an aggregate of it such as MAX";
-                Err(PlanError::invalid_hint(
-                    at,
-                    format!("column {name} is neither grouped by nor in an aggregate function"),
-                    hint,
-                ))
-            }
+        if let Some(column) = left_over {
+            let named = bind::named_columns(&item.expr).into_iter().find(|(_, named)| column.ends_with(&named.value));
+            let at = named.map_or(at, |(_, column)| super::scope::place(&column, at));
+            left.push(LeftOver { column, item: shown(&item.expr), at });
         }
+        Ok(rewritten)
     }
 
     fn key_of(&self, part: &Expr) -> Option<String> {
@@ -296,12 +341,13 @@ impl Grouping {
         self.keys.iter().find(|(_, key)| matches(key)).map(|(name, _)| name.clone())
     }
 
-    fn call(&mut self, call: Expr, preferred: Option<&str>) -> Result<String, DataFusionError> {
+    fn call(&mut self, call: Expr, written: &ast::Expr, preferred: Option<&str>) -> Result<String, DataFusionError> {
         let Expr::AggregateFunction(function) = &call else {
             return Err(DataFusionError::Plan("no aggregate function".to_owned()));
         };
         if function.params.args.iter().any(contains_aggregate) {
-            return Err(DataFusionError::Plan("aggregate functions cannot be nested".to_owned()));
+            let written = shown(written);
+            return Err(DataFusionError::Plan(format!("Aggregate functions can not be nested: {written}")));
         }
         if let Some((name, _)) = self.calls.iter().find(|(_, known)| *known == call) {
             return Ok(name.clone());
@@ -415,8 +461,4 @@ fn rename(stream: &ColumnStream, names: &[String]) -> ColumnStream {
         }
         Err(_) => stream.clone(),
     }
-}
-
-fn is_final(query: &StreamQuery) -> bool {
-    query.emit.as_ref().is_some_and(|emit| emit.node == Emit::Final)
 }

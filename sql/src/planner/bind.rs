@@ -13,13 +13,14 @@ use datafusion::{
 };
 
 use super::{
+    clause::Clause,
     error::{PlanError, one_line},
     functions, iso_time,
     scope::Scope,
 };
 use crate::{
     catalog::SqlType,
-    expression::{BindError, Binder, units_of},
+    expression::{BindError, Binder, shown, units_of},
     syntax::Position,
 };
 
@@ -27,12 +28,10 @@ impl From<BindError> for PlanError {
     fn from(error: BindError) -> Self {
         match error {
             BindError::Catalog(error) => Self::Catalog(error),
-            BindError::UnknownColumn { at, name, scope, suggestion, known } => {
-                Self::UnknownColumn { at, name, scope, suggestion, known }
+            BindError::UnknownColumn { at, name, written, scope, suggestion, known } => {
+                Self::UnknownColumn { at, name, written, scope, suggestion, known, clause: None }
             }
-            BindError::AmbiguousColumn { at, name, sources, example } => {
-                Self::AmbiguousColumn { at, name, sources, example }
-            }
+            BindError::AmbiguousColumn { at, name, sources } => Self::AmbiguousColumn { at, name, sources },
             BindError::UnknownFunction { at, name, suggestion } => Self::UnknownFunction { at, name, suggestion },
             BindError::Invalid { at, problem, hint } => Self::Invalid { at, problem, hint },
             BindError::NotYet { at, what, hint } => Self::NotYet { at, what, hint },
@@ -111,13 +110,22 @@ pub(super) fn normalised(expr: Expr, columns: &SchemaRef, at: Position) -> Resul
 }
 
 /// Refuses a predicate that is no BOOLEAN.
-pub(super) fn expect_boolean(expr: &Expr, columns: &SchemaRef, clause: &str, at: Position) -> Result<(), PlanError> {
+pub(super) fn expect_boolean(
+    expr: &Expr,
+    columns: &SchemaRef,
+    clause: Clause,
+    (written, at): (&sql::Expr, Position),
+) -> Result<(), PlanError> {
     let found = type_of(expr, columns, at)?;
     if found == DataType::Boolean {
         return Ok(());
     }
-    let shown = SqlType::from_arrow(&found).map_or_else(|| found.to_string(), |known| known.to_string());
-    Err(PlanError::Expression { at, problem: format!("{clause} needs a BOOLEAN, this is {shown}") })
+    let data_type = SqlType::from_arrow(&found).map_or_else(|| found.to_string(), |known| known.to_string());
+    let (clause, written) = (clause.name(), shown(written));
+    let problem = format!(
+        "Type error in {clause} expression: Should evaluate to boolean but is {written} ({data_type}) instead."
+    );
+    Err(PlanError::Expression { at, problem })
 }
 
 /// Columns with more columns of type BIGINT behind them.

@@ -2,7 +2,11 @@
 //!
 //! Invariant: every error has a place in the text of its statement.
 
-use crate::{catalog::CatalogError, syntax::Position};
+use super::clause::{self, Clause};
+use crate::{
+    catalog::CatalogError,
+    syntax::{Position, error::with_hint},
+};
 
 /// Why a statement cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +16,7 @@ pub enum PlanError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     /// No such column among those that can be named here.
-    #[error("{at}: no column {name} in {scope}{}; it has {known}", suggestion.as_ref().map(|n| format!("; did you mean {n}")).unwrap_or_default())]
+    #[error("{at}: {}no column {name} in {scope}{}; it has {known}", clause::unresolved(*clause, written), suggestion.as_ref().map(|n| format!("; did you mean {n}")).unwrap_or_default())]
     UnknownColumn {
         /// Where the name stands.
         at: Position,
@@ -23,22 +27,24 @@ pub enum PlanError {
         /// The nearest column there is.
         suggestion: Option<String>,
         /// The columns there are.
-        known: String,
+        known: Box<str>,
+        /// The name with what stands before it.
+        written: Box<str>,
+        /// The clause that it stands in.
+        clause: Option<Clause>,
     },
     /// A name that could mean columns of several sources.
-    #[error("{at}: column {name} is in {sources}; write which one, as in {example}")]
+    #[error("{at}: Column '{name}' is ambiguous. Could be {sources}.")]
     AmbiguousColumn {
         /// Where the name stands.
         at: Position,
         /// The name.
         name: String,
-        /// The sources that have it.
+        /// The columns that it may be, each with its source.
         sources: String,
-        /// The name with a source.
-        example: String,
     },
     /// No such function.
-    #[error("{at}: no function {name}{}", suggestion.as_ref().map(|n| format!("; did you mean {n}")).unwrap_or_default())]
+    #[error("{at}: Can't find any functions with the name '{name}'{}", suggestion.as_ref().map(|n| format!("; did you mean {n}")).unwrap_or_default())]
     UnknownFunction {
         /// Where it is called.
         at: Position,
@@ -56,7 +62,7 @@ pub enum PlanError {
         problem: String,
     },
     /// Clauses that do not fit together.
-    #[error("{at}: {problem}{}", hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default())]
+    #[error("{at}: {}", with_hint(problem, hint.as_deref()))]
     Invalid {
         /// Where.
         at: Position,

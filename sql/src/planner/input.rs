@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef};
 use millstream::{
-    StreamsBuilder,
     dsl::{ColumnStream, ColumnTable, Materialized, SourceOptions},
     format::{Format, Side, Wrapping},
     record::{MomentFormat, TimeSpan},
     schema::WindowKind,
-    topology::{Formats, OffsetReset, RecordPart, TimestampExtractor},
+    topology::{Formats, InvalidTimestamps, OffsetReset, RecordPart, TimestampExtractor},
 };
 
-use super::error::PlanError;
+use super::{error::PlanError, query::QueryContext};
 use crate::{
     catalog::{Column, FormatKind, Source, TimestampColumn, WindowType},
     functions::java_pattern::{JavaPattern, Zone},
@@ -133,13 +132,17 @@ pub(crate) fn window(source: &Source) -> WindowKind {
 /// # Errors
 /// If it has something that cannot be read yet.
 pub(super) fn stream(
-    builder: &StreamsBuilder,
+    context: &QueryContext<'_>,
     source: &Source,
     reset: OffsetReset,
     at: Position,
     partition: PartitionColumn,
 ) -> Result<ColumnStream, PlanError> {
-    Ok(builder.stream_columns(&source.topic, options_with(source, reset, at, partition)?))
+    let mut options = options_with(source, reset, at, partition)?;
+    if let TimestampExtractor::Column { on_invalid, .. } = &mut options.timestamp {
+        *on_invalid = context.catalog.invalid_timestamps();
+    }
+    Ok(context.builder.stream_columns(&source.topic, options))
 }
 
 /// Where timestamps come from.
@@ -149,7 +152,7 @@ pub(super) fn stream(
 pub(super) fn extractor(column: Option<&TimestampColumn>, at: Position) -> Result<TimestampExtractor, PlanError> {
     let Some(column) = column else { return Ok(TimestampExtractor::Record) };
     let format = column.format.as_deref().map(|pattern| moment_format(pattern, at)).transpose()?;
-    Ok(TimestampExtractor::Column { name: column.column.clone(), format })
+    Ok(TimestampExtractor::Column { name: column.column.clone(), format, on_invalid: InvalidTimestamps::default() })
 }
 
 fn moment_format(pattern: &str, at: Position) -> Result<MomentFormat, PlanError> {

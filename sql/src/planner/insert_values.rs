@@ -67,7 +67,7 @@ pub fn plan_insert_values(catalog: &Catalog, insert: &InsertValues, now: Timesta
     let mut times = Vec::with_capacity(rows);
     for row in &insert.rows {
         if row.node.len() != order.len() {
-            let problem = format!("{} values for {} columns", row.node.len(), order.len());
+            let problem = format!("Expected number columns and values to match: {}, {}", order.len(), row.node.len());
             return Err(PlanError::invalid(row.span.start, problem));
         }
         let mut values: Vec<Option<ArrayRef>> = vec![None; columns.len()];
@@ -121,6 +121,10 @@ fn order(insert: &InsertValues, target: &Source, columns: &[Column]) -> Result<V
         Some(index) => Ok(Slot::Column(index)),
         None if target.column(&name.value).is_some() => {
             Err(PlanError::invalid(name.span.start, from_headers(&name.value)))
+        }
+        None if super::query::PSEUDO_COLUMNS.contains(&name.value.as_str()) => {
+            let problem = format!("Inserting into column `{}` is not allowed.", name.value);
+            Err(PlanError::invalid_hint(name.span.start, problem, "of the pseudo columns only ROWTIME can be given"))
         }
         None => Err(target.unknown_column(&name.value, name.span.start).into()),
     };

@@ -5,17 +5,20 @@
 //!
 //! # Map
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
-//! - `subquery`: queries as sources; `union`: UNION ALL; `distinct`: SELECT DISTINCT
+//! - `window`: WINDOW; `subquery`: queries as sources; `union`: UNION ALL; `distinct`: SELECT DISTINCT
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
 //! - `plain`: what a pull query over one source computes
 //! - [`insert_values`]: rows to records; `fields_by_name`: struct literals as the structs of columns
 //! - `bind`: the face of [`expression`](crate::expression), which binds parsed expressions to logical ones
 //! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
 //!   `upgrade`: what a query that replaces another one has to share
-//! - [`error`]: what can be wrong, always with a place
+//! - [`logical_plan`]: what EXPLAIN shows of a query
+//! - [`error`]: what can be wrong, always with a place; [`clause`]: told by the clause; `named_key`: what to say when the key is not selected;
+//!   `result_columns`: names of the columns of a result
 
 mod aggregate;
 mod bind;
+pub mod clause;
 mod distinct;
 pub mod error;
 mod fields_by_name;
@@ -23,11 +26,14 @@ pub(crate) mod input;
 pub mod insert_values;
 mod into_sink;
 mod join;
+pub mod logical_plan;
+mod named_key;
 mod plain;
 mod projection;
 pub mod push;
 mod query;
 mod rename_key;
+mod result_columns;
 pub mod sink;
 mod subquery;
 mod union;
@@ -43,6 +49,7 @@ pub(crate) use bind::moment_literal;
 pub use error::PlanError;
 pub(crate) use error::one_line;
 pub use insert_values::{InsertPlan, plan_insert_values};
+pub use logical_plan::LogicalPlan;
 pub(crate) use plain::PlainProjection;
 pub use push::{PushPlan, Reader, RowSender, Sending, plan_push};
 pub(crate) use query::legal;

@@ -1,12 +1,16 @@
 //! The projection and the filter of a plain pull query, bound over the columns of its source.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::SchemaRef;
 use millstream::expression::Expr;
 
 use super::{
     aggregate::contains_aggregate,
     bind::{self, bind, bind_predicate},
+    clause::Clause,
     error::PlanError,
+    logical_plan::type_name,
     projection::Projection,
     query::{Purpose, source_scope},
 };
@@ -34,21 +38,28 @@ impl PlainProjection {
             None => None,
             Some(filter) => {
                 let at = position_of(&filter.node).unwrap_or(filter.span.start);
-                let predicate = bind_predicate(&filter.node, &scope, columns, filter.span.start)?;
-                bind::expect_boolean(&predicate, columns, "WHERE", at)?;
+                let predicate = bind_predicate(&filter.node, &scope, columns, filter.span.start)
+                    .map_err(|error| Clause::Where.tell(error))?;
+                bind::expect_boolean(&predicate, columns, Clause::Where, (&filter.node, at))?;
                 Some(predicate)
             }
         };
         let projection =
             Projection { scope: &scope, columns, purpose: Purpose::Push, is_join: false, partition_by: None };
         let mut items = Vec::new();
+        let mut names = BTreeSet::new();
         for item in projection.expand(&query.items)? {
             let at = position_of(&item.expr).unwrap_or(item.at);
-            let expr = bind(&item.expr, &scope, columns, item.at)?;
+            let expr = bind(&item.expr, &scope, columns, item.at).map_err(|error| Clause::Select.tell(error))?;
             if contains_aggregate(&expr) {
                 return Err(PlanError::invalid_hint(at, "an aggregate function needs GROUP BY", "add GROUP BY"));
             }
-            let (expr, _) = bind::normalised(expr, columns, at)?;
+            let (expr, data_type) = bind::normalised(expr, columns, at)?;
+            if !names.insert(item.name.clone()) {
+                let problem =
+                    format!("Duplicate value columns found in schema: `{}` {}", item.name, type_name(&data_type));
+                return Err(PlanError::invalid_hint(at, problem, "give one of them another name with AS"));
+            }
             items.push(expr.alias(item.name));
         }
         Ok(Self { filter, items })

@@ -12,12 +12,11 @@
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::sql::sqlparser::ast::{AccessExpr, Expr as Sql, Ident, Subscript, Value};
-use millstream::schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART};
+use millstream::schema::{WINDOWEND, WINDOWSTART};
 
 use super::{
     bind::{self, bind},
     error::PlanError,
-    input::ROWPARTITION,
     query::{PSEUDO_COLUMNS, Purpose},
     scope::{Scope, ScopeColumn},
 };
@@ -135,28 +134,33 @@ impl Projection<'_> {
                         Some(alias) => alias.value.clone(),
                         None => names.of(expr, self.columns),
                     };
-                    if matches!(name.as_str(), ROWTIME | ROWOFFSET | ROWPARTITION)
-                        && self.purpose == Purpose::Persistent
-                    {
-                        let problem = format!("Reserved column name in select: `{name}`; every stream has it");
-                        let hint = format!("give it a name, as in {name} AS TS");
-                        return Err(PlanError::invalid_hint(at, problem, hint));
+                    if PSEUDO_COLUMNS.contains(&name.as_str()) && self.purpose == Purpose::Persistent {
+                        self.check_reserved(&name, expr, at)?;
                     }
                     written.push(WrittenItem { name, expr: expr.clone(), at, is_copy });
                 }
             }
         }
-        if self.purpose == Purpose::Persistent {
-            for (index, item) in written.iter().enumerate() {
-                if written[..index].iter().any(|earlier| earlier.name == item.name) {
-                    let hint = "give one of them another name with AS";
-                    let problem =
-                        format!("Duplicate value columns found in schema: two columns are called {}", item.name);
-                    return Err(PlanError::invalid_hint(item.at, problem, hint));
-                }
-            }
-        }
         Ok(written)
+    }
+
+    /// Refuses an item under the name of a pseudo column.
+    fn check_reserved(&self, name: &str, expr: &ast::Expr, at: Position) -> Result<(), PlanError> {
+        let is_it = match expr {
+            Sql::Identifier(column) => column.value == name,
+            Sql::CompoundIdentifier(parts) => parts.last().is_some_and(|column| column.value == name),
+            _ => false,
+        };
+        if !is_it {
+            let problem = format!("`{name}` is a reserved column name. You cannot use it as an alias for a column.");
+            return Err(PlanError::invalid_hint(at, problem, "choose another alias"));
+        }
+        if [WINDOWSTART, WINDOWEND].contains(&name) {
+            // Known later whether it is there at all.
+            return Ok(());
+        }
+        let problem = format!("Reserved column name in select: `{name}`. Please remove or alias the column.");
+        Err(PlanError::invalid_hint(at, problem, format!("write e.g. {name} AS X")))
     }
 
     fn all(&self, at: Position, names: &mut Names<'_>) -> Result<Vec<WrittenItem>, PlanError> {

@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 
 use super::{
     error::PlanError,
+    logical_plan::LogicalPlan,
     query::{Flow, Purpose, QueryContext},
     subquery::Nesting,
     upgrade::StoreVersions,
@@ -82,6 +83,8 @@ impl Sending {
 pub struct PushPlan {
     /// What runs.
     pub topology: Topology,
+    /// What it does, clause by clause.
+    pub logical: LogicalPlan,
     /// The columns of its rows.
     pub schema: SchemaRef,
     /// Where the rows come.
@@ -111,6 +114,7 @@ pub fn plan_push(
         reset,
         purpose: Purpose::Push,
         store: "result".to_owned(),
+        result: "result".to_owned(),
         versions: StoreVersions::default(),
         nesting: Nesting::default(),
     };
@@ -156,7 +160,8 @@ pub fn plan_push(
     stream.transform("send", Arc::new(send), output, false);
     let topology = builder.build().map_err(|error| PlanError::invalid(at, error.to_string()))?;
     let sources = selected.sources.iter().map(|source| source.name.clone()).collect();
-    Ok(PushPlan { topology, schema, rows, stop, sender, sources })
+    let logical = LogicalPlan::of(query, catalog, &selected.items);
+    Ok(PushPlan { logical, topology, schema, rows, stop, sender, sources })
 }
 
 /// Sends rows to whoever asked for them.

@@ -19,10 +19,12 @@ use millstream::{
 use super::{
     aggregate::{self, contains_aggregate},
     bind::{self, bind},
+    clause::Clause,
     distinct,
     error::PlanError,
     input::{self, ROWPARTITION},
     join::{self, JoinKey},
+    named_key::NamedKey,
     projection::{Projection, WrittenItem},
     scope::Scope,
     subquery::{Found, Nesting},
@@ -31,6 +33,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, Source, WindowInfo},
+    expression::shown,
     functions::aggregate::Limits,
     syntax::{
         Position,
@@ -79,6 +82,8 @@ pub(super) struct Item {
     /// Over the columns of the flow.
     pub(super) expr: Expr,
     pub(super) data_type: DataType,
+    /// As it was written, for plans.
+    pub(super) text: String,
     pub(super) at: Position,
     /// Written as `AS_VALUE(..)`: never the key.
     pub(super) is_copy: bool,
@@ -104,6 +109,8 @@ pub(super) struct Selected {
     pub(super) sources: Vec<Source>,
     /// Whether it has no value columns because SELECT DISTINCT makes all of them the key.
     pub(super) is_distinct: bool,
+    /// What makes the key, for messages.
+    pub(super) named_key: NamedKey,
     /// Where the query begins.
     pub(super) at: Position,
 }
@@ -125,6 +132,8 @@ pub(super) struct QueryContext<'a> {
     pub(super) purpose: Purpose,
     /// The name of the store that holds the result, should there be one, in its first version.
     pub(super) store: String,
+    /// What is made of the result, for messages.
+    pub(super) result: String,
     /// Which versions of stores there are.
     pub(super) versions: StoreVersions,
     /// Where the query stands among those of its statement.
@@ -193,15 +202,16 @@ impl QueryContext<'_> {
         scope.types = self.catalog.types().map(|(name, data_type)| (name.to_owned(), data_type.clone())).collect();
         if let Some(filter) = &query.filter {
             let at = filter.span.start;
-            let predicate = bind::bind_predicate(&filter.node, &scope, flow.schema().columns(), at)?;
+            let predicate = bind::bind_predicate(&filter.node, &scope, flow.schema().columns(), at);
+            let predicate = predicate.map_err(|error| told_of_filter(error, query))?;
             if contains_aggregate(&predicate) {
                 return Err(PlanError::invalid_hint(at, "WHERE cannot have aggregate functions", "use HAVING"));
             }
             bind::expect_boolean(
                 &predicate,
                 flow.schema().columns(),
-                "WHERE",
-                position_of(&filter.node).unwrap_or(at),
+                Clause::Where,
+                (&filter.node, position_of(&filter.node).unwrap_or(at)),
             )?;
             flow = flow.filter(&predicate);
             if let Some(stored) = &mut stored {
@@ -232,7 +242,7 @@ impl QueryContext<'_> {
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
         let ttl = source.ttl_when_read();
         if source.kind == SourceKind::Stream || as_changes {
-            let rows = input::stream(self.builder, &source, self.reset, at, partition)?;
+            let rows = input::stream(self, &source, self.reset, at, partition)?;
             let flow = Flow::Stream(match ttl {
                 Some(_) => input::table(&rows, &self.table_store(&source.name), ttl).to_stream(),
                 None => rows,
@@ -241,7 +251,7 @@ impl QueryContext<'_> {
         }
         let store = self.versions.name(&self.table_store(&source.name));
         let named = join::named_columns(query, &scope)?;
-        let rows = input::stream(self.builder, &source, OffsetReset::Earliest, at, partition)?;
+        let rows = input::stream(self, &source, OffsetReset::Earliest, at, partition)?;
         let value = rows.schema().value().iter().map(|field| field.name());
         let needed: Vec<Column> =
             value.filter(|name| named.has(0, name)).map(|name| Column::new(name, col(name))).collect();
@@ -263,10 +273,11 @@ impl QueryContext<'_> {
         let is_join = !query.joins.is_empty();
         let projection = Projection { scope: &scope, columns, purpose: self.purpose, is_join, partition_by };
         let mut projection = projection.expand(&query.items)?;
+        let texts: Vec<String> = projection.iter().map(|item| qualified(&item.expr, &scope)).collect();
         let flow = unnest::unnest(flow, &mut scope, &mut projection)?;
         let columns = flow.schema().columns();
-        for written in &projection {
-            let expr = bind(&written.expr, &scope, columns, written.at)?;
+        for (written, text) in projection.iter().zip(texts) {
+            let expr = bind(&written.expr, &scope, columns, written.at).map_err(|error| Clause::Select.tell(error))?;
             if contains_aggregate(&expr) {
                 let at = position_of(&written.expr).unwrap_or(written.at);
                 return Err(PlanError::invalid_hint(
@@ -277,15 +288,15 @@ impl QueryContext<'_> {
             }
             let at = position_of(&written.expr).unwrap_or(written.at);
             if self.purpose == Purpose::Persistent && bind::type_of(&expr, columns, at)? == DataType::Null {
-                let problem = "Can't infer a type of null. Please explicitly cast it to a required type";
-                return Err(PlanError::invalid_hint(at, problem, "write e.g. CAST(null AS VARCHAR)"));
+                let problem = "Can't infer a type of null. Please explicitly cast it to a required type, e.g. CAST(null AS VARCHAR).";
+                return Err(PlanError::invalid(at, problem));
             }
             let (expr, data_type) = bind::normalised(expr, columns, at)?;
             let name = written.name.clone();
-            items.push(Item { name, expr, data_type, at: written.at, is_copy: written.is_copy });
+            items.push(Item { name, expr, data_type, text, at: written.at, is_copy: written.is_copy });
         }
         if let (Some(join_key), None, Purpose::Persistent) = (&join_key, &query.partition_by, self.purpose) {
-            let chosen = join_key.choose(&projection, &mut items, &scope, query.span.start);
+            let chosen = join_key.choose(&projection, &mut items, &scope, (query.span.start, &self.result));
             // A stream inside a statement may go on without a key.
             if !(self.is_nested() && flow.kind() == SourceKind::Stream) {
                 chosen?;
@@ -303,22 +314,63 @@ impl QueryContext<'_> {
                 Some(key)
             }
         };
+        let named_key = match &query.partition_by {
+            None => NamedKey::columns(flow.schema().key().iter().map(|field| field.name().clone()).collect()),
+            Some(partition_by) => {
+                NamedKey::partitioning(partition_by.node.iter().map(|expr| qualified(expr, &scope)).collect())
+            }
+        };
         let window = if key.is_none() { sources[0].window.filter(|_| flow.schema().is_windowed()) } else { None };
         let at = query.span.start;
-        Ok(Selected { flow, stored, items, key, window, sources: bases, is_distinct: false, at })
+        Ok(Selected { flow, stored, items, key, window, sources: bases, is_distinct: false, named_key, at })
+    }
+}
+
+/// What is wrong with WHERE. The bounds of windows are not there yet when it filters.
+fn told_of_filter(error: PlanError, query: &StreamQuery) -> PlanError {
+    match error {
+        PlanError::UnknownColumn { at, name, .. }
+            if query.window.is_some() && [WINDOWSTART, WINDOWEND].contains(&name.as_str()) =>
+        {
+            let problem = format!("Error in WHERE expression: Unknown column {name}.");
+            PlanError::invalid_hint(at, problem, "rows are put in windows after WHERE: use HAVING")
+        }
+        error => Clause::Where.tell(error),
+    }
+}
+
+/// An expression as ksqlDB shows it, a column with its source.
+pub(super) fn qualified(expr: &ast::Expr, scope: &Scope) -> String {
+    let column = match expr {
+        ast::Expr::Identifier(name) => scope.resolve(None, name, Position::START).ok(),
+        ast::Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+            [source, name] => scope.resolve(Some(source), name, Position::START).ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    match column {
+        Some(column) => format!("{}.{}", scope.sources[column.source].reference, column.name),
+        None => shown(expr),
     }
 }
 
 fn partition_key(written: &[ast::Expr], scope: &Scope, flow: &Flow, at: Position) -> Result<Vec<Expr>, PlanError> {
+    let is_null = |expr: &ast::Expr| expr.to_string().eq_ignore_ascii_case("NULL");
     if let [expr] = written
-        && expr.to_string().eq_ignore_ascii_case("NULL")
+        && is_null(expr)
     {
         return Ok(Vec::new());
+    }
+    if written.iter().any(is_null) {
+        let hint = "leave NULL out, or PARTITION BY NULL alone for no key";
+        return Err(PlanError::invalid_hint(at, "Cannot PARTITION BY multiple columns including NULL", hint));
     }
     written
         .iter()
         .map(|expr| {
-            let bound = bind(expr, scope, flow.schema().columns(), at)?;
+            let bound =
+                bind(expr, scope, flow.schema().columns(), at).map_err(|error| Clause::PartitionBy.tell(error))?;
             Ok(bind::normalised(bound, flow.schema().columns(), position_of(expr).unwrap_or(at))?.0)
         })
         .collect()
@@ -366,10 +418,9 @@ pub(super) fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(),
         return Err(PlanError::invalid_hint(emit.span.start, "EMIT FINAL is for windowed aggregations", hint));
     }
     if let (Some(limit), Purpose::Persistent) = (&query.limit, purpose) {
-        return Err(PlanError::invalid(
-            limit.span.start,
-            "LIMIT is for queries that are shown, not for persistent ones",
-        ));
+        let kind = if query.group_by.is_some() { SourceKind::Table } else { SourceKind::Stream };
+        let problem = format!("CREATE {kind} AS SELECT statements don't support LIMIT clause.");
+        return Err(PlanError::invalid_hint(limit.span.start, problem, "LIMIT is for queries that are shown"));
     }
     if query.group_by.is_none() {
         if let Some(window) = &query.window {

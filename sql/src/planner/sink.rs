@@ -21,8 +21,10 @@ use super::{
     bind::is_column,
     error::PlanError,
     input, into_sink,
+    logical_plan::LogicalPlan,
     query::{Flow, Item, Purpose, QueryContext, Selected, legal},
     rename_key::RenameKey,
+    result_columns,
     subquery::{Nesting, key_expressions},
     upgrade::{self, StoreVersions},
     view_plan::ViewPlan,
@@ -67,6 +69,8 @@ pub struct PersistentPlan {
     pub sources: Vec<String>,
     /// What it does, in outline.
     pub shape: QueryShape,
+    /// What it does, clause by clause.
+    pub logical: LogicalPlan,
 }
 
 /// A projection cut into key and value.
@@ -113,11 +117,13 @@ fn plan_with(
     let store = legal(&create.name.value);
     let purpose = Purpose::Persistent;
     let nesting = Nesting::default();
+    let result = create.name.value.clone();
     let context =
-        QueryContext { catalog, builder: &builder, reset, purpose, store, versions: versions.clone(), nesting };
+        QueryContext { catalog, builder: &builder, reset, purpose, store, result, versions: versions.clone(), nesting };
     let selected = context.select(&create.query)?;
     check_kind(create, &selected)?;
-    let split = split(&selected)?;
+    result_columns::check_timestamp(&properties, &selected)?;
+    let split = split(&selected, &create.name.value)?;
     let (stream, items) = shape(&selected, &split)?;
     let at = create.name.span.start;
     let source = sink_source(catalog, create, &properties, statement, query, &selected, stream.schema(), &items)?;
@@ -161,12 +167,13 @@ fn plan_with(
     };
     let sources = names(&selected.sources);
     let shape = upgrade::shape(&create.query, &selected.sources, &topology, &versions);
-    Ok(PersistentPlan { topology, sink: source, topic, view, sources, shape })
+    let logical = LogicalPlan::of(&create.query, catalog, &selected.items).written_to(&source);
+    Ok(PersistentPlan { topology, sink: source, topic, view, sources, shape, logical })
 }
 
 /// The stream with the timestamps that the sink asks for.
 fn timed(stream: ColumnStream, sink: &Source, at: Position) -> Result<ColumnStream, PlanError> {
-    let TimestampExtractor::Column { name, format } = input::extractor(sink.timestamp.as_ref(), at)? else {
+    let TimestampExtractor::Column { name, format, .. } = input::extractor(sink.timestamp.as_ref(), at)? else {
         return Ok(stream);
     };
     let Some(row_time) = SetRowTime::new(&name, format, stream.schema()) else { return Ok(stream) };
@@ -195,7 +202,8 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
     let builder = StreamsBuilder::new();
     let store = legal(&target.name);
     let (purpose, versions, nesting) = (Purpose::Persistent, StoreVersions::default(), Nesting::default());
-    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, versions, nesting };
+    let result = target.name.clone();
+    let context = QueryContext { catalog, builder: &builder, reset, purpose, store, result, versions, nesting };
     let selected = context.select(&insert.query)?;
     if selected.flow.kind() == SourceKind::Table {
         return Err(PlanError::invalid_hint(
@@ -204,7 +212,7 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
             "leave GROUP BY out",
         ));
     }
-    let split = into_sink::split_like(&selected, split(&selected)?, &target)?;
+    let split = into_sink::split_like(&selected, split(&selected, &target.name)?, &target)?;
     let (stream, _) = shape(&selected, &split)?;
     stream.to(&target.topic, Produced { formats: input::formats(&target) });
     let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
@@ -216,7 +224,9 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
         cleanup: CleanupPolicy::Delete,
     };
     let sources = names(&selected.sources);
-    Ok(PersistentPlan { topology, sink: target, topic, view: None, sources, shape: QueryShape::default() })
+    let logical = LogicalPlan::of(&insert.query, catalog, &selected.items).written_to(&target);
+    let shape = QueryShape::default();
+    Ok(PersistentPlan { topology, sink: target, topic, view: None, sources, shape, logical })
 }
 
 fn names(sources: &[Source]) -> Vec<String> {
@@ -241,31 +251,26 @@ fn check_kind(create: &CreateAsSelect, selected: &Selected) -> Result<(), PlanEr
     Err(PlanError::invalid_hint(create.name.span.start, format!("this query gives a {found}"), hint))
 }
 
-fn split(selected: &Selected) -> Result<Split, PlanError> {
+fn split(selected: &Selected, result: &str) -> Result<Split, PlanError> {
     let is_bound = |item: &&Item| [WINDOWSTART, WINDOWEND].contains(&item.name.as_str());
     if let Some(item) = selected.items.iter().find(is_bound) {
-        let problem = format!("Reserved column name in select: `{}`; the key has it already", item.name);
-        let hint = format!("leave it out, or give it a name, as in {} AS W", item.name);
+        let problem = format!("Reserved column name in select: `{}`. Please remove or alias the column.", item.name);
+        let hint = format!("the key has it already; write e.g. {} AS W", item.name);
         return Err(PlanError::invalid_hint(item.at, problem, hint));
     }
+    result_columns::check_names(&selected.items)?;
     let mut key_items: Vec<&Item> = Vec::new();
     for expr in key_expressions(selected) {
         let mut found = selected.items.iter().filter(|item| item.expr == expr && !item.is_copy);
         let Some(first) = found.next() else {
-            let hint = "every key column must be selected; add it";
-            return Err(PlanError::invalid_hint(
-                selected.at,
-                format!("the key {} is missing from the projection", shown(&expr)),
-                hint,
-            ));
+            return Err(PlanError::invalid(selected.at, selected.named_key.missing(result)));
         };
         if let Some(second) = found.next() {
             let hint = format!("write AS_VALUE({}) for a copy", shown(&expr));
-            return Err(PlanError::invalid_hint(
-                second.at,
-                format!("the key {} is selected twice", shown(&expr)),
-                hint,
-            ));
+            let others = std::iter::once(second).chain(found).map(|item| item.name.clone());
+            let aliases: Vec<String> = std::iter::once(first.name.clone()).chain(others).collect();
+            let problem = selected.named_key.twice(&first.name, &aliases);
+            return Err(PlanError::invalid_hint(second.at, problem, hint));
         }
         key_items.push(first);
     }
@@ -278,7 +283,7 @@ fn split(selected: &Selected) -> Result<Split, PlanError> {
         .collect();
     if value.is_empty() && !selected.is_distinct {
         let hint = "select another column, or AS_VALUE of a key column";
-        return Err(PlanError::invalid_hint(selected.at, "the projection has no value column", hint));
+        return Err(PlanError::invalid_hint(selected.at, "The projection contains no value columns.", hint));
     }
     let key = selected
         .key

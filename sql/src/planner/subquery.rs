@@ -102,6 +102,7 @@ impl<'a> QueryContext<'a> {
             reset: self.reset,
             purpose: Purpose::Persistent,
             store,
+            result: self.result.clone(),
             versions: self.versions.clone(),
             nesting,
         }
@@ -157,6 +158,7 @@ impl<'a> QueryContext<'a> {
             reset: self.reset,
             purpose: self.purpose,
             store: self.store.clone(),
+            result: self.result.clone(),
             versions: self.versions.clone(),
             nesting,
         }

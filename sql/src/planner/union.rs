@@ -9,6 +9,7 @@
 
 use super::{
     error::PlanError,
+    named_key::NamedKey,
     query::{Flow, Item, Purpose, QueryContext, Selected, check_clauses},
     subquery,
 };
@@ -100,7 +101,9 @@ fn merged(branches: Vec<Selected>, query: &StreamQuery) -> Result<Selected, Plan
         }
         sources.extend(branch.sources);
     }
-    Ok(Selected { flow: Flow::Stream(stream), stored: None, items, key: None, window, sources, is_distinct: false, at })
+    let named_key = NamedKey::columns(stream.schema().key().iter().map(|field| field.name().clone()).collect());
+    let flow = Flow::Stream(stream);
+    Ok(Selected { flow, stored: None, items, key: None, window, sources, is_distinct: false, named_key, at })
 }
 
 /// Where all branches have the same key; none if they do not.

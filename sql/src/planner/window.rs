@@ -19,6 +19,7 @@ use crate::{
 
 const DAY_MS: i64 = 86_400_000;
 
+/// An interval as a length of time.
 pub(super) fn span(interval: &Interval) -> TimeSpan {
     TimeSpan::from_millis(interval.millis()).unwrap_or_default()
 }
@@ -72,10 +73,14 @@ pub(super) fn retention(query: &StreamQuery, windows: Option<&Windows>) -> Resul
     Ok(Some(span(written)))
 }
 
+/// Whether only final results are wanted.
+pub(super) fn is_final(query: &StreamQuery) -> bool {
+    query.emit.as_ref().is_some_and(|emit| emit.node == Emit::Final)
+}
+
 /// The windows of a query as text, with every setting; none without windows.
 pub(crate) fn shown(query: &StreamQuery) -> Option<String> {
-    let is_final = query.emit.as_ref().is_some_and(|emit| emit.node == Emit::Final);
-    let windows = windows_of(query.window.as_ref()?, is_final).ok()?;
+    let windows = windows_of(query.window.as_ref()?, is_final(query)).ok()?;
     Some(windows.to_string())
 }
 

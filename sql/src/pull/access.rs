@@ -59,6 +59,7 @@ pub(super) fn check(query: &Query, source: &Source, scans: Scans, at: Position) 
         _ => return Err(needs_scan()),
     };
     let Some(condition) = condition else { return if scans.table { Ok(()) } else { Err(needs_scan()) } };
+    check_lists(condition, &keys, at)?;
     let Some(alternatives) = alternatives(condition, &keys) else {
         return if scans.table { Ok(()) } else { Err(needs_scan()) };
     };
@@ -73,6 +74,35 @@ pub(super) fn check(query: &Query, source: &Source, scans: Scans, at: Position) 
         }
     }
     Ok(())
+}
+
+/// Refuses text in a list that a key which is no text is looked up by.
+fn check_lists(condition: &Expr, keys: &[&Column], at: Position) -> Result<(), PlanError> {
+    match condition {
+        Expr::Nested(inner) => check_lists(inner, keys, at),
+        Expr::BinaryOp { left, op: Op::And | Op::Or, right } => {
+            check_lists(left, keys, at)?;
+            check_lists(right, keys, at)
+        }
+        Expr::InList { expr, list, .. } => {
+            let Some(key) = key(expr, keys).map(|key| keys[key]) else { return Ok(()) };
+            let is_number = matches!(
+                key.data_type,
+                SqlType::Boolean | SqlType::Int | SqlType::BigInt | SqlType::Double | SqlType::Decimal { .. }
+            );
+            let is_text = |item: &&Expr| match item {
+                Expr::Value(value) => matches!(value.value, Value::SingleQuotedString(_)),
+                _ => false,
+            };
+            let Some(text) = list.iter().find(is_text).filter(|_| is_number) else { return Ok(()) };
+            let problem = format!(
+                "{text} can not be converted to the type of the key column: {} {} KEY",
+                key.name, key.data_type
+            );
+            Err(PlanError::invalid_hint(position_of(text).unwrap_or(at), problem, "write it without quotes"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn is_single(from: &[datafusion::sql::sqlparser::ast::TableWithJoins]) -> bool {

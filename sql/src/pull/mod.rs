@@ -23,7 +23,7 @@ use datafusion::{
     datasource::provider_as_source,
     error::{DataFusionError, Result as DataFusionResult},
     logical_expr::LogicalPlanBuilder,
-    prelude::{SessionContext, ident},
+    prelude::{DataFrame, SessionContext, ident},
     sql::{
         parser::Statement as PlanStatement,
         sqlparser::ast::{
@@ -83,21 +83,31 @@ pub fn run(query: &PullQuery, context: &PullContext<'_>) -> Result<Rows, PlanErr
     let at = query.span.start;
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
     block_on(at, async {
-        let frame = match &query.plain {
-            Some(plain) if plain::is_by_row(plain) => {
-                plain::rows(plain, context.catalog.expect_source(&plain.from.name)?, &session).await?
-            }
-            _ => {
-                let plan =
-                    session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
-                session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at))?
-            }
-        };
+        let frame = frame(query, statement, &session, context).await?;
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(|error| place(error, query, at))?;
         let schema = batches.first().map_or(schema, |batch| batch.schema());
         Ok(Rows { schema, batches })
     })
+}
+
+/// What a query computes.
+async fn frame(
+    query: &PullQuery,
+    statement: PlanStatement,
+    session: &SessionContext,
+    context: &PullContext<'_>,
+) -> Result<DataFrame, PlanError> {
+    let at = query.span.start;
+    let Some(plain) = query.plain.as_ref().filter(|plain| plain::is_by_row(plain)) else {
+        if let Some(span) = query.plain.as_ref().and_then(|plain| plain::all_fields(plain)) {
+            let what = "->* beside functions over all rows is".to_owned();
+            return Err(PlanError::NotYet { at: span.start, what, hint: Some("name the fields".to_owned()) });
+        }
+        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
+        return session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at));
+    };
+    plain::rows(plain, context.catalog.expect_source(&plain.from.name)?, session).await
 }
 
 /// Runs a query on this thread; what it reads is read on threads of its own.
@@ -115,8 +125,8 @@ pub fn explain(query: &PullQuery, context: &PullContext<'_>) -> Result<String, P
     let at = query.span.start;
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
     block_on(at, async {
-        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
-        let optimized = session.state().optimize(&plan).map_err(|error| place(error, query, at))?;
+        let frame = frame(query, statement, &session, context).await?;
+        let optimized = frame.into_optimized_plan().map_err(|error| place(error, query, at))?;
         Ok(optimized.display_indent().to_string())
     })
 }
@@ -125,6 +135,7 @@ pub fn explain(query: &PullQuery, context: &PullContext<'_>) -> Result<String, P
 fn prepare(query: &PullQuery, context: &PullContext<'_>) -> Result<(SessionContext, Box<Query>), PlanError> {
     let mut found = Relations::default();
     let _ = query.query.visit(&mut found);
+    check_pseudo_columns(query, &found)?;
     let session = functions::new_context();
     let pseudo: Vec<&str> = PSEUDO.into_iter().filter(|name| found.columns.contains(*name)).collect();
     let mut registered = BTreeSet::new();
@@ -150,6 +161,19 @@ fn prepare(query: &PullQuery, context: &PullContext<'_>) -> Result<(SessionConte
         return Err(error);
     }
     Ok((session, plan_query))
+}
+
+/// Refuses the pseudo columns that tell where a record lies: rows are no records.
+fn check_pseudo_columns(query: &PullQuery, found: &Relations) -> Result<(), PlanError> {
+    let Some(name) = [ROWOFFSET, ROWPARTITION].into_iter().find(|name| found.columns.contains(*name)) else {
+        return Ok(());
+    };
+    let at = position_of_name(query, name).unwrap_or(query.span.start);
+    let in_filter =
+        query.plain.as_ref().and_then(|plain| plain.filter.as_ref()).is_some_and(|filter| at >= filter.span.start);
+    let clause = if in_filter { "WHERE" } else { "SELECT" };
+    let problem = format!("Pull queries don't support the following columns in {clause} clauses: `{name}`");
+    Err(PlanError::invalid_hint(at, problem, "add EMIT CHANGES for a continuous query"))
 }
 
 /// A table over the store that holds it.
@@ -268,7 +292,9 @@ fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
                 };
                 let known =
                     if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
-                return PlanError::UnknownColumn { at, name: field.name.clone(), scope, suggestion, known };
+                let (name, written) = (field.name.clone(), field.name.as_str().into());
+                let known = known.into();
+                return PlanError::UnknownColumn { at, name, written, scope, suggestion, known, clause: None };
             }
             SchemaError::AmbiguousReference { field } => {
                 let at = position_of_name(query, &field.name).unwrap_or(at);

@@ -19,6 +19,7 @@ use crate::{
     syntax::{
         Position,
         ast::{SelectItem, StreamQuery},
+        position::Span,
     },
 };
 
@@ -42,6 +43,14 @@ pub(super) fn is_by_row(query: &StreamQuery) -> bool {
             if needs_more { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .is_continue()
+    })
+}
+
+/// Where `->*` stands in a query, if it does.
+pub(super) fn all_fields(query: &StreamQuery) -> Option<Span> {
+    query.items.iter().find_map(|item| match item {
+        SelectItem::AllFields { span, .. } => Some(*span),
+        _ => None,
     })
 }
 

@@ -343,7 +343,7 @@ impl<'a> Decoder<'a> {
 
     /// The timestamps of rows: those of records, or of the column that holds them.
     fn times(&self, columns: &[ArrayRef], batch: &FetchedBatch) -> Int64Array {
-        let TimestampExtractor::Column { name, format } = &self.table.options.timestamp else {
+        let TimestampExtractor::Column { name, format, .. } = &self.table.options.timestamp else {
             return batch.records.timestamps().clone();
         };
         let Ok(index) = self.table.schema.index_of(name) else { return batch.records.timestamps().clone() };

@@ -47,7 +47,7 @@ impl Parser<'_> {
             let span = open.to(parser.close(open)?);
             match width {
                 Some(width) if width != node.len() => {
-                    let message = format!("this row has {} values for {width} columns", node.len());
+                    let message = format!("Expected number columns and values to match: {width}, {}", node.len());
                     Err(SyntaxError::new(span.start, message))
                 }
                 _ => Ok(Spanned { node, span }),

@@ -126,12 +126,14 @@ impl Parser<'_> {
         let at = self.here().start;
         let role = match self.word_at(0) {
             Some("KEY") if kind == SourceKind::Table => {
-                let error = SyntaxError::new(at, format!("the key of a table is PRIMARY KEY (column {})", name.value));
-                return Err(error.with_hint("write PRIMARY KEY"));
+                let name = &name.value;
+                let message = format!("Column `{name}` is a 'KEY' column: please use 'PRIMARY KEY' for tables.");
+                return Err(SyntaxError::new(at, message));
             }
             Some("PRIMARY") if kind == SourceKind::Stream => {
-                let error = SyntaxError::new(at, format!("a stream has no PRIMARY KEY (column {})", name.value));
-                return Err(error.with_hint("write KEY"));
+                let name = &name.value;
+                let message = format!("Column `{name}` is a 'PRIMARY KEY' column: please use 'KEY' for streams.");
+                return Err(SyntaxError::new(at, message));
             }
             Some("KEY") => {
                 self.advance();

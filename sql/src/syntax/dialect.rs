@@ -3,6 +3,7 @@
 //! Names are quoted in backticks or double quotes; `[..]` is a subscript; `:=` and `=>` bind looser than everything else.
 //! `=>` reaches the parser as its lambda arrow and `->` as a subscript, see [`super::lexer`].
 
+use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -61,6 +62,22 @@ impl Dialect for MillstreamDialect {
 
     fn supports_group_by_expr(&self) -> bool {
         true
+    }
+
+    /// `STRUCT()`, which has no fields.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let is = |parser: &Parser, ahead: usize, token: &Token| parser.peek_nth_token_ref(ahead).token == *token;
+        let is_struct = match &parser.peek_token_ref().token {
+            Token::Word(word) => word.keyword == Keyword::STRUCT && word.quote_style.is_none(),
+            _ => false,
+        };
+        if !(is_struct && is(parser, 1, &Token::LParen) && is(parser, 2, &Token::RParen)) {
+            return None;
+        }
+        for _ in 0..3 {
+            parser.advance_token();
+        }
+        Some(Ok(Expr::Struct { values: Vec::new(), fields: Vec::new() }))
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {

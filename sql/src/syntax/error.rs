@@ -34,6 +34,11 @@ impl SyntaxError {
         self
     }
 
+    /// What is wrong and what to do, without the place.
+    pub fn problem(&self) -> String {
+        with_hint(&self.message, self.hint.as_deref())
+    }
+
     /// Where it is.
     pub fn position(&self) -> Position {
         Position::new(self.line, self.column)
@@ -66,13 +71,20 @@ pub fn render_at(message: &str, text: &str, at: Position) -> String {
     )
 }
 
+/// A problem and what to do, as one text: in a sentence of its own after a sentence.
+pub(crate) fn with_hint(problem: &str, hint: Option<&str>) -> String {
+    let Some(hint) = hint else { return problem.to_owned() };
+    if !problem.ends_with('.') {
+        return format!("{problem}; {hint}");
+    }
+    let mut letters = hint.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{problem} {first}{}", letters.as_str())
+}
+
 impl fmt::Display for SyntaxError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.line, self.column, self.message)?;
-        match &self.hint {
-            Some(hint) => write!(f, "; {hint}"),
-            None => Ok(()),
-        }
+        write!(f, "{}:{}: {}", self.line, self.column, self.problem())
     }
 }
 

@@ -21,7 +21,8 @@ mod change;
 mod compact;
 mod create;
 mod dialect;
-mod error;
+pub(crate) mod error;
+mod expression_size;
 mod lexer;
 mod manage;
 #[cfg(test)]

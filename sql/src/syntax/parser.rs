@@ -21,7 +21,7 @@ use super::suggest::nearest;
 pub const MAX_EXPRESSION_TOKENS: usize = 10_000;
 
 /// More than [`super::MAX_DEPTH`], because one level of brackets may take two of recursion.
-const RECURSION_LIMIT: usize = 120;
+pub(super) const RECURSION_LIMIT: usize = 120;
 
 /// Result of a parsing step.
 pub(super) type Parsed<T> = Result<T, SyntaxError>;
@@ -50,6 +50,11 @@ impl<'a> Parser<'a> {
             end,
             subqueries: 0,
         }
+    }
+
+    /// The tokens that are left.
+    pub(super) fn left(&self) -> impl Iterator<Item = &TokenWithSpan> {
+        (self.index()..self.token_count()).map(|index| self.sql.token_at(index))
     }
 
     // Looking.
@@ -342,32 +347,12 @@ impl<'a> Parser<'a> {
         parse(&mut self.sql).map_err(|error| self.sql_error(error))
     }
 
-    /// Trees are dropped and walked recursively in their depth, which a chain of operators can drive up without any bracket.
-    fn check_size(&self) -> Parsed<()> {
-        let mut depth = 0_usize;
-        let mut ahead = 0;
-        loop {
-            match self.token_at(ahead) {
-                Token::EOF => return Ok(()),
-                Token::LParen | Token::LBracket => depth += 1,
-                Token::RParen | Token::RBracket if depth == 0 => return Ok(()),
-                Token::RParen | Token::RBracket => depth -= 1,
-                Token::Comma if depth == 0 => return Ok(()),
-                _ => {}
-            }
-            ahead += 1;
-            if ahead > MAX_EXPRESSION_TOKENS {
-                return Err(self.too_long("this expression"));
-            }
-        }
-    }
-
     pub(super) fn too_long(&self, what: &str) -> SyntaxError {
         let message = format!("{what} has more than {MAX_EXPRESSION_TOKENS} words and signs");
         SyntaxError::new(self.here().start, message).with_hint("split the query in two")
     }
 
-    fn sql_error(&self, error: ParserError) -> SyntaxError {
+    pub(super) fn sql_error(&self, error: ParserError) -> SyntaxError {
         let text = match error {
             ParserError::RecursionLimitExceeded => return too_deep(self.here().start),
             ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,

@@ -2,11 +2,13 @@
 //!
 //! A query is continuous if `EMIT CHANGES` or `EMIT FINAL` (or a misspelling of these) stands in it outside brackets.
 
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::parser::Parser as SqlParser;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::ast::{PullQuery, StreamQuery};
+use super::dialect::MillstreamDialect;
 use super::error::SyntaxError;
-use super::parser::{MAX_EXPRESSION_TOKENS, Parsed, Parser};
+use super::parser::{MAX_EXPRESSION_TOKENS, Parsed, Parser, RECURSION_LIMIT};
 use super::suggest::nearest;
 
 /// The deepest nesting of subqueries.
@@ -68,6 +70,9 @@ impl Parser<'_> {
         }
         self.check_clauses(left)?;
         let plain = self.plain_query(first);
+        if plain.is_some() && (0..left).any(|ahead| *self.token_at(ahead) == Token::LongArrow) {
+            return self.with_all_fields(plain);
+        }
         let query = match self.with_sql(|sql| sql.parse_query()) {
             Ok(query) => query,
             Err(error) => return Err(self.hinted(error, &WORDS)),
@@ -75,6 +80,29 @@ impl Parser<'_> {
         if !self.at_end() {
             let error = self.unexpected("a clause or the end of the query");
             return Err(self.hinted(error, &WORDS));
+        }
+        let span = start.to(self.previous());
+        Ok(PullQuery { text: self.text_since(first).to_owned(), span, query, plain })
+    }
+
+    /// A query of ksqlDB's own form with `->*`, which is no SQL of `sqlparser`'s: its tree has the structs as they are.
+    fn with_all_fields(&mut self, plain: Option<Box<StreamQuery>>) -> Parsed<PullQuery> {
+        let start = self.here();
+        let first = self.index();
+        let mut tokens: Vec<TokenWithSpan> = Vec::new();
+        let mut is_star = false;
+        for token in self.left() {
+            let is_arrow = token.token == Token::LongArrow;
+            if !is_arrow && !is_star {
+                tokens.push(token.clone());
+            }
+            // The star behind the arrow is a token of its own.
+            is_star = is_arrow;
+        }
+        let sql = SqlParser::new(&MillstreamDialect).with_recursion_limit(RECURSION_LIMIT);
+        let query = sql.with_tokens_with_locations(tokens).parse_query().map_err(|error| self.sql_error(error))?;
+        while !self.at_end() {
+            self.advance();
         }
         let span = start.to(self.previous());
         Ok(PullQuery { text: self.text_since(first).to_owned(), span, query, plain })
@@ -110,12 +138,22 @@ impl Parser<'_> {
             let too_deep = brackets.iter().filter(|subquery| **subquery).count() > MAX_SUBQUERY_DEPTH;
             let wrong = match (self.token_at(ahead), self.word_at(ahead), self.word_at(ahead + 1)) {
                 _ if too_deep => Some(("subqueries are nested more than 16 deep", "name some of them with WITH")),
-                (Token::LongArrow, ..) => Some(("->* is not there yet in a query without EMIT", "name the fields")),
                 (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "CUMULATE" | "SESSION")) => {
-                    Some(("WINDOW needs a continuous query", "add EMIT CHANGES at the end"))
+                    Some(("Pull queries don't support WINDOW clauses.", "add EMIT CHANGES for a continuous query"))
                 }
                 _ => None,
             };
+            let wrong =
+                wrong.or_else(|| match (self.word_at(ahead), self.token_at(ahead + 1), self.token_at(ahead + 2)) {
+                    (Some("LIMIT"), Token::Minus, Token::Number(..)) => Some((
+                        "Pull queries don't support negative integers in the LIMIT clause.",
+                        "give how many rows at most",
+                    )),
+                    (Some("LIMIT"), Token::Number(text, _), _) if text.contains(['.', 'e', 'E']) => {
+                        Some(("Value must be integer for command: LIMIT", "give how many rows at most"))
+                    }
+                    _ => None,
+                });
             if let Some((message, hint)) = wrong {
                 for _ in 0..ahead {
                     self.advance();
@@ -144,6 +182,7 @@ mod tests {
             "WITH x AS (SELECT a FROM t) SELECT x.a, COUNT(*) AS n FROM x LEFT JOIN u ON x.a = u.a GROUP BY x.a ORDER BY n DESC",
             "pull WITH X AS (SELECT A FROM T) SELECT X.A, COUNT(*) AS N FROM X LEFT JOIN U ON X.A = U.A GROUP BY X.A ORDER BY N DESC",
         );
+        check("SELECT a, s->*, t->* FROM t WHERE k = 1", "pull SELECT A, S, T FROM T WHERE K = 1");
         check("SELECT 1 UNION ALL SELECT 2", "pull SELECT 1 UNION ALL SELECT 2");
         check("VALUES (1, 2), (3, 4)", "pull VALUES (1, 2), (3, 4)");
         check("(SELECT 1)", "pull (SELECT 1)");

@@ -3,6 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{TypeRef, TypeShape};
+use super::error::SyntaxError;
 use super::parser::{Parsed, Parser, distinct};
 
 impl Parser<'_> {
@@ -32,6 +33,10 @@ impl Parser<'_> {
                 self.close_type()?;
                 distinct(fields.iter().map(|(name, _)| name), "field")?;
                 TypeShape::Struct(fields)
+            }
+            "NULL" if !name.quoted => {
+                let message = "expected a type, found `NULL`";
+                return Err(SyntaxError::new(name.span.start, message).with_hint("a column of any type may be null"));
             }
             _ => {
                 let mut arguments = Vec::new();

@@ -128,7 +128,6 @@ impl Run<'_> {
         let handle = RegistryHandle(Arc::clone(&registry) as _);
         let engine = InMemoryEngine::with_registry(self.options.emit, handle);
         let mut engine = engine.map_err(|error| error.to_string())?;
-        engine.use_one_partition();
         engine.set_property("auto.offset.reset", "earliest");
         for (name, value) in &self.case.properties {
             engine.set_property(name, value);

@@ -121,7 +121,7 @@ fn what_does_not_fit_is_refused_with_its_place() {
         assert!(error.contains(want), "{window}: {error}");
     };
     check("CUMULATE (SIZE 5 SECONDS, STEP 2 SECONDS)", "2:46: windows cannot grow by 2 s up to 5 s");
-    check("CUMULATE (SIZE 5 SECONDS)", "2:39: expected");
+    check("CUMULATE (SIZE 5 SECONDS)", "2:39: Syntax Error: expected");
     check("CUMULAT (SIZE 5 SECONDS, STEP 1 SECOND)", "did you mean CUMULATE");
     check("TUMBLING (SIZE 1 DAY, OFFSET 2 DAYS)", "2:44: an offset of 2 d cannot be");
     check(
@@ -130,7 +130,7 @@ fn what_does_not_fit_is_refused_with_its_place() {
     );
     check("TUMBLING (SIZE 7 HOURS, TIMEZONE 'Europe/Berlin')", "2:48: windows by local time cannot be made of 7 h");
     check("TUMBLING (SIZE 1 DAY, TIMEZON 'Europe/Berlin')", "did you mean TIMEZONE");
-    check("SESSION (1 HOUR, OFFSET 1 MINUTE)", "2:32: sessions have no OFFSET");
+    check("SESSION (1 HOUR, OFFSET 1 MINUTE)", "2:32: Syntax Error: sessions have no OFFSET");
     check("TUMBLING (SIZE 1 DAY, GRACE PERIOD 1 HOUR, OFFSET 1 HOUR)", "OFFSET must come before GRACE PERIOD");
     check(
         "TUMBLING (SIZE 1 DAY, TIMEZONE 'Europe/Berlin', RETENTION 1 DAY, GRACE PERIOD 0 SECONDS)",

@@ -27,42 +27,54 @@ fn mistakes_are_told_with_their_place() {
 }
 
 const CASES: &[(&str, &str)] = &[
-    ("SELEC 1;", "1:1: expected a statement, found `SELEC`; did you mean SELECT"),
-    ("CREATE STREAM x AS SELECT * FROM order;", "1:34: expected the name of a stream or table, found `order`"),
+    ("SELEC 1;", "1:1: Syntax Error: expected a statement, found `SELEC`; did you mean SELECT"),
+    (
+        "CREATE STREAM x AS SELECT * FROM order;",
+        "1:34: Syntax Error: expected the name of a stream or table, found `order`",
+    ),
     (
         "CREATE STREAM x AS SELECT id, citi FROM orders;",
-        "1:31: no column CITI in ORDERS; did you mean CITY; it has ID, CITY, AMOUNT",
+        "1:31: SELECT column 'CITI' cannot be resolved. There is no column CITI in ORDERS; did you mean CITY; it has ID, CITY, AMOUNT",
     ),
     (
         "CREATE STREAM x AS SELECT id, o.amont\n  FROM orders o;",
-        "1:33: no column AMONT in ORDERS; did you mean AMOUNT; it has ID, CITY, AMOUNT",
+        "1:33: SELECT column 'O.AMONT' cannot be resolved. There is no column AMONT in ORDERS; did you mean AMOUNT; it has ID, CITY, AMOUNT",
     ),
-    ("CREATE STREAM x AS SELECT id, x.amount FROM orders o;", "1:31: X is no source of this query; there is O"),
-    ("CREATE STREAM x AS SELECT id, LENGHT(city) AS n FROM orders;", "1:31: no function LENGHT; did you mean LENGTH"),
+    (
+        "CREATE STREAM x AS SELECT id, x.amount FROM orders o;",
+        "1:31: Invalid Select: 'X' is not a valid stream/table name or alias. There is O",
+    ),
+    (
+        "CREATE STREAM x AS SELECT id, LENGHT(city) AS n FROM orders;",
+        "1:31: Can't find any functions with the name 'LENGHT'; did you mean LENGTH",
+    ),
     (
         "CREATE STREAM x AS SELECT id, amount + TRUE AS y FROM orders;",
-        "1:31: Error processing expression: (AMOUNT + true). Unsupported arithmetic types. DOUBLE BOOLEAN",
+        "1:31: Invalid Select: Error processing expression: (AMOUNT + true). Unsupported arithmetic types. DOUBLE BOOLEAN",
     ),
-    ("CREATE STREAM x AS SELECT * FROM orders WHERE amount;", "1:47: WHERE needs a BOOLEAN, this is DOUBLE"),
+    (
+        "CREATE STREAM x AS SELECT * FROM orders WHERE amount;",
+        "1:47: Type error in WHERE expression: Should evaluate to boolean but is AMOUNT (DOUBLE) instead.",
+    ),
     (
         "CREATE STREAM x AS SELECT * FROM orders WHERE SUM(amount) > 1;",
         "1:47: WHERE cannot have aggregate functions; use HAVING",
     ),
     (
         "CREATE STREAM x AS SELECT city, amount FROM orders;",
-        "1:20: the key ID is missing from the projection; every key column must be selected; add it",
+        "1:20: Key missing from projection (ie, SELECT). The query used to build `X` must include the key column ID in its projection (eg, SELECT ID...).",
     ),
     (
         "CREATE STREAM x AS SELECT id FROM orders;",
-        "1:20: the projection has no value column; select another column, or AS_VALUE of a key column",
+        "1:20: The projection contains no value columns. Select another column, or AS_VALUE of a key column",
     ),
     (
         "CREATE STREAM x AS SELECT id, id AS other, city FROM orders;",
-        "1:31: the key ID is selected twice; write AS_VALUE(ID) for a copy",
+        "1:31: The projection contains a key column (`ID`) more than once, aliased as: ID and OTHER. Write AS_VALUE(ID) for a copy",
     ),
     (
         "CREATE STREAM x AS SELECT id, city, amount AS city FROM orders;",
-        "1:37: Duplicate value columns found in schema: two columns are called CITY; give one of them another name with AS",
+        "1:37: Duplicate value columns found in schema: `CITY` DOUBLE; give one of them another name with AS",
     ),
     (
         "CREATE STREAM x AS SELECT id, SUM(amount) FROM orders;",
@@ -78,7 +90,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE TABLE x AS SELECT city, amount, COUNT(*) AS n FROM orders GROUP BY city;",
-        "1:32: column AMOUNT is neither grouped by nor in an aggregate function; group by it, or take an aggregate of it such as MAX",
+        "1:32: Non-aggregate SELECT expression(s) not part of GROUP BY: AMOUNT; group by AMOUNT, or take an aggregate of it such as MAX",
     ),
     (
         "CREATE TABLE x AS SELECT city, city AS other FROM orders GROUP BY city;",
@@ -86,7 +98,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE TABLE x AS SELECT COUNT(*) AS n FROM orders GROUP BY city;",
-        "1:19: the key CITY is missing from the projection; every key column must be selected; add it",
+        "1:19: Key missing from projection (ie, SELECT). The query used to build `X` must include the grouping expression CITY in its projection (eg, SELECT CITY...).",
     ),
     (
         "CREATE TABLE x AS SELECT city, COUNT(*) AS n FROM orders HAVING COUNT(*) > 1;",
@@ -94,7 +106,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE TABLE x AS SELECT city, COUNT(*) AS n FROM orders WINDOW SESSION (0 SECONDS) GROUP BY city;",
-        "1:74: a gap of a window must be more than 0",
+        "1:74: Syntax Error: a gap of a window must be more than 0",
     ),
     (
         "CREATE TABLE x AS SELECT city, COUNT(*) AS n FROM orders GROUP BY city EMIT FINAL;",
@@ -102,11 +114,11 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE TABLE x AS SELECT city, customer, COUNT(*) AS n FROM orders GROUP BY city, customer;",
-        "1:83: no column CUSTOMER in ORDERS; it has ID, CITY, AMOUNT",
+        "1:83: GROUP BY column 'CUSTOMER' cannot be resolved. 'CUSTOMER' must be a column in the source schema since GROUP BY is applied on the input. There is no column CUSTOMER in ORDERS; it has ID, CITY, AMOUNT",
     ),
     (
         "CREATE TABLE x AS SELECT city, id, COUNT(*) AS n FROM orders GROUP BY city, id;",
-        "1:14: KEY_FORMAT: The 'KAFKA' format only supports a single field. Got: [`CITY` STRING KEY, `ID` INTEGER KEY]",
+        "1:14: KEY_FORMAT: Key format does not support schema.\nformat: KAFKA\nschema: Persistence{columns=[`CITY` STRING KEY, `ID` INTEGER KEY], features=[]}\nreason: The 'KAFKA' format only supports a single field. Got: [`CITY` STRING KEY, `ID` INTEGER KEY]",
     ),
     (
         "CREATE STREAM x AS SELECT * FROM orders o JOIN orders p ON o.id = p.id;",
@@ -118,7 +130,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE STREAM x AS SELECT * FROM orders o JOIN cities c ON o.city = c.people;",
-        "1:60: Invalid join condition: stream-table joins require to join on the primary key of the right input table. Got (O.CITY = C.PEOPLE); the key of CITIES is NAME; use a table whose key it is: CREATE TABLE .. AS SELECT .. GROUP BY",
+        "1:60: Invalid join condition: stream-table joins require to join on the table's primary key. Got O.CITY = C.PEOPLE. The key of CITIES is NAME; use a table whose key it is: CREATE TABLE .. AS SELECT .. GROUP BY",
     ),
     (
         "CREATE STREAM x AS SELECT * FROM orders o FULL JOIN cities c ON o.city = c.name;",
@@ -130,7 +142,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE STREAM x AS SELECT * FROM cities c JOIN orders o ON o.city = c.name;",
-        "1:43: Invalid join order: table-stream joins are not supported; only stream-table joins. Got CITIES JOIN ORDERS.; write FROM ORDERS .. JOIN CITIES",
+        "1:43: Invalid join order: table-stream joins are not supported; only stream-table joins. Got CITIES [INNER] JOIN ORDERS. Write FROM ORDERS .. JOIN CITIES",
     ),
     (
         "CREATE STREAM x WITH (PARTITIONZ = 3) AS SELECT * FROM orders;",
@@ -179,14 +191,36 @@ const CASES: &[(&str, &str)] = &[
         "1:13: cannot drop ORDERS: queries CTAS_HOURLY_1, CTAS_TOTALS_0 read it; terminate them first",
     ),
     ("DROP STREAM totals;", "1:13: TOTALS is a TABLE, not a STREAM"),
-    ("DROP TABLE nothing;", "1:12: no stream or table NOTHING; there is CITIES, HOURLY, ORDERS, TOTALS"),
+    (
+        "DROP TABLE nothing;",
+        "1:12: NOTHING does not exist. There is no stream or table NOTHING; there is CITIES, HOURLY, ORDERS, TOTALS",
+    ),
     ("TERMINATE CTAS_TOTAL_0;", "1:11: no query CTAS_TOTAL_0; did you mean CTAS_TOTALS_0"),
     ("SET 'auto.offset.rest' = 'earliest';", "1:5: no property 'auto.offset.rest'; did you mean 'auto.offset.reset'"),
     ("SET 'auto.offset.reset' = 'first';", "1:27: 'auto.offset.reset' is earliest or latest, not 'first'"),
     ("PRINT ordres;", "1:7: there is no topic ordres; did you mean orders"),
-    ("SELECT cty FROM totals;", "1:8: no column CTY in TOTALS; did you mean CITY; it has CITY, TOTAL"),
-    ("SELECT * FROM total;", "1:15: no stream or table TOTAL; did you mean TOTALS"),
-    ("SELECT NOSUCH(city) FROM totals;", "1:8: no function NOSUCH"),
+    (
+        "SELECT cty FROM totals;",
+        "1:8: SELECT column 'CTY' cannot be resolved. There is no column CTY in TOTALS; did you mean CITY; it has CITY, TOTAL",
+    ),
+    ("SELECT * FROM total;", "1:15: TOTAL does not exist. There is no stream or table TOTAL; did you mean TOTALS"),
+    (
+        "SELECT city FROM totals WHERE ROWPARTITION = 0;",
+        "1:31: Pull queries don't support the following columns in WHERE clauses: `ROWPARTITION`; add EMIT CHANGES for a continuous query",
+    ),
+    (
+        "SELECT city, city FROM totals;",
+        "1:14: Duplicate value columns found in schema: `CITY` STRING; give one of them another name with AS",
+    ),
+    (
+        "SELECT * FROM totals LIMIT -1;",
+        "1:22: Syntax Error: Pull queries don't support negative integers in the LIMIT clause. Give how many rows at most",
+    ),
+    (
+        "CREATE STREAM x AS SELECT * FROM orders o JOIN cities c ON o.city = c.name AND o.city = c.name;",
+        "1:80: Invalid join condition: O.CITY = C.NAME stands twice; write it once",
+    ),
+    ("SELECT NOSUCH(city) FROM totals;", "1:8: Can't find any functions with the name 'NOSUCH'"),
     (
         "SELECT city, COUNT(*) FROM totals;",
         "1:8: column CITY is neither grouped by nor in an aggregate function; group by it, or take an aggregate of it such as MAX",
@@ -197,7 +231,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "SELECT id FROM orders o WHERE o.amount > 1 EMIT CHANGES LIMIT x;",
-        "1:63: expected a limit, a whole number, found `x`",
+        "1:63: Syntax Error: expected a limit, a whole number, found `x`",
     ),
     (
         "CREATE SOURCE CONNECTOR f WITH ('connector.class' = 'file', 'path' = 'a', 'topic' = 't', 'format' = 'xml');",
@@ -236,5 +270,5 @@ const CASES: &[(&str, &str)] = &[
         "1:37: QUERY_ID 'CTAS_X_18446744073709551615' looks like a generated one; choose one that does not end in a number",
     ),
     ("PAUSE CTAS_TOTAL_0;", "1:7: no query CTAS_TOTAL_0; did you mean CTAS_TOTALS_0"),
-    ("EXPLAIN SHOW TOPICS;", "1:14: expected the end of the statement, found `TOPICS`"),
+    ("EXPLAIN SHOW TOPICS;", "1:14: Syntax Error: expected the end of the statement, found `TOPICS`"),
 ];

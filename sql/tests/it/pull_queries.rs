@@ -38,3 +38,16 @@ fn aggregates_joins_subqueries_and_common_table_expressions() {
     assert_eq!(answers.len(), 8);
     sql.close();
 }
+
+#[test]
+fn parts_that_fail_are_null_alone_and_structs_are_taken_apart() {
+    let script = "
+        CREATE STREAM s (k INT KEY, t STRING) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+        CREATE STREAM o AS SELECT k, STRUCT(a := 'moo', b := STRINGTODATE(t, 'yyyyMMdd')) AS v,
+            ARRAY[7, STRINGTODATE(t, 'yyyyMMdd')] AS xs FROM s;
+        INSERT INTO s (ROWTIME, k, t) VALUES (10, 1, 'foo'), (86400000, 2, '19700103');
+    ";
+    check(script, "SELECT k, v->* FROM o;", &["1|moo|null", "2|moo|2"]);
+    check(script, "SELECT k, xs FROM o;", &["1|[7, ]", "2|[7, 2]"]);
+    check(script, "SELECT k, v->a FROM o WHERE ROWTIME < '1970-01-01T24';", &["1|moo"]);
+}

@@ -201,7 +201,7 @@ fn what_cannot_work_is_refused() {
     );
     check_error(
         "CREATE STREAM r AS SELECT x.nope FROM (SELECT id, city FROM orders) AS x;",
-        "1:29: no column NOPE in X; it has ID, CITY",
+        "1:29: SELECT column 'X.NOPE' cannot be resolved. There is no column NOPE in X; it has ID, CITY",
     );
     check_error(
         "CREATE STREAM r AS SELECT id, ROWPARTITION AS p FROM (SELECT id, city FROM orders) AS x;",
@@ -214,7 +214,7 @@ fn what_cannot_work_is_refused() {
     );
     check_error(
         "CREATE STREAM r AS SELECT * FROM (SELECT id, city FROM orders LIMIT 2) AS x;",
-        "1:69: LIMIT is for queries that are shown, not for persistent ones",
+        "1:69: CREATE STREAM AS SELECT statements don't support LIMIT clause. LIMIT is for queries that are shown",
     );
 }
 

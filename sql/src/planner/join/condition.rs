@@ -3,7 +3,8 @@
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr as Sql};
 
 use crate::{
-    planner::{bind, error::PlanError, scope::Scope},
+    expression::shown,
+    planner::{bind, clause::Clause, error::PlanError, query::qualified, scope::Scope},
     syntax::{Position, ast, position_of},
 };
 
@@ -47,9 +48,21 @@ pub(super) fn spelling((source, name): &ColumnRef) -> String {
 /// # Errors
 /// If ON is something else, or a side names no source, several, or the wrong one.
 pub(super) fn equalities(step: &ast::Join, scope: &Scope, number: usize) -> Result<Vec<Equality>, PlanError> {
-    let mut found = Vec::new();
+    for (qualifier, _) in bind::named_columns(&step.on.node) {
+        // Mistaken sources before columns that may be of several.
+        if let Some(qualifier) = qualifier.filter(|name| !scope.has_column(&name.value)) {
+            scope.source(&qualifier.value, crate::expression::scope::place(&qualifier, step.on.span.start))?;
+        }
+    }
+    let mut found: Vec<Equality> = Vec::new();
     split(&step.on.node, step.on.span.start, &mut |left, right, at| {
-        found.push(equality(left, right, at, scope, number)?);
+        let equality = equality(left, right, at, scope, number)?;
+        let sides = |equality: &Equality| (equality.left.spelling(), equality.right.spelling());
+        if found.iter().any(|known| sides(known) == sides(&equality)) {
+            let problem = format!("Invalid join condition: {} stands twice", equality.text);
+            return Err(PlanError::invalid_hint(at, problem, "write it once"));
+        }
+        found.push(equality);
         Ok(())
     })?;
     Ok(found)
@@ -80,7 +93,7 @@ fn split(
 }
 
 fn equality(a: &Sql, b: &Sql, at: Position, scope: &Scope, number: usize) -> Result<Equality, PlanError> {
-    let text = format!("({a} = {b})");
+    let text = format!("{} = {}", qualified(a, scope), qualified(b, scope));
     let (first, second) = (operand(a, at, scope, &text)?, operand(b, at, scope, &text)?);
     let name = |source: usize| scope.sources[source].name.as_str();
     let (left, right) = match (first.0, second.0) {
@@ -120,8 +133,9 @@ fn operand(expr: &Sql, at: Position, scope: &Scope, text: &str) -> Result<(usize
     sources.dedup();
     let &[source] = sources.as_slice() else {
         let problem = format!(
-            "Invalid comparison expression '{expr}' in join '{text}'. Each side of the join comparision must contain \
-             references from exactly one source."
+            "Invalid comparison expression '{}' in join '({text})'. Each side of the join comparision must contain \
+             references from exactly one source.",
+            shown(expr)
         );
         return Err(PlanError::invalid(at, problem));
     };
@@ -157,9 +171,10 @@ fn column_of(
         Some(column)
             if !scope.is_source(&column.value) && scope.columns.iter().any(|known| known.name == column.value) =>
         {
-            scope.resolve(None, column, at)?
+            scope.resolve(None, column, at)
         }
-        qualifier => scope.resolve(qualifier, name, at)?,
+        qualifier => scope.resolve(qualifier, name, at),
     };
+    let column = column.map_err(|error| Clause::JoinOn.tell(error))?;
     Ok((column.source, column.name.clone()))
 }

@@ -8,7 +8,7 @@
 use super::condition::{ColumnRef, Equality, spelling};
 use crate::{
     catalog::Source,
-    planner::{error::PlanError, projection::WrittenItem, query::Item, scope::Scope},
+    planner::{error::PlanError, named_key, projection::WrittenItem, query::Item, scope::Scope},
     syntax::{Position, ast::JoinKind},
 };
 
@@ -101,7 +101,7 @@ impl JoinKey {
         written: &[WrittenItem],
         items: &mut [Item],
         scope: &Scope,
-        at: Position,
+        (at, result): (Position, &str),
     ) -> Result<(), PlanError> {
         let is = |item: &WrittenItem| super::condition::plain_column(&item.expr, scope, item.at).ok().flatten();
         let selected: Vec<Option<ColumnRef>> =
@@ -115,18 +115,20 @@ impl JoinKey {
             };
             let chosen = candidates.iter().find(|viable| selected.iter().flatten().any(|found| found == *viable));
             let Some(chosen) = chosen else {
-                return Err(self.missing(&candidates, !synthetic.is_empty(), scope, at));
+                let is_selected = |column: &ColumnRef| selected.iter().flatten().any(|found| found == column);
+                return Err(self.missing(&candidates, !synthetic.is_empty(), scope, &is_selected, (at, result)));
             };
             let key = millstream::expression::col(&name);
             let mut first = true;
             for (item, found) in items.iter_mut().zip(&selected) {
                 if found.as_ref() == Some(chosen) {
                     if !first {
-                        let problem = format!(
-                            "The projection contains a key column (`{}`) more than once; write AS_VALUE({}) for a copy",
-                            item.name, chosen.1
-                        );
-                        return Err(PlanError::invalid(item.at, problem));
+                        let aliases = written.iter().zip(&selected);
+                        let aliases = aliases.filter(|(_, found)| found.as_ref() == Some(chosen));
+                        let aliases: Vec<String> = aliases.map(|(item, _)| item.name.clone()).collect();
+                        let problem = named_key::twice(&aliases[0], &aliases);
+                        let hint = format!("write AS_VALUE({}) for a copy", chosen.1);
+                        return Err(PlanError::invalid_hint(item.at, problem, hint));
                     }
                     first = false;
                     item.expr = key.clone();
@@ -150,37 +152,40 @@ impl JoinKey {
             .collect()
     }
 
-    fn missing(&self, candidates: &[ColumnRef], synthetic: bool, scope: &Scope, at: Position) -> PlanError {
+    fn missing(
+        &self,
+        candidates: &[ColumnRef],
+        synthetic: bool,
+        scope: &Scope,
+        is_selected: &dyn Fn(&ColumnRef) -> bool,
+        (at, result): (Position, &str),
+    ) -> PlanError {
         let shown = |(source, name): &ColumnRef| match synthetic {
             true => name.clone(),
             false => format!("{}.{name}", scope.sources[*source].reference),
         };
         let names: Vec<String> = candidates.iter().map(shown).collect();
         if self.of_foreign_key_join {
+            let missing = self.columns.iter().filter(|column| !column.viable.iter().any(is_selected));
+            let missing = missing.filter_map(|column| column.viable.first());
+            let missing: Vec<String> = missing.map(|(_, name)| format!("`{name}`")).collect();
+            let plural = if missing.len() > 1 { "s" } else { "" };
             let problem = format!(
-                "Primary key column missing in projection. For foreign-key table-table joins, the projection must include \
-                 all primary key columns from the left input table (`{}`). Missing column: `{}`.",
-                scope.sources[0].name, candidates[0].1
+                "Primary key column{plural} missing in projection. For foreign-key table-table joins, the projection must \
+                 include all primary key columns from the left input table (`{}`). Missing column{plural}: {}.",
+                scope.sources[0].name,
+                missing.join(", ")
             );
             return PlanError::invalid(at, problem);
         }
-        let (word, list) = match names.as_slice() {
-            [one] => ("expression", one.clone()),
-            [most @ .., last] => ("expressions", format!("{} or {last}", most.join(", "))),
-            [] => ("expression", "ROWKEY".to_owned()),
-        };
-        let first = names.first().cloned().unwrap_or_else(|| "ROWKEY".to_owned());
-        let why = if synthetic {
-            format!(
-                "; {first} was added as a synthetic key column because the join criteria did not match any source column"
-            )
-        } else {
-            String::new()
-        };
-        let problem = format!(
-            "Key missing from projection: it must include the join {word} {list} in its projection (eg, SELECT \
-             {first}...){why}"
-        );
+        let names = if names.is_empty() { vec!["ROWKEY".to_owned()] } else { names };
+        let mut problem = named_key::missing("join expression", &names, ("or", &names[0]), result);
+        if synthetic {
+            problem.push_str(&format!(
+                " {} was added as a synthetic key column because the join criteria did not match any source column.",
+                names[0]
+            ));
+        }
         PlanError::invalid(at, problem)
     }
 }

@@ -7,6 +7,7 @@ use millstream::schema::{WINDOWEND, WINDOWSTART};
 use crate::{
     planner::{
         bind,
+        clause::Clause,
         error::PlanError,
         input::{PartitionColumn, ROWPARTITION},
         scope::Scope,
@@ -36,20 +37,24 @@ impl Named {
 
 /// Whether a query over one source needs the number of the partition.
 pub(in crate::planner) fn partition_column(query: &StreamQuery) -> PartitionColumn {
-    let is_named = |expr: &ast::Expr| bind::named_columns(expr).iter().any(|(_, name)| name.value == ROWPARTITION);
+    let is_named =
+        |(_, expr): (Clause, &ast::Expr)| bind::named_columns(expr).iter().any(|(_, name)| name.value == ROWPARTITION);
     if expressions(query).into_iter().any(is_named) { PartitionColumn::Read } else { PartitionColumn::Left }
 }
 
 /// Every expression of a query.
-fn expressions(query: &StreamQuery) -> Vec<&ast::Expr> {
-    let mut expressions: Vec<&ast::Expr> = Vec::new();
+fn expressions(query: &StreamQuery) -> Vec<(Clause, &ast::Expr)> {
+    let mut expressions: Vec<(Clause, &ast::Expr)> = Vec::new();
     expressions.extend(query.items.iter().filter_map(|item| match item {
-        SelectItem::AllFields { expr, .. } | SelectItem::Expr { expr, .. } => Some(expr),
+        SelectItem::AllFields { expr, .. } | SelectItem::Expr { expr, .. } => Some((Clause::Select, expr)),
         SelectItem::All { .. } | SelectItem::AllOf { .. } => None,
     }));
-    expressions.extend(query.joins.iter().map(|step| &step.on.node));
-    expressions.extend(query.filter.iter().chain(&query.having).map(|clause| &clause.node));
-    expressions.extend(query.group_by.iter().chain(&query.partition_by).flat_map(|clause| &clause.node));
+    expressions.extend(query.joins.iter().map(|step| (Clause::JoinOn, &step.on.node)));
+    expressions.extend(query.filter.iter().map(|clause| (Clause::Where, &clause.node)));
+    expressions.extend(query.having.iter().map(|clause| (Clause::Having, &clause.node)));
+    expressions.extend(query.group_by.iter().flat_map(|clause| &clause.node).map(|expr| (Clause::GroupBy, expr)));
+    let partition_by = query.partition_by.iter().flat_map(|clause| &clause.node);
+    expressions.extend(partition_by.map(|expr| (Clause::PartitionBy, expr)));
     expressions
 }
 
@@ -68,7 +73,7 @@ pub(in crate::planner) fn named_columns(query: &StreamQuery, scope: &Scope) -> R
             SelectItem::AllFields { .. } | SelectItem::Expr { .. } => {}
         }
     }
-    for expression in expressions(query) {
+    for (clause, expression) in expressions(query) {
         for (qualifier, name) in bind::named_columns(expression) {
             if query.window.is_some() && matches!(name.value.as_str(), WINDOWSTART | WINDOWEND) {
                 continue;
@@ -78,9 +83,10 @@ pub(in crate::planner) fn named_columns(query: &StreamQuery, scope: &Scope) -> R
                 !scope.is_source(&qualifier.value) && scope.columns.iter().any(|column| column.name == qualifier.value)
             };
             let column = match qualifier {
-                Some(column) if is_field(column) => scope.resolve(None, column, query.span.start)?,
-                qualifier => scope.resolve(qualifier, &name, query.span.start)?,
+                Some(column) if is_field(column) => scope.resolve(None, column, query.span.start),
+                qualifier => scope.resolve(qualifier, &name, query.span.start),
             };
+            let column = column.map_err(|error| clause.tell(error))?;
             named.columns.insert((column.source, column.name.clone()));
         }
     }

@@ -73,7 +73,7 @@ impl Relation {
         let source = &found.source;
         found.check_partition(named.partition_of(number), at)?;
         let reset = if source.kind == SourceKind::Table { OffsetReset::Earliest } else { context.reset };
-        let read = |source| input::stream(context.builder, source, reset, at, named.partition_of(number));
+        let read = |source| input::stream(context, source, reset, at, named.partition_of(number));
         let reference = &written.reference().value;
         let mut taken = BTreeSet::new();
         let mut columns = Vec::new();

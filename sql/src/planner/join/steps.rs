@@ -57,7 +57,7 @@ pub(super) fn steps<'a>(
         let (step, next) = step(written, number, on, (kind, &key), (scope, sources))?;
         if right.window.is_some() && !(step.keeps_left && step.keeps_right) {
             let hint = "join on the key of both, which must be windowed alike";
-            let problem = "Implicit repartitioning of windowed sources is not supported".to_owned();
+            let problem = "Implicit repartitioning of windowed sources is not supported.".to_owned();
             return Err(PlanError::invalid_hint(written.on.span.start, problem, hint));
         }
         key = next;
@@ -82,13 +82,12 @@ fn step<'a>(
         (SourceKind::Stream, SourceKind::Table) => Method::StreamTable,
         (SourceKind::Table, SourceKind::Table) => Method::TableTable,
         (SourceKind::Table, SourceKind::Stream) => {
-            let names: Vec<&str> = sources[..number].iter().map(|source| source.name.as_str()).collect();
+            let (left, kind) = (&sources[0].name, join_words(written.kind));
             let problem = format!(
-                "Invalid join order: table-stream joins are not supported; only stream-table joins. Got {} JOIN {}.",
-                names.join(" JOIN "),
+                "Invalid join order: table-stream joins are not supported; only stream-table joins. Got {left} {kind} {}.",
                 right.name
             );
-            let hint = format!("write FROM {} .. JOIN {}", right.name, names[0]);
+            let hint = format!("write FROM {} .. JOIN {left}", right.name);
             return Err(PlanError::invalid_hint(at, problem, hint));
         }
     };
@@ -122,12 +121,13 @@ fn step<'a>(
     }
     let Some(on) = by_key else {
         let names: Vec<&str> = right.key_columns().map(|column| column.name.as_str()).collect();
-        let kinds = if method == Method::StreamTable { "stream-table" } else { "table-table" };
+        let which = if method == Method::StreamTable {
+            "stream-table joins require to join on the table's primary key"
+        } else {
+            "table-table joins require to join on the primary key of the right input table"
+        };
         let written_on: Vec<&str> = on.iter().map(|equality| equality.text.as_str()).collect();
-        let problem = format!(
-            "Invalid join condition: {kinds} joins require to join on the primary key of the right input table. Got {}",
-            written_on.join(" AND ")
-        );
+        let problem = format!("Invalid join condition: {which}. Got {}.", written_on.join(" AND "));
         let hint = format!(
             "the key of {} is {}; use a table whose key it is: CREATE TABLE .. AS SELECT .. GROUP BY",
             right.name,
@@ -147,6 +147,16 @@ fn step<'a>(
         _ => (method, key.joined(&on, written.kind, keeps_left)),
     };
     Ok((Step { written, number, method, on, keeps_left, keeps_right: true }, next))
+}
+
+/// A join as ksqlDB's messages write it.
+fn join_words(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "[INNER] JOIN",
+        JoinKind::Left => "LEFT [OUTER] JOIN",
+        JoinKind::Right => "RIGHT [OUTER] JOIN",
+        JoinKind::Full => "[FULL] OUTER JOIN",
+    }
 }
 
 /// The equalities in the order of the key columns of the right side, if they compare exactly these.
@@ -190,7 +200,7 @@ fn check_windowed(left: &Source, right: &Source, written: &ast::Join, scope: &Sc
         && a.size_ms != b.size_ms
         && !left.key_format.kind.has_registry()
     {
-        let problem = "Implicit repartitioning of windowed sources is not supported: the windows have different sizes";
+        let problem = "Implicit repartitioning of windowed sources is not supported. The windows have different sizes";
         return Err(PlanError::invalid(written.span.start, problem));
     }
     if fits {
@@ -206,6 +216,6 @@ fn check_windowed(left: &Source, right: &Source, written: &ast::Join, scope: &Sc
         "Can not join non-windowed source to windowed source"
     };
     let problem =
-        format!("{word}. `{}` is {}, `{}` is {}", reference(0), shown(left), reference(right_index), shown(right));
+        format!("{word}.\n`{}` is {}\n`{}` is {}", reference(0), shown(left), reference(right_index), shown(right));
     Err(PlanError::invalid(written.span.start, problem))
 }
