@@ -40,6 +40,7 @@ use millstream::{
 
 use crate::{
     catalog::Catalog,
+    functions::Functions,
     planner::{PlanError, ViewPlan, functions, input::ROWPARTITION, moment_literal, one_line},
     response::Rows,
     syntax::{
@@ -80,21 +81,22 @@ pub trait Views {
 /// [`PlanError`] with the place of a name or expression that is wrong; what goes wrong while it runs has the place of the query.
 pub fn run(query: &PullQuery, context: &PullContext<'_>) -> Result<Rows, PlanError> {
     let (session, plan_query) = prepare(query, context)?;
-    let at = query.span.start;
+    let (at, own) = (query.span.start, context.catalog.functions());
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
     block_on(at, async {
         let frame = match &query.plain {
-            Some(plain) if plain::is_by_row(plain) => {
-                plain::rows(plain, context.catalog.expect_source(&plain.from.name)?, &session).await?
+            Some(plain) if plain::is_by_row(plain, context.catalog.functions()) => {
+                let source = context.catalog.expect_source(&plain.from.name)?;
+                plain::rows(plain, source, context.catalog, &session).await?
             }
             _ => {
                 let plan =
-                    session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
-                session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at))?
+                    session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at, own))?;
+                session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at, own))?
             }
         };
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await.map_err(|error| place(error, query, at))?;
+        let batches = frame.collect().await.map_err(|error| place(error, query, at, own))?;
         let schema = batches.first().map_or(schema, |batch| batch.schema());
         Ok(Rows { schema, batches })
     })
@@ -112,11 +114,11 @@ fn block_on<T>(at: Position, work: impl Future<Output = Result<T, PlanError>>) -
 /// As [`run`].
 pub fn explain(query: &PullQuery, context: &PullContext<'_>) -> Result<String, PlanError> {
     let (session, plan_query) = prepare(query, context)?;
-    let at = query.span.start;
+    let (at, own) = (query.span.start, context.catalog.functions());
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
     block_on(at, async {
-        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
-        let optimized = session.state().optimize(&plan).map_err(|error| place(error, query, at))?;
+        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at, own))?;
+        let optimized = session.state().optimize(&plan).map_err(|error| place(error, query, at, own))?;
         Ok(optimized.display_indent().to_string())
     })
 }
@@ -126,6 +128,7 @@ fn prepare(query: &PullQuery, context: &PullContext<'_>) -> Result<(SessionConte
     let mut found = Relations::default();
     let _ = query.query.visit(&mut found);
     let session = functions::new_context();
+    context.catalog.functions().register(&session);
     let pseudo: Vec<&str> = PSEUDO.into_iter().filter(|name| found.columns.contains(*name)).collect();
     let mut registered = BTreeSet::new();
     for name in &found.tables {
@@ -254,7 +257,7 @@ impl VisitorMut for Rewrite<'_> {
 }
 
 /// An error of DataFusion with its place, where that can be found.
-fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
+fn place(error: DataFusionError, query: &PullQuery, at: Position, own: &Functions) -> PlanError {
     if let DataFusionError::SchemaError(problem, _) = error.find_root() {
         match problem.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {
@@ -287,7 +290,7 @@ fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
     if let Some(name) = text.split("Invalid function '").nth(1).and_then(|rest| rest.split('\'').next()) {
         let name = name.to_ascii_uppercase();
         let at = position_of_function(query, &name).unwrap_or(at);
-        let suggestion = functions::nearest_function(&name);
+        let suggestion = own.nearest(&name);
         return PlanError::UnknownFunction { at, name, suggestion };
     }
     if text.contains("must appear in the GROUP BY clause")

@@ -9,3 +9,4 @@ mod queries_of_queries;
 mod replace;
 mod restart;
 mod tables;
+mod user_functions;
