@@ -2,15 +2,22 @@
 //!
 //! A query is continuous if `EMIT CHANGES` or `EMIT FINAL` (or a misspelling of these) stands in it outside brackets.
 
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{PullQuery, StreamQuery};
+use super::depth::settle;
 use super::error::SyntaxError;
 use super::parser::{MAX_EXPRESSION_TOKENS, Parsed, Parser};
 use super::suggest::nearest;
 
 /// The deepest nesting of subqueries.
 const MAX_SUBQUERY_DEPTH: usize = 16;
+
+/// The most joins and set operations together: trees of plans lean as those of operators do.
+const MAX_COMBINATIONS: usize = 64;
 
 /// Words that may have been meant where `sqlparser` gives up.
 const WORDS: [&str; 23] = [
@@ -38,6 +45,20 @@ const WORDS: [&str; 23] = [
     "THEN",
     "CAST",
 ];
+
+const TOO_MANY: &str = "more than 64 joins and set operations in one query";
+
+/// Counts tables, which commas join too.
+struct Tables(usize);
+
+impl Visitor for Tables {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, _table: &TableFactor) -> ControlFlow<()> {
+        self.0 += 1;
+        if self.0 > MAX_COMBINATIONS + 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
 
 impl Parser<'_> {
     /// Whether the query that begins here is continuous.
@@ -68,10 +89,14 @@ impl Parser<'_> {
         }
         self.check_clauses(left)?;
         let plain = self.plain_query(first);
-        let query = match self.with_sql(|sql| sql.parse_query()) {
+        let mut query = match self.with_sql(|sql| sql.parse_query()) {
             Ok(query) => query,
             Err(error) => return Err(self.hinted(error, &WORDS)),
         };
+        settle(&mut query).map_err(|deep| deep.error(start.start))?;
+        if query.visit(&mut Tables(0)).is_break() {
+            return Err(SyntaxError::new(start.start, TOO_MANY).with_hint("split the query in two"));
+        }
         if !self.at_end() {
             let error = self.unexpected("a clause or the end of the query");
             return Err(self.hinted(error, &WORDS));
@@ -101,6 +126,7 @@ impl Parser<'_> {
     /// turns out wrong, `sqlparser` tries another reading at each level.
     fn check_clauses(&mut self, left: usize) -> Parsed<()> {
         let mut brackets: Vec<bool> = Vec::new();
+        let mut combinations = 0;
         for ahead in 0..left {
             match self.token_at(ahead) {
                 Token::LParen => brackets.push(matches!(self.word_at(ahead + 1), Some("SELECT" | "WITH"))),
@@ -108,7 +134,10 @@ impl Parser<'_> {
                 _ => {}
             }
             let too_deep = brackets.iter().filter(|subquery| **subquery).count() > MAX_SUBQUERY_DEPTH;
+            combinations +=
+                usize::from(matches!(self.word_at(ahead), Some("UNION" | "EXCEPT" | "MINUS" | "INTERSECT" | "JOIN")));
             let wrong = match (self.token_at(ahead), self.word_at(ahead), self.word_at(ahead + 1)) {
+                _ if combinations > MAX_COMBINATIONS => Some((TOO_MANY, "split the query in two")),
                 _ if too_deep => Some(("subqueries are nested more than 16 deep", "name some of them with WITH")),
                 (Token::LongArrow, ..) => Some(("->* is not there yet in a query without EMIT", "name the fields")),
                 (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "SESSION")) => {

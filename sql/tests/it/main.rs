@@ -1,11 +1,14 @@
 //! The SQL engine from outside: scripts in, answers out, in a directory of their own.
 
 mod errors;
+mod expression_property;
+mod fuzz_parser;
 mod harness;
 mod plans;
 mod pull_queries;
 mod push_queries;
 mod queries_of_queries;
+mod random;
 mod replace;
 mod restart;
 mod tables;

@@ -60,7 +60,7 @@ subtopology 0
   source-0
       topic orders (key KAFKA, value JSON), decodes [CITY]
   select-key-1 <- source-0
-      project: key CITY = CITY; ID = ID, COPY = CITY
+      project: key CITY = CITY or null; ID = ID, COPY = CITY
   sink-2 <- select-key-1
       to topic X (key KAFKA, value JSON)
 "#,

@@ -54,7 +54,7 @@ fn bad_udf() -> ScalarFunction {
         })
     };
     let overloads = [
-        Overload::new([INT], Returns::Type(SqlType::Int), fails),
+        Overload::new([INT], Returns::Type(SqlType::Varchar), fails),
         Overload::new([BOOLEAN], Returns::Type(SqlType::Int), of_truth),
         Overload::new([TEXT], Returns::Type(SqlType::Varchar), of_text),
     ];
