@@ -61,7 +61,13 @@ impl<'a> Binder<'a> {
             let each = wanted.into_iter().map(|one| equality(Operator::Eq, vec![value.clone(), one]));
             each.reduce(Expr::or).unwrap_or_else(|| lit(false))
         } else {
-            Expr::IsTrue(Box::new(Expr::InList(InList::new(Box::new(value), wanted, false))))
+            // DataFusion takes for constant what is one value over no row at all, as CASE over columns may be: only constants go there.
+            let is_constant = |one: &Expr| one.column_refs().is_empty() && !one.is_volatile();
+            let (constants, others): (Vec<Expr>, Vec<Expr>) = wanted.into_iter().partition(is_constant);
+            let listed = (!constants.is_empty())
+                .then(|| Expr::IsTrue(Box::new(Expr::InList(InList::new(Box::new(value.clone()), constants, false)))));
+            let others = others.into_iter().map(|one| Expr::IsTrue(Box::new(value.clone().eq(one))));
+            listed.into_iter().chain(others).reduce(Expr::or).unwrap_or_else(|| lit(false))
         };
         Ok(negate_if(negated, found))
     }
