@@ -128,6 +128,22 @@ impl HotTier {
         (first, first | ((1_i64 << self.shift) - 1))
     }
 
+    /// The hashes of keys that are about to be looked up, their buckets prepared for it.
+    pub(crate) fn hashes(&self, keys: &[&[u8]]) -> Vec<u32> {
+        let hashes: Vec<u32> = keys.iter().map(|key| self.hash(key)).collect();
+        let mut from = 0;
+        while from < keys.len() {
+            let bucket = |key| self.start_of(key).map(|start| start >> self.shift);
+            let first = bucket(keys[from]);
+            let run = keys[from..].iter().take_while(|key| bucket(key) == first).count();
+            if let Some(stack) = first.and_then(|first| self.buckets.get(&first)) {
+                stack.warm(&hashes[from..from + run]);
+            }
+            from += run;
+        }
+        hashes
+    }
+
     pub(crate) fn lookup(&self, hash: u32, key: &[u8], extent: &ColdExtent) -> Lookup<'_> {
         // A key too short for a window store was never written.
         let Some(start) = self.start_of(key) else { return Lookup::Absent };
@@ -160,6 +176,8 @@ impl HotTier {
                 continue;
             }
             let mut writer = self.bucket(start, extent).writer(epoch, generation);
+            let hashes: Vec<u32> = places[run.clone()].iter().map(|(_, hash)| *hash).collect();
+            writer.warm(&hashes);
             for (change, (start, hash)) in changes[run.clone()].iter().zip(&places[run]) {
                 if *start < bound {
                     expired += 1;

@@ -13,6 +13,10 @@ use hashbrown::HashTable;
 const ABSENT: u32 = u32::MAX;
 const FIRST_CHUNK_BYTES: usize = 1 << 10;
 const LAST_CHUNK_BYTES: usize = 1 << 20;
+/// Keys from which on a layer is larger than the caches of one core.
+const WORTH_WARMING: usize = 1 << 14;
+/// Entries whose misses may be on their way at once; more than a processor has room for.
+pub(crate) const WARMED_AT_ONCE: usize = 64;
 /// Longest key or value: offsets and the sum of both lengths stay far inside `u32`.
 pub(crate) const MAX_BYTES: usize = 1 << 30;
 
@@ -131,6 +135,30 @@ impl Layer {
 
     pub(crate) fn find(&self, hash: u32, key: &[u8]) -> Option<&Entry> {
         self.table.find(widen(hash), |entry| entry.hash == hash && self.arena.key(entry) == key)
+    }
+
+    /// Brings what is needed to find keys with these hashes into the processor's cache, if the layer is too large to be there anyway.
+    ///
+    /// A lookup waits for memory two times: for its bucket and for the key's bytes. Lookups one after another hardly overlap, since
+    /// each ends in a comparison that the next one is speculated across; these loops compare nothing, so that many misses are on their way
+    /// at once.
+    pub(crate) fn warm(&self, hashes: &[u32]) {
+        if self.table.len() < WORTH_WARMING {
+            return;
+        }
+        let mut found = [None; WARMED_AT_ONCE];
+        for hashes in hashes.chunks(WARMED_AT_ONCE) {
+            for (found, hash) in found.iter_mut().zip(hashes) {
+                *found = self.table.find(widen(*hash), |entry| entry.hash == *hash);
+            }
+            self.warm_bytes(found[..hashes.len()].iter().copied().flatten());
+        }
+    }
+
+    /// Brings the first bytes of entries into the processor's cache, many misses at once.
+    pub(crate) fn warm_bytes<'e>(&self, entries: impl Iterator<Item = &'e Entry>) {
+        let byte = |entry: &Entry| self.arena.chunks[entry.chunk as usize].get(entry.offset as usize).copied();
+        std::hint::black_box(entries.filter_map(byte).fold(0, |all, byte| all ^ byte));
     }
 
     pub(crate) fn key(&self, entry: &Entry) -> &[u8] {

@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use crate::layer::{Entry, Layer, shared};
+use crate::layer::{Entry, Layer, WARMED_AT_ONCE, shared};
 
 /// Bytes that an entry counts for beside key and value when dirty bytes are counted.
 const ENTRY_BYTES: usize = 32;
@@ -80,6 +80,11 @@ impl LayerStack {
 
     pub(crate) fn layers(&self) -> impl DoubleEndedIterator<Item = &Layer> {
         self.slots.iter().map(|slot| &*slot.layer)
+    }
+
+    /// Prepares for lookups of these hashes; see [`Layer::warm`].
+    pub(crate) fn warm(&self, hashes: &[u32]) {
+        self.slots.iter().for_each(|slot| slot.layer.warm(hashes));
     }
 
     pub(crate) fn find(&self, hash: u32, key: &[u8]) -> Option<Found<'_>> {
@@ -189,6 +194,11 @@ pub(crate) struct StackWriter<'s> {
 }
 
 impl StackWriter<'_> {
+    /// Prepares for writes of these hashes.
+    pub(crate) fn warm(&self, hashes: &[u32]) {
+        self.layer.warm(hashes);
+    }
+
     pub(crate) fn write(&mut self, hash: u32, key: &[u8], value: Option<&[u8]>) {
         let record_len = key.len() + value.map_or(0, <[u8]>::len);
         match self.layer.insert(hash, key, value, self.epoch) {
@@ -232,10 +242,20 @@ impl<'s> SortedEntries<'s> {
         let mut entries = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
             let index = u32::try_from(index).expect("stacks have few layers");
-            for entry in layer.entries() {
-                let key = layer.key(entry);
-                if keep(entry, key) {
-                    entries.push(SortedEntry { prefix: prefix(&key[skip..]), layer: index, entry: *entry });
+            let mut of_layer = layer.entries();
+            let mut some = Vec::with_capacity(WARMED_AT_ONCE);
+            loop {
+                some.clear();
+                some.extend(of_layer.by_ref().take(WARMED_AT_ONCE));
+                if some.is_empty() {
+                    break;
+                }
+                layer.warm_bytes(some.iter().copied());
+                for &entry in &some {
+                    let key = layer.key(entry);
+                    if keep(entry, key) {
+                        entries.push(SortedEntry { prefix: prefix(&key[skip..]), layer: index, entry: *entry });
+                    }
                 }
             }
         }
@@ -248,6 +268,19 @@ impl<'s> SortedEntries<'s> {
         });
         entries.dedup_by(|later, first| later.prefix == first.prefix && key(later) == key(first));
         Self { layers, entries }
+    }
+
+    /// Keys and values; the value is `None` for a deletion.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'s [u8], Option<&'s [u8]>)> {
+        self.entries.chunks(WARMED_AT_ONCE).flat_map(|some| {
+            for (layer, number) in self.layers.iter().zip(0_u32..) {
+                layer.warm_bytes(some.iter().filter(|sorted| sorted.layer == number).map(|sorted| &sorted.entry));
+            }
+            some.iter().map(|sorted| {
+                let layer = self.layers[sorted.layer as usize];
+                (layer.key(&sorted.entry), layer.value(&sorted.entry))
+            })
+        })
     }
 
     /// Key and value at `index`; the value is `None` for a deletion.
@@ -282,7 +315,7 @@ mod tests {
 
     fn check(stack: &LayerStack, expected: &[(&str, Option<&str>)]) {
         let sorted = SortedEntries::new(stack.layers(), |_, _| true);
-        let actual: Vec<_> = (0..).map_while(|index| sorted.get(index)).collect();
+        let actual: Vec<_> = sorted.iter().collect();
         let expected: Vec<_> = expected.iter().map(|(key, value)| (key.as_bytes(), value.map(str::as_bytes))).collect();
         assert_eq!(actual, expected);
         for (key, value) in expected {

@@ -2,10 +2,10 @@
 //!
 //! | share | for |
 //! |---|---|
-//! | 1/2 | hot tier: tables of committed values, all stores together |
+//! | 7/16 | hot tier: tables of committed values, all stores together |
 //! | 1/4 | RocksDB's block cache: data, index and filter blocks |
 //! | 1/16 | RocksDB's memtables, which only small checkpoints go through |
-//! | 3/16 | passing needs: the order of a checkpoint's keys, a table that grows, the allocator |
+//! | 1/4 | passing needs: the order of a checkpoint's keys, a table that grows, the allocator |
 //!
 //! A snapshot keeps the layers that it saw; as long as it lives, what has since been replaced is not counted.
 
@@ -37,7 +37,7 @@ impl MemoryBudget {
         }
         Ok(Self {
             memory_bytes,
-            hot_bytes: memory_bytes / 2,
+            hot_bytes: memory_bytes / 16 * 7,
             block_cache_bytes: memory_bytes / 4,
             write_buffer_bytes: memory_bytes / 16,
             checkpoint_bytes: checkpoint_bytes.min(memory_bytes / 8),

@@ -22,8 +22,8 @@ use crate::pool::{Lasting, StorePool};
 use crate::snapshot::StoreSnapshot;
 use crate::values::Values;
 
-/// Changes hashed and written together.
-const CHANGES_AT_ONCE: usize = 512;
+/// Keys hashed together before they are read or written.
+const KEYS_AT_ONCE: usize = 512;
 
 /// One committed change: the key's new value, or its deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,21 +193,29 @@ impl Store {
         let inner = self.inner.read();
         self.check(&inner)?;
         let generation = inner.hot.generation();
-        for key in keys {
-            let hash = inner.hot.hash(key);
-            match inner.hot.lookup(hash, key, &inner.extent) {
-                Lookup::Found(found) => {
-                    if found.generation < generation {
-                        promotions.push((hash, key, values.len()));
+        let mut keys = keys.into_iter();
+        let mut batch = Vec::with_capacity(KEYS_AT_ONCE);
+        loop {
+            batch.clear();
+            batch.extend(keys.by_ref().take(KEYS_AT_ONCE));
+            if batch.is_empty() {
+                break;
+            }
+            for (&key, hash) in batch.iter().zip(inner.hot.hashes(&batch)) {
+                match inner.hot.lookup(hash, key, &inner.extent) {
+                    Lookup::Found(found) => {
+                        if found.generation < generation {
+                            promotions.push((hash, key, values.len()));
+                        }
+                        values.push(found.value());
                     }
-                    values.push(found.value());
-                }
-                Lookup::Absent => values.push(None),
-                Lookup::AskCold => {
-                    promotions.push((hash, key, values.len()));
-                    places.push(values.len());
-                    missing.push(key);
-                    values.push(None);
+                    Lookup::Absent => values.push(None),
+                    Lookup::AskCold => {
+                        promotions.push((hash, key, values.len()));
+                        places.push(values.len());
+                        missing.push(key);
+                        values.push(None);
+                    }
                 }
             }
         }
@@ -272,10 +280,10 @@ impl Store {
         inner.version += 1;
         let mut expired = 0;
         let mut changes = changes.into_iter();
-        let mut batch = Vec::with_capacity(CHANGES_AT_ONCE);
+        let mut batch = Vec::with_capacity(KEYS_AT_ONCE);
         loop {
             batch.clear();
-            batch.extend(changes.by_ref().take(CHANGES_AT_ONCE));
+            batch.extend(changes.by_ref().take(KEYS_AT_ONCE));
             if batch.is_empty() {
                 break;
             }
@@ -392,7 +400,7 @@ impl Store {
                         || crate::key::split_window_key(key).is_some_and(|(start, _)| start >= expired_before))
             };
             let sorted = SortedEntries::new(stack.layers(), is_dirty);
-            for (key, value) in (0..).map_while(|index| sorted.get(index)) {
+            for (key, value) in sorted.iter() {
                 if value.is_some() {
                     extent = extent.including(self.kind, key);
                 } else if has_no_cold_keys {

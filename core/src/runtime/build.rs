@@ -11,6 +11,7 @@ use super::{
     StreamsError, build_join,
     metrics::Counters,
     partitions::Partitions,
+    shared_reads::SharedReads,
     source_reader::{SourceReader, Turns},
     stores::{PersistentStore, store_name},
     task::{RunningNode, RunningStore, Task},
@@ -46,6 +47,8 @@ pub(super) struct Builder<'a> {
     pub(super) log: &'a dyn Log,
     /// `None`: stores are in memory.
     pub(super) state: Option<&'a StateBackend>,
+    /// `None`: each source reads for itself.
+    pub(super) reads: Option<&'a SharedReads>,
     pub(super) emit: EmitPolicy,
     pub(super) counters: Arc<Counters>,
 }
@@ -254,9 +257,12 @@ impl Builder<'_> {
                 OffsetReset::Latest => self.log.end_offset(&from)?,
             },
         };
-        SourceReader::new(index, &node.name, source, &node.schema, from, next, turns)
-            .map(Some)
-            .map_err(|source| StreamsError::Format { operator: node.name.clone(), source })
+        let mut reader = SourceReader::new(index, &node.name, source, &node.schema, from, next, turns)
+            .map_err(|source| StreamsError::Format { operator: node.name.clone(), source })?;
+        if let Some(reads) = self.reads {
+            reader.share(&node.name, source, &node.schema, reads);
+        }
+        Ok(Some(reader))
     }
 
     fn operator(

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use millstream_state::StateBackend;
 
-use super::{Clock, SystemClock};
+use super::{Clock, SharedReads, SystemClock};
 use crate::{log::SharedLog, operator::EmitPolicy};
 
 /// The settings of a running topology.
@@ -28,6 +28,8 @@ pub struct StreamsConfig {
     pub transaction_bytes: usize,
     /// How often stores write what memory holds to disk: how much of a changelog a restart replays.
     pub checkpoint_interval: Duration,
+    /// What it shares with others that read the same topics: give the same one to all that run in the process.
+    pub reads: Arc<SharedReads>,
     /// Whether it waits, at first, to be told to read.
     pub paused: bool,
 }
@@ -45,6 +47,7 @@ impl StreamsConfig {
             clock: Arc::new(SystemClock::default()),
             transaction_bytes: 16 << 20,
             checkpoint_interval: Duration::from_secs(30),
+            reads: Arc::default(),
             paused: false,
         }
     }

@@ -5,23 +5,20 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use arrow::{
-    array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, new_null_array},
-    buffer::BooleanBuffer,
+use super::{
+    decoder::Decoder,
+    error::StreamsError,
+    shared_reads::{Member, SharedReads},
 };
-
 use crate::{
     Batch,
-    format::{Deserializer, FormatError, Side},
-    log::{FetchedBatch, Log, Offsets},
-    operator::{DeadLetter, Reason},
-    record::{Offset, Timestamp, TopicPartition, headers_column, moments},
+    format::FormatError,
+    log::{FetchedBatch, Log},
+    operator::DeadLetter,
+    record::{Offset, Timestamp, TopicPartition},
     schema::StreamSchema,
-    topology::{RecordPart, SourceNode, TimestampExtractor, TopicRef},
-    window::{SplitKeys, split_keys},
+    topology::{SourceNode, TopicRef},
 };
-
-use super::error::StreamsError;
 
 /// Bytes fetched at once.
 const FETCH_BYTES: usize = 1 << 20;
@@ -37,6 +34,7 @@ pub(super) struct SourceReader {
     pub(super) internal: bool,
     pub(super) turns: Turns,
     decoder: Decoder,
+    company: Option<Company>,
     buffered: VecDeque<Batch>,
     buffered_rows: usize,
     dead_letters: VecDeque<DeadLetter>,
@@ -48,6 +46,16 @@ pub(super) struct SourceReader {
     at_end: bool,
 }
 
+/// The others in the process that read the same, and what is decoded for all of them.
+struct Company {
+    member: Member,
+    name: String,
+    source: SourceNode,
+    schema: Arc<StreamSchema>,
+    /// Decodes the columns that any of them reads, which change as members come and go.
+    for_all: Option<(Arc<[bool]>, Decoder)>,
+}
+
 /// How an input takes turns with others.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turns {
@@ -55,17 +63,6 @@ pub(super) struct Turns {
     pub(super) feeds_table: bool,
     /// A table is fed and joined with by the same input: each record must be through before the next one.
     pub(super) one_by_one: bool,
-}
-
-/// Turns fetched bytes into batches.
-struct Decoder {
-    schema: Arc<StreamSchema>,
-    operator: String,
-    key: Box<dyn Deserializer>,
-    value: Box<dyn Deserializer>,
-    decoded: Vec<bool>,
-    parts: Vec<RecordPart>,
-    timestamp: TimestampExtractor,
 }
 
 impl SourceReader {
@@ -78,30 +75,14 @@ impl SourceReader {
         from: Offset,
         turns: Turns,
     ) -> Result<Self, FormatError> {
-        let wrapping = source.formats.wrapping;
-        let key_columns: Vec<usize> = (0..schema.key().len()).collect();
-        let in_value = schema.value().len() - source.parts.len();
-        let value_columns: Vec<usize> = (0..in_value).filter(|&column| source.decoded[column]).collect();
-        let decoder = Decoder {
-            schema: Arc::clone(schema),
-            operator: name.to_owned(),
-            key: source.formats.key.deserializer(Side::Key, wrapping, schema.key(), &key_columns)?,
-            value: source.formats.value.deserializer(
-                Side::Value,
-                wrapping,
-                &schema.value()[..in_value],
-                &value_columns,
-            )?,
-            decoded: source.decoded.clone(),
-            parts: source.parts.clone(),
-            timestamp: source.timestamp.clone(),
-        };
+        let decoder = Decoder::new(name, source, &source.decoded, schema)?;
         Ok(Self {
             partition,
             node,
             internal: matches!(source.topic, TopicRef::Internal { .. }),
             turns,
             decoder,
+            company: None,
             buffered: VecDeque::new(),
             buffered_rows: 0,
             dead_letters: VecDeque::new(),
@@ -111,18 +92,37 @@ impl SourceReader {
         })
     }
 
+    /// Shares what it reads with others of the process. Topics of the application itself have no other readers.
+    pub(super) fn share(&mut self, name: &str, source: &SourceNode, schema: &Arc<StreamSchema>, reads: &SharedReads) {
+        if !self.internal {
+            let member = reads.join(&self.partition, source, schema);
+            let (name, source, schema) = (name.to_owned(), source.clone(), Arc::clone(schema));
+            self.company = Some(Company { member, name, source, schema, for_all: None });
+        }
+    }
+
     /// Fetches more if there is room; afterwards an empty buffer means that the partition is read to its end.
     ///
     /// # Errors
     /// Those of the log, and a schema registry that cannot be reached: its records must not be taken for broken.
     pub(super) fn fill(&mut self, log: &dyn Log) -> Result<(), StreamsError> {
         while self.buffered_rows == 0 || (!self.at_end && self.buffered_rows < BUFFERED_ROWS / 2) {
+            // What others have read says nothing of where the partition ends now.
+            if let Some((rows, next)) = self.company.as_ref().and_then(|company| company.member.take(self.fetch_next)) {
+                self.buffer(self.decoder.restrict(&rows));
+                (self.fetch_next, self.at_end) = (next, false);
+                continue;
+            }
             let fetched = log.fetch(&self.partition, self.fetch_next, FETCH_BYTES)?;
             self.at_end = fetched.batches.is_empty() || fetched.next >= fetched.end;
-            for batch in &fetched.batches {
-                let rows = self.decoder.decode(&self.partition, batch, &mut self.dead_letters)?;
-                self.buffered_rows += rows.len();
-                self.buffered.extend((!rows.is_empty()).then_some(rows));
+            for (index, batch) in fetched.batches.iter().enumerate() {
+                let next = fetched.batches.get(index + 1).map_or(fetched.next, |batch| batch.offsets.at(0));
+                let rows = match self.company.as_mut().and_then(|company| company.decode(&self.partition, batch, next))
+                {
+                    Some(rows) => self.decoder.restrict(&rows),
+                    None => self.decoder.decode(&self.partition, batch, &mut self.dead_letters)?,
+                };
+                self.buffer(rows);
             }
             self.fetch_next = fetched.next;
             // Records none of which can be used are committed past before more of them are read.
@@ -131,6 +131,11 @@ impl SourceReader {
             }
         }
         Ok(())
+    }
+
+    fn buffer(&mut self, rows: Batch) {
+        self.buffered_rows += rows.len();
+        self.buffered.extend((!rows.is_empty()).then_some(rows));
     }
 
     /// The timestamp of the next row.
@@ -186,103 +191,16 @@ impl SourceReader {
     }
 }
 
-impl Decoder {
-    fn decode(
-        &mut self,
-        partition: &TopicPartition,
-        batch: &FetchedBatch,
-        dead_letters: &mut VecDeque<DeadLetter>,
-    ) -> Result<Batch, StreamsError> {
-        let records = &batch.records;
-        let rows = records.len();
-        let mut failures: Vec<(usize, Reason, String)> = Vec::new();
-        let mut side = |decoder: &mut Box<dyn Deserializer>, bytes: &BinaryArray, side: &str| {
-            let decoded = decoder.decode(bytes);
-            if let Some(source) = decoded.failure {
-                let operator = format!("{partition} offset={}", batch.offsets.at(0));
-                return Err(StreamsError::Format { operator, source });
+impl Company {
+    /// The rows of a batch that is followed by `next`, if others read it too and all rows can be used.
+    fn decode(&mut self, partition: &TopicPartition, batch: &FetchedBatch, next: Offset) -> Option<Batch> {
+        let Self { member, name, source, schema, for_all } = self;
+        member.decode_or_take(batch.offsets.at(0), next, |wanted| {
+            if for_all.as_ref().is_none_or(|(columns, _)| columns != wanted) {
+                // A decoder of these columns could be made for those who read them.
+                *for_all = Some((Arc::clone(wanted), Decoder::new(name, source, wanted, schema).ok()?));
             }
-            for error in decoded.errors {
-                failures.push((error.row, Reason::Undecodable, format!("{side}: {}", error.problem)));
-            }
-            Ok(decoded.columns)
-        };
-        let split = self.schema.is_windowed().then(|| split_keys(self.schema.window(), records.keys()));
-        let mut columns = side(&mut self.key, split.as_ref().map_or(records.keys(), |split| &split.keys), "key")?;
-        let mut broken = Vec::new();
-        if let Some(SplitKeys { starts, ends, broken: without, .. }) = split {
-            columns.extend([Arc::new(starts) as ArrayRef, Arc::new(ends)]);
-            broken = without;
-        }
-        let mut values = side(&mut self.value, records.values(), "value")?.into_iter();
-        let headers = records.headers().map(|headers| headers_column(headers));
-        let in_value = self.decoded.len() - self.parts.len();
-        for (index, (field, &decoded)) in self.schema.value().iter().zip(&self.decoded).enumerate() {
-            let column = match (decoded, index.checked_sub(in_value)) {
-                (false, _) => None,
-                (true, None) => values.next(),
-                (true, Some(part)) => Some(self.parts[part].column(partition.partition, headers.as_ref(), rows)),
-            };
-            columns.push(column.unwrap_or_else(|| new_null_array(field.data_type(), rows)));
-        }
-        let no_window = |row| (row, Reason::Undecodable, "key: it ends without a window".to_owned());
-        failures.extend(broken.into_iter().map(no_window));
-        let times = self.timestamps(&columns, batch, &mut failures);
-        let offsets = match &batch.offsets {
-            Offsets::From(base) => Int64Array::from_iter_values((base.0..).take(rows).map(|offset| offset as i64)),
-            Offsets::Each(offsets) => Int64Array::from_iter_values(offsets.iter().map(|offset| offset.0 as i64)),
-        };
-        columns.extend([Arc::new(times) as ArrayRef, Arc::new(offsets)]);
-        let decoded = Batch::new(Arc::clone(&self.schema), columns).with_present(records.values().nulls().cloned());
-        let decoded = decoded.with_headers(headers);
-        if failures.is_empty() {
-            return Ok(decoded);
-        }
-        failures.sort_by_key(|(row, ..)| *row);
-        failures.dedup_by_key(|(row, ..)| *row);
-        let mut keep = vec![true; rows];
-        for (row, reason, problem) in failures {
-            keep[row] = false;
-            let offset = batch.offsets.at(row);
-            tracing::warn!("{partition} offset={offset} {reason}: {problem}");
-            let letter = DeadLetter::of_record(&self.operator, partition, offset, records.get(row), reason, problem);
-            dead_letters.push_back(letter);
-        }
-        let keep = BooleanArray::new(BooleanBuffer::from(keep), None);
-        Ok(decoded.filter(&keep).expect("the mask has one bit a row"))
-    }
-
-    /// Timestamps without nulls; rows without a usable one fail and hold 0.
-    fn timestamps(
-        &self,
-        columns: &[ArrayRef],
-        batch: &FetchedBatch,
-        failures: &mut Vec<(usize, Reason, String)>,
-    ) -> Int64Array {
-        let times = match &self.timestamp {
-            TimestampExtractor::Record => batch.records.timestamps().clone(),
-            TimestampExtractor::Column { name, format } => match self.schema.columns().index_of(name) {
-                Ok(index) if index < columns.len() => moments(&columns[index], format.as_ref()),
-                _ => Int64Array::new_null(batch.records.len()),
-            },
-        };
-        let mut fixed = Vec::with_capacity(times.len());
-        for (row, time) in times.iter().enumerate() {
-            let problem = match time {
-                Some(time) if time >= 0 => {
-                    fixed.push(time);
-                    continue;
-                }
-                Some(time) => format!("the timestamp {time} is negative"),
-                None if batch.records.values().is_null(row) => {
-                    fixed.push(batch.records.timestamps().value(row).max(0));
-                    continue;
-                }
-                None => "the timestamp column is null or unreadable".to_owned(),
-            };
-            fixed.push(0);
-            failures.push((row, Reason::Timestamp, problem));
-        }
-        Int64Array::from(fixed)
+            for_all.as_mut().and_then(|(_, decoder)| decoder.decode_clean(partition, batch))
+        })
     }
 }

@@ -67,6 +67,7 @@ impl Streams {
             application: &config.application_id,
             log: config.log.as_ref(),
             state: Some(config.state.as_ref()),
+            reads: Some(config.reads.as_ref()),
             emit: config.emit,
             counters: Arc::clone(&counters),
         };

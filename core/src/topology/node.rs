@@ -198,6 +198,14 @@ pub struct SourceNode {
     pub decoded: Vec<bool>,
 }
 
+impl SourceNode {
+    /// Whether both read one topic in the same way: of the columns that both decode they make the same.
+    pub(crate) fn reads_like(&self, other: &Self) -> bool {
+        let Self { topic, formats, timestamp, reset: _, parts, decoded: _ } = self;
+        *topic == other.topic && *formats == other.formats && *timestamp == other.timestamp && *parts == other.parts
+    }
+}
+
 /// Aggregates.
 #[derive(Clone)]
 pub struct AggregateNode {

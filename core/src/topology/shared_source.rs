@@ -5,18 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Node, NodeId, NodeKind, SourceNode, subtopology};
+use super::{Node, NodeId, NodeKind, subtopology};
 
 /// Whether two sources read one topic in the same way.
 fn same(left: &Node, right: &Node) -> bool {
     let (NodeKind::Source(one), NodeKind::Source(other)) = (&left.kind, &right.kind) else { return false };
-    let SourceNode { topic, formats, timestamp, reset, decoded: _, parts } = one;
-    *topic == other.topic
-        && *formats == other.formats
-        && *timestamp == other.timestamp
-        && *reset == other.reset
-        && *parts == other.parts
-        && left.schema == right.schema
+    one.reads_like(other) && one.reset == other.reset && left.schema == right.schema
 }
 
 /// Joins sources of one part that read one topic in the same way.

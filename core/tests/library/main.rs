@@ -10,5 +10,6 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod recovery;
+mod shared_reads;
 mod table_aggregates;
 mod windows;

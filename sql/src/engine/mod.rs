@@ -47,7 +47,7 @@ use millstream::{
     format::registry::SharedRegistry,
     log::{Producer, SharedLog, embedded::EmbeddedLog},
     record::Timestamp,
-    runtime::Clock,
+    runtime::{Clock, SharedReads},
 };
 use millstream_state::StateBackend;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     log: Arc<EmbeddedLog>,
     shared: SharedLog,
     state: Arc<StateBackend>,
+    /// What queries share that read the same topics.
+    reads: Arc<SharedReads>,
     clock: Arc<dyn Clock>,
     maintenance: Mutex<Option<Maintenance>>,
     /// Writes rows of INSERT VALUES.

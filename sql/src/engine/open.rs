@@ -19,7 +19,7 @@ use millstream::{
         SharedLog,
         embedded::{EmbeddedConfig, EmbeddedLog},
     },
-    runtime::{Clock, SystemClock},
+    runtime::{Clock, SharedReads, SystemClock},
 };
 use millstream_state::{StateBackend, StateConfig};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -37,6 +37,11 @@ use crate::{
     syntax::parse_statement,
 };
 
+/// This part of the memory for state may be taken, beside it, by what queries share that read the same topics ..
+const READS_SHARE: usize = 16;
+/// .. and no more.
+const MOST_READ_BYTES: usize = 64 << 20;
+
 pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
     let directory = config.data.clone();
     let refuse = |problem: String| EngineError::Directory { directory: directory.clone(), problem };
@@ -44,6 +49,7 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
     let log_config = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::default() };
     let log = EmbeddedLog::open(&config.data.join("log"), log_config)?;
     let state = open_state(&config.data.join("state"), config.memory_bytes)?;
+    let reads = Arc::new(SharedReads::new((config.memory_bytes / READS_SHARE).min(MOST_READ_BYTES)));
     let shared: SharedLog = Arc::<EmbeddedLog>::clone(&log);
     let (commands, recorded) = CommandLog::open(&shared)?;
     let registry = RegistryHandle(match &config.schema_registry {
@@ -62,6 +68,7 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
         log,
         shared,
         state,
+        reads,
         clock,
         maintenance: Mutex::new(None),
         inserts: Mutex::new(inserts),

@@ -127,6 +127,7 @@ impl Inner {
         config.commit_interval = properties.commit_interval(self.config.commit_interval);
         config.emit = properties.emit(self.config.emit);
         config.clock = Arc::clone(&self.clock);
+        config.reads = Arc::clone(&self.reads);
         config
     }
 

@@ -9,6 +9,9 @@
 //! | `date_time` | milliseconds since the epoch, ten bids a millisecond; one in a hundred up to two seconds early |
 //! | `extra` | about 50 random letters |
 //!
+//! If a number of keys is asked for, auction and bidder go instead through so many pairs, in a scattered order, each once before the first comes
+//! again.
+//!
 //! Numbers come from SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
 
 use std::{
@@ -28,6 +31,10 @@ const HOT_AUCTIONS: u64 = 100;
 const AUCTIONS: u64 = 1_000_000;
 const CHANNELS: u64 = 32;
 const BIDS_PER_MILLISECOND: u64 = 10;
+/// A prime larger than any number of keys that is allowed has nothing in common with it, so its multiples reach every remainder.
+const SCATTER: u64 = 618_033_988_751;
+/// The most keys that can be asked for.
+pub const MOST_KEYS: u64 = 100_000_000_000;
 const MOST_EARLY_MS: u64 = 2_000;
 const FIRST_NAMES: [&str; 16] = [
     "Ada", "Ben", "Cleo", "Dora", "Emil", "Fay", "Gil", "Hana", "Ivo", "Jana", "Kim", "Lena", "Milo", "Nora", "Otto",
@@ -44,13 +51,19 @@ const CITY_ENDS: [&str; 10] =
 #[derive(Debug, Clone)]
 pub struct BidWriter {
     random: SplitMix64,
+    keys: Option<u64>,
     next: u64,
 }
 
 impl BidWriter {
     /// The bids that follow from a seed.
     pub fn new(seed: u64) -> Self {
-        Self { random: SplitMix64(seed), next: 0 }
+        Self { random: SplitMix64(seed), keys: None, next: 0 }
+    }
+
+    /// With so many pairs of auction and bidder, from 1 to [`MOST_KEYS`]; `None`: as they come.
+    pub fn with_keys(self, keys: Option<u64>) -> Self {
+        Self { keys, ..self }
     }
 
     /// Appends the line of the next bid, without an end of line.
@@ -66,6 +79,13 @@ impl BidWriter {
         let hot = random.next() & 1 == 0;
         let auction = if hot { random.below(HOT_AUCTIONS) } else { HOT_AUCTIONS + random.below(AUCTIONS) };
         let bidder = random.below(BIDDERS);
+        let (auction, bidder) = match self.keys {
+            Some(keys) => {
+                let pair = (u128::from(self.next) * u128::from(SCATTER) % u128::from(keys)) as u64;
+                (pair / BIDDERS, pair % BIDDERS)
+            }
+            None => (auction, bidder),
+        };
         let price = (100.0 * 10_f64.powf(6.0 * random.unit())) as u64;
         let channel = random.below(CHANNELS);
         let query = random.next();
@@ -100,9 +120,9 @@ pub struct BidReader {
 }
 
 impl BidReader {
-    /// So many bids.
-    pub fn new(seed: u64, events: u64) -> Self {
-        Self { writer: BidWriter::new(seed), left: events, line: Vec::new(), read: 0 }
+    /// The next so many bids.
+    pub fn new(writer: BidWriter, events: u64) -> Self {
+        Self { writer, left: events, line: Vec::new(), read: 0 }
     }
 }
 
@@ -146,8 +166,12 @@ pub fn bidders_of(bids: &Path) -> PathBuf {
 ///
 /// # Errors
 /// Those of the file system.
-pub fn generate(events: u64, seed: u64, path: &Path, on_progress: &mut dyn FnMut(u64)) -> io::Result<(PathBuf, u64)> {
-    let mut bids = BidWriter::new(seed);
+pub fn generate(
+    mut bids: BidWriter,
+    events: u64,
+    path: &Path,
+    on_progress: &mut dyn FnMut(u64),
+) -> io::Result<(PathBuf, u64)> {
     let mut bytes = 0;
     let mut line = Vec::with_capacity(512);
     let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
@@ -229,16 +253,33 @@ mod tests {
     }
 
     #[test]
+    fn each_key_comes_once_before_the_first_comes_again() {
+        let keys = 200_003;
+        let mut writer = BidWriter::new(7).with_keys(Some(keys));
+        let mut next = || {
+            let mut line = Vec::new();
+            writer.write_next(&mut line);
+            let bid: serde_json::Value = serde_json::from_slice(&line).expect("a bid is JSON");
+            (bid["auction"].as_u64().expect("a number"), bid["bidder"].as_u64().expect("a number"))
+        };
+        let first = next();
+        let others: HashSet<_> = (1..keys).map(|_| next()).collect();
+        assert_eq!(others.len() as u64, keys - 1);
+        assert!(!others.contains(&first));
+        assert_eq!(next(), first);
+    }
+
+    #[test]
     fn a_seed_gives_the_same_bids_again() {
         let directory = tempfile::tempdir().expect("a directory");
         let write = |seed: u64, name: &str| {
             let path = directory.path().join(name);
-            generate(100, seed, &path, &mut |_| {}).expect("written");
+            generate(BidWriter::new(seed), 100, &path, &mut |_| {}).expect("written");
             std::fs::read(path).expect("read")
         };
         assert_eq!(write(1, "a"), write(1, "b"));
         let mut unwritten = Vec::new();
-        BidReader::new(1, 100).read_to_end(&mut unwritten).expect("memory");
+        BidReader::new(BidWriter::new(1), 100).read_to_end(&mut unwritten).expect("memory");
         assert_eq!(write(1, "a"), unwritten);
         assert_ne!(write(1, "a"), write(2, "b"));
         let bidders = std::fs::read_to_string(directory.path().join(BIDDERS_FILE)).expect("read");

@@ -54,8 +54,8 @@ pub struct Pace {
     pub topic: TopicName,
     /// Partitions of that topic.
     pub partitions: u32,
-    /// The seed of the bids.
-    pub seed: u64,
+    /// The bids.
+    pub bids: BidWriter,
 }
 
 impl Pace {
@@ -66,7 +66,7 @@ impl Pace {
     pub fn append(&self, log: &SharedLog) -> Result<u64, Failure> {
         let clock = SystemClock::default();
         let mut producer = log.producer("millstream-bench")?;
-        let mut bids = BidWriter::new(self.seed);
+        let mut bids = self.bids.clone();
         let (mut sent, mut bytes) = (0, 0);
         while sent < self.events {
             let due = (clock.monotonic().as_secs_f64() * self.rate as f64) as u64;

@@ -78,6 +78,9 @@ pub struct GenerateArguments {
     /// What they follow from.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
+    /// So many pairs of auction and bidder, each once before the first comes again.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=bids::MOST_KEYS))]
+    pub keys: Option<u64>,
     /// The file.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
@@ -98,6 +101,9 @@ pub struct BenchRun {
     /// What made-up events follow from.
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub seed: u64,
+    /// So many pairs of auction and bidder in bids that are made (w0 to w4), each once before the first comes again.
+    #[arg(long, value_name = "N", conflicts_with = "input", value_parser = clap::value_parser!(u64).range(1..=bids::MOST_KEYS))]
+    pub keys: Option<u64>,
     /// Partitions of each topic.
     #[arg(long, value_name = "P", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub partitions: u32,
@@ -137,10 +143,11 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
 }
 
 fn write_bids(arguments: &GenerateArguments) -> Result<(), Failure> {
-    let GenerateArguments { events, seed, output } = arguments;
+    let GenerateArguments { events, seed, keys, output } = arguments;
+    let bids = bids::BidWriter::new(*seed).with_keys(*keys);
     let mut reporter = Reporter::new();
     let (bidders, bytes) =
-        bids::generate(*events, *seed, output, &mut |n| reporter.show_line(&format!("{n} of {events} bids")))
+        bids::generate(bids, *events, output, &mut |n| reporter.show_line(&format!("{n} of {events} bids")))
             .map_err(Failure::file(output, "write"))?;
     reporter.clear();
     eprintln!(
@@ -190,6 +197,7 @@ fn measure(arguments: &BenchRun) -> Result<(), Failure> {
         input: arguments.input.clone(),
         events: arguments.events,
         seed: arguments.seed,
+        keys: arguments.keys,
         partitions: arguments.partitions,
         queries: arguments.queries,
         hops: arguments.hops.unwrap_or(DEFAULT_HOPS),
@@ -219,6 +227,7 @@ fn check(workload: Workload, arguments: &BenchRun) -> Result<(), Failure> {
         ("--input", arguments.input.is_some()),
         ("--baseline", arguments.baseline.is_some()),
         ("--rate", arguments.rate.is_some()),
+        ("--keys", arguments.keys.is_some()),
         ("--queries", arguments.queries > 1),
     ] {
         if is_given && !matches!(workload, Workload::Bids(_)) {

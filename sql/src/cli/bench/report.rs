@@ -58,6 +58,9 @@ pub struct Report {
 pub struct Options {
     /// Partitions of each topic.
     pub partitions: u32,
+    /// Pairs of auction and bidder, where a number was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<u64>,
     /// Queries that read the same topic.
     pub queries: u32,
     /// Windows that a bid is in, where windows overlap.

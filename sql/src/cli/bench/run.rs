@@ -14,7 +14,7 @@ use millstream_connectors::nexmark::{NexmarkSource, NexmarkTopics};
 
 use super::{
     baseline,
-    bids::{self, BidReader},
+    bids::{self, BidReader, BidWriter},
     latency::{self, Latency, Pace},
     load::{Lines, Loaded},
     measure::{Meter, Usage},
@@ -41,6 +41,8 @@ pub struct Plan {
     pub events: u64,
     /// The seed of what is made.
     pub seed: u64,
+    /// How many pairs of auction and bidder the bids that are made have; `None`: as they come.
+    pub keys: Option<u64>,
     /// Partitions of each topic.
     pub partitions: u32,
     /// How many queries read the bids; the first one's result is counted.
@@ -78,7 +80,7 @@ impl Plan {
             // The batch reads a file, and bidders come from one.
             None if self.with_baseline || workload.with_bidders => {
                 fs::create_dir_all(&self.engine.data).map_err(Failure::file(&self.engine.data, "make"))?;
-                bids::generate(self.events, self.seed, &made, &mut |n| on_progress(&format!("{n} bids made")))
+                bids::generate(self.bids(), self.events, &made, &mut |n| on_progress(&format!("{n} bids made")))
                     .map_err(Failure::file(&made, "write"))?;
                 Some(&made)
             }
@@ -103,13 +105,17 @@ impl Plan {
         Ok(report)
     }
 
+    fn bids(&self) -> BidWriter {
+        BidWriter::new(self.seed).with_keys(self.keys)
+    }
+
     /// Fills the log with bids that are in no file.
     fn make(&self, workload: &Bids, log: &SharedLog, on_progress: &mut dyn FnMut(&str)) -> Result<Loaded, Failure> {
         let (topic, timestamp) = (self.topic(log, "bids")?, Some("date_time"));
         let path = Path::new("made-up bids");
         let lines =
             Lines { path, topic, partitions: self.partitions, key: workload.key, timestamp, limit: self.events };
-        let reader = BidReader::new(self.seed, self.events);
+        let reader = BidReader::new(self.bids(), self.events);
         lines.load_from(reader, log, &mut |rows| on_progress(&format!("{rows} bids made")))
     }
 
@@ -170,7 +176,7 @@ impl Plan {
         let engine = self.open()?;
         let log = engine.log();
         let topic = self.topic(&log, "bids")?;
-        let pace = Pace { rate, events: self.events, topic, partitions: self.partitions, seed: self.seed };
+        let pace = Pace { rate, events: self.events, topic, partitions: self.partitions, bids: self.bids() };
         let meter = Meter::start();
         self.start(&engine, BIDS_SOURCE, workload.script)?;
         let output = topic_name(&output_of(&engine, workload.name)?.topic)?;
@@ -256,6 +262,7 @@ impl Plan {
             workload: name.to_owned(),
             options: Options {
                 partitions: self.partitions,
+                keys: self.keys,
                 queries: self.queries,
                 hops: self.hops,
                 threads: config.threads,
