@@ -143,6 +143,11 @@ fn arithmetic_has_the_types_of_ksqldb() {
     check("NI + 1", "null INTEGER");
     check("D / 0", "Infinity DOUBLE");
     check_error("I / 0", "fails: ");
+    check_error("I % (I - I)", "fails: ");
+    check("I / NI", "null INTEGER");
+    check("B % I", "5 BIGINT");
+    check("-2147483648 / (I - 8)", "-2147483648 INTEGER");
+    check("-9223372036854775808 % (I - 8)", "0 BIGINT");
     check_error("E / 0.00", "Division by zero");
     check_error(
         "TRUE + 1.5",

@@ -71,8 +71,8 @@ fn streamed(case: &Case, rows: &[(usize, Row)], batch_rows: usize) -> Result<Vec
         let records = batch.iter().map(|(id, row)| {
             let fields = COLUMNS.iter().zip(row).map(|((name, _), value)| ((*name).to_owned(), json(value.as_ref())));
             Record {
-                key: Some(id.to_string().into_bytes().into()),
-                value: Some(Json::Object(fields.collect()).to_string().into_bytes().into()),
+                key: Some(id.to_string().into_bytes()),
+                value: Some(Json::Object(fields.collect()).to_string().into_bytes()),
                 timestamp: Timestamp(0),
                 headers: Vec::new(),
             }
@@ -186,7 +186,7 @@ fn problem(case: &Case, rows: &[(usize, Row)]) -> Option<String> {
             got.len() != expected.len() || got.iter().zip(*expected).any(|(got, expected)| !same(got, expected))
         });
         if let Some((got, expected)) = different {
-            let row = rows.iter().find(|(id, _)| got[0] == Json::from(*id)).map(|(_, row)| row);
+            let row = rows.iter().find(|(id, _)| got[0] == *id).map(|(_, row)| row);
             return Some(format!("batches of {batch_rows}: {got:?} instead of {expected:?} for {row:?}"));
         }
         if got.len() != expected.len() {

@@ -140,7 +140,7 @@ impl Tree {
             }
             Node::Case(parts) => {
                 let last = parts.len() - 1;
-                let is_condition = |index: usize| index % 2 == 0 && index != last;
+                let is_condition = |index: usize| index.is_multiple_of(2) && index != last;
                 let wanted = |index: usize| if is_condition(index) { Type::Boolean } else { own };
                 let parts: Vec<String> =
                     parts.iter().enumerate().map(|(index, part)| part.batch_as(wanted(index))).collect();
@@ -164,6 +164,7 @@ fn not(negated: bool) -> &'static str {
 
 fn case(parts: &[String]) -> String {
     let whens = parts.chunks_exact(2).map(|pair| format!(" WHEN {} THEN {}", pair[0], pair[1]));
-    let otherwise = if parts.len() % 2 == 1 { format!(" ELSE {}", parts[parts.len() - 1]) } else { String::new() };
+    let otherwise =
+        if !parts.len().is_multiple_of(2) { format!(" ELSE {}", parts[parts.len() - 1]) } else { String::new() };
     format!("CASE{}{otherwise} END", whens.collect::<String>())
 }

@@ -111,14 +111,14 @@ fn test_udf() -> ScalarFunction {
         let missing = BooleanArray::from_iter((0..value.len()).map(|row| Some(value.is_null(row))));
         compute::nullif(field, &missing).map_err(|error| error.to_string())
     };
-    let foo = |call: &Call<'_>| structure(call, Arc::new(StringArray::from(vec!["foo"; call.rows])));
+    let of_nothing = |call: &Call<'_>| structure(call, Arc::new(StringArray::from(vec!["foo"; call.rows])));
     let overloads = [
         named(&[INT, TEXT], "doStuffIntString"),
         named(&[BIGINT, TEXT], "doStuffLongString"),
         named(&[BIGINT, BIGINT, TEXT], "doStuffLongLongString"),
         named(&[BIGINT], "doStuffLongVarargs").repeating(0),
         Overload::new([Parameter::Type(struct_of_a(SqlType::Varchar))], Returns::Type(SqlType::Varchar), field),
-        Overload::new([], Returns::Type(struct_of_a(SqlType::Varchar)), foo),
+        Overload::new([], Returns::Type(struct_of_a(SqlType::Varchar)), of_nothing),
     ];
     ScalarFunction::new("TEST_UDF", "Which overload was meant.", overloads)
 }
