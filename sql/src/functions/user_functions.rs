@@ -64,7 +64,7 @@ pub enum FunctionError {
 /// # Examples
 /// ```
 /// use std::sync::Arc;
-/// use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+/// use arrow::array::{ArrayRef, AsArray, StringArray};
 /// use millstream::operator::EmitPolicy;
 /// use millstream_sql::{
 ///     catalog::SqlType,
