@@ -31,8 +31,8 @@ use millstream::{
 fn main() -> Result<(), Box<dyn Error>> {
     // Size and grace have no defaults: both change results.
     let windows = TimeWindows::tumbling(Duration::from_secs(10), Duration::from_secs(5))?;
-    assert!(!windows.is_closed(Timestamp(0), Timestamp(14_999)));
-    assert!(windows.is_closed(Timestamp(0), Timestamp(0).plus(TimeSpan::from(Duration::from_secs(15)))));
+    assert!(!windows.is_closed(Timestamp(10_000), Timestamp(14_999)));
+    assert!(windows.is_closed(Timestamp(10_000), Timestamp(0).plus(TimeSpan::from(Duration::from_secs(15)))));
 
     let builder = StreamsBuilder::new();
     builder

@@ -52,6 +52,8 @@ pub enum WindowKind {
     },
     /// Sessions, from their first record to their last.
     Session,
+    /// Time windows `[start, end)` of several lengths: written keys hold start and end.
+    Bounds,
 }
 
 impl WindowKind {

@@ -125,6 +125,7 @@ impl Graph {
     pub(super) fn require_before(&mut self, node: NodeId) {
         match &mut self.nodes[node.0].kind {
             NodeKind::Table { needs_before, .. } => *needs_before = true,
+            NodeKind::RowTtl(node) => node.needs_before = true,
             NodeKind::Aggregate(aggregate) => aggregate.needs_before = true,
             NodeKind::TableJoin(join) => {
                 join.needs_before = true;

@@ -10,12 +10,14 @@ use super::{
 use crate::{
     expression::{Aggregation, AggregationSet, Expr},
     operator::{
-        Column, Filter, FoldFactory, Project, ProjectError, StoreRetention, StoreSpec, Transform, Unnest, stretch_span,
+        Column, Filter, FoldFactory, OpaqueRows, Project, ProjectError, StoreRetention, StoreSpec, Transform, Unnest,
+        stretch_span,
     },
     record::{TimeSpan, TopicName},
     schema::StreamSchema,
     topology::{
-        AggregateNode, Formats, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode, TimestampExtractor, TopicRef,
+        AggregateNode, Formats, NodeId, NodeKind, OffsetReset, RowTtlNode, SinkNode, SourceNode, TimestampExtractor,
+        TopicRef,
     },
     window::{EmitStrategy, Windows},
 };
@@ -192,6 +194,32 @@ impl ColumnStream {
         ColumnTable { graph: Rc::clone(&self.graph), node, schema: input.schema, store: Some(store) }
     }
 
+    /// Makes a table of the newest record of each key, in which a row stays until stream time reaches its timestamp and `ttl`: see
+    /// [`RowTtl`](crate::operator::RowTtl).
+    pub fn to_table_with_ttl(&self, ttl: impl Into<TimeSpan>, materialized: Materialized) -> ColumnTable {
+        let ttl = ttl.into();
+        if self.schema.is_windowed() {
+            self.failed("row TTL", "the keys have windows, which go by themselves: give the windows a retention");
+        }
+        if materialized.retention.is_some() {
+            self.failed("row TTL", "a retention is for windows: the TTL says how long rows are kept");
+        }
+        if ttl == TimeSpan::ZERO {
+            self.failed("row TTL", "it must be longer than zero milliseconds");
+        }
+        let input = self.partitioned_by_key(materialized.name.as_deref());
+        let mut graph = self.graph.borrow_mut();
+        let name = materialized.name.unwrap_or_else(|| graph.unnamed("table", &[input.node]));
+        let (key, layout) = (input.schema.key().to_vec(), Arc::new(OpaqueRows));
+        let by_time = StoreSpec { name: format!("{name}-by-time"), key, retention: StoreRetention::Forever, layout };
+        let store = graph.add_store(identity_store(name, &input.schema));
+        let index = graph.add_store(by_time);
+        let kind = NodeKind::RowTtl(RowTtlNode { store, index, ttl, needs_before: false });
+        let node = graph.add("row-ttl", kind, vec![input.node], Arc::clone(&input.schema));
+        drop(graph);
+        ColumnTable { graph: Rc::clone(&self.graph), node, schema: input.schema, store: Some(store) }
+    }
+
     /// Groups by the key there is.
     pub fn group_by_key(&self) -> ColumnGroup {
         ColumnGroup { stream: self.clone(), windows: None, strategy: EmitStrategy::OnUpdate }
@@ -255,7 +283,7 @@ impl ColumnGroup {
     pub fn fold(&self, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
         let input = self.stream.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.stream.graph.borrow_mut();
-        let kind = self.windows.map(|windows| windows.kind()).unwrap_or_default();
+        let kind = self.windows.as_ref().map(Windows::kind).unwrap_or_default();
         let schema = StreamSchema::new(input.schema.key().to_vec(), fold.result_fields(), kind);
         let schema = schema.unwrap_or_else(|error| {
             graph.fail("aggregate", error);
@@ -274,7 +302,7 @@ impl ColumnGroup {
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate", &[input.node]));
         let layout = Arc::clone(&fold).layout();
         let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
-        let (windows, strategy) = (self.windows, self.strategy);
+        let (windows, strategy) = (self.windows.clone(), self.strategy);
         let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, needs_before: false });
         let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
         drop(graph);
@@ -282,18 +310,19 @@ impl ColumnGroup {
         let store = (!strategy.is_final()).then_some(store);
         ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store }
     }
+
     /// How the store keeps its rows, if they are wanted for so long.
     fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {
-        let Some(windows) = self.windows else { return Ok(StoreRetention::Forever) };
+        let Some(windows) = &self.windows else { return Ok(StoreRetention::Forever) };
         let least = windows.least_retention();
         let retention = wanted.unwrap_or(least);
         if retention < least {
             return Err(format!("a retention of {retention} is shorter than window and grace: {least}"));
         }
         match windows {
-            Windows::Time(windows) => Ok(StoreRetention::Windows { size: windows.size(), retention }),
+            Windows::Time(windows) => Ok(StoreRetention::Windows { windows: windows.clone(), retention }),
             Windows::Session(windows) if fold.can_merge_states() => {
-                let span = stretch_span(windows, retention);
+                let span = stretch_span(*windows, retention);
                 let kept = TimeSpan::from_millis(retention.millis().saturating_add(span.millis()));
                 Ok(StoreRetention::Sessions { span, retention: kept.unwrap_or(retention) })
             }

@@ -12,8 +12,9 @@ use super::{
 use crate::{
     expression::{ExpressionError, RetractableAggregation, RetractableSet},
     operator::{Column, Filter, Project, Retract, Transform},
+    record::TimeSpan,
     schema::StreamSchema,
-    topology::{NodeId, NodeKind},
+    topology::{Node, NodeId, NodeKind},
 };
 
 /// A table of rows: the newest record of a key is its row, a null deletes it.
@@ -80,6 +81,26 @@ impl ColumnTable {
     /// Keeps the table in a store, so that it can be joined with and queried.
     pub fn materialize(&self, materialized: Materialized) -> Self {
         self.to_stream().to_table(materialized)
+    }
+
+    /// The same table without rows that were not updated for `ttl`: a row goes when stream time, which is event time, reaches its timestamp and
+    /// `ttl`. What an aggregation above remembers does not: a group that comes back goes on from where it was.
+    ///
+    /// # State
+    /// The rows that are left, and an index of them by time.
+    pub fn expire_after(&self, ttl: impl Into<TimeSpan>, materialized: Materialized) -> Self {
+        // A table keeps deletions of what is not there to itself, but they move stream time, too.
+        let source = match &self.graph.borrow().nodes[self.node.0] {
+            Node { kind: NodeKind::Table { .. }, inputs, .. } => Some(inputs[0]),
+            _ => None,
+        };
+        match source {
+            None => self.to_stream().to_table_with_ttl(ttl, materialized),
+            Some(node) => {
+                let (graph, schema) = (Rc::clone(&self.graph), Arc::clone(&self.schema));
+                ColumnStream { graph, node, schema, rekeyed: false }.to_table_with_ttl(ttl, materialized)
+            }
+        }
     }
 
     /// The changes as a stream: each new row, a null value for each deleted one.

@@ -65,7 +65,7 @@ impl ColumnStream {
             graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
         };
         let retention = RecordStore::store_retention(&windows);
-        let stores = [store("left", retention), store("right", retention)];
+        let stores = [store("left", retention.clone()), store("right", retention)];
         let waits = kind != StreamJoinKind::Inner && windows.grace().is_some();
         let waiting = waits.then(|| store("waiting", StoreRetention::Forever));
         let kind = NodeKind::StreamJoin(StreamJoinNode { kind, windows, stores, waiting });
@@ -92,12 +92,16 @@ impl ColumnStream {
 }
 
 impl ColumnTable {
-    /// This table, kept in a store in which a row can be found by its key. Sessions are not: they lie in stretches of time.
+    /// This table, kept in a store in which a row can be found by its key. Sessions are not: they lie in stretches of time. Windows are
+    /// if their start is their number.
     fn kept(&self) -> Self {
-        let retention = self.store.map(|store| self.graph.borrow().stores[store].retention);
+        let retention = self.store.map(|store| self.graph.borrow().stores[store].retention.clone());
         match retention {
-            Some(StoreRetention::Forever | StoreRetention::Windows { .. }) => self.clone(),
-            Some(StoreRetention::Sessions { .. }) | None => self.materialize(Materialized::default()),
+            Some(StoreRetention::Forever) => self.clone(),
+            Some(StoreRetention::Windows { windows, .. }) if windows.is_numbered_by_start() => self.clone(),
+            Some(StoreRetention::Windows { .. } | StoreRetention::Sessions { .. }) | None => {
+                self.materialize(Materialized::default())
+            }
         }
     }
 
@@ -250,7 +254,8 @@ fn joined_schema(left: &StreamSchema, right: &StreamSchema, names: &[String]) ->
     match (left.window(), right.window()) {
         (WindowKind::None, WindowKind::None)
         | (WindowKind::Time { .. }, WindowKind::Time { .. })
-        | (WindowKind::Session, WindowKind::Session) => {}
+        | (WindowKind::Session, WindowKind::Session)
+        | (WindowKind::Bounds, WindowKind::Bounds) => {}
         _ => return Err("keys with windows of different kinds, or of which one has none, are never equal".to_owned()),
     }
     let names_of = |schema: &StreamSchema| schema.key().iter().map(|field| field.name().clone()).collect::<Vec<_>>();

@@ -10,7 +10,7 @@ use super::{
     stream::value_schema,
     typed::{Data, Shape},
 };
-use crate::{expression::Expr, operator::Column};
+use crate::{expression::Expr, operator::Column, record::TimeSpan};
 
 /// A table with keys `K` and rows `V`: the newest record of a key is its row.
 pub struct KTable<K, V> {
@@ -64,6 +64,11 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// Keeps the table in a store, so that it can be joined with and queried.
     pub fn materialize(&self, materialized: impl Into<Materialized>) -> Self {
         Self::new(self.columns.materialize(materialized.into()))
+    }
+
+    /// The same table without rows that were not updated for `ttl` of event time: see [`ColumnTable::expire_after`].
+    pub fn expire_after(&self, ttl: impl Into<TimeSpan>, materialized: impl Into<Materialized>) -> Self {
+        Self::new(self.columns.expire_after(ttl, materialized.into()))
     }
 
     /// The changes as a stream: each new row, a null value for each deleted one.

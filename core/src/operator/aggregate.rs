@@ -80,7 +80,7 @@ pub struct Aggregate {
     finals: Option<FinalResults>,
     keys: RowCodec,
     states: RowCodec,
-    /// What the groups of this interval are called: key columns, then the window's start.
+    /// What the groups of this interval are called: key columns, then the window's number.
     group_schema: SchemaRef,
     interval: Interval,
 }
@@ -93,10 +93,10 @@ struct Interval {
     fold: Box<dyn Fold>,
 }
 
-/// Rows with the windows they fall into: entry `i` is row `rows[i]` in the window that starts at `starts[i]`.
+/// Rows with the windows they fall into: entry `i` is row `rows[i]` in the window with the number `numbers[i]`.
 struct Assigned {
     rows: UInt32Array,
-    starts: Option<Int64Array>,
+    numbers: Option<Int64Array>,
 }
 
 impl Interval {
@@ -121,7 +121,8 @@ impl Aggregate {
             stream_time: Timestamp::NONE,
             finals: settings
                 .windows
-                .and_then(|windows| FinalResults::new(settings.strategy, windows, settings.retention)),
+                .as_ref()
+                .and_then(|windows| FinalResults::new(settings.strategy, windows.clone(), settings.retention)),
             keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
             states: RowCodec::new(&stored_fields(settings.fold.clone().layout().as_ref())).map_err(FoldError::of)?,
             interval: Interval::new(&group_schema, settings.fold.as_ref())?,
@@ -133,32 +134,35 @@ impl Aggregate {
     /// Finds each row's windows; rows that missed one or more closed windows become dead letters.
     fn assign(&mut self, batch: &Batch, context: &mut Context<'_>) -> Assigned {
         let times = batch.times().values();
-        let Some(windows) = self.settings.windows else {
-            return Assigned { rows: (0..batch.len() as u32).collect(), starts: None };
+        let Some(windows) = &self.settings.windows else {
+            return Assigned { rows: (0..batch.len() as u32).collect(), numbers: None };
         };
         let mut rows = Vec::with_capacity(batch.len());
-        let mut starts = Vec::with_capacity(batch.len());
+        let mut numbers = Vec::with_capacity(batch.len());
         let mut late = Vec::new();
+        let mut last_closed = windows.last_closed(self.stream_time);
         for (row, &time) in times.iter().enumerate() {
             if Timestamp(time) > self.stream_time {
                 self.finals.iter_mut().for_each(|finals| finals.advance(self.stream_time, Timestamp(time)));
                 self.stream_time = Timestamp(time);
+                last_closed = windows.last_closed(self.stream_time);
             }
-            for start in windows.starts(Timestamp(time)) {
-                if windows.is_closed(start, self.stream_time) {
-                    late.push((row, self.lateness(windows, Timestamp(time), start)));
+            for number in windows.numbers(Timestamp(time)) {
+                if number <= last_closed {
+                    late.push((row, self.lateness(windows, Timestamp(time), number)));
                 } else {
                     rows.push(row as u32);
-                    starts.push(start.millis());
+                    numbers.push(number);
                 }
             }
         }
         context.reject(batch, Reason::Late, late);
-        Assigned { rows: UInt32Array::from(rows), starts: Some(Int64Array::from(starts)) }
+        Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) }
     }
 
-    fn lateness(&self, windows: TimeWindows, time: Timestamp, start: Timestamp) -> String {
-        let (end, stream_time) = (windows.end(start), self.stream_time);
+    fn lateness(&self, windows: &TimeWindows, time: Timestamp, number: i64) -> String {
+        let (bounds, stream_time) = (windows.bounds(number), self.stream_time);
+        let (start, end) = (Timestamp(bounds.start), Timestamp(bounds.end));
         format!(
             "the record of {time} is late for the window {start} to {end}: stream time is {stream_time}, grace {}",
             windows.grace()
@@ -168,7 +172,7 @@ impl Aggregate {
     /// Groups the rows at `assigned` and folds them.
     fn fold(&mut self, batch: &Batch, assigned: &Assigned, errors: &mut Vec<RowError>) -> Result<(), FoldError> {
         let every_row =
-            assigned.rows.len() == batch.len() && assigned.starts.as_ref().is_none_or(|_| is_identity(&assigned.rows));
+            assigned.rows.len() == batch.len() && assigned.numbers.as_ref().is_none_or(|_| is_identity(&assigned.rows));
         let picked = (!every_row).then_some(&assigned.rows);
         let mut columns = Vec::with_capacity(self.group_schema.fields().len());
         for column in &batch.keys()[..self.settings.output.key().len()] {
@@ -177,8 +181,8 @@ impl Aggregate {
                 None => Arc::clone(column),
             });
         }
-        if let Some(starts) = &assigned.starts {
-            columns.push(Arc::new(starts.clone()));
+        if let Some(numbers) = &assigned.numbers {
+            columns.push(Arc::new(numbers.clone()));
         }
         let mut groups = Vec::with_capacity(assigned.rows.len());
         self.interval.groups.intern(&columns, &mut groups).map_err(FoldError::of)?;
@@ -201,8 +205,8 @@ impl Aggregate {
         let mut columns = self.interval.groups.emit(EmitTo::All).map_err(FoldError::of)?;
         // Emitting takes the keys and leaves the index behind, which would point at nothing.
         self.interval.groups.clear_shrink(total);
-        let starts = self.settings.windows.is_some().then(|| columns.pop()).flatten();
-        let store_keys = self.store_keys(&columns, starts.as_ref())?;
+        let numbers = self.settings.windows.is_some().then(|| columns.pop()).flatten();
+        let store_keys = self.store_keys(&columns, numbers.as_ref())?;
         let keys: Vec<&[u8]> = (0..total).map(|group| store_keys.value(group)).collect();
 
         let (stored, stored_times) = self.read(store, &keys)?;
@@ -223,10 +227,8 @@ impl Aggregate {
         let times: ArrayRef = Arc::new(Int64Array::from(times));
         self.write(store, store_keys, &states, &times, present.as_deref())?;
 
-        if let (Some(starts), Some(windows)) = (starts, self.settings.windows) {
-            let size = windows.size().millis();
-            let ends: Int64Array = starts.as_primitive::<Int64Type>().unary(|start| start.saturating_add(size));
-            columns.extend([starts, Arc::new(ends)]);
+        if let (Some(numbers), Some(windows)) = (numbers, &self.settings.windows) {
+            columns.extend(windows.bound_columns(numbers));
         }
         columns.extend(results);
         columns.extend([times, Batch::no_offsets(total)]);
@@ -246,16 +248,16 @@ impl Aggregate {
         finals.emit(self.stream_time, &rows, context)
     }
 
-    fn store_keys(&self, columns: &[ArrayRef], starts: Option<&ArrayRef>) -> Result<BinaryArray, FoldError> {
+    fn store_keys(&self, columns: &[ArrayRef], numbers: Option<&ArrayRef>) -> Result<BinaryArray, FoldError> {
         let rows = self.keys.encode(columns).map_err(FoldError::of)?;
-        let Some(starts) = starts.map(AsArray::as_primitive::<Int64Type>) else {
+        let Some(numbers) = numbers.map(AsArray::as_primitive::<Int64Type>) else {
             return rows.try_into_binary().map_err(FoldError::of);
         };
         let mut keys = Vec::with_capacity(rows.num_rows() * 24);
         let mut ends = Vec::with_capacity(rows.num_rows() + 1);
         ends.push(0);
-        for (row, &start) in rows.iter().zip(starts.values()) {
-            millstream_state::key::window_key(start, row.as_ref(), &mut keys);
+        for (row, &number) in rows.iter().zip(numbers.values()) {
+            millstream_state::key::window_key(number, row.as_ref(), &mut keys);
             ends.push(i32::try_from(keys.len()).map_err(FoldError::of)?);
         }
         Ok(BinaryArray::new(OffsetBuffer::new(ends.into()), keys.into(), None))
@@ -317,13 +319,13 @@ impl Aggregate {
         for round in self.rounds(batch, assigned)? {
             let entries = UInt32Array::from(round);
             let rows = arrow::compute::take(&assigned.rows, &entries, None).map_err(FoldError::of)?;
-            let starts =
-                assigned.starts.as_ref().map(|starts| arrow::compute::take(starts, &entries, None)).transpose();
+            let numbers =
+                assigned.numbers.as_ref().map(|numbers| arrow::compute::take(numbers, &entries, None)).transpose();
             let rows = UInt32Array::from(rows.to_data());
             let part = batch.take(&rows).map_err(FoldError::of)?;
             let own = Assigned {
                 rows: (0..part.len() as u32).collect(),
-                starts: starts.map_err(FoldError::of)?.map(|starts| Int64Array::from(starts.to_data())),
+                numbers: numbers.map_err(FoldError::of)?.map(|numbers| Int64Array::from(numbers.to_data())),
             };
             let first_error = errors.len();
             self.fold(&part, &own, errors)?;
@@ -354,8 +356,8 @@ impl Aggregate {
         let take = |column: &ArrayRef| arrow::compute::take(column, &assigned.rows, None).map_err(FoldError::of);
         let keyed = &batch.keys()[..self.settings.output.key().len()];
         let mut columns = keyed.iter().map(take).collect::<Result<Vec<_>, _>>()?;
-        if let Some(starts) = &assigned.starts {
-            columns.push(Arc::new(starts.clone()));
+        if let Some(numbers) = &assigned.numbers {
+            columns.push(Arc::new(numbers.clone()));
         }
         let mut scratch =
             new_group_values(Arc::clone(&self.group_schema), &GroupOrdering::None).map_err(FoldError::of)?;
@@ -396,7 +398,7 @@ fn is_identity(rows: &UInt32Array) -> bool {
 impl Operator for Aggregate {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let mut batch = drop_null_keys(batch, context)?;
-        if let (None, Some(present)) = (self.settings.windows, batch.present().cloned()) {
+        if let (None, Some(present)) = (&self.settings.windows, batch.present().cloned()) {
             let without = (0..batch.len()).filter(|&row| present.is_null(row));
             context.reject(&batch, Reason::NullValue, without.map(|row| (row, "the record has no value".to_owned())));
             let keep = BooleanArray::new(present.into_inner(), None);
@@ -434,7 +436,7 @@ impl Operator for Aggregate {
     }
 
     fn stream_time(&self) -> Option<Timestamp> {
-        self.settings.windows.map(|_| self.stream_time)
+        self.settings.windows.as_ref().map(|_| self.stream_time)
     }
 
     fn restore_stream_time(&mut self, stream_time: Timestamp) {

@@ -1,6 +1,6 @@
 //! Final results: the rows of time windows that have closed since the last look, once each.
 //!
-//! A window `[start, start + size)` is closed when stream time reaches its end and grace. No record can change it from then on, so its
+//! A window `[start, end)` is closed when stream time reaches its end and grace. No record can change it from then on, so its
 //! row in the store is final, and it does not matter after which record it is passed on. Rows leave in the order of windows, then keys: the
 //! order in which Kafka Streams' time index gives them, which is also the order of closing.
 //!
@@ -17,10 +17,7 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int64Array},
-    datatypes::Int64Type,
-};
+use arrow::array::{BinaryBuilder, BooleanArray, Int64Array};
 use millstream_state::key::{split_window_key, window_key};
 
 use super::{Context, FoldError, FoldFactory, OperatorError, Reason, TaskStore};
@@ -40,7 +37,7 @@ pub(crate) struct StoredWindows<'a> {
     pub(crate) output: &'a Arc<StreamSchema>,
     /// What reads results from states.
     pub(crate) fold: &'a dyn FoldFactory,
-    /// How keys are stored behind the start of their window.
+    /// How keys are stored behind the number of their window.
     pub(crate) keys: &'a RowCodec,
     /// How states and timestamps are stored.
     pub(crate) states: &'a RowCodec,
@@ -55,11 +52,11 @@ pub(crate) struct FinalResults {
     retention: TimeSpan,
     /// The stream time of the last look.
     looked_at: Timestamp,
-    /// Starts of windows that were gone when they closed, since the last look: ranges, ends included.
+    /// Numbers of windows that were gone when they closed, since the last look: ranges, ends included.
     gone: Vec<(i64, i64)>,
 }
 
-/// Windows that are due: those that start in `first..=last`.
+/// Windows that are due: those with numbers in `first..=last`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) first: i64,
@@ -68,9 +65,9 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// Whether the window that starts at `start` is no longer kept and must be left out.
-    pub(crate) fn is_gone(&self, start: i64) -> bool {
-        self.gone.iter().any(|(first, last)| (*first..=*last).contains(&start))
+    /// Whether the window of this number is no longer kept and must be left out.
+    pub(crate) fn is_gone(&self, number: i64) -> bool {
+        self.gone.iter().any(|(first, last)| (*first..=*last).contains(&number))
     }
 }
 
@@ -82,18 +79,12 @@ impl FinalResults {
         strategy.is_final().then_some(Self { windows, kept, retention, looked_at, gone: Vec::new() })
     }
 
-    /// The last start of a window that is closed at this stream time.
-    fn last_closed(&self, stream_time: Timestamp) -> i64 {
-        stream_time.minus(self.windows.size()).minus(self.windows.grace()).millis()
-    }
-
     /// Is told every time stream time moves on.
     pub(crate) fn advance(&mut self, before: Timestamp, now: Timestamp) {
         let Some(kept) = self.kept else { return };
-        let newest_start =
-            Timestamp(now.millis().div_euclid(self.windows.advance().millis()) * self.windows.advance().millis());
-        let first = self.last_closed(before).saturating_add(1);
-        let last = self.last_closed(now).min(newest_start.minus(kept).millis().saturating_sub(1));
+        let oldest_kept = self.windows.first_from(self.windows.newest_start(now).minus(kept));
+        let first = self.windows.last_closed(before).saturating_add(1);
+        let last = self.windows.last_closed(now).min(oldest_kept.saturating_sub(1));
         if first <= last {
             self.gone.push((first, last));
         }
@@ -101,11 +92,11 @@ impl FinalResults {
 
     /// The windows that have closed since the last look; `None` if there can be none.
     pub(crate) fn take_due(&mut self, stream_time: Timestamp) -> Option<Due> {
-        let before = self.last_closed(self.looked_at);
-        let last = self.last_closed(stream_time);
+        let before = self.windows.last_closed(self.looked_at);
+        let last = self.windows.last_closed(stream_time);
         self.looked_at = self.looked_at.max(stream_time);
         let gone = std::mem::take(&mut self.gone);
-        (last > before && last >= 0).then(|| Due { first: before.saturating_add(1).max(0), last, gone })
+        (last > before).then(|| Due { first: before.saturating_add(1), last, gone })
     }
 
     /// Passes on the rows of windows that have closed since the last look; those that were gone by then become dead letters.
@@ -116,13 +107,12 @@ impl FinalResults {
         context: &mut Context<'_>,
     ) -> Result<(), OperatorError> {
         let Some(due) = self.take_due(stream_time) else { return Ok(()) };
-        let rows = self.read(stored, &due, &mut context.stores[stored.store]);
-        let rows = rows.map_err(|error| context.error(error))?;
-        let starts = rows.keys()[stored.output.key().len()].as_primitive::<Int64Type>();
-        let keep: BooleanArray = starts.values().iter().map(|&start| Some(!due.is_gone(start))).collect();
+        let (rows, numbers) =
+            self.read(stored, &due, &mut context.stores[stored.store]).map_err(|error| context.error(error))?;
+        let keep: BooleanArray = numbers.iter().map(|&number| Some(!due.is_gone(number))).collect();
         let gone = (0..rows.len()).filter(|&row| !keep.value(row)).map(|row| {
-            let start = Timestamp(starts.value(row));
-            let (end, retention) = (self.windows.end(start), self.retention);
+            let (bounds, retention) = (self.windows.bounds(numbers[row]), self.retention);
+            let (start, end) = (Timestamp(bounds.start), Timestamp(bounds.end));
             let problem = format!(
                 "the window {start} to {end} was no longer kept when it closed, at stream time {stream_time}: \
                  give windows a longer retention than {retention}"
@@ -135,14 +125,20 @@ impl FinalResults {
         Ok(())
     }
 
-    fn read(&self, stored: &StoredWindows<'_>, due: &Due, store: &mut TaskStore) -> Result<Batch, FoldError> {
+    /// The rows of due windows and the numbers of their windows.
+    fn read(
+        &self,
+        stored: &StoredWindows<'_>,
+        due: &Due,
+        store: &mut TaskStore,
+    ) -> Result<(Batch, Vec<i64>), FoldError> {
         let (mut from, mut to) = (Vec::new(), Vec::new());
         window_key(due.first, &[], &mut from);
         window_key(due.last.saturating_add(1), &[], &mut to);
-        let (mut starts, mut keys, mut rows) = (Vec::new(), BinaryBuilder::new(), BinaryBuilder::new());
+        let (mut numbers, mut keys, mut rows) = (Vec::new(), BinaryBuilder::new(), BinaryBuilder::new());
         let mut each = |key: &[u8], row: &[u8]| {
-            if let Some((start, key)) = split_window_key(key) {
-                starts.push(start);
+            if let Some((number, key)) = split_window_key(key) {
+                numbers.push(number);
                 keys.append_value(key);
                 rows.append_value(row);
             }
@@ -152,14 +148,12 @@ impl FinalResults {
         let mut columns = stored.keys.decode(keys.finish().iter().flatten()).map_err(FoldError::of)?;
         let mut states = stored.states.decode(rows.finish().iter().flatten()).map_err(FoldError::of)?;
         let times = states.pop();
-        let offsets = Batch::no_offsets(starts.len());
-        let end = |&start: &i64| self.windows.end(Timestamp(start)).millis();
-        let ends = Int64Array::from_iter_values(starts.iter().map(end));
-        columns.extend([Arc::new(Int64Array::from(starts)) as ArrayRef, Arc::new(ends)]);
+        let offsets = Batch::no_offsets(numbers.len());
+        columns.extend(self.windows.bound_columns(Arc::new(Int64Array::from(numbers.clone()))));
         columns.extend(stored.fold.results_of(&states)?);
         columns.extend(times);
         columns.push(offsets);
-        Ok(Batch::new(Arc::clone(stored.output), columns))
+        Ok((Batch::new(Arc::clone(stored.output), columns), numbers))
     }
 
     /// Takes the stream time of the last commit back: what had closed by then was passed on by it.

@@ -20,7 +20,7 @@ use foldhash::fast::RandomState;
 use super::{FoldError, StateLayout, StoreRetention, TaskStore};
 use crate::{
     record::{TimeSpan, Timestamp},
-    window::JoinWindows,
+    window::{JoinWindows, TimeWindows},
 };
 
 /// How many records a cell holds.
@@ -120,7 +120,8 @@ impl RecordStore {
         let width = width(windows);
         let whole = TimeSpan::from_millis(windows.retention().millis().saturating_add(width));
         let size = TimeSpan::from_millis(width).unwrap_or_default();
-        StoreRetention::Windows { size, retention: whole.unwrap_or_default() }
+        let windows = TimeWindows::tumbling(size, TimeSpan::ZERO).expect("a bucket is at least a millisecond wide");
+        StoreRetention::Windows { windows, retention: whole.unwrap_or_default() }
     }
 
     /// The highest timestamp of a record in it.

@@ -150,7 +150,7 @@ fn index(side: JoinSide) -> usize {
 /// How many columns of a key, window bounds among them, say which records meet.
 fn meeting_columns(schema: &StreamSchema) -> usize {
     match schema.window() {
-        WindowKind::None | WindowKind::Session => schema.key_width(),
+        WindowKind::None | WindowKind::Session | WindowKind::Bounds => schema.key_width(),
         // Windows of one start are one window: keys are written without an end.
         WindowKind::Time { .. } => schema.key().len() + 1,
     }

@@ -37,7 +37,7 @@ impl StreamTableJoin {
     pub fn new(
         kind: JoinKind,
         store: usize,
-        retention: StoreRetention,
+        retention: &StoreRetention,
         layout: Arc<dyn StateLayout>,
         output: Arc<StreamSchema>,
     ) -> Result<Self, FoldError> {

@@ -52,13 +52,16 @@ impl TableReader {
     /// [`FoldError`] if a column has no row encoding, or for sessions, which are not found by their keys.
     pub(crate) fn new(
         store: usize,
-        retention: StoreRetention,
+        retention: &StoreRetention,
         layout: Arc<dyn StateLayout>,
         schema: &StreamSchema,
     ) -> Result<Self, FoldError> {
         let (key, by_start) = match retention {
             StoreRetention::Forever => (schema.whole_key(), false),
-            StoreRetention::Windows { .. } => (schema.key(), true),
+            StoreRetention::Windows { windows, .. } if windows.is_numbered_by_start() => (schema.key(), true),
+            StoreRetention::Windows { windows, .. } => {
+                return Err(FoldError { problem: format!("a store of {windows} windows cannot be joined with") });
+            }
             StoreRetention::Sessions { .. } => {
                 return Err(FoldError { problem: "a store of sessions cannot be joined with".to_owned() });
             }

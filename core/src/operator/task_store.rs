@@ -13,7 +13,10 @@ use arrow::{
 use hashbrown::HashTable;
 
 use super::fold::StateLayout;
-use crate::record::{Records, TimeSpan, Timestamp};
+use crate::{
+    record::{Records, TimeSpan, Timestamp},
+    window::TimeWindows,
+};
 
 /// What a store is called and holds: known when the topology is built.
 #[derive(Clone)]
@@ -29,14 +32,14 @@ pub struct StoreSpec {
 }
 
 /// How long a store keeps its rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreRetention {
     /// One row a key, until it is deleted.
     Forever,
-    /// One row a key and window of `size`, until the window's start lies `retention` behind the newest update.
+    /// One row a key and window, under the window's number, until the window's start lies `retention` behind the newest update.
     Windows {
-        /// The length of a window.
-        size: TimeSpan,
+        /// Which windows.
+        windows: TimeWindows,
         /// How long a window is kept, from its start.
         retention: TimeSpan,
     },
@@ -52,16 +55,25 @@ pub enum StoreRetention {
 
 impl StoreRetention {
     /// Whether rows are kept by the windows of their keys.
-    pub fn is_windowed(self) -> bool {
+    pub fn is_windowed(&self) -> bool {
         self.retention().is_some()
     }
 
     /// How long rows are kept, from the time in front of their stored keys; `None` if for ever.
-    pub fn retention(self) -> Option<TimeSpan> {
+    pub fn retention(&self) -> Option<TimeSpan> {
         match self {
             Self::Forever => None,
-            Self::Windows { retention, .. } | Self::Sessions { retention, .. } => Some(retention),
+            Self::Windows { retention, .. } | Self::Sessions { retention, .. } => Some(*retention),
         }
+    }
+
+    /// The least number in front of a stored key that is not expired at a stream time; `None` if rows are kept for ever.
+    fn first_kept(&self, newest: Timestamp) -> Option<i64> {
+        let bound = newest.minus(self.retention()?);
+        Some(match self {
+            Self::Windows { windows, .. } => windows.first_from(bound),
+            Self::Forever | Self::Sessions { .. } => bound.millis(),
+        })
     }
 }
 
@@ -364,9 +376,9 @@ impl TaskStore {
             return Ok(());
         }
         self.newest = newest;
-        match self.retention.retention() {
+        match self.retention.first_kept(newest) {
             None => Ok(()),
-            Some(retention) => self.committed.expire_before(newest.minus(retention)),
+            Some(first) => self.committed.expire_before(Timestamp(first)),
         }
     }
 

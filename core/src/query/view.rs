@@ -250,12 +250,13 @@ impl<'a> RowReader<'a> {
             let split = millstream_state::key::split_window_key(stored);
             split.ok_or_else(|| FoldError::of("a stored key has no window"))
         };
-        let (starts, ends): (Vec<i64>, Vec<i64>) = match self.view.spec.retention {
+        let (starts, ends): (Vec<i64>, Vec<i64>) = match &self.view.spec.retention {
             StoreRetention::Forever => return self.keys.decode(stored).map_err(FoldError::of),
-            StoreRetention::Windows { size, .. } => {
-                let starts =
+            StoreRetention::Windows { windows, .. } => {
+                let numbers =
                     stored.clone().map(|stored| Ok(windowed(stored)?.0)).collect::<Result<Vec<_>, FoldError>>()?;
-                starts.into_iter().map(|start| (start, start.saturating_add(size.millis()))).unzip()
+                let bounds = numbers.into_iter().map(|number| windows.bounds(number));
+                bounds.map(|bounds| (bounds.start, bounds.end)).unzip()
             }
             StoreRetention::Sessions { .. } => self.sessions.iter().map(|session| (session.start, session.end)).unzip(),
         };

@@ -20,11 +20,13 @@ use crate::{
     log::{CleanupPolicy, Log, LogError, TopicConfig},
     operator::{
         Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator,
-        Partitioning, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings, StoreRetention, StoreSpec,
-        StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+        Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings,
+        StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
     record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
-    topology::{AggregateNode, Node, NodeId, NodeKind, OffsetReset, SourceNode, Subtopology, TopicRef, Topology},
+    topology::{
+        AggregateNode, Node, NodeId, NodeKind, OffsetReset, RowTtlNode, SourceNode, Subtopology, TopicRef, Topology,
+    },
     window::Windows,
 };
 
@@ -175,13 +177,21 @@ impl Builder<'_> {
         while let Some(id) = waiting.pop() {
             match kind(id) {
                 NodeKind::Join(_) | NodeKind::StreamJoin(_) => return true,
-                NodeKind::Table { store, .. } => drop(written.insert(*store)),
+                NodeKind::Table { store, .. } | NodeKind::RowTtl(RowTtlNode { store, .. }) => {
+                    written.insert(*store);
+                }
                 NodeKind::Aggregate(aggregate) => drop(written.insert(aggregate.store)),
                 _ => {}
             }
             waiting.extend(consumers.get(&id).into_iter().flatten().copied());
         }
         part.nodes.iter().any(|id| matches!(kind(*id), NodeKind::Join(join) if written.contains(&join.store)))
+    }
+
+    /// When a node passes updates on: a join may look between commits, it must see every one.
+    fn emit_of(&self, node: NodeId, id: TaskId) -> EmitPolicy {
+        let part = &self.topology.subtopologies()[id.subtopology];
+        if self.feeds_join(node, part) { EmitPolicy::Record } else { self.emit }
     }
 
     /// How a source takes turns with others, from what lies below it.
@@ -196,7 +206,7 @@ impl Builder<'_> {
                 continue;
             }
             let through = match &self.topology.nodes()[id.0].kind {
-                NodeKind::Table { store, .. } => {
+                NodeKind::Table { store, .. } | NodeKind::RowTtl(RowTtlNode { store, .. }) => {
                     feeds_table |= stateless;
                     written.insert(*store);
                     false
@@ -281,18 +291,27 @@ impl Builder<'_> {
             NodeKind::Table { store, needs_before } => {
                 Box::new(Table::new(local_store(*store), &node.schema, *needs_before, self.emit).map_err(fold_error)?)
             }
+            NodeKind::RowTtl(ttl) => {
+                let settings = RowTtlSettings {
+                    store: local_store(ttl.store),
+                    index: local_store(ttl.index),
+                    ttl: ttl.ttl,
+                    schema: Arc::clone(&node.schema),
+                    emit: self.emit_of(node_id, id),
+                    needs_before: ttl.needs_before,
+                };
+                Box::new(RowTtl::new(settings).map_err(fold_error)?)
+            }
             NodeKind::Aggregate(aggregate) => {
-                // A join may look between commits: it must see every update.
-                let part = &self.topology.subtopologies()[id.subtopology];
-                let emit = if self.feeds_join(node_id, part) { EmitPolicy::Record } else { self.emit };
-                let retention = self.topology.stores()[aggregate.store].retention;
+                let emit = self.emit_of(node_id, id);
+                let retention = &self.topology.stores()[aggregate.store].retention;
                 aggregate_operator(aggregate, node, local_store(aggregate.store), retention, emit)
                     .map_err(fold_error)?
             }
             NodeKind::Join(join) => {
                 let layout = Arc::clone(&join.layout);
                 let output = Arc::clone(&node.schema);
-                let retention = self.topology.stores()[join.store].retention;
+                let retention = &self.topology.stores()[join.store].retention;
                 let store = local_store(join.store);
                 Box::new(StreamTableJoin::new(join.kind, store, retention, layout, output).map_err(fold_error)?)
             }
@@ -326,7 +345,7 @@ impl Builder<'_> {
         let (committed, handle): (Box<dyn CommittedStore>, _) = match self.state {
             Some(backend) => {
                 let name = store_name(self.application, &spec.name, partition);
-                let store = PersistentStore::open(backend, &name, spec.retention).map_err(|e| error(e.to_string()))?;
+                let store = PersistentStore::open(backend, &name, &spec.retention).map_err(|e| error(e.to_string()))?;
                 let handle = StoreHandle::Persistent(store.store());
                 (Box::new(store), handle)
             }
@@ -336,7 +355,7 @@ impl Builder<'_> {
                 (Box::new(store), handle)
             }
         };
-        let mut store = TaskStore::new(committed, spec.retention);
+        let mut store = TaskStore::new(committed, spec.retention.clone());
         restore(&mut store, self.log, &changelog, incarnation, &error)?;
         Ok((RunningStore { name: spec.name.clone(), store, changelog, incarnation }, handle))
     }
@@ -347,21 +366,21 @@ fn aggregate_operator(
     aggregate: &AggregateNode,
     node: &Node,
     store: usize,
-    retention: StoreRetention,
+    retention: &StoreRetention,
     emit: EmitPolicy,
 ) -> Result<Box<dyn Operator>, FoldError> {
-    let AggregateNode { strategy, needs_before, .. } = *aggregate;
+    let &AggregateNode { strategy, needs_before, .. } = aggregate;
     let (output, fold) = (Arc::clone(&node.schema), Arc::clone(&aggregate.fold));
-    let windows = match (aggregate.windows, retention) {
+    let windows = match (&aggregate.windows, retention) {
         (Some(Windows::Session(windows)), StoreRetention::Sessions { span, retention }) => {
             let retention = TimeSpan::from_millis(retention.millis() - span.millis()).unwrap_or_default();
             let settings = SessionAggregateSettings {
                 store,
                 output,
                 fold,
-                windows,
+                windows: *windows,
                 retention,
-                span,
+                span: *span,
                 strategy,
                 emit,
                 needs_before,
@@ -369,7 +388,7 @@ fn aggregate_operator(
             return Ok(Box::new(SessionAggregate::new(settings)?));
         }
         (Some(Windows::Session(_)), _) => return Err(FoldError::of("the store is not one of sessions")),
-        (Some(Windows::Time(windows)), _) => Some(windows),
+        (Some(Windows::Time(windows)), _) => Some(windows.clone()),
         (None, _) => None,
     };
     let retention = retention.retention().unwrap_or_default();

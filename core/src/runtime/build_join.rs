@@ -21,7 +21,7 @@ pub(super) fn operator(
 ) -> Result<Box<dyn Operator>, FoldError> {
     let output = Arc::clone(&node.schema);
     let reader = |table: &KeptTable, schema: &StreamSchema| {
-        let retention = topology.stores()[table.store].retention;
+        let retention = &topology.stores()[table.store].retention;
         TableReader::new(local_store(table.store), retention, Arc::clone(&table.layout), schema)
     };
     let input = |number: usize| &topology.nodes()[node.inputs[number].0].schema;

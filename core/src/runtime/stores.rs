@@ -20,7 +20,7 @@ pub(super) struct PersistentStore {
 }
 
 impl PersistentStore {
-    pub(super) fn open(backend: &StateBackend, name: &str, retention: StoreRetention) -> Result<Self, StoreError> {
+    pub(super) fn open(backend: &StateBackend, name: &str, retention: &StoreRetention) -> Result<Self, StoreError> {
         let kind = if retention.is_windowed() { StoreKind::Window } else { StoreKind::KeyValue };
         Ok(Self { store: backend.open_store(name, kind)? })
     }

@@ -43,8 +43,15 @@ impl SynchronousStreams {
     /// As [`Streams::start`](super::Streams::start).
     pub fn new(topology: &Topology, application: &str, log: SharedLog, emit: EmitPolicy) -> Result<Self, StreamsError> {
         let counters = Arc::new(Counters::default());
-        let builder =
-            Builder { topology, application, log: log.as_ref(), state: None, reads: None, emit, counters: Arc::clone(&counters) };
+        let builder = Builder {
+            topology,
+            application,
+            log: log.as_ref(),
+            state: None,
+            reads: None,
+            emit,
+            counters: Arc::clone(&counters),
+        };
         let Built { tasks, stores } = builder.build()?;
         let visibility = Arc::new(RwLock::new(()));
         let views = views(topology, &stores, &visibility);

@@ -24,7 +24,7 @@ pub(super) fn describe(topology: &Topology) -> String {
 fn what(topology: &Topology, node: &Node) -> String {
     let store = |number: usize| {
         let store = &topology.stores()[number];
-        match store.retention {
+        match &store.retention {
             StoreRetention::Forever => format!("store `{}`", store.name),
             StoreRetention::Windows { retention, .. } | StoreRetention::Sessions { retention, .. } => {
                 format!("store `{}` kept for {retention}", store.name)
@@ -56,8 +56,14 @@ fn what(topology: &Topology, node: &Node) -> String {
         NodeKind::Transform(transform) => transform.describe(),
         NodeKind::Merge => "merge".to_owned(),
         NodeKind::Table { store: number, .. } => format!("table: newest record per key, {}", store(*number)),
+        NodeKind::RowTtl(node) => format!(
+            "table: newest record per key, gone {} after its timestamp, {}, index {}",
+            node.ttl,
+            store(node.store),
+            store(node.index)
+        ),
         NodeKind::Aggregate(aggregate) => {
-            let windows = aggregate.windows.map(|windows| format!(" WINDOW {windows}")).unwrap_or_default();
+            let windows = aggregate.windows.as_ref().map(|windows| format!(" WINDOW {windows}")).unwrap_or_default();
             let emitted = match aggregate.strategy {
                 EmitStrategy::OnUpdate => "",
                 EmitStrategy::OnClose => ", final results",

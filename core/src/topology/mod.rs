@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use join_node::{ForeignKeyNode, JoinNode, KeptTable, StreamJoinNode, TableJoinNode};
 pub use node::{
-    AggregateNode, Formats, Node, NodeId, NodeKind, OffsetReset, RecordPart, SinkNode, SourceNode, TimestampExtractor,
-    TopicRef,
+    AggregateNode, Formats, Node, NodeId, NodeKind, OffsetReset, RecordPart, RowTtlNode, SinkNode, SourceNode,
+    TimestampExtractor, TopicRef,
 };
 pub use subtopology::Subtopology;
 

@@ -11,7 +11,7 @@ use super::{ForeignKeyNode, JoinNode, StreamJoinNode, TableJoinNode};
 use crate::{
     format::{Format, Wrapping},
     operator::{FoldFactory, Transform},
-    record::{MomentFormat, PartitionId, TopicName, headers_type, last_header, no_headers},
+    record::{MomentFormat, PartitionId, TimeSpan, TopicName, headers_type, last_header, no_headers},
     schema::StreamSchema,
     window::{EmitStrategy, Windows},
 };
@@ -49,6 +49,8 @@ pub enum NodeKind {
         /// Whether someone below needs to know what was there before.
         needs_before: bool,
     },
+    /// Keeps the newest record of each key until it has not been updated for a while.
+    RowTtl(RowTtlNode),
     /// Aggregates by key, or by key and window.
     Aggregate(AggregateNode),
     /// Joins the stream with a table.
@@ -68,6 +70,7 @@ impl NodeKind {
     pub fn stores(&self) -> Vec<usize> {
         match self {
             Self::Table { store, .. } => vec![*store],
+            Self::RowTtl(node) => vec![node.store, node.index],
             Self::Aggregate(aggregate) => vec![aggregate.store],
             Self::Join(join) => vec![join.store],
             Self::StreamJoin(join) => join.stores.into_iter().chain(join.waiting).collect(),
@@ -204,6 +207,19 @@ impl SourceNode {
         let Self { topic, formats, timestamp, reset: _, parts, decoded: _ } = self;
         *topic == other.topic && *formats == other.formats && *timestamp == other.timestamp && *parts == other.parts
     }
+}
+
+/// Keeps rows for a while.
+#[derive(Debug, Clone)]
+pub struct RowTtlNode {
+    /// The number of the store of rows.
+    pub store: usize,
+    /// The number of the store of their index by time.
+    pub index: usize,
+    /// How long a row stays after its timestamp.
+    pub ttl: TimeSpan,
+    /// Whether someone below needs to know what was there before.
+    pub needs_before: bool,
 }
 
 /// Aggregates.

@@ -48,6 +48,7 @@ pub(super) fn prune(nodes: &mut [Node]) {
                 Some(names) => Needed::Some(names.into_iter().collect()),
             },
             NodeKind::Table { .. }
+            | NodeKind::RowTtl(_)
             | NodeKind::Join(_)
             | NodeKind::StreamJoin(_)
             | NodeKind::TableJoin(_)

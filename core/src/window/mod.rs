@@ -2,24 +2,28 @@
 //!
 //! A window knows no store and no clock; it is told the stream time. The rules are those of Kafka Streams.
 
+mod invalid_window;
 mod join_windows;
+mod local_time;
 mod session_windows;
 mod time_windows;
 mod windowed_key;
 
 use std::fmt;
 
+pub use invalid_window::InvalidWindow;
 pub use join_windows::{JoinSide, JoinWindows};
+pub use local_time::LocalTime;
 pub use session_windows::{Session, SessionWindows};
-pub use time_windows::{InvalidWindow, TimeWindows};
+pub use time_windows::TimeWindows;
 pub use windowed_key::{SplitKeys, WindowBounds, append_window, split_key, split_keys, with_windows};
 
 use crate::{record::TimeSpan, schema::WindowKind};
 
 /// The windows of an aggregation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Windows {
-    /// Tumbling or hopping windows.
+    /// Tumbling, hopping or cumulating windows.
     Time(TimeWindows),
     /// Sessions.
     Session(SessionWindows),
@@ -29,7 +33,8 @@ impl Windows {
     /// What keys in these windows look like.
     pub fn kind(&self) -> WindowKind {
         match self {
-            Self::Time(windows) => WindowKind::time(windows.size()),
+            Self::Time(windows) if windows.has_one_length() => WindowKind::time(windows.size()),
+            Self::Time(_) => WindowKind::Bounds,
             Self::Session(_) => WindowKind::Session,
         }
     }
@@ -37,7 +42,7 @@ impl Windows {
     /// How long a result is needed at least: until its window is closed.
     pub fn least_retention(&self) -> TimeSpan {
         let (length, grace) = match self {
-            Self::Time(windows) => (windows.size(), windows.grace()),
+            Self::Time(windows) => (windows.longest(), windows.grace()),
             Self::Session(windows) => (windows.gap(), windows.grace()),
         };
         TimeSpan::from_millis(length.millis().saturating_add(grace.millis())).unwrap_or_default()

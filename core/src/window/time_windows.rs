@@ -1,37 +1,54 @@
-//! Time windows: tumbling and hopping, aligned to the epoch.
+//! Time windows: tumbling, hopping and cumulating, aligned to the epoch, to an offset from it, or to midnight in a time zone.
 //!
 //! A window `[start, end)` accepts a record while `end + grace > stream time`, where the stream time includes the record itself.
-//! Starts are never negative: a record shortly after the epoch falls into fewer windows.
 //!
 //! ```text
-//! size 5, advance 3:   [0    )[     3    )        a record at 7 falls into [3,8) and [6,11),
-//!                          [3    8)  [6    11)    one at 1 into [0,5) only
+//! hopping, size 5, advance 3:     [0    )[     3    )        a record at 7 falls into [3,8) and [6,11),
+//!                                     [3    8)  [6    11)    one at 1 into [0,5) only
+//! cumulating, size 6, step 2:     [0 2)       [6 8)          a record at 3 falls into [0,4) and [0,6),
+//!                                 [0   4)     [6   10)       one at 10 into [6,12) only
+//!                                 [0     6)   [6      12)
 //! ```
+//!
+//! Windows lie regularly on a clock: that of UTC less the offset, or that of a zone ([`LocalTime`]) less the offset. Each has a *number*,
+//! under which it is stored: what the clock reads at its start, of a cumulating window at its end, for several of them share a start.
+//! Windows of higher numbers never start or end earlier, so those that are closed, or no longer kept, are those up to some number.
+//!
+//! Starts of hopping and tumbling windows without offset and zone are never negative, as in Kafka Streams: a record shortly after the epoch
+//! falls into fewer windows. Others may begin before the epoch. A record before the epoch falls into none.
+//!
+//! Cumulating windows, offsets and zones after Flink SQL's window functions.
 
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, AsArray, Int64Array},
+    datatypes::Int64Type,
+};
+
+use super::{InvalidWindow, LocalTime, WindowBounds};
 use crate::record::{TimeSpan, Timestamp};
 
-/// Windows of one size at regular distances.
+const DAY_MS: i64 = 86_400_000;
+
+/// How windows follow one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeWindows {
-    size: TimeSpan,
-    advance: TimeSpan,
-    grace: TimeSpan,
+enum Shape {
+    /// One starts every step.
+    Hopping,
+    /// One ends every step, up to the size; then they start anew.
+    Cumulating,
 }
 
-/// A window definition that cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidWindow {
-    /// The size is zero.
-    #[error("a window must be longer than zero milliseconds")]
-    Empty,
-    /// The advance is zero or larger than the size.
-    #[error("a window of {size} cannot advance by {advance}: the advance must be above zero and at most the size")]
-    Advance {
-        /// The size.
-        size: TimeSpan,
-        /// The advance.
-        advance: TimeSpan,
-    },
+/// Windows of one size at regular distances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeWindows {
+    shape: Shape,
+    size: TimeSpan,
+    step: TimeSpan,
+    grace: TimeSpan,
+    offset: TimeSpan,
+    zone: Option<Arc<LocalTime>>,
 }
 
 impl TimeWindows {
@@ -60,17 +77,78 @@ impl TimeWindows {
         if advance == TimeSpan::ZERO || advance > size {
             return Err(InvalidWindow::Advance { size, advance });
         }
-        Ok(Self { size, advance, grace })
+        Ok(Self { shape: Shape::Hopping, size, step: advance, grace, offset: TimeSpan::ZERO, zone: None })
     }
 
-    /// How long a window is.
+    /// Windows that grow by `step` up to `size` and then start anew: of those that start at 0 one ends at each multiple of the step.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use millstream::{record::Timestamp, window::TimeWindows};
+    ///
+    /// let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    /// let windows = TimeWindows::cumulating(hours(24), hours(8), hours(0))?;
+    /// let at_nine = Timestamp(9 * 3_600_000);
+    /// let ends: Vec<i64> = windows.numbers(at_nine).map(|number| windows.bounds(number).end / 3_600_000).collect();
+    /// assert_eq!(ends, [16, 24]);
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidWindow`] if the size is zero or no multiple of the step.
+    pub fn cumulating(
+        size: impl Into<TimeSpan>,
+        step: impl Into<TimeSpan>,
+        grace: impl Into<TimeSpan>,
+    ) -> Result<Self, InvalidWindow> {
+        let (size, step, grace) = (size.into(), step.into(), grace.into());
+        if size == TimeSpan::ZERO {
+            return Err(InvalidWindow::Empty);
+        }
+        if step == TimeSpan::ZERO || size.millis() % step.millis() != 0 {
+            return Err(InvalidWindow::Step { size, step });
+        }
+        Ok(Self { shape: Shape::Cumulating, size, step, grace, offset: TimeSpan::ZERO, zone: None })
+    }
+
+    /// The same windows, starting `offset` later.
+    ///
+    /// # Errors
+    /// [`InvalidWindow::Offset`] if it is not shorter than the distance of two starts.
+    pub fn with_offset(self, offset: impl Into<TimeSpan>) -> Result<Self, InvalidWindow> {
+        let (offset, every) = (offset.into(), self.start_every());
+        if offset >= every {
+            return Err(InvalidWindow::Offset { offset, every });
+        }
+        Ok(Self { offset, ..self })
+    }
+
+    /// The same windows by the clock of a time zone: windows of a day start at local midnight, and last 23 or 25 hours where clocks change.
+    ///
+    /// # Errors
+    /// [`InvalidWindow::LocalLength`] if size or step neither divide a day nor are whole days.
+    pub fn in_zone(self, zone: Arc<LocalTime>) -> Result<Self, InvalidWindow> {
+        let fits = |length: TimeSpan| DAY_MS % length.millis() == 0 || length.millis() % DAY_MS == 0;
+        match [self.size, self.step].into_iter().find(|&length| !fits(length)) {
+            Some(length) => Err(InvalidWindow::LocalLength { length }),
+            None => Ok(Self { zone: Some(zone), ..self }),
+        }
+    }
+
+    /// How long a window is; of cumulating windows the longest one. In a time zone it may last longer or shorter by a change of the clock.
     pub fn size(&self) -> TimeSpan {
         self.size
     }
 
-    /// How far apart windows start.
+    /// The longest that a window can last.
+    pub fn longest(&self) -> TimeSpan {
+        let more = self.zone.as_ref().map_or(TimeSpan::ZERO, |zone| zone.most_set_back());
+        TimeSpan::from_millis(self.size.millis().saturating_add(more.millis())).unwrap_or_default()
+    }
+
+    /// How far apart windows start; of cumulating windows by how much they grow.
     pub fn advance(&self) -> TimeSpan {
-        self.advance
+        self.step
     }
 
     /// How long after its end a window still accepts records.
@@ -78,37 +156,167 @@ impl TimeWindows {
         self.grace
     }
 
+    /// How much later than the epoch, or than local midnight, windows start.
+    pub fn offset(&self) -> TimeSpan {
+        self.offset
+    }
+
+    /// By which clock, if not by that of UTC.
+    pub fn zone(&self) -> Option<&LocalTime> {
+        self.zone.as_deref()
+    }
+
     /// Whether every record falls into one window.
     pub fn is_tumbling(&self) -> bool {
-        self.size == self.advance
+        self.size == self.step && self.shape == Shape::Hopping
     }
 
-    /// The first moment after the window that starts at `start`.
-    pub fn end(&self, start: Timestamp) -> Timestamp {
-        start.plus(self.size)
+    /// Whether several windows start together and end one after another.
+    pub fn is_cumulating(&self) -> bool {
+        self.shape == Shape::Cumulating
     }
 
-    /// Whether the window that starts at `start` accepts no more records at this stream time.
-    pub fn is_closed(&self, start: Timestamp, stream_time: Timestamp) -> bool {
-        self.end(start).plus(self.grace) <= stream_time
+    /// Whether the start of a window says where it ends: all windows are of one length.
+    pub fn has_one_length(&self) -> bool {
+        self.zone.is_none() && self.shape == Shape::Hopping
     }
 
-    /// The starts of the windows that hold `timestamp`, earliest first; none for a negative timestamp.
-    pub fn starts(&self, timestamp: Timestamp) -> impl Iterator<Item = Timestamp> + use<> {
-        let (time, advance) = (timestamp.millis(), self.advance.millis());
-        let first = time.saturating_sub(self.size.millis()).saturating_add(advance).max(0) / advance * advance;
-        let count = if time < 0 { 0 } else { (time - first) / advance + 1 };
-        (0..count).map(move |step| Timestamp(first + step * advance))
+    /// Whether the number of a window is its start.
+    pub fn is_numbered_by_start(&self) -> bool {
+        self.shape == Shape::Hopping && self.is_plain()
     }
+
+    fn is_plain(&self) -> bool {
+        self.zone.is_none() && self.offset == TimeSpan::ZERO
+    }
+
+    /// How far apart two different starts are.
+    fn start_every(&self) -> TimeSpan {
+        match self.shape {
+            Shape::Hopping => self.step,
+            Shape::Cumulating => self.size,
+        }
+    }
+
+    /// What the clock of these windows reads at a moment.
+    fn reading(&self, moment: Timestamp) -> i64 {
+        let reading = self.zone.as_ref().map_or(moment.millis(), |zone| zone.reading(moment));
+        reading.saturating_sub(self.offset.millis())
+    }
+
+    /// The first moment at which the clock of these windows shows a reading.
+    fn moment(&self, reading: i64) -> i64 {
+        let reading = reading.saturating_add(self.offset.millis());
+        self.zone.as_ref().map_or(reading, |zone| zone.moment(reading).millis())
+    }
+
+    /// Where the window of this number lies.
+    pub fn bounds(&self, number: i64) -> WindowBounds {
+        let (start, end) = match self.shape {
+            Shape::Hopping => (number, number.saturating_add(self.size.millis())),
+            Shape::Cumulating => (floor(number.saturating_sub(1), self.size), number),
+        };
+        WindowBounds { start: self.moment(start), end: self.moment(end) }
+    }
+
+    /// The starts and the ends of windows, by their numbers.
+    pub fn bound_columns(&self, numbers: ArrayRef) -> [ArrayRef; 2] {
+        let each = numbers.as_primitive::<Int64Type>();
+        if self.is_numbered_by_start() {
+            let size = self.size.millis();
+            let ends: Int64Array = each.unary(|start| start.saturating_add(size));
+            return [numbers, Arc::new(ends)];
+        }
+        let (starts, ends): (Vec<i64>, Vec<i64>) =
+            each.values().iter().map(|&number| self.bounds(number)).map(|bounds| (bounds.start, bounds.end)).unzip();
+        [Arc::new(Int64Array::from(starts)), Arc::new(Int64Array::from(ends))]
+    }
+
+    /// The numbers of the windows that hold `timestamp`, rising; none for a negative timestamp.
+    pub fn numbers(&self, timestamp: Timestamp) -> impl Iterator<Item = i64> + '_ {
+        let (first, last) = self.first_and_last(timestamp);
+        let step = self.step.millis();
+        let count = match timestamp.millis() {
+            ..0 => 0,
+            _ if first == last => 1,
+            _ => (last - first) / step + 1,
+        };
+        // Of two that end together, where clocks are set forward, one is enough.
+        let ends_alike = move |number: i64| {
+            self.is_cumulating() && self.zone.is_some() && self.moment(number) == self.moment(number - step)
+        };
+        (0..count).map(move |index| first + index * step).filter(move |&number| !ends_alike(number))
+    }
+
+    fn first_and_last(&self, timestamp: Timestamp) -> (i64, i64) {
+        let time = self.reading(timestamp);
+        match self.shape {
+            Shape::Hopping if self.is_tumbling() => {
+                let only = floor(time, self.size);
+                (only, only)
+            }
+            Shape::Hopping => {
+                let first = floor(time.saturating_sub(self.size.millis()), self.step) + self.step.millis();
+                (if self.is_plain() { first.max(0) } else { first }, floor(time, self.step))
+            }
+            Shape::Cumulating => {
+                let next = |length: TimeSpan| floor(time, length).saturating_add(length.millis());
+                (next(self.step), next(self.size))
+            }
+        }
+    }
+
+    /// The start of the newest window that holds a moment, whatever its length.
+    pub fn newest_start(&self, moment: Timestamp) -> Timestamp {
+        Timestamp(self.moment(floor(self.reading(moment), self.start_every())))
+    }
+
+    /// Whether a window that ends at `end` accepts no more records at this stream time.
+    pub fn is_closed(&self, end: Timestamp, stream_time: Timestamp) -> bool {
+        end.plus(self.grace) <= stream_time
+    }
+
+    /// The highest number that a window closed at this stream time can have: windows up to it accept no more records.
+    pub fn last_closed(&self, stream_time: Timestamp) -> i64 {
+        let reading = self.reading(stream_time.minus(self.grace));
+        match self.shape {
+            Shape::Hopping => reading.saturating_sub(self.size.millis()),
+            Shape::Cumulating => reading,
+        }
+    }
+
+    /// The least number that a window which starts at `moment` or later can have.
+    pub fn first_from(&self, moment: Timestamp) -> i64 {
+        let reading = self.reading(Timestamp(moment.millis().saturating_sub(1))).saturating_add(1);
+        match self.shape {
+            Shape::Hopping => reading,
+            Shape::Cumulating => {
+                let start = floor(reading.saturating_add(self.size.millis() - 1), self.size);
+                start.saturating_add(1)
+            }
+        }
+    }
+}
+
+/// The last multiple of `length` that is not after `reading`.
+fn floor(reading: i64, length: TimeSpan) -> i64 {
+    reading.saturating_sub(reading.rem_euclid(length.millis()))
 }
 
 impl std::fmt::Display for TimeWindows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.is_tumbling() {
-            write!(f, "TUMBLING (SIZE {}, GRACE PERIOD {})", self.size, self.grace)
-        } else {
-            write!(f, "HOPPING (SIZE {}, ADVANCE BY {}, GRACE PERIOD {})", self.size, self.advance, self.grace)
+        match self.shape {
+            Shape::Cumulating => write!(f, "CUMULATE (SIZE {}, STEP {}", self.size, self.step)?,
+            Shape::Hopping if self.is_tumbling() => write!(f, "TUMBLING (SIZE {}", self.size)?,
+            Shape::Hopping => write!(f, "HOPPING (SIZE {}, ADVANCE BY {}", self.size, self.step)?,
         }
+        if self.offset != TimeSpan::ZERO {
+            write!(f, ", OFFSET {}", self.offset)?;
+        }
+        if let Some(zone) = &self.zone {
+            write!(f, ", TIMEZONE '{}'", zone.zone())?;
+        }
+        write!(f, ", GRACE PERIOD {})", self.grace)
     }
 }
 
@@ -116,13 +324,21 @@ impl std::fmt::Display for TimeWindows {
 mod tests {
     use super::*;
 
+    const HOUR: i64 = 3_600_000;
+
     fn span(millis: i64) -> TimeSpan {
         TimeSpan::from_millis(millis).expect("not negative")
     }
 
+    /// The bounds of the windows that hold a timestamp.
+    fn bounds(windows: &TimeWindows, timestamp: i64) -> Vec<(i64, i64)> {
+        let bounds = windows.numbers(Timestamp(timestamp)).map(|number| windows.bounds(number));
+        bounds.map(|bounds| (bounds.start, bounds.end)).collect()
+    }
+
     fn check(size: i64, advance: i64, timestamp: i64) -> Vec<i64> {
         let windows = TimeWindows::hopping(span(size), span(advance), TimeSpan::ZERO).expect("legal");
-        windows.starts(Timestamp(timestamp)).map(Timestamp::millis).collect()
+        bounds(&windows, timestamp).into_iter().map(|(start, _)| start).collect()
     }
 
     #[test]
@@ -137,11 +353,95 @@ mod tests {
     }
 
     #[test]
+    fn cumulating_windows_grow_up_to_their_size() {
+        let windows = TimeWindows::cumulating(span(6), span(2), TimeSpan::ZERO).expect("legal");
+        assert_eq!(bounds(&windows, 0), [(0, 2), (0, 4), (0, 6)]);
+        assert_eq!(bounds(&windows, 3), [(0, 4), (0, 6)]);
+        assert_eq!(bounds(&windows, 5), [(0, 6)]);
+        assert_eq!(bounds(&windows, 6), [(6, 8), (6, 10), (6, 12)]);
+        let later = windows.with_offset(span(5)).expect("shorter than the size");
+        assert_eq!(bounds(&later, 4), [(-1, 5)]);
+        assert_eq!(bounds(&later, 7), [(5, 9), (5, 11)]);
+    }
+
+    #[test]
+    fn an_offset_moves_every_window() {
+        let windows = TimeWindows::tumbling(span(10), span(0)).and_then(|windows| windows.with_offset(span(4)));
+        let windows = windows.expect("legal");
+        assert_eq!(bounds(&windows, 3), [(-6, 4)]);
+        assert_eq!(bounds(&windows, 4), [(4, 14)]);
+        assert_eq!(windows.newest_start(Timestamp(13)), Timestamp(4));
+        assert_eq!(windows.to_string(), "TUMBLING (SIZE 10 ms, OFFSET 4 ms, GRACE PERIOD 0 ms)");
+    }
+
+    /// An hour ahead; set forward on the second day at 02:00, back on the fourth at 03:00.
+    fn zone() -> Arc<LocalTime> {
+        let changes = [(25 * HOUR, 2 * HOUR), (73 * HOUR, HOUR)];
+        Arc::new(LocalTime::new("Test/Zone", HOUR, &changes).expect("rises"))
+    }
+
+    /// The bounds in hours of the windows that hold an hour.
+    fn local(windows: Result<TimeWindows, InvalidWindow>, hour: i64) -> Vec<(i64, i64)> {
+        let windows = windows.and_then(|windows| windows.in_zone(zone())).expect("legal");
+        bounds(&windows, hour * HOUR).into_iter().map(|(start, end)| (start / HOUR, end / HOUR)).collect()
+    }
+
+    #[test]
+    fn days_of_a_zone_start_at_midnight_there() {
+        let day = || TimeWindows::tumbling(span(24 * HOUR), span(0));
+        assert_eq!(local(day(), 0), [(-1, 23)]);
+        assert_eq!(local(day(), 23), [(23, 46)], "23 hours");
+        assert_eq!(local(day(), 46), [(46, 70)]);
+        assert_eq!(local(day(), 94), [(70, 95)], "25 hours");
+        assert_eq!(local(day().and_then(|day| day.with_offset(span(6 * HOUR))), 29), [(28, 52)], "from six to six");
+        let hours = |size| TimeWindows::tumbling(span(size * HOUR), span(0));
+        assert_eq!(local(hours(6), 70), [(70, 77)], "night shift, an hour longer");
+        assert_eq!(local(hours(1), 73), [(72, 74)], "the hour that comes twice");
+        assert_eq!(local(hours(1), 25), [(25, 26)]);
+        let hopping = TimeWindows::hopping(span(2 * HOUR), span(HOUR), span(0));
+        assert_eq!(local(hopping, 25), [(25, 26), (25, 27)], "the first one begins in the gap");
+        let growing = TimeWindows::cumulating(span(6 * HOUR), span(HOUR), span(0));
+        assert_eq!(local(growing, 23), [(23, 24), (23, 25), (23, 26), (23, 27), (23, 28)], "one hour is skipped");
+    }
+
+    #[test]
     fn a_window_closes_when_stream_time_reaches_its_end_and_grace() {
         let windows = TimeWindows::tumbling(span(10), span(5)).expect("legal");
-        assert!(!windows.is_closed(Timestamp(0), Timestamp(14)));
-        assert!(windows.is_closed(Timestamp(0), Timestamp(15)));
-        assert!(!windows.is_closed(Timestamp(0), Timestamp::NONE));
+        for (stream_time, last) in [(14, -1), (15, 0), (i64::MIN, i64::MIN)] {
+            assert_eq!(windows.last_closed(Timestamp(stream_time)), last);
+        }
+        let growing = TimeWindows::cumulating(span(10), span(5), span(5)).expect("legal");
+        assert_eq!(growing.last_closed(Timestamp(10)), 5);
+    }
+
+    #[test]
+    fn numbers_say_what_is_closed_and_what_is_kept() {
+        let hours = |hours: i64| span(hours * HOUR);
+        let shapes = [
+            TimeWindows::tumbling(hours(24), hours(1)),
+            TimeWindows::hopping(hours(24), hours(6), hours(0)),
+            TimeWindows::hopping(hours(2), hours(1), hours(0)),
+            TimeWindows::cumulating(hours(24), hours(3), hours(2)),
+        ];
+        for windows in shapes {
+            let windows = windows.expect("legal");
+            let later = windows.clone().with_offset(hours(0)).expect("legal");
+            let shifted = windows.clone().with_offset(span(HOUR / 2)).and_then(|windows| windows.in_zone(zone()));
+            for windows in [windows, later.in_zone(zone()).expect("legal"), shifted.expect("legal")] {
+                for hour in 0..120 {
+                    for number in windows.numbers(Timestamp(hour * HOUR)) {
+                        let WindowBounds { start, end } = windows.bounds(number);
+                        assert!(start <= hour * HOUR && hour * HOUR < end, "{windows} at {hour}");
+                        assert!(end - start <= windows.longest().millis());
+                        for moment in (start - 3 * HOUR..end + 5 * HOUR).step_by((HOUR / 2) as usize) {
+                            let closed = windows.is_closed(Timestamp(end), Timestamp(moment));
+                            assert_eq!(number <= windows.last_closed(Timestamp(moment)), closed, "{windows}");
+                            assert_eq!(number >= windows.first_from(Timestamp(moment)), start >= moment, "{windows}");
+                        }
+                    }
+                }
+            }
+        }
     }
 
     #[test]
@@ -149,5 +449,12 @@ mod tests {
         assert_eq!(TimeWindows::tumbling(span(0), span(0)), Err(InvalidWindow::Empty));
         assert!(TimeWindows::hopping(span(5), span(6), span(0)).is_err());
         assert!(TimeWindows::hopping(span(5), span(0), span(0)).is_err());
+        assert!(TimeWindows::cumulating(span(5), span(2), span(0)).is_err());
+        assert!(TimeWindows::cumulating(span(4), span(0), span(0)).is_err());
+        let hopping = TimeWindows::hopping(span(10), span(5), span(0)).expect("legal");
+        assert!(hopping.clone().with_offset(span(5)).is_err());
+        assert!(hopping.in_zone(zone()).is_ok(), "5 ms divide a day");
+        let odd = TimeWindows::tumbling(span(7 * HOUR), span(0)).expect("legal");
+        assert_eq!(odd.in_zone(zone()), Err(InvalidWindow::LocalLength { length: span(7 * HOUR) }));
     }
 }

@@ -3,8 +3,10 @@
 //! ```text
 //! time window   | key | start (8 bytes, big endian) |
 //! session       | key | end (8) | start (8) |
+//! bounds        | key | end (8) | start (8) |
 //! ```
-//! The end of a time window is not written: a reader knows the windows' length. Keys are partitioned by the key without its window.
+//! The end of a time window is not written: a reader knows the windows' length. Where it is not the same for all windows (cumulating ones, and
+//! days of a time zone) both bounds are written as those of a session are. Keys are partitioned by the key without its window.
 
 use arrow::array::{Array, BinaryArray, BinaryBuilder, Int64Array};
 
@@ -27,7 +29,7 @@ pub fn append_window(kind: WindowKind, window: WindowBounds, key: &mut Vec<u8>) 
     match kind {
         WindowKind::None => {}
         WindowKind::Time { .. } => key.extend_from_slice(&window.start.to_be_bytes()),
-        WindowKind::Session => {
+        WindowKind::Session | WindowKind::Bounds => {
             key.extend_from_slice(&window.end.to_be_bytes());
             key.extend_from_slice(&window.start.to_be_bytes());
         }
@@ -44,7 +46,7 @@ pub fn split_key(kind: WindowKind, bytes: &[u8]) -> Option<(&[u8], WindowBounds)
             let end = start.saturating_add(size.map_or(0, |size| size.millis()));
             Some((rest, WindowBounds { start, end }))
         }
-        WindowKind::Session => {
+        WindowKind::Session | WindowKind::Bounds => {
             let (key, end) = rest.split_last_chunk::<MOMENT>()?;
             Some((key, WindowBounds { start, end: i64::from_be_bytes(*end) }))
         }
@@ -113,6 +115,7 @@ mod tests {
     fn keys_are_written_as_kafka_streams_writes_them() {
         let size = TimeSpan::from_millis(60).expect("not negative");
         check(WindowKind::time(size), 258, 318, &[0, 0, 0, 0, 0, 0, 1, 2]);
+        check(WindowKind::Bounds, 0, 258, &[0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
         check(WindowKind::Session, 1, 258, &[0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 0, 1]);
     }
 

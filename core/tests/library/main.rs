@@ -1,6 +1,7 @@
 //! Tests of the library through its public API: one binary, one module a concern.
 
 mod aggregates;
+mod aligned_windows;
 mod dsl;
 mod headers;
 mod join_models;
@@ -10,6 +11,7 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod recovery;
+mod row_ttl;
 mod shared_reads;
 mod table_aggregates;
 mod windows;

@@ -40,7 +40,7 @@ fn topology(reader: usize) -> Topology {
             reset: OffsetReset::Earliest,
         },
     );
-    let columns: Vec<Column> = READERS[reader].iter().map(|name| Column::new(name, col(name))).collect();
+    let columns: Vec<Column> = READERS[reader].iter().map(|name| Column::new(*name, col(name))).collect();
     stream.select(&columns).to(&format!("out-{reader}"), Produced::json());
     builder.build().expect("legal")
 }

@@ -178,7 +178,7 @@ fn check_sessions(inputs: &[Input], (gap, grace): (i64, i64), cut: usize, lives:
         (EmitStrategy::OnClose, EmitPolicy::Record),
         (EmitStrategy::OnClose, EmitPolicy::Commit),
     ] {
-        let found = run(&joining(windows, strategy), WindowKind::Session, inputs, emit, cut, lives);
+        let found = run(&joining(windows.clone(), strategy), WindowKind::Session, inputs, emit, cut, lives);
         match (strategy, emit) {
             (EmitStrategy::OnUpdate, EmitPolicy::Record) => assert_eq!(found, updates, "every update"),
             (EmitStrategy::OnUpdate, EmitPolicy::Commit) => {
@@ -330,7 +330,7 @@ fn sessions_and_final_results_survive_restarts_on_disk() {
     for (gap, grace) in [(12, 0), (20, 15)] {
         let (updates, finals) = model_of_sessions(&all, gap, grace);
         let windows: Windows = sessions(gap, grace).into();
-        let found = run_on_disk(&joining(windows, EmitStrategy::OnUpdate), WindowKind::Session, &lives);
+        let found = run_on_disk(&joining(windows.clone(), EmitStrategy::OnUpdate), WindowKind::Session, &lives);
         assert_eq!(table(&found), table(&updates));
         let found = run_on_disk(&joining(windows, EmitStrategy::OnClose), WindowKind::Session, &lives);
         assert_eq!(found, finals);

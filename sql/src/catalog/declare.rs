@@ -91,6 +91,7 @@ fn declare(
             .window_type
             .as_ref()
             .map(|window| WindowInfo { window_type: window.node, size_ms: properties.window_size_ms }),
+        row_ttl_ms: properties.row_ttl(create.kind, properties.window_type.is_some())?,
         created_by: None,
         is_source: create.is_source,
         statement: statement.to_owned(),

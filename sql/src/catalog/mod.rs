@@ -32,7 +32,7 @@ pub use format_context::{FormatDefaults, RegistryHandle, SinkDefaults};
 pub use format_rules::{FormatPlaces, check_formats};
 pub use properties::{CleanupPolicy, PropertyScope, SourceProperties};
 pub use query::{QueryId, QueryKind, QueryRecord};
-pub use query_shape::{KeptStore, QueryShape, QueryStep, versioned};
+pub use query_shape::{KeptStore, QueryShape, QueryStep, WINDOWS, versioned};
 pub use registry::{Catalog, Connector, Dropped};
 pub use side_format::SideFormat;
 pub use source::{Column, Format, FormatKind, SchemaOptions, Source, TimestampColumn, WindowInfo, WindowType};

@@ -6,7 +6,7 @@
 use super::error::{CatalogError, NameList};
 use super::side_format::SideFormat;
 use super::source::WindowType;
-use crate::syntax::ast::{Literal, Properties, Property, Spanned};
+use crate::syntax::ast::{Literal, Properties, Property, SourceKind, Spanned};
 use crate::syntax::suggest::nearest;
 use crate::syntax::{Position, Span};
 
@@ -59,18 +59,21 @@ pub struct SourceProperties {
     pub window_type: Option<Spanned<WindowType>>,
     /// `WINDOW_SIZE`.
     pub window_size_ms: Option<i64>,
+    /// `ROW_TTL`.
+    pub row_ttl_ms: Option<Spanned<i64>>,
     /// `QUERY_ID`.
     pub query_id: Option<String>,
     /// The whole clause.
     pub span: Span,
 }
 
-const FOR_SOURCES: [&str; 20] = [
+const FOR_SOURCES: [&str; 21] = [
     "KAFKA_TOPIC",
     "PARTITIONS",
     "REPLICAS",
     "RETENTION_MS",
     "CLEANUP_POLICY",
+    "ROW_TTL",
     "FORMAT",
     "KEY_FORMAT",
     "VALUE_FORMAT",
@@ -107,6 +110,7 @@ impl SourceProperties {
             timestamp_format: None,
             window_type: None,
             window_size_ms: None,
+            row_ttl_ms: None,
             query_id: None,
             span: written.span,
         };
@@ -141,7 +145,8 @@ impl SourceProperties {
             "TIMESTAMP" => self.timestamp = Some(spanned(property, column(property)?)),
             "TIMESTAMP_FORMAT" => self.timestamp_format = Some(spanned(property, text(property)?.to_owned())),
             "WINDOW_TYPE" => self.window_type = Some(spanned(property, window_type(property)?)),
-            "WINDOW_SIZE" => self.window_size_ms = Some(window_size(property)?),
+            "WINDOW_SIZE" => self.window_size_ms = Some(length(property)?),
+            "ROW_TTL" => self.row_ttl_ms = Some(spanned(property, length(property)?)),
             "QUERY_ID" => self.query_id = Some(text(property)?.to_ascii_uppercase()),
             _ => {
                 let read = match (name.strip_prefix("KEY"), name.strip_prefix("VALUE")) {
@@ -153,6 +158,27 @@ impl SourceProperties {
             }
         }
         Ok(())
+    }
+
+    /// How long rows of the result stay after their timestamp.
+    ///
+    /// # Errors
+    /// If it is a stream, or if its keys have windows.
+    pub fn row_ttl(&self, kind: SourceKind, is_windowed: bool) -> Result<Option<i64>, CatalogError> {
+        let Some(ttl) = &self.row_ttl_ms else { return Ok(None) };
+        let refuse = |reason: &str| {
+            let name = "ROW_TTL".to_owned();
+            Err(CatalogError::InvalidProperty { at: ttl.span.start, name, reason: reason.to_owned() })
+        };
+        match (kind, is_windowed) {
+            (SourceKind::Stream, _) => refuse(
+                "records of a stream are facts that do not expire; it is for tables. RETENTION_MS bounds a topic",
+            ),
+            (SourceKind::Table, true) => refuse(
+                "rows of windows go with their windows: say RETENTION in the WINDOW clause of the query that makes them",
+            ),
+            (SourceKind::Table, false) => Ok(Some(ttl.node)),
+        }
     }
 
     /// Properties that do not go together.
@@ -179,9 +205,13 @@ impl SourceProperties {
         if let (Some(property), None) = (given("TIMESTAMP_FORMAT"), &self.timestamp) {
             return clash(property, "there is no TIMESTAMP to which it belongs");
         }
-        let sized = self.window_type.as_ref().is_some_and(|window| window.node != WindowType::Session);
+        let window_type = self.window_type.as_ref().map(|window| window.node);
+        let sized = matches!(window_type, Some(WindowType::Tumbling | WindowType::Hopping));
         match (given("WINDOW_TYPE"), given("WINDOW_SIZE")) {
             (Some(property), None) if sized => clash(property, "WINDOW_SIZE is missing, as in WINDOW_SIZE = '1 HOUR'"),
+            (Some(_), Some(property)) if window_type == Some(WindowType::Cumulate) => {
+                clash(property, "keys in CUMULATE windows say how long each is; leave it out")
+            }
             (Some(_), Some(property)) if !sized => {
                 clash(property, "'WINDOW_SIZE' should not be set for SESSION windows.")
             }
@@ -304,12 +334,17 @@ fn column(property: &Property) -> Result<String, CatalogError> {
 fn window_type(property: &Property) -> Result<WindowType, CatalogError> {
     one_of(
         property,
-        &[("TUMBLING", WindowType::Tumbling), ("HOPPING", WindowType::Hopping), ("SESSION", WindowType::Session)],
+        &[
+            ("TUMBLING", WindowType::Tumbling),
+            ("HOPPING", WindowType::Hopping),
+            ("CUMULATE", WindowType::Cumulate),
+            ("SESSION", WindowType::Session),
+        ],
     )
 }
 
 /// `'n unit'` in ms.
-fn window_size(property: &Property) -> Result<i64, CatalogError> {
+fn length(property: &Property) -> Result<i64, CatalogError> {
     const UNITS: [(&str, i64); 5] =
         [("MILLISECOND", 1), ("SECOND", 1_000), ("MINUTE", 60_000), ("HOUR", 3_600_000), ("DAY", 86_400_000)];
     let value = text(property)?.to_ascii_uppercase();
@@ -359,7 +394,7 @@ mod tests {
     fn all_properties_are_read() {
         let all = "kafka_topic='a.b', Partitions=4, REPLICAS=1, RETENTION_MS=-1, CLEANUP_POLICY='compact', key_format='Kafka', \
                    VALUE_FORMAT='delimited', VALUE_DELIMITER='TAB', WRAP_SINGLE_VALUE=false, TIMESTAMP='ts', \
-                   TIMESTAMP_FORMAT='yyyy', WINDOW_TYPE='hopping', WINDOW_SIZE='5 minutes'";
+                   TIMESTAMP_FORMAT='yyyy', WINDOW_TYPE='hopping', WINDOW_SIZE='5 minutes', row_ttl='7 days'";
         let read = read(all).unwrap();
         assert_eq!(read.topic.as_deref(), Some("a.b"));
         assert_eq!((read.partitions, read.replicas, read.retention_ms), (Some(4), Some(1), Some(-1)));
@@ -372,6 +407,7 @@ mod tests {
         assert_eq!(read.timestamp_format.map(|s| s.node).as_deref(), Some("yyyy"));
         assert_eq!(read.window_type.map(|s| s.node), Some(WindowType::Hopping));
         assert_eq!(read.window_size_ms, Some(300_000));
+        assert_eq!(read.row_ttl_ms.map(|s| s.node), Some(604_800_000));
     }
 
     #[test]
@@ -388,7 +424,12 @@ mod tests {
         check_error(
             "QUERY_ID='a'",
             "1: no property QUERY_ID here; there is KAFKA_TOPIC, PARTITIONS, REPLICAS, RETENTION_MS, \
-            CLEANUP_POLICY, FORMAT, KEY_FORMAT, VALUE_FORMAT, KEY_DELIMITER, VALUE_DELIMITER, WRAP_SINGLE_VALUE, TIMESTAMP and 10 more",
+            CLEANUP_POLICY, ROW_TTL, FORMAT, KEY_FORMAT, VALUE_FORMAT, KEY_DELIMITER, VALUE_DELIMITER, WRAP_SINGLE_VALUE and 11 more",
+        );
+        check_error("ROW_TTL='soon'", "9: ROW_TTL: expected a length such as '30 SECONDS', found 'soon'");
+        check_error(
+            "WINDOW_TYPE='CUMULATE', WINDOW_SIZE='1 DAY'",
+            "25: WINDOW_SIZE: keys in CUMULATE windows say how long each is; leave it out",
         );
         check_error("SOURCED_BY_CONNECTOR='c'", "1: property SOURCED_BY_CONNECTOR is not there yet");
         check_error(

@@ -42,6 +42,9 @@ impl KeptStore {
     }
 }
 
+/// What the property of a step is called that says which windows it has.
+pub const WINDOWS: &str = "windows";
+
 /// The name of a version of a store.
 pub fn versioned(base: &str, version: u32) -> String {
     if version <= 1 { base.to_owned() } else { format!("{base}-v{version}") }
@@ -52,7 +55,10 @@ impl QueryShape {
     pub fn why_not_replaced_by(&self, new: &Self) -> Option<String> {
         let fixed = self.steps.iter().chain(&new.steps).find(|step| !step.can_change);
         if let Some(step) = fixed {
-            return Some(format!("Upgrades not yet supported for {}", step.name));
+            let differences = self.steps.iter().zip(&new.steps).filter_map(|(old, new)| old.difference(new));
+            let windows = differences.into_iter().find(|(what, ..)| *what == WINDOWS);
+            let why = windows.map(|(_, was, is)| format!(": its windows would change from {was} to {is}"));
+            return Some(format!("Upgrades not yet supported for {}{}", step.name, why.unwrap_or_default()));
         }
         for (old, new) in self.steps.iter().zip(&new.steps) {
             if let Some((what, was, is)) = old.difference(new) {

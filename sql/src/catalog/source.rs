@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use millstream::format::registry::SchemaId;
 use millstream::format::{Format as CoreFormat, RegisteredFormat, Side};
+use millstream::record::TimeSpan;
 
 pub use millstream::format::NullableRepresentation;
 
@@ -41,6 +42,9 @@ pub struct Source {
     pub timestamp: Option<TimestampColumn>,
     /// The window in its keys, if they are windowed.
     pub window: Option<WindowInfo>,
+    /// How long its rows stay after their timestamp, in ms of event time; none: until they are deleted. Of a table that a query made, the query
+    /// deletes them; of a declared one, whatever reads it.
+    pub row_ttl_ms: Option<i64>,
     /// The query that made it, for `AS SELECT`; none for declared ones.
     pub created_by: Option<QueryId>,
     /// `CREATE SOURCE ..`: read-only.
@@ -50,6 +54,11 @@ pub struct Source {
 }
 
 impl Source {
+    /// How long rows stay for whoever reads the topic: none if what writes it deletes them.
+    pub fn ttl_when_read(&self) -> Option<TimeSpan> {
+        self.row_ttl_ms.filter(|_| self.created_by.is_none()).and_then(TimeSpan::from_millis)
+    }
+
     /// The columns of the key, in order.
     pub fn key_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| column.is_key())
@@ -153,6 +162,10 @@ impl Source {
                 )
             };
             return Some(differs("window", &shown(self), &shown(new)));
+        }
+        if self.row_ttl_ms != new.row_ttl_ms {
+            let shown = |source: &Source| source.row_ttl_ms.map_or("none".to_owned(), |ttl| format!("{ttl} ms"));
+            return Some(differs("row TTL", &shown(self), &shown(new)));
         }
         None
     }
@@ -331,8 +344,15 @@ pub struct TimestampColumn {
 pub struct WindowInfo {
     /// Which windows.
     pub window_type: WindowType,
-    /// Their length; none for sessions.
+    /// Their length; none if they are not of one length: sessions, CUMULATE, and windows by the clock of a time zone.
     pub size_ms: Option<i64>,
+}
+
+impl WindowInfo {
+    /// Whether keys hold both bounds of their window, end first, and not only its start.
+    pub fn has_both_bounds(&self) -> bool {
+        self.size_ms.is_none()
+    }
 }
 
 /// Which windows.
@@ -342,6 +362,8 @@ pub enum WindowType {
     Tumbling,
     /// Overlapping.
     Hopping,
+    /// Starting together, ending one after another.
+    Cumulate,
     /// Bounded by pauses.
     Session,
 }
@@ -351,6 +373,7 @@ impl fmt::Display for WindowType {
         f.write_str(match self {
             WindowType::Tumbling => "TUMBLING",
             WindowType::Hopping => "HOPPING",
+            WindowType::Cumulate => "CUMULATE",
             WindowType::Session => "SESSION",
         })
     }

@@ -10,10 +10,13 @@ use super::{
 use crate::{
     catalog::{Catalog, QueryId, Source},
     functions::registry::FunctionKind,
-    planner::{plan_create, plan_insert, plan_push},
+    planner::{plan_create, plan_insert, plan_push, shown_window},
     pull,
     response::Response,
-    syntax::ast::{Describe, Explain, Literal, ParsedStatement, Show, ShowWhat, SourceKind, Statement},
+    syntax::{
+        ast::{Describe, Explain, Literal, ParsedStatement, Show, ShowWhat, SourceKind, Statement},
+        parse_statement,
+    },
 };
 use millstream::topology::{OffsetReset, Topology};
 
@@ -195,14 +198,11 @@ impl Session {
             row("timestamp", timestamp.column.clone());
         }
         if let Some(window) = &source.window {
-            row(
-                "window",
-                format!(
-                    "{} {}",
-                    window.window_type,
-                    window.size_ms.map(|size| format!("{size} ms")).unwrap_or_default()
-                ),
-            );
+            let size = || window.size_ms.map(|size| format!(" {size} ms")).unwrap_or_default();
+            row("window", windows_of(source).unwrap_or_else(|| format!("{}{}", window.window_type, size())));
+        }
+        if let Some(ttl) = source.row_ttl_ms {
+            row("row TTL", format!("{ttl} ms"));
         }
         let ids = |queries: Vec<&QueryId>| queries.iter().map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
         row("read by", ids(catalog.readers(&source.name).map(|query| &query.id).collect()));
@@ -270,6 +270,14 @@ impl Session {
 
 fn status_of<'a>(progress: &'a Progress, id: &QueryId) -> Option<&'a QueryProgress> {
     progress.queries.iter().find(|status| status.id == id.0)
+}
+
+/// The windows of the query that made a source, with every setting; none if no query made it, or if it takes its windows from its input.
+fn windows_of(source: &Source) -> Option<String> {
+    match parse_statement(&source.statement).ok()?.statement {
+        Statement::CreateAsSelect(create) => shown_window(&create.query),
+        _ => None,
+    }
 }
 
 fn kind_text(kind: FunctionKind) -> &'static str {

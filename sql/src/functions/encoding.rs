@@ -2,6 +2,12 @@
 //!
 //! As in Java, `?` stands for a character that ASCII has not, U+FFFD for bytes that are no text.
 
+use base64::{
+    Engine, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+    prelude::BASE64_STANDARD,
+};
+
 /// How a text stands for bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -89,56 +95,23 @@ pub(crate) fn push_hex(bytes: &[u8], out: &mut String) {
     }
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// Read without padding; a last group may have bits that no byte has, as in Java.
+const UNPADDED: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// Appends bytes as base64, padded.
 pub(crate) fn encode_base64(bytes: &[u8], out: &mut String) {
-    for group in bytes.chunks(3) {
-        let mut bits = [0; 4];
-        bits[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(bits);
-        for place in 0..4 {
-            let digit = BASE64[((bits >> (18 - 6 * place)) & 63) as usize];
-            out.push(if place > group.len() { '=' } else { char::from(digit) });
-        }
-    }
+    BASE64_STANDARD.encode_string(bytes, out);
 }
 
 /// Appends the bytes; none if there is another character, or a last group that no bytes give. Padding may be missing.
 pub(crate) fn decode_base64(text: impl Iterator<Item = u8>, out: &mut Vec<u8>) -> Option<()> {
-    let mut bits: u32 = 0;
-    let mut digits = 0;
-    let mut padded = false;
-    for byte in text {
-        let digit = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'=' => {
-                padded = true;
-                continue;
-            }
-            _ => return None,
-        };
-        if padded {
-            return None;
-        }
-        bits = (bits << 6) | u32::from(digit);
-        digits += 1;
-        if digits == 4 {
-            out.extend_from_slice(&bits.to_be_bytes()[1..]);
-            (bits, digits) = (0, 0);
-        }
-    }
-    match digits {
-        0 => Some(()),
-        1 => None,
-        _ => {
-            let bits = bits << (6 * (4 - digits));
-            out.extend_from_slice(&bits.to_be_bytes()[1..digits as usize]);
-            Some(())
-        }
-    }
+    let mut digits: Vec<u8> = text.collect();
+    let length = digits.iter().rposition(|digit| *digit != b'=').map_or(0, |last| last + 1);
+    digits.truncate(length);
+    UNPADDED.decode_vec(&digits, out).ok()
 }

@@ -9,6 +9,7 @@ use arrow::{
     error::ArrowError,
     util::display::{ArrayFormatter, DurationFormat, FormatOptions},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::json;
 
@@ -50,7 +51,7 @@ impl<'a> Cells<'a> {
         Some(match &mut self.form {
             Form::Plain(formatter) => formatter.value(row).to_string(),
             Form::Json(values) => values.text(row),
-            Form::Bytes => super::base64::encode(self.column.as_binary::<i32>().value(row)),
+            Form::Bytes => BASE64_STANDARD.encode(self.column.as_binary::<i32>().value(row)),
         })
     }
 }

@@ -14,6 +14,7 @@ use arrow::{
         writer::{LineDelimited, NullableEncoder, make_encoder},
     },
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::OutputError;
 
@@ -78,7 +79,7 @@ struct Base64Bytes<'a>(&'a dyn Array);
 impl Encoder for Base64Bytes<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
         out.push(b'"');
-        out.extend_from_slice(super::base64::encode(self.0.as_binary::<i32>().value(row)).as_bytes());
+        out.extend_from_slice(BASE64_STANDARD.encode(self.0.as_binary::<i32>().value(row)).as_bytes());
         out.push(b'"');
     }
 }

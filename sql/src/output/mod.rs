@@ -8,7 +8,6 @@
 //!
 //! Invariant: what comes from data never reaches a terminal as a control character.
 
-pub mod base64;
 pub mod cell;
 pub mod csv;
 pub mod json;

@@ -23,9 +23,8 @@ use millstream::{
     dsl::{ColumnGroup, ColumnStream, ColumnTable, Materialized, Repartitioned},
     expression::{Expr, col},
     operator::Column,
-    record::TimeSpan,
     schema::{ROWTIME, StreamSchema, WINDOWEND, WINDOWSTART},
-    window::{EmitStrategy, SessionWindows, TimeWindows, Windows},
+    window::{EmitStrategy, Windows},
 };
 
 use super::{
@@ -34,18 +33,16 @@ use super::{
     projection::{Projection, WrittenItem},
     query::{Flow, Item, Joined, Purpose, QueryContext, Selected, Stored},
     unnest::contains_table_function,
+    window,
 };
 use crate::{
-    catalog::{WindowInfo, WindowType},
     functions::{Functions, registry::FunctionKind},
     syntax::{
         Position,
-        ast::{self, Emit, StreamQuery, Window, WindowClause},
+        ast::{self, Emit, StreamQuery},
         position_of,
     },
 };
-
-const DAY_MS: i64 = 86_400_000;
 
 /// Whether an aggregate function is called in an expression.
 pub(super) fn contains_aggregate(expr: &Expr) -> bool {
@@ -89,7 +86,7 @@ pub(super) fn aggregate(
 ) -> Result<Selected, PlanError> {
     let Joined { flow, scope, sources: _, bases, stored: _, key: _ } = joined;
     let input = Arc::clone(flow.schema().columns());
-    let windows = query.window.as_ref().map(|clause| windows_of(clause, is_final(query))).transpose()?;
+    let windows = query.window.as_ref().map(|clause| window::windows_of(clause, is_final(query))).transpose()?;
     let is_join = !query.joins.is_empty();
     let projection = Projection { scope: &scope, columns: &input, purpose: Purpose::Push, is_join, partition_by: None };
     let mut written = projection.expand(&query.items)?;
@@ -101,7 +98,7 @@ pub(super) fn aggregate(
         return Err(PlanError::invalid(at, "Table functions cannot be used with aggregations."));
     }
     let mut scope = scope;
-    let columns = match windows {
+    let columns = match &windows {
         Some(_) => {
             scope.add_column(0, WINDOWSTART, true);
             scope.add_column(0, WINDOWEND, true);
@@ -136,11 +133,13 @@ pub(super) fn aggregate(
         }
     };
 
-    let materialized = Materialized { name: Some(context.versions.name(&context.store)), retention: retention(query)? };
-    // As ksqlDB has it: a window that is no longer kept when it closes is not passed on.
-    let strategy = if is_final(query) { EmitStrategy::OnCloseIfKept } else { EmitStrategy::OnUpdate };
+    let materialized = Materialized {
+        name: Some(context.versions.name(&context.store)),
+        retention: window::retention(query, windows.as_ref())?,
+    };
+    let strategy = if is_final(query) { window::final_strategy(windows.as_ref()) } else { EmitStrategy::OnUpdate };
     let table = match flow {
-        Flow::Stream(stream) => grouping.over_stream(&stream, windows, strategy, materialized, &context.store),
+        Flow::Stream(stream) => grouping.over_stream(&stream, windows.clone(), strategy, materialized, &context.store),
         Flow::Table(table) => {
             if let Some(window) = &query.window {
                 return Err(PlanError::invalid(window.span.start, "WINDOW is for streams; a table has one row a key"));
@@ -183,13 +182,7 @@ fn finish(
             stored.filters.push(predicate);
         }
     }
-    let window = windows.map(|windows| match windows {
-        Windows::Session(_) => WindowInfo { window_type: WindowType::Session, size_ms: None },
-        Windows::Time(windows) => {
-            let window_type = if windows.is_tumbling() { WindowType::Tumbling } else { WindowType::Hopping };
-            WindowInfo { window_type, size_ms: Some(windows.size().millis()) }
-        }
-    });
+    let window = windows.as_ref().map(window::info);
     Ok(Selected { flow, stored, items, key: None, window, sources, is_distinct: false, at: query.span.start })
 }
 
@@ -426,41 +419,6 @@ fn rename(stream: &ColumnStream, names: &[String]) -> ColumnStream {
     }
 }
 
-fn span(interval: &ast::Interval) -> TimeSpan {
-    TimeSpan::from_millis(interval.millis()).unwrap_or_default()
-}
-
 fn is_final(query: &StreamQuery) -> bool {
     query.emit.as_ref().is_some_and(|emit| emit.node == Emit::Final)
-}
-
-fn windows_of(clause: &WindowClause, is_final: bool) -> Result<Windows, PlanError> {
-    let (length, advance) = match &clause.window {
-        Window::Tumbling { size } => (size, size),
-        Window::Hopping { size, advance } => (size, advance),
-        Window::Session { gap } => (gap, gap),
-    };
-    // ksqlDB's defaults: a day in all, as Kafka Streams had it before grace was asked for; none if only final results are wanted.
-    let default = if is_final { 0 } else { (DAY_MS - length.millis()).max(0) };
-    let grace = clause.grace.as_ref().map_or(TimeSpan::from_millis(default).unwrap_or_default(), span);
-    let windows = match &clause.window {
-        Window::Session { gap } => SessionWindows::new(span(gap), grace).map(Windows::Session),
-        _ => TimeWindows::hopping(span(length), span(advance), grace).map(Windows::Time),
-    };
-    windows.map_err(|error| PlanError::invalid(clause.span.start, error.to_string()))
-}
-
-fn retention(query: &StreamQuery) -> Result<Option<TimeSpan>, PlanError> {
-    let Some(clause) = &query.window else { return Ok(None) };
-    let Some(written) = &clause.retention else { return Ok(None) };
-    let least = windows_of(clause, is_final(query))?.least_retention();
-    if written.millis() < least.millis() {
-        let problem = format!("RETENTION {} is shorter than size and grace period, {least}", span(written));
-        return Err(PlanError::invalid_hint(
-            written.span.start,
-            problem,
-            "give a shorter GRACE PERIOD or a longer RETENTION",
-        ));
-    }
-    Ok(Some(span(written)))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, FieldRef};
 use millstream::{
     StreamsBuilder,
-    dsl::{ColumnStream, SourceOptions},
+    dsl::{ColumnStream, ColumnTable, Materialized, SourceOptions},
     format::{Format, Side, Wrapping},
     record::{MomentFormat, TimeSpan},
     schema::WindowKind,
@@ -77,7 +77,7 @@ pub(crate) fn options(source: &Source, reset: OffsetReset, at: Position) -> Resu
         key: source.key_columns().map(field).collect(),
         value: source.value_columns().map(field).collect(),
         parts: source.header_columns().filter_map(|column| Some((column.name.clone(), part(column)?))).collect(),
-        window: window(source, at)?,
+        window: window(source),
         formats: formats(source),
         timestamp,
         reset,
@@ -110,21 +110,21 @@ pub(super) fn options_with(
     Ok(options)
 }
 
-/// The windows in the keys of a source.
-///
-/// # Errors
-/// If it has time windows of which nobody said how long they are.
-pub(crate) fn window(source: &Source, at: Position) -> Result<WindowKind, PlanError> {
-    let Some(window) = source.window else { return Ok(WindowKind::None) };
-    if window.window_type == WindowType::Session {
-        return Ok(WindowKind::Session);
+/// A table of the newest records of `rows`, kept in `store`; without those that are older than the TTL, if there is one.
+pub(super) fn table(rows: &ColumnStream, store: &str, ttl: Option<TimeSpan>) -> ColumnTable {
+    match ttl {
+        Some(ttl) => rows.to_table_with_ttl(ttl, Materialized::named(store)),
+        None => rows.to_table(Materialized::named(store)),
     }
-    match window.size_ms.and_then(TimeSpan::from_millis) {
-        Some(size) => Ok(WindowKind::time(size)),
-        None => {
-            let problem = format!("{} has {} windows of unknown length", source.name, window.window_type);
-            Err(PlanError::invalid_hint(at, problem, "say WINDOW_SIZE in WITH (..)"))
-        }
+}
+
+/// The windows in the keys of a source.
+pub(crate) fn window(source: &Source) -> WindowKind {
+    let Some(window) = source.window else { return WindowKind::None };
+    match (window.window_type, window.size_ms.and_then(TimeSpan::from_millis)) {
+        (WindowType::Session, _) => WindowKind::Session,
+        (_, Some(size)) => WindowKind::time(size),
+        (_, None) => WindowKind::Bounds,
     }
 }
 

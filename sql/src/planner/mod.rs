@@ -34,6 +34,8 @@ mod union;
 mod unnest;
 mod upgrade;
 pub mod view_plan;
+mod window;
+mod zone;
 
 use crate::expression::scope;
 pub(crate) use crate::{expression::iso_time, functions::registry as functions};
@@ -46,3 +48,4 @@ pub use push::{PushPlan, RowSender, plan_push};
 pub(crate) use query::legal;
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};
 pub use view_plan::ViewPlan;
+pub(crate) use window::shown as shown_window;

@@ -9,7 +9,7 @@ use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::Value;
 use millstream::{
     StreamsBuilder,
-    dsl::{ColumnStream, ColumnTable, Materialized},
+    dsl::{ColumnStream, ColumnTable},
     expression::{Expr, col},
     operator::Column,
     schema::{ROWOFFSET, ROWTIME, StreamSchema, WINDOWEND, WINDOWSTART},
@@ -230,9 +230,13 @@ impl QueryContext<'_> {
             return Ok(Joined { flow, scope, sources: vec![source], bases, stored: None, key: None });
         }
         let as_changes = self.purpose == Purpose::Push && query.group_by.is_none();
+        let ttl = source.ttl_when_read();
         if source.kind == SourceKind::Stream || as_changes {
             let rows = input::stream(self.builder, &source, self.reset, at, partition)?;
-            let flow = Flow::Stream(rows);
+            let flow = Flow::Stream(match ttl {
+                Some(_) => input::table(&rows, &self.table_store(&source.name), ttl).to_stream(),
+                None => rows,
+            });
             return Ok(Joined { flow, scope, sources: vec![source], bases, stored: None, key: None });
         }
         let store = self.versions.name(&self.table_store(&source.name));
@@ -242,7 +246,7 @@ impl QueryContext<'_> {
         let needed: Vec<Column> =
             value.filter(|name| named.has(0, name)).map(|name| Column::new(name, col(name))).collect();
         let rows = if needed.len() == rows.schema().value().len() { rows } else { rows.select(&needed) };
-        let table = rows.to_table(Materialized::named(&store));
+        let table = input::table(&rows, &store, ttl);
         let stored = Some(Stored { store, filters: Vec::new() });
         Ok(Joined { flow: Flow::Table(table), scope, sources: vec![source], bases, stored, key: None })
     }

@@ -12,6 +12,7 @@ use millstream::{
     expression::{Expr, col},
     format::{Format as CoreFormat, Side},
     operator::{Column as Projected, SetRowTime},
+    record::TimeSpan,
     schema::{StreamSchema, WINDOWEND, WINDOWSTART},
     topology::{Formats, OffsetReset, TimestampExtractor, Topology},
 };
@@ -118,10 +119,6 @@ fn plan_with(
     check_kind(create, &selected)?;
     let split = split(&selected)?;
     let (stream, items) = shape(&selected, &split)?;
-    let view = match (view(&selected, &split), create.kind) {
-        (None, SourceKind::Table) => Some(kept(&stream, &versions.name(&context.store))),
-        (view, _) => view,
-    };
     let at = create.name.span.start;
     let source = sink_source(catalog, create, &properties, statement, query, &selected, stream.schema(), &items)?;
     let places = FormatPlaces {
@@ -133,7 +130,21 @@ fn plan_with(
     catalog::check_formats(&source, &places)?;
     let formats = input::formats(&source);
     check_formats(&formats, stream.schema(), at)?;
-    timed(stream, &source, at)?.to(&source.topic, Produced { formats });
+    let (stream, view) = match source.row_ttl_ms.and_then(TimeSpan::from_millis) {
+        Some(ttl) => {
+            let store = versions.name(&format!("{}-rows", context.store));
+            let table = timed(stream, &source, at)?.to_table_with_ttl(ttl, Materialized::named(&store));
+            (table.to_stream(), Some(all_of(table.schema(), &store)))
+        }
+        None => {
+            let view = match (view(&selected, &split), create.kind) {
+                (None, SourceKind::Table) => Some(kept(&stream, &versions.name(&context.store))),
+                (view, _) => view,
+            };
+            (timed(stream, &source, at)?, view)
+        }
+    };
+    stream.to(&source.topic, Produced { formats });
     let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
     let cleanup = match (properties.cleanup_policy, create.kind, source.window) {
         (Some(given), ..) => given,
@@ -351,7 +362,11 @@ fn view(selected: &Selected, split: &Split) -> Option<ViewPlan> {
 /// Keeps the rows of a table that no store holds yet.
 fn kept(stream: &ColumnStream, store: &str) -> ViewPlan {
     stream.to_table(Materialized::named(store));
-    let schema = stream.schema();
+    all_of(stream.schema(), store)
+}
+
+/// The rows of a store that holds all columns of a schema.
+fn all_of(schema: &StreamSchema, store: &str) -> ViewPlan {
     let mut names: Vec<&str> = schema.key().iter().map(|field| field.name().as_str()).collect();
     if schema.is_windowed() {
         names.extend([WINDOWSTART, WINDOWEND]);
@@ -449,6 +464,7 @@ fn sink_source(
         registry: catalog.registry().clone(),
         timestamp,
         window: selected.window,
+        row_ttl_ms: properties.row_ttl(create.kind, schema.is_windowed())?,
         created_by: Some(query),
         is_source: false,
         statement: statement.to_owned(),

@@ -209,6 +209,7 @@ fn source(name: &str, flow: &Flow, selected: &Selected) -> Result<Source, PlanEr
         columns,
         timestamp: None,
         window: selected.window.filter(|_| schema.is_windowed()),
+        row_ttl_ms: None,
         created_by: None,
         is_source: true,
         statement: String::new(),

@@ -10,8 +10,9 @@ use millstream::{
     topology::{NodeKind, Topology},
 };
 
+use super::window;
 use crate::{
-    catalog::{KeptStore, QueryShape, QueryStep, Source, versioned},
+    catalog::{KeptStore, QueryShape, QueryStep, Source, WINDOWS, versioned},
     syntax::ast::{Expr, SelectItem, SourceKind, StreamQuery},
 };
 
@@ -75,7 +76,8 @@ pub(super) fn shape(
         };
         let columns = ("columns not part of aggregate", columns_of(query));
         let groups = ("groupByExpressions", listed(&group_by.node));
-        steps.push(QueryStep { name, can_change, properties: vec![columns, groups] });
+        let windows = window::shown(query).map(|windows| (WINDOWS, windows));
+        steps.push(QueryStep { name, can_change, properties: windows.into_iter().chain([columns, groups]).collect() });
     }
     if let Some(partition_by) = &query.partition_by {
         let properties = vec![("keyExpressions", listed(&partition_by.node))];

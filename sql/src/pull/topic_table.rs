@@ -6,9 +6,9 @@
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
     compute,
-    datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
+    datatypes::{DataType, Field, FieldRef, Int64Type, Schema, SchemaRef},
 };
 use datafusion::{
     catalog::{Session, TableProvider},
@@ -25,7 +25,7 @@ use millstream::{
     dsl::SourceOptions,
     format::{Deserializer, Format, FormatError, Side},
     log::{FetchedBatch, LogError, Offsets, SharedLog},
-    record::{Offset, PartitionId, RecordsBuilder, TopicName, TopicPartition, headers_column, moments},
+    record::{Offset, PartitionId, RecordsBuilder, Timestamp, TopicName, TopicPartition, headers_column, moments},
     schema::{ROWOFFSET, ROWTIME, WINDOWEND, WINDOWSTART, WindowKind},
     topology::{OffsetReset, RecordPart, TimestampExtractor},
     window::{SplitKeys, split_keys},
@@ -65,7 +65,7 @@ impl TopicTable {
     /// If the topic is not there or holds something that cannot be read yet.
     pub(super) fn new(source: &Source, log: SharedLog, at: Position) -> Result<Self, PlanError> {
         let options = input::options(source, OffsetReset::Earliest, at)?;
-        let window = input::window(source, at)?;
+        let window = input::window(source);
         let refuse = |error: &dyn fmt::Display| PlanError::invalid(at, error.to_string());
         let topic = TopicName::new(&source.topic).map_err(|error| refuse(&error))?;
         let partitions = log.describe_topic(&topic).map_err(|error| refuse(&error))?.config.partitions;
@@ -200,12 +200,36 @@ fn read(
             }
         }
     }
+    let expired = match table.source.ttl_when_read() {
+        Some(ttl) => stream_time(&mut decoder, &kept, end)?.minus(ttl),
+        None => Timestamp::NONE,
+    };
     for batch in newest(&kept, end) {
-        if !send(decoder.decode(&batch, end)?) {
+        let rows = decoder.decode(&batch, end)?;
+        let live = times_of(&rows).iter().map(|time| Some(time.is_none_or(|time| time > expired.millis()))).collect();
+        if !send(compute::filter_record_batch(&rows, &live)?) {
             break;
         }
     }
     Ok(())
+}
+
+/// The highest timestamp of records before `end`; of a table whose timestamps are in a column, without deletions, which have none.
+fn stream_time(decoder: &mut Decoder<'_>, batches: &[FetchedBatch], end: Offset) -> Result<Timestamp, ReadError> {
+    let mut newest = Timestamp::NONE;
+    for batch in batches {
+        let times = match decoder.table.options.timestamp {
+            TimestampExtractor::Record => batch.records.timestamps().clone(),
+            TimestampExtractor::Column { .. } => times_of(&decoder.decode(batch, end)?).clone(),
+        };
+        newest = newest.max(compute::max(&times).map_or(Timestamp::NONE, Timestamp));
+    }
+    Ok(newest)
+}
+
+/// The pseudo column ROWTIME, the third from the end.
+fn times_of(rows: &RecordBatch) -> &Int64Array {
+    rows.column(rows.num_columns() - 3).as_primitive::<Int64Type>()
 }
 
 /// The records that hold the newest value of their key before `end`, in the order of the bytes of keys, as a store would give them.

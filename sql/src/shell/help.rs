@@ -37,7 +37,8 @@ const TOPICS: &[Topic] = &[
         name: "CREATE TABLE",
         what: "declare a topic whose newest record per key is the fact; or AS SELECT: keep a materialized view",
         form: "CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name (column type PRIMARY KEY, ..) WITH (KAFKA_TOPIC = '..', VALUE_FORMAT = '..', ..);\n\
-               CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [WITH (..)] AS SELECT .. [WINDOW ..] GROUP BY .. [HAVING ..] EMIT CHANGES;",
+               CREATE [OR REPLACE] TABLE [IF NOT EXISTS] name [WITH (..)] AS SELECT .. [WINDOW ..] GROUP BY .. [HAVING ..] EMIT CHANGES;\n\
+               WITH (ROW_TTL = '7 DAYS'): a row goes when it has not been updated for so long, by the time of events",
         example: "CREATE TABLE spent AS SELECT customer, COUNT(*) AS orders, SUM(amount) AS amount FROM orders\n  \
                   WINDOW TUMBLING (SIZE 1 HOUR, GRACE PERIOD 10 MINUTES) GROUP BY customer EMIT CHANGES;",
     },
@@ -114,9 +115,11 @@ const TOPICS: &[Topic] = &[
     Topic {
         name: "WINDOW",
         what: "cut a GROUP BY into windows of event time; a record is late when its window has closed, GRACE PERIOD after its end",
-        form: "WINDOW TUMBLING (SIZE n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
-               WINDOW HOPPING (SIZE n unit, ADVANCE BY n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
+        form: "WINDOW TUMBLING (SIZE n unit [, OFFSET n unit] [, TIMEZONE 'zone'] [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
+               WINDOW HOPPING (SIZE n unit, ADVANCE BY n unit ..)\n\
+               WINDOW CUMULATE (SIZE n unit, STEP n unit ..): windows that start together and grow by the step up to the size\n\
                WINDOW SESSION (n unit [, RETENTION n unit] [, GRACE PERIOD n unit])\n\
+               OFFSET: so much later; TIMEZONE 'Europe/Berlin': days from midnight to midnight there, of 23 or 25 hours too\n\
                EMIT FINAL instead of EMIT CHANGES: one row a window, once it has closed",
         example: "SELECT customer, COUNT(*) FROM orders WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 10 SECONDS)\n  \
                   GROUP BY customer EMIT CHANGES;",

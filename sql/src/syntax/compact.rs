@@ -134,8 +134,11 @@ fn query(q: &StreamQuery) -> String {
         out += &match &w.window {
             Window::Tumbling { size } => format!(" tumbling {}", size.millis()),
             Window::Hopping { size, advance } => format!(" hopping {} by {}", size.millis(), advance.millis()),
+            Window::Cumulate { size, step } => format!(" cumulate {} step {}", size.millis(), step.millis()),
             Window::Session { gap } => format!(" session {}", gap.millis()),
         };
+        out += &w.offset.map_or(String::new(), |offset| format!(" offset {}", offset.millis()));
+        out += &w.zone.as_ref().map_or(String::new(), |zone| format!(" timezone {}", zone.node));
         out += &w.retention.map_or(String::new(), |retention| format!(" retention {}", retention.millis()));
         out += &w.grace.map_or(String::new(), |grace| format!(" grace {}", grace.millis()));
     }

@@ -42,7 +42,7 @@ fn misspelt_keywords() {
     check("DROP STREAM s DELETE TOPC", "1:22: expected TOPIC, found `TOPC`; did you mean TOPIC");
     check(
         "SELECT a FROM s WINDOW TUMBLNG (SIZE 1 HOUR) GROUP BY a EMIT CHANGES",
-        "1:24: expected TUMBLING, HOPPING or SESSION, found `TUMBLNG`; did you mean TUMBLING",
+        "1:24: expected TUMBLING, HOPPING, CUMULATE or SESSION, found `TUMBLNG`; did you mean TUMBLING",
     );
     check(
         "SELECT a FROM s WINDOW TUMBLING (SIZE 1 HUOR) GROUP BY a EMIT CHANGES",

@@ -37,6 +37,7 @@ mod stream_query;
 mod subquery;
 pub mod suggest;
 mod type_ref;
+mod window;
 
 pub use depth::MAX_EXPRESSION_DEPTH;
 pub use dialect::MillstreamDialect;

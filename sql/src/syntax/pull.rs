@@ -140,7 +140,7 @@ impl Parser<'_> {
                 _ if combinations > MAX_COMBINATIONS => Some((TOO_MANY, "split the query in two")),
                 _ if too_deep => Some(("subqueries are nested more than 16 deep", "name some of them with WITH")),
                 (Token::LongArrow, ..) => Some(("->* is not there yet in a query without EMIT", "name the fields")),
-                (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "SESSION")) => {
+                (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "CUMULATE" | "SESSION")) => {
                     Some(("WINDOW needs a continuous query", "add EMIT CHANGES at the end"))
                 }
                 _ => None,

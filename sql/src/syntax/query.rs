@@ -6,10 +6,7 @@
 use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::ast::{
-    Emit, Interval, Join, JoinKind, Name, SelectItem, SourceRef, Spanned, StreamQuery, TimeUnit, Window, WindowClause,
-    Within,
-};
+use super::ast::{Emit, Interval, Join, JoinKind, Name, SelectItem, SourceRef, Spanned, StreamQuery, TimeUnit, Within};
 use super::error::SyntaxError;
 use super::parser::{Parsed, Parser};
 use super::position::Span;
@@ -293,61 +290,10 @@ impl Parser<'_> {
         Ok(Within { before, after, grace, span: start.to(self.previous()) })
     }
 
-    fn grace(&mut self) -> Parsed<Interval> {
+    pub(super) fn grace(&mut self) -> Parsed<Interval> {
         self.advance();
         self.expect("PERIOD")?;
         self.interval("a time after GRACE PERIOD")
-    }
-
-    fn window(&mut self) -> Parsed<WindowClause> {
-        const KINDS: [&str; 3] = ["TUMBLING", "HOPPING", "SESSION"];
-        let start = self.advance();
-        // A name may stand before the kind; it means nothing.
-        if !self.is_any(&KINDS) && self.word_at(1).is_some_and(|word| KINDS.contains(&word)) {
-            self.advance();
-        }
-        let kind = self.expect_any(&KINDS)?;
-        let open = self.expect_token(&Token::LParen)?;
-        let window = match kind {
-            0 => {
-                self.expect("SIZE")?;
-                Window::Tumbling { size: self.length("a size")? }
-            }
-            1 => {
-                self.expect("SIZE")?;
-                let size = self.length("a size")?;
-                self.expect_token(&Token::Comma)?;
-                self.expect("ADVANCE")?;
-                self.expect("BY")?;
-                Window::Hopping { size, advance: self.length("an advance")? }
-            }
-            _ => Window::Session { gap: self.length("a gap")? },
-        };
-        let (mut retention, mut grace) = (None, None);
-        while self.eat_token(&Token::Comma) {
-            match self.word_at(0) {
-                Some("RETENTION") if retention.is_none() && grace.is_none() => {
-                    self.advance();
-                    retention = Some(self.interval("a time after RETENTION")?);
-                }
-                Some("GRACE") if grace.is_none() => grace = Some(self.grace()?),
-                Some("RETENTION") if retention.is_none() => {
-                    return Err(SyntaxError::new(self.here().start, "RETENTION must come before GRACE PERIOD"));
-                }
-                _ => return Err(self.expected(&["RETENTION", "GRACE PERIOD"])),
-            }
-        }
-        self.close(open)?;
-        Ok(WindowClause { window, retention, grace, span: start.to(self.previous()) })
-    }
-
-    /// An interval that is not empty.
-    fn length(&mut self, what: &str) -> Parsed<Interval> {
-        let interval = self.interval(what)?;
-        if interval.count == 0 {
-            return Err(SyntaxError::new(interval.span.start, format!("{what} of a window must be more than 0")));
-        }
-        Ok(interval)
     }
 
     pub(super) fn interval(&mut self, what: &str) -> Parsed<Interval> {
@@ -403,6 +349,10 @@ mod tests {
              WHERE b > 1 AND c LIKE 'x%' GROUP BY a HAVING COUNT(*) > 2 EMIT FINAL",
             "push select A, COUNT(*) from S hopping 3600000 by 600000 retention 172800000 grace 0 where B > 1 AND C LIKE 'x%' \
              group by [A] having COUNT(*) > 2 emit Final",
+        );
+        check(
+            "SELECT a FROM s WINDOW CUMULATE (SIZE 1 DAY, STEP 1 HOUR, TIMEZONE 'Asia/Tokyo', OFFSET 6 HOURS) GROUP BY a EMIT FINAL",
+            "push select A from S cumulate 86400000 step 3600000 offset 21600000 timezone Asia/Tokyo group by [A] emit Final",
         );
         check(
             "SELECT a FROM s WINDOW w SESSION (30 SECONDS, GRACE PERIOD 1 MINUTE) GROUP BY (a, b) EMIT CHANGES",

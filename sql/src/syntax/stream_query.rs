@@ -169,6 +169,10 @@ pub struct Within {
 pub struct WindowClause {
     /// Which windows.
     pub window: Window,
+    /// How much later than the epoch, or than midnight, windows start.
+    pub offset: Option<Interval>,
+    /// The time zone whose midnight they start at.
+    pub zone: Option<Spanned<String>>,
     /// How long closed windows are kept.
     pub retention: Option<Interval>,
     /// How long late records are waited for.
@@ -191,6 +195,13 @@ pub enum Window {
         size: Interval,
         /// Distance of the starts.
         advance: Interval,
+    },
+    /// Starting together, ending one after another.
+    Cumulate {
+        /// Length of the longest.
+        size: Interval,
+        /// By how much each is longer than the one before.
+        step: Interval,
     },
     /// Bounded by pauses.
     Session {

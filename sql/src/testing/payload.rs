@@ -10,7 +10,7 @@
 
 use millstream::format::{Format as CoreFormat, Side, Wrapping};
 
-use crate::catalog::{Column, Format, FormatKind, Source, SqlType, WindowInfo, WindowType};
+use crate::catalog::{Column, Format, FormatKind, Source, SqlType, WindowInfo};
 use crate::planner::input;
 use crate::syntax::ast::SourceKind;
 
@@ -66,7 +66,7 @@ impl Layout {
     pub(super) fn key_bytes(&self, record: &CaseRecord) -> Result<Option<Vec<u8>>, String> {
         let Some(mut bytes) = self.key.encode(&record.key)? else { return Ok(None) };
         if let Some(window) = record.window {
-            if window.is_session {
+            if window.is_session || self.has_both_bounds() {
                 bytes.extend_from_slice(&window.end.to_be_bytes());
             }
             bytes.extend_from_slice(&window.start.to_be_bytes());
@@ -74,12 +74,16 @@ impl Layout {
         Ok(Some(bytes))
     }
 
+    fn has_both_bounds(&self) -> bool {
+        self.window.is_some_and(|window| window.has_both_bounds())
+    }
+
     /// A key without the bytes of its window.
     pub(super) fn inner_key<'a>(&self, key: Option<&'a [u8]>) -> Result<Option<&'a [u8]>, String> {
-        let length = match self.window.map(|window| window.window_type) {
+        let length = match self.window {
             None => 0,
-            Some(WindowType::Session) => 16,
-            Some(WindowType::Tumbling | WindowType::Hopping) => 8,
+            Some(_) if self.has_both_bounds() => 16,
+            Some(_) => 8,
         };
         let inner = |key: &'a [u8]| key.len().checked_sub(length).map(|end| &key[..end]);
         key.map(|key| inner(key).ok_or_else(|| "the key is too short for a window".to_owned())).transpose()
@@ -97,16 +101,17 @@ impl Layout {
             part.map(i64::from_be_bytes).ok_or_else(|| "the key is too short for a window".to_owned())
         };
         let length = bytes.len();
-        let window = if like.is_session {
+        let both = like.is_session || self.has_both_bounds();
+        let window = if both {
             let from = length.checked_sub(16).ok_or("the key is too short for a session")?;
-            CaseWindow { end: moment(from)?, start: moment(from + 8)?, is_session: true }
+            CaseWindow { end: moment(from)?, start: moment(from + 8)?, is_session: like.is_session }
         } else {
             let from = length.checked_sub(8).ok_or("the key is too short for a window")?;
             let start = moment(from)?;
             let size = self.window.and_then(|window| window.size_ms).unwrap_or(like.end - like.start);
             CaseWindow { start, end: start.saturating_add(size), is_session: false }
         };
-        let inner = &bytes[..length - if like.is_session { 16 } else { 8 }];
+        let inner = &bytes[..length - if both { 16 } else { 8 }];
         Ok((self.key.decode(Some(inner))?, Some(window)))
     }
 }

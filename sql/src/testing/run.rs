@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use millstream::{
     format::registry::EmbeddedRegistry,
     log::TopicConfig,
@@ -21,7 +22,6 @@ use crate::{
     catalog::RegistryHandle,
     engine::in_memory::{Answer, InMemoryEngine},
     functions::{Functions, registry::FunctionKind},
-    output::base64,
 };
 
 /// How cases are run and judged.
@@ -240,10 +240,10 @@ impl Run<'_> {
 
     fn produce(&self, engine: &mut InMemoryEngine, record: &CaseRecord) -> Result<(), Stop> {
         let layout = layout(engine, &record.topic)?;
-        let headers = record
-            .headers
-            .iter()
-            .map(|(name, value)| Header { name: name.clone(), value: value.as_deref().and_then(base64::decode) });
+        let headers = record.headers.iter().map(|(name, value)| Header {
+            name: name.clone(),
+            value: value.as_deref().and_then(|text| BASE64_STANDARD.decode(text).ok()),
+        });
         let written = Record {
             key: layout.key_bytes(record)?,
             value: layout.value.encode(&record.value)?,
@@ -279,7 +279,9 @@ impl Run<'_> {
             let mut actual = Vec::with_capacity(records.len());
             for record in &records[skipped.min(records.len())..] {
                 let (key, window) = layout.key_of(record.key.as_deref(), like)?;
-                let header = |header: &Header| (header.name.clone(), header.value.as_deref().map(base64::encode));
+                let header = |header: &Header| {
+                    (header.name.clone(), header.value.as_deref().map(|bytes| BASE64_STANDARD.encode(bytes)))
+                };
                 actual.push(CaseRecord {
                     topic: topic.to_owned(),
                     timestamp: Some(record.timestamp.millis()),

@@ -1,5 +1,6 @@
 //! The SQL engine from outside: scripts in, answers out, in a directory of their own.
 
+mod aligned_windows;
 mod errors;
 mod expression_property;
 mod fuzz_parser;
@@ -11,5 +12,6 @@ mod queries_of_queries;
 mod random;
 mod replace;
 mod restart;
+mod row_ttl;
 mod tables;
 mod user_functions;

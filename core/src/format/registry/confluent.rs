@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,7 +15,6 @@ use super::{
     Compatibility, RegistryError, Schema, SchemaId, SchemaReference, SchemaRegistry, SchemaType, SubjectVersion,
     Version, record::Reference,
 };
-use crate::format::json::base64;
 
 /// How a server is reached. `Debug` shows neither name nor password.
 #[derive(Clone, PartialEq, Eq)]
@@ -168,11 +168,11 @@ impl ConfluentRegistry {
 
     fn once(&self, method: &Method<'_>, path: &str) -> Result<(u16, String), RegistryError> {
         let url = format!("{}{path}", self.config.url);
-        let authorization = self.config.credentials.as_ref().map(|(name, password)| {
-            let mut encoded = b"Basic ".to_vec();
-            base64::encode(format!("{name}:{password}").as_bytes(), &mut encoded);
-            String::from_utf8_lossy(&encoded).into_owned()
-        });
+        let authorization = self
+            .config
+            .credentials
+            .as_ref()
+            .map(|(name, password)| format!("Basic {}", BASE64_STANDARD.encode(format!("{name}:{password}"))));
         macro_rules! send {
             ($request:expr, $send:ident($($body:expr)?)) => {{
                 let mut request = $request.header("Accept", CONTENT);

@@ -19,12 +19,7 @@ use millstream::{
 };
 
 use super::table_hash::row_hashes;
-use crate::{
-    catalog::Source,
-    cli::failure::Failure,
-    planner::input,
-    syntax::{Position, ast::SourceKind},
-};
+use crate::{catalog::Source, cli::failure::Failure, planner::input, syntax::ast::SourceKind};
 
 const FETCH_BYTES: usize = 8 << 20;
 
@@ -87,7 +82,7 @@ impl Reader {
         let all = |fields: &[FieldRef]| (0..fields.len()).collect::<Vec<_>>();
         Ok(Self {
             is_table: source.kind == SourceKind::Table,
-            window: input::window(source, Position::new(1, 1)).map_err(|error| refuse(&error))?,
+            window: input::window(source),
             key: formats
                 .key
                 .deserializer(Side::Key, formats.wrapping, &key, &all(&key))

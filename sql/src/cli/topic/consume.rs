@@ -9,6 +9,7 @@ use arrow::{
     array::{ArrayRef, Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array},
     error::ArrowError,
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use millstream::{
     log::FetchedBatch,
     record::{Offset, RecordRef, TopicPartition},
@@ -17,7 +18,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
     cli::{arguments::ConsumeArguments, failure::Failure},
-    output::{LiveWriter, OutputError, OutputFormat, base64},
+    output::{LiveWriter, OutputError, OutputFormat},
     shell::{console::terminal_width, interrupt::Interrupts},
 };
 
@@ -93,7 +94,7 @@ impl Printer {
 /// Records as rows for tables and CSV; bytes that are no text are base64.
 fn columns(partition: &TopicPartition, records: &[(Offset, RecordRef<'_>)]) -> Result<RecordBatch, ArrowError> {
     let text = |bytes: Option<&[u8]>| {
-        bytes.map(|bytes| std::str::from_utf8(bytes).map_or_else(|_| base64::encode(bytes), str::to_owned))
+        bytes.map(|bytes| std::str::from_utf8(bytes).map_or_else(|_| BASE64_STANDARD.encode(bytes), str::to_owned))
     };
     let headers = |record: &RecordRef<'_>| serde_json::to_string(&headers(*record)).unwrap_or_default();
     let columns: [(&str, ArrayRef); 6] = [
@@ -159,7 +160,7 @@ impl Serialize for Bytes<'_> {
             Ok(text) => serializer.serialize_str(text),
             Err(_) => {
                 let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("base64", &base64::encode(self.0))?;
+                map.serialize_entry("base64", &BASE64_STANDARD.encode(self.0))?;
                 map.end()
             }
         }

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use arrow::datatypes::SchemaRef;
 use millstream::{
-    dsl::{ColumnStream, ColumnTable, Materialized},
+    dsl::{ColumnStream, ColumnTable},
     expression::{Expr, col},
     operator::Column,
+    record::TimeSpan,
     schema::{WINDOWEND, WINDOWSTART},
     topology::OffsetReset,
 };
@@ -42,6 +43,8 @@ pub(super) struct Relation {
     pub(super) columns: Vec<ScopeColumn>,
     /// Of a table that is still a stream of changes: what its store will be called.
     store: Option<String>,
+    /// How long its rows stay.
+    ttl: Option<TimeSpan>,
 }
 
 /// Which side of a step a relation is, as far as its columns matter.
@@ -95,19 +98,20 @@ impl Relation {
             Some(flow) => (flow.clone(), None),
             None => (Flow::Stream(read(source)?), is_table.then(|| context.table_store(reference))),
         };
+        let ttl = source.ttl_when_read();
         let flow = subquery::select(&subquery::renamed(&flow, &names, at)?, &values);
-        Ok(Self { flow, columns, store })
+        Ok(Self { flow, columns, store, ttl })
     }
 
     /// What a step has given.
     pub(super) fn joined(flow: Flow, left: Self, right: Self) -> Self {
-        Self { flow, columns: left.columns.into_iter().chain(right.columns).collect(), store: None }
+        Self { flow, columns: left.columns.into_iter().chain(right.columns).collect(), store: None, ttl: None }
     }
 
     /// The relation with its rows kept, if it is a table.
     pub(super) fn settled(mut self) -> Self {
         if let (Some(store), Flow::Stream(changes)) = (self.store.take(), &self.flow) {
-            self.flow = Flow::Table(changes.to_table(Materialized::named(&store)));
+            self.flow = Flow::Table(input::table(changes, &store, self.ttl));
         }
         self
     }

@@ -181,7 +181,7 @@ fn check_windowed(left: &Source, right: &Source, written: &ast::Join, scope: &Sc
         (Some(a), Some(b)) => {
             let is_session =
                 |window: crate::catalog::WindowInfo| window.window_type == crate::catalog::WindowType::Session;
-            is_session(a) == is_session(b)
+            is_session(a) == is_session(b) && a.has_both_bounds() == b.has_both_bounds()
         }
         _ => false,
     };
