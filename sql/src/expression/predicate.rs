@@ -52,9 +52,11 @@ impl<'a> Binder<'a> {
         };
         let mut parts = parts.into_iter();
         let Some(value) = parts.next() else { return Err(BindError::invalid(at, "IN needs a value")) };
-        let value = coerce(value, &common)?;
+        // Lists are compared bit by bit, where 0 and -0 are different; 0 added to either is 0.
+        let alike = |expr: Expr| if common == SqlType::Double { expr + lit(0.0_f64) } else { expr };
+        let value = alike(coerce(value, &common)?);
         let wanted = parts.filter(|part| part.data_type.is_some());
-        let wanted = wanted.map(|part| coerce(part, &common)).collect::<Result<Vec<_>, _>>()?;
+        let wanted = wanted.map(|part| coerce(part, &common).map(alike)).collect::<Result<Vec<_>, _>>()?;
         let found = if wanted.is_empty() {
             lit(false)
         } else if common.is_nested() {

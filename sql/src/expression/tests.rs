@@ -201,6 +201,8 @@ fn predicates() {
     check("I IN (1, '2147483648', NULL)", "false BOOLEAN");
     check("NI IN (1, NULL)", "false BOOLEAN");
     check("I IN (1, I, B)", "true BOOLEAN");
+    check("-(D - D) IN (1, 0)", "true BOOLEAN");
+    check("-(D - D) IN (1, D - D)", "true BOOLEAN");
     check("I NOT IN (I + 1, NI)", "true BOOLEAN");
     // Over no row at all this CASE is one value.
     check("1 IN (2, CASE WHEN COALESCE(T, false) THEN 1 WHEN NOT false THEN NI END)", "true BOOLEAN");

@@ -1,8 +1,8 @@
 //! Expressions as trees, written in both languages.
 //!
 //! [`streaming`](Tree::streaming) is what a user would write here. [`batch`](Tree::batch) is the same meaning spelt out for DataFusion:
-//! every operand is cast to the type in which this language computes, comparisons with null are made false, and a whole division by zero,
-//! which fails its column here, is made null.
+//! every operand is cast to the type in which this language computes, comparisons with null are made false, -0 is 0 in lists, and a whole
+//! division by zero, which fails its column here, is made null.
 
 /// The types, in the order in which they widen as far as they are numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,7 +135,9 @@ impl Tree {
                 format!("({}({} AND {}))", not(*negated), side(">=", &parts[1]), side("<=", &parts[2]))
             }
             Node::In(negated, _) => {
-                let parts = of(widest);
+                let alike =
+                    |part: String| if widest == Type::Double { format!("({part} + CAST(0 AS DOUBLE))") } else { part };
+                let parts: Vec<String> = of(widest).into_iter().map(alike).collect();
                 format!("({}(({} IN ({})) IS TRUE))", not(*negated), parts[0], parts[1..].join(", "))
             }
             Node::Case(parts) => {
