@@ -5,7 +5,7 @@
 //!
 //! # Map
 //! - [`syntax`]: text to statements; [`catalog`]: what is declared
-//! - [`functions`]: what expressions can call
+//! - [`functions`]: what expressions can call; [`functions::Functions`]: what users add to it
 //! - [`planner`]: continuous queries to topologies; [`pull`]: queries that are read once
 //! - [`engine`]: a data directory with its catalog, queries and connectors; sessions
 //! - [`testing`]: pipelines with records in and records out, as cases

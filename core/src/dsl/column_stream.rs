@@ -10,7 +10,8 @@ use super::{
 use crate::{
     expression::{Aggregation, AggregationSet, Expr},
     operator::{
-        Column, Filter, FoldFactory, OpaqueRows, Project, StoreRetention, StoreSpec, Transform, Unnest, stretch_span,
+        Column, Filter, FoldFactory, OpaqueRows, Project, ProjectError, StoreRetention, StoreSpec, Transform, Unnest,
+        stretch_span,
     },
     record::{TimeSpan, TopicName},
     schema::StreamSchema,
@@ -62,8 +63,19 @@ impl ColumnStream {
     }
 
     /// Computes a new key and new value columns; records move to the partition of the new key where that matters.
+    ///
+    /// A record whose key fails is left out and reported.
     pub fn select_key(&self, key: &[Column], value: &[Column]) -> Self {
-        match Project::new(Some(key), value, &self.schema) {
+        self.with_key(Project::new(Some(key), value, &self.schema))
+    }
+
+    /// As [`select_key`](Self::select_key), but a record whose key fails stays, with null there, and is reported.
+    pub fn select_key_or_null(&self, key: &[Column], value: &[Column]) -> Self {
+        self.with_key(Project::new(Some(key), value, &self.schema).map(Project::keep_failed_keys))
+    }
+
+    fn with_key(&self, project: Result<Project, ProjectError>) -> Self {
+        match project {
             Ok(project) => {
                 let schema = Arc::clone(project.output());
                 self.transform("select-key", Arc::new(project), schema, true)

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array},
+    array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_empty_array, new_null_array},
     compute,
     datatypes::{Field, FieldRef},
 };
@@ -236,6 +236,9 @@ impl AggregationSet {
             states = rest;
             results.push(if aggregation.state_is_result {
                 Arc::clone(&own[0])
+            } else if rows == 0 {
+                // An accumulator that goes group by group cannot make an array of none.
+                new_empty_array(aggregation.result.data_type())
             } else {
                 let mut accumulator = aggregation.accumulator()?;
                 accumulator.merge_batch(own, &groups, rows)?;

@@ -1,7 +1,7 @@
 //! Project: computes each output column from the row. Keys stay as they are unless new ones are given.
 //!
 //! A column for which the expression fails is null in that row and the row is reported; a key that fails leaves the row out, since it
-//! would go to the wrong partition. On a table the replaced row is projected as well.
+//! would go to the wrong partition, unless failed keys are asked for as nulls. On a table the replaced row is projected as well.
 
 use std::sync::Arc;
 
@@ -52,6 +52,8 @@ pub struct Project {
     key: Option<Vec<Expression>>,
     value: Vec<Expression>,
     output: Arc<StreamSchema>,
+    /// Whether a row stays when its key fails, with null there.
+    keeps_failed_keys: bool,
 }
 
 impl Project {
@@ -79,7 +81,13 @@ impl Project {
                 (Some(bound_key), output)
             }
         };
-        Ok(Self { key, value: bound_value, output })
+        Ok(Self { key, value: bound_value, output, keeps_failed_keys: false })
+    }
+
+    /// The same, but a row whose key fails stays, with null there.
+    #[must_use]
+    pub fn keep_failed_keys(self) -> Self {
+        Self { keeps_failed_keys: true, ..self }
     }
 
     /// The columns it gives.
@@ -121,7 +129,8 @@ impl Transform for Project {
         let output =
             Batch::new(Arc::clone(&self.output), columns).with_present(batch.present().cloned()).with_before(before);
         let output = output.with_headers(batch.headers().cloned());
-        if failed_keys.is_empty() {
+        if failed_keys.is_empty() || self.keeps_failed_keys {
+            errors.append(&mut failed_keys);
             return Ok(output);
         }
         let keep = BooleanBuffer::collect_bool(rows.num_rows(), |row| failed_keys.iter().all(|error| error.row != row));
@@ -141,7 +150,10 @@ impl Transform for Project {
         let value = list(self.output.value(), &self.value);
         match &self.key {
             None => format!("project: {value}"),
-            Some(key) => format!("project: key {}; {value}", list(self.output.key(), key)),
+            Some(key) => {
+                let failed = if self.keeps_failed_keys { " or null" } else { "" };
+                format!("project: key {}{failed}; {value}", list(self.output.key(), key))
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use super::format_context::{FormatDefaults, RegistryHandle, SinkDefaults};
 use super::query::{QueryId, QueryRecord};
 use super::source::{Column, Source};
 use super::sql_type::SqlType;
+use crate::functions::Functions;
 use crate::syntax::Position;
 use crate::syntax::ast::{ColumnDef, ColumnRole, ConnectorKind, Name, Property, SourceKind, TypeRef};
 use crate::syntax::suggest::nearest;
@@ -55,6 +56,7 @@ pub struct Catalog {
     sink_defaults: SinkDefaults,
     function_properties: BTreeMap<String, String>,
     invalid_timestamps: InvalidTimestamps,
+    functions: Functions,
 }
 
 impl Catalog {
@@ -111,6 +113,16 @@ impl Catalog {
     /// Sets the properties of functions, before a query is planned.
     pub fn set_function_properties(&mut self, properties: BTreeMap<String, String>) {
         self.function_properties = properties;
+    }
+
+    /// What statements can call beside the functions of the language.
+    pub fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// Sets what statements can call beside the functions of the language, before any is planned.
+    pub fn set_functions(&mut self, functions: Functions) {
+        self.functions = functions;
     }
 
     // Sources.

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use millstream::operator::EmitPolicy;
 
 use super::failure::Failure;
+use crate::functions::Functions;
 use crate::output::OutputError;
 use crate::testing::{
     report,
@@ -79,6 +80,7 @@ pub fn run(arguments: &TestArguments) -> Result<(), Failure> {
         restart: arguments.restart,
         changelog: arguments.grade == Grade::Changelog,
         emit: arguments.emit,
+        functions: Functions::new(),
     };
     let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let bar = ProgressBar::new(cases.len() as u64);

@@ -4,6 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use millstream::{format::registry::ConfluentConfig, log::embedded::Durability, operator::EmitPolicy};
 
+use crate::functions::Functions;
+
 /// How an engine works.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -23,6 +25,8 @@ pub struct EngineConfig {
     pub maintenance_interval: Duration,
     /// The schema registry; none means one of its own in the data directory.
     pub schema_registry: Option<ConfluentConfig>,
+    /// What statements can call beside the functions of the language; statements that were recorded need theirs again.
+    pub functions: Functions,
 }
 
 impl EngineConfig {
@@ -37,6 +41,7 @@ impl EngineConfig {
             emit: EmitPolicy::Commit,
             maintenance_interval: Duration::from_secs(5),
             schema_registry: None,
+            functions: Functions::new(),
         }
     }
 }

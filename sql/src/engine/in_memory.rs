@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, QueryId, QueryShape, RegistryHandle, Source},
+    functions::Functions,
     planner::{PersistentPlan, PushPlan, Reader, SinkTopic, ViewPlan, plan_insert_values, plan_push},
     pull::{self, PullContext, Views},
     response::Rows,
@@ -109,6 +110,13 @@ impl InMemoryEngine {
             transient: 0,
             single_partition: false,
         })
+    }
+
+    /// The same engine, with functions of the user; to be called before any statement.
+    #[must_use]
+    pub fn with_functions(mut self, functions: Functions) -> Self {
+        self.catalog.set_functions(functions);
+        self
     }
 
     /// What is declared.

@@ -58,10 +58,12 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
     });
     let inserts = shared.producer("_millstream-insert")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let mut catalog = Catalog::with_registry(registry);
+    catalog.set_functions(config.functions.clone());
     let inner = Inner {
         config,
         commands: Mutex::new(commands),
-        catalog: RwLock::new(Catalog::with_registry(registry)),
+        catalog: RwLock::new(catalog),
         running: Mutex::new(Running::default()),
         log,
         shared,

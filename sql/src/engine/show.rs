@@ -9,12 +9,8 @@ use super::{
 };
 use crate::{
     catalog::{Catalog, QueryId, Source},
-    planner::{
-        LogicalPlan, Reader,
-        functions::{self, FunctionKind},
-        logical_plan::type_name,
-        plan_create, plan_insert, plan_push, shown_window,
-    },
+    functions::registry::FunctionKind,
+    planner::{LogicalPlan, Reader, logical_plan::type_name, plan_create, plan_insert, plan_push, shown_window},
     pull,
     response::Response,
     syntax::{
@@ -64,7 +60,7 @@ impl Session {
             }
             ShowWhat::Functions => {
                 let mut table = TextTable::new(&["Function", "Kind"]);
-                for (name, kind) in functions::all() {
+                for (name, kind) in catalog.functions().all() {
                     table.row(vec![name, kind_text(kind).to_owned()]);
                 }
                 table.into_response()
@@ -145,18 +141,29 @@ impl Session {
                 Ok(if *extended { self.extended(&catalog, source) } else { columns(source) })
             }
             Describe::Sources { kind, .. } => Ok(sources(&catalog, *kind)),
-            Describe::Function(name) => match functions::kind_of(&name.value) {
+            Describe::Function(name) => match catalog.functions().kind_of(&name.value) {
                 FunctionKind::Unknown => {
-                    let hint = functions::nearest_function(&name.value).map(|near| format!("; did you mean {near}"));
+                    let hint = catalog.functions().nearest(&name.value).map(|near| format!("; did you mean {near}"));
                     Err(EngineError::at(
                         name.span.start,
                         format!("no function {}{}", name.value, hint.unwrap_or_default()),
                     ))
                 }
                 kind => {
-                    let mut table = TextTable::new(&["Function", "Kind"]);
-                    table.row(vec![name.value.clone(), kind_text(kind).to_owned()]);
-                    Ok(table.into_response())
+                    let mut row = vec![name.value.clone(), kind_text(kind).to_owned()];
+                    Ok(match catalog.functions().description(&name.value) {
+                        None => {
+                            let mut table = TextTable::new(&["Function", "Kind"]);
+                            table.row(row);
+                            table.into_response()
+                        }
+                        Some(description) => {
+                            let mut table = TextTable::new(&["Function", "Kind", "Meaning"]);
+                            row.push(description.to_owned());
+                            table.row(row);
+                            table.into_response()
+                        }
+                    })
                 }
             },
             Describe::Connector(name) => {

@@ -11,19 +11,12 @@ use datafusion::{
 
 use super::{
     binder::Binder,
-    call::{is_distinct, is_own_aggregate},
+    call::is_distinct,
     coercion::coerce,
     error::BindError,
     typed::{Node, Typed, untyped_null},
 };
-use crate::{
-    catalog::SqlType,
-    functions::{
-        aggregate::{self, Limits},
-        registry,
-    },
-    syntax::Position,
-};
+use crate::{catalog::SqlType, functions::registry, syntax::Position};
 
 impl<'a> Binder<'a> {
     /// Binds a call of an aggregate function.
@@ -53,7 +46,7 @@ impl<'a> Binder<'a> {
             let call = AggregateFunction::new_udf(function, arguments, is_distinct(call), filter, vec![], None);
             Expr::AggregateFunction(call)
         };
-        if !is_own_aggregate(name) {
+        if !self.scope.functions.is_aggregate(name) {
             let function = registry::context()
                 .state()
                 .udaf(&name.to_ascii_lowercase())
@@ -64,11 +57,7 @@ impl<'a> Binder<'a> {
         let types = parts.iter().map(|part| part.data_type.clone().ok_or_else(|| untyped_null(part.at)));
         let types = types.collect::<Result<Vec<SqlType>, _>>()?;
         let constants: Vec<Option<ScalarValue>> = parts.iter().map(Self::constant).collect();
-        let limits = self.scope.limits;
-        let resolved = match limits == Limits::default() {
-            true => aggregate::resolve(name, &types, &constants),
-            false => aggregate::resolve_with(limits, name, &types, &constants),
-        };
+        let resolved = self.scope.functions.resolve_aggregate(self.scope.limits, name, &types, &constants);
         let resolved = resolved.map_err(|mut problem| {
             let is_constant = |part: &Typed<'_>| Self::constant(part).is_some();
             if let (true, Some(part)) =

@@ -13,6 +13,7 @@ use super::{
     decimal,
     error::BindError,
     typed::Typed,
+    whole_division::divide,
 };
 use crate::catalog::SqlType;
 
@@ -61,7 +62,9 @@ pub(super) fn arithmetic(op: &BinaryOperator, left: Typed<'_>, right: Typed<'_>)
     };
     let left = left.into_as(&result)?;
     let right = right.into_as(&result)?;
-    Ok((binary(left, operator, right), result))
+    let is_division = matches!(operator, Operator::Divide | Operator::Modulo) && result != SqlType::Double;
+    let expr = if is_division { divide(operator, left, right, &result) } else { binary(left, operator, right) };
+    Ok((expr, result))
 }
 
 fn decimal_type((precision, scale): (u8, u8)) -> SqlType {

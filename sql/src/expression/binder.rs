@@ -79,7 +79,7 @@ impl<'a> Binder<'a> {
             sql::Expr::Nested(inner) => Ok(Typed { written: expr, ..self.typed(inner, at)? }),
             sql::Expr::Value(value) => self.literal(&value.value, expr, at),
             sql::Expr::UnaryOp { op, expr: inner } => self.unary(*op, inner, expr, at),
-            sql::Expr::BinaryOp { left, op, right } => self.binary(left, op, right, expr, at),
+            sql::Expr::BinaryOp { .. } => self.binary(expr, at),
             sql::Expr::IsDistinctFrom(left, right) => {
                 let (left, right) = (self.typed(left, at)?, self.typed(right, at)?);
                 compare(Operator::IsDistinctFrom, left, right).map(truth)
@@ -248,9 +248,29 @@ impl<'a> Binder<'a> {
         }
     }
 
-    fn binary(
+    /// A chain of operators, which leans to the left: from its first operand on, without a recursion for each operator.
+    fn binary(&mut self, written: &'a sql::Expr, at: Position) -> Result<Typed<'a>, BindError> {
+        let mut chain = Vec::new();
+        let mut first = written;
+        while let sql::Expr::BinaryOp { left, op, right } = first {
+            let at = position_of(first).unwrap_or(at);
+            if *op == BinaryOperator::Assignment {
+                return Err(BindError::invalid_hint(at, ":= stands in STRUCT(..) and MAP(..)", "compare with ="));
+            }
+            chain.push((first, op, right.as_ref(), at));
+            first = left;
+        }
+        let mut bound = self.typed(first, at)?;
+        for (written, op, right, at) in chain.into_iter().rev() {
+            bound = self.operation(bound, op, right, written, at)?;
+        }
+        Ok(bound)
+    }
+
+    /// One operator of a chain, with what stands before it.
+    fn operation(
         &mut self,
-        left: &'a sql::Expr,
+        left: Typed<'a>,
         op: &BinaryOperator,
         right: &'a sql::Expr,
         written: &'a sql::Expr,
@@ -261,7 +281,7 @@ impl<'a> Binder<'a> {
                 let is_and = *op == BinaryOperator::And;
                 let name = if is_and { "AND" } else { "OR" };
                 // DataFusion leaves the right side alone where the left one decides, at the latest when a batch is cut to a row.
-                let (left, right) = (self.boolean(left, name, at)?, self.boolean(right, name, at)?);
+                let (left, right) = (boolean_of(left, name)?, self.boolean(right, name, at)?);
                 let expr = if is_and { left.and(right) } else { left.or(right) };
                 return Ok(Typed { node: Node::Expr(expr), data_type: Some(SqlType::Boolean), written, at });
             }
@@ -271,12 +291,9 @@ impl<'a> Binder<'a> {
             BinaryOperator::LtEq => Some(Operator::LtEq),
             BinaryOperator::Gt => Some(Operator::Gt),
             BinaryOperator::GtEq => Some(Operator::GtEq),
-            BinaryOperator::Assignment => {
-                return Err(BindError::invalid_hint(at, ":= stands in STRUCT(..) and MAP(..)", "compare with ="));
-            }
             _ => None,
         };
-        let (left, right) = (self.typed(left, at)?, self.typed(right, at)?);
+        let right = self.typed(right, at)?;
         let (expr, data_type) = match comparison {
             Some(comparison) => (compare(comparison, left, right)?, SqlType::Boolean),
             None => arithmetic(op, left, right)?,
@@ -286,15 +303,7 @@ impl<'a> Binder<'a> {
 
     /// A part that must be BOOLEAN.
     fn boolean(&mut self, expr: &'a sql::Expr, clause: &str, at: Position) -> Result<Expr, BindError> {
-        let part = self.typed(expr, at)?;
-        match part.data_type {
-            Some(SqlType::Boolean) => part.into_expr(),
-            None => Ok(null_of(&SqlType::Boolean)),
-            _ => {
-                let problem = format!("{clause} needs BOOLEAN, {} is {}", part.shown(), part.type_shown());
-                Err(BindError::invalid(part.at, problem))
-            }
-        }
+        boolean_of(self.typed(expr, at)?, clause)
     }
 
     fn explicit_cast(&mut self, inner: &'a sql::Expr, wanted: &SqlType, at: Position) -> Result<Expr, BindError> {
@@ -458,5 +467,17 @@ fn number_of(expr: &sql::Expr) -> Option<&str> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// A part that must be BOOLEAN.
+fn boolean_of(part: Typed<'_>, clause: &str) -> Result<Expr, BindError> {
+    match part.data_type {
+        Some(SqlType::Boolean) => part.into_expr(),
+        None => Ok(null_of(&SqlType::Boolean)),
+        _ => {
+            let problem = format!("{clause} needs BOOLEAN, {} is {}", part.shown(), part.type_shown());
+            Err(BindError::invalid(part.at, problem))
+        }
     }
 }

@@ -2,7 +2,11 @@
 //!
 //! Functions of DataFusion that ksqlDB has no function of the same name for can be called too, with DataFusion's own types.
 
-use std::hash::{Hash, Hasher};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use arrow::array::ArrayRef;
 use datafusion::{
@@ -16,15 +20,14 @@ use super::{
     coercion::coerce,
     error::BindError,
     operation::{self, Operation},
-    scope::place,
+    scope::{Scope, place},
     typed::{Node, Typed},
 };
 use crate::{
     functions::{
-        aggregate,
         registry::{self, FunctionKind},
         resolution::{self, Given},
-        signature::{Call, Evaluate, Parameter, ScalarFunction},
+        signature::{Call, Evaluation, Parameter, ScalarFunction},
     },
     syntax::Position,
 };
@@ -80,7 +83,7 @@ impl<'a> Binder<'a> {
         if name == "MAP" && arguments.iter().all(|argument| is_entry(argument)) {
             return self.map(&arguments, written, at);
         }
-        let kind = registry::kind_of(name);
+        let kind = self.scope.functions.kind_of(name);
         match kind {
             FunctionKind::Aggregate => self.aggregate(name, call, &arguments, written, at),
             _ if call.filter.is_some() || !call.within_group.is_empty() || is_distinct(call) => {
@@ -115,7 +118,8 @@ impl<'a> Binder<'a> {
         {
             return self.lambda_call(name, arguments, written, at);
         }
-        match registry::scalar(name) {
+        let scope: &'a Scope = self.scope;
+        match scope.functions.scalar(name) {
             Some(function) => self.scalar_call(function, arguments, written, at),
             None => self.foreign_call(name, arguments, written, at),
         }
@@ -123,7 +127,7 @@ impl<'a> Binder<'a> {
 
     fn scalar_call(
         &mut self,
-        function: &'static ScalarFunction,
+        function: &ScalarFunction,
         arguments: &[&'a sql::Expr],
         written: &'a sql::Expr,
         at: Position,
@@ -156,8 +160,8 @@ impl<'a> Binder<'a> {
         let operation = FunctionCall {
             name: function.name,
             overload: resolved.overload,
-            evaluate: function.overloads[resolved.overload].evaluate,
-            is_deterministic: !(arguments.is_empty() && VOLATILE.contains(&function.name)),
+            evaluate: Arc::clone(&function.overloads[resolved.overload].evaluate),
+            is_deterministic: function.is_deterministic && !(arguments.is_empty() && VOLATILE.contains(&function.name)),
         };
         let expr = operation::call(operation, arguments, resolved.returns.to_arrow());
         Ok(Typed { node: Node::Expr(expr), data_type: Some(resolved.returns), written, at })
@@ -171,7 +175,7 @@ impl<'a> Binder<'a> {
         at: Position,
     ) -> Result<Typed<'a>, BindError> {
         let Ok(function) = registry::context().state().udf(&name.to_ascii_lowercase()) else {
-            let suggestion = registry::nearest_function(name);
+            let suggestion = self.scope.functions.nearest(name);
             return Err(BindError::UnknownFunction { at, name: name.to_owned(), suggestion });
         };
         let mut parts = Vec::with_capacity(arguments.len());
@@ -212,12 +216,18 @@ fn arguments(call: &sql::Function, at: Position) -> Result<Vec<&sql::Expr>, Bind
 }
 
 /// An overload of a function, called.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct FunctionCall {
     name: &'static str,
     overload: usize,
-    evaluate: Evaluate,
+    evaluate: Arc<Evaluation>,
     is_deterministic: bool,
+}
+
+impl fmt::Debug for FunctionCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.overload)
+    }
 }
 
 impl PartialEq for FunctionCall {
@@ -246,9 +256,4 @@ impl Operation for FunctionCall {
     fn is_deterministic(&self) -> bool {
         self.is_deterministic
     }
-}
-
-/// Whether a name is an aggregate function of the language itself.
-pub(super) fn is_own_aggregate(name: &str) -> bool {
-    aggregate::is_aggregate(name)
 }

@@ -10,7 +10,7 @@
 //! # Map
 //! - [`scope`]: what names mean; [`typed`]: a bound part with its type; [`binder`]: parsed parts to bound ones
 //! - [`literal`], [`coercion`]: numbers as written; common types and implicit casts; [`cast`], `cast_text`, `cast_parse`: CAST
-//! - [`arithmetic`], `decimal`: `+ - * / %`; [`comparison`], [`predicate`], `like`: what is true; [`case`]: CASE
+//! - [`arithmetic`], `decimal`, `whole_division`: `+ - * / %`; [`comparison`], [`predicate`], `like`: what is true; [`case`]: CASE
 //! - [`constructor`], [`access`]: ARRAY, MAP, STRUCT and their parts; [`call`], [`aggregate`], [`lambda`]: functions
 //! - [`iso_time`]: moments as text; [`shown`]: expressions in messages; [`error`]: what can be wrong
 
@@ -39,6 +39,7 @@ mod shown;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod whole_division;
 
 pub(crate) use binder::Binder;
 pub(crate) use call::units_of;

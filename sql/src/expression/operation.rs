@@ -6,14 +6,13 @@ use std::{fmt::Debug, hash::Hash, sync::Arc};
 
 use arrow::{array::ArrayRef, datatypes::DataType};
 use datafusion::{
-    common::ScalarValue,
-    error::{DataFusionError, Result as DataFusionResult},
+    error::Result as DataFusionResult,
     logical_expr::{
         ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, expr::ScalarFunction,
     },
 };
 
-use crate::functions::signature::{Argument, Call};
+use crate::functions::{called::invoke, signature::Call};
 
 /// Columns to a column.
 pub(super) trait Operation: Debug + Clone + PartialEq + Eq + Hash + Send + Sync + 'static {
@@ -59,23 +58,8 @@ impl<O: Operation> ScalarUDFImpl for Operator<O> {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> DataFusionResult<ColumnarValue> {
-        let arguments = args
-            .args
-            .iter()
-            .map(|argument| match argument {
-                ColumnarValue::Array(column) => Ok(Argument::Column(Arc::clone(column))),
-                ColumnarValue::Scalar(value) => value.to_array().map(Argument::Constant),
-            })
-            .collect::<DataFusionResult<Vec<_>>>()?;
-        let is_constant = !arguments.is_empty()
-            && self.operation.is_deterministic()
-            && arguments.iter().all(|argument| argument.constant().is_some());
-        let rows = if is_constant { 1 } else { args.number_rows };
-        let call = Call { arguments: &arguments, rows, returns: &self.returns };
-        let column = self.operation.evaluate(&call).map_err(DataFusionError::Execution)?;
-        if is_constant {
-            return ScalarValue::try_from_array(&column, 0).map(ColumnarValue::Scalar);
-        }
-        Ok(ColumnarValue::Array(column))
+        let Self { operation, returns, .. } = self;
+        let evaluate = |call: &Call<'_>| operation.evaluate(call);
+        invoke(&args, operation.name(), returns, operation.is_deterministic(), evaluate)
     }
 }

@@ -52,16 +52,24 @@ impl<'a> Binder<'a> {
         };
         let mut parts = parts.into_iter();
         let Some(value) = parts.next() else { return Err(BindError::invalid(at, "IN needs a value")) };
-        let value = coerce(value, &common)?;
+        // Lists are compared bit by bit, where 0 and -0 are different; 0 added to either is 0.
+        let alike = |expr: Expr| if common == SqlType::Double { expr + lit(0.0_f64) } else { expr };
+        let value = alike(coerce(value, &common)?);
         let wanted = parts.filter(|part| part.data_type.is_some());
-        let wanted = wanted.map(|part| coerce(part, &common)).collect::<Result<Vec<_>, _>>()?;
+        let wanted = wanted.map(|part| coerce(part, &common).map(alike)).collect::<Result<Vec<_>, _>>()?;
         let found = if wanted.is_empty() {
             lit(false)
         } else if common.is_nested() {
             let each = wanted.into_iter().map(|one| equality(Operator::Eq, vec![value.clone(), one]));
             each.reduce(Expr::or).unwrap_or_else(|| lit(false))
         } else {
-            Expr::IsTrue(Box::new(Expr::InList(InList::new(Box::new(value), wanted, false))))
+            // DataFusion takes for constant what is one value over no row at all, as CASE over columns may be: only constants go there.
+            let is_constant = |one: &Expr| one.column_refs().is_empty() && !one.is_volatile();
+            let (constants, others): (Vec<Expr>, Vec<Expr>) = wanted.into_iter().partition(is_constant);
+            let listed = (!constants.is_empty())
+                .then(|| Expr::IsTrue(Box::new(Expr::InList(InList::new(Box::new(value.clone()), constants, false)))));
+            let others = others.into_iter().map(|one| Expr::IsTrue(Box::new(value.clone().eq(one))));
+            listed.into_iter().chain(others).reduce(Expr::or).unwrap_or_else(|| lit(false))
         };
         Ok(negate_if(negated, found))
     }

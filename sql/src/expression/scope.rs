@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::Ident;
 
 use super::error::BindError;
 use crate::catalog::SqlType;
-use crate::functions::aggregate::Limits;
+use crate::functions::{Functions, aggregate::Limits};
 use crate::syntax::{Position, suggest::nearest};
 
 /// A source under the name that qualifies its columns.
@@ -40,6 +40,8 @@ pub(crate) struct Scope {
     pub(crate) types: std::collections::BTreeMap<String, SqlType>,
     /// How much the functions that collect keep.
     pub(crate) limits: Limits,
+    /// What can be called.
+    pub(crate) functions: Functions,
 }
 
 /// Where an identifier stands.

@@ -143,6 +143,11 @@ fn arithmetic_has_the_types_of_ksqldb() {
     check("NI + 1", "null INTEGER");
     check("D / 0", "Infinity DOUBLE");
     check_error("I / 0", "fails: ");
+    check_error("I % (I - I)", "fails: ");
+    check("I / NI", "null INTEGER");
+    check("B % I", "5 BIGINT");
+    check("-2147483648 / (I - 8)", "-2147483648 INTEGER");
+    check("-9223372036854775808 % (I - 8)", "0 BIGINT");
     check_error("E / 0.00", "Division by zero");
     check_error(
         "TRUE + 1.5",
@@ -195,6 +200,12 @@ fn predicates() {
     check("I IN (1, '7')", "true BOOLEAN");
     check("I IN (1, '2147483648', NULL)", "false BOOLEAN");
     check("NI IN (1, NULL)", "false BOOLEAN");
+    check("I IN (1, I, B)", "true BOOLEAN");
+    check("-(D - D) IN (1, 0)", "true BOOLEAN");
+    check("-(D - D) IN (1, D - D)", "true BOOLEAN");
+    check("I NOT IN (I + 1, NI)", "true BOOLEAN");
+    // Over no row at all this CASE is one value.
+    check("1 IN (2, CASE WHEN COALESCE(T, false) THEN 1 WHEN NOT false THEN NI END)", "true BOOLEAN");
     check("D IN (1, 2.50)", "true BOOLEAN");
     check("E IN (10, '10.010')", "true BOOLEAN");
     check("T IN ('no', 'TrUe')", "true BOOLEAN");

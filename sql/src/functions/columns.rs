@@ -17,7 +17,7 @@ use super::signature::{Argument, Call};
 
 /// An argument as values of one kind, a row at a time.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reader<A> {
+pub struct Reader<A> {
     values: A,
     is_constant: bool,
 }
@@ -25,13 +25,13 @@ pub(crate) struct Reader<A> {
 impl<A: ArrayAccessor> Reader<A> {
     /// The value of a row; nothing if it is null.
     #[inline]
-    pub(crate) fn get(&self, row: usize) -> Option<A::Item> {
+    pub fn get(&self, row: usize) -> Option<A::Item> {
         let row = if self.is_constant { 0 } else { row };
         if self.values.is_null(row) { None } else { Some(self.values.value(row)) }
     }
 
     /// The value for all rows, if the argument is a constant that is not null.
-    pub(crate) fn constant(&self) -> Option<A::Item> {
+    pub fn constant(&self) -> Option<A::Item> {
         if self.is_constant { self.get(0) } else { None }
     }
 }
@@ -40,7 +40,7 @@ impl<A: ArrayAccessor> Reader<A> {
 ///
 /// # Errors
 /// The argument is missing or of another type: the call was not resolved to an overload that says so.
-pub(crate) fn read<'a, A: Array + 'static>(call: &'a Call<'_>, index: usize) -> Result<Reader<&'a A>, String>
+pub fn read<'a, A: Array + 'static>(call: &'a Call<'_>, index: usize) -> Result<Reader<&'a A>, String>
 where
     &'a A: ArrayAccessor,
 {
@@ -101,19 +101,19 @@ pub(crate) fn maps(call: &Call<'_>, index: usize) -> Result<MapArray, String> {
 ///
 /// # Errors
 /// The argument is missing.
-pub(crate) fn column(call: &Call<'_>, index: usize) -> Result<ArrayRef, String> {
+pub fn column(call: &Call<'_>, index: usize) -> Result<ArrayRef, String> {
     let argument = call.arguments.get(index).ok_or_else(|| format!("argument {} is missing", index + 1))?;
     argument.column(call.rows).map_err(|error| error.to_string())
 }
 
 /// What a row's closure says: there is a value (and it has been written), there is none, or the row fails.
-pub(crate) type Written = Result<Option<()>, String>;
+pub type Written = Result<Option<()>, String>;
 
 /// A column of STRING; `write` appends a row's text to an empty buffer.
-pub(crate) fn write_texts(
-    rows: usize,
-    mut write: impl FnMut(usize, &mut String) -> Written,
-) -> Result<ArrayRef, String> {
+///
+/// # Errors
+/// What the closure fails with.
+pub fn write_texts(rows: usize, mut write: impl FnMut(usize, &mut String) -> Written) -> Result<ArrayRef, String> {
     let mut builder = StringBuilder::with_capacity(rows, rows * 16);
     let mut buffer = String::new();
     for row in 0..rows {
@@ -150,7 +150,10 @@ pub(crate) fn write_bytes(
 }
 
 /// A column of numbers, days or times, such as `Int32Type`; the type of `T` without precision or zone.
-pub(crate) fn write_values<T: ArrowPrimitiveType>(
+///
+/// # Errors
+/// What the closure fails with.
+pub fn write_values<T: ArrowPrimitiveType>(
     rows: usize,
     mut value: impl FnMut(usize) -> Result<Option<T::Native>, String>,
 ) -> Result<ArrayRef, String> {
@@ -162,7 +165,10 @@ pub(crate) fn write_values<T: ArrowPrimitiveType>(
 }
 
 /// A column of BOOLEAN.
-pub(crate) fn write_booleans(
+///
+/// # Errors
+/// What the closure fails with.
+pub fn write_booleans(
     rows: usize,
     mut value: impl FnMut(usize) -> Result<Option<bool>, String>,
 ) -> Result<ArrayRef, String> {

@@ -29,21 +29,17 @@ pub(crate) fn functions() -> Vec<ScalarFunction> {
             "The first argument that is not null.",
             [variadic(returning([any(), any()], Returns::Like(any()), coalesce))],
         ),
-        ScalarFunction {
-            name: "GREATEST",
-            description: "The largest argument that is not null.",
-            overloads: comparable(|call| extreme(call, Ordering::Greater)),
-        },
+        function(
+            "GREATEST",
+            "The largest argument that is not null.",
+            comparable(|call| extreme(call, Ordering::Greater)),
+        ),
         function(
             "IFNULL",
             "The first argument, or the second where the first is null.",
             [returning([any(), any()], Returns::Like(any()), coalesce)],
         ),
-        ScalarFunction {
-            name: "LEAST",
-            description: "The smallest argument that is not null.",
-            overloads: comparable(|call| extreme(call, Ordering::Less)),
-        },
+        function("LEAST", "The smallest argument that is not null.", comparable(|call| extreme(call, Ordering::Less))),
         function(
             "NULLIF",
             "The first argument, or null where it equals the second.",

@@ -24,7 +24,7 @@ pub(crate) fn overload<const N: usize>(parameters: [Parameter; N], returns: SqlT
 
 /// An overload whose result depends on its arguments.
 pub(crate) fn returning(parameters: impl Into<Vec<Parameter>>, returns: Returns, evaluate: Evaluate) -> Overload {
-    Overload { parameters: parameters.into(), variadic: None, returns, evaluate }
+    Overload::new(parameters, returns, evaluate)
 }
 
 /// The overload with its last parameter given any number of times, none included.
@@ -38,5 +38,5 @@ pub(crate) fn function(
     description: &'static str,
     overloads: impl Into<Vec<Overload>>,
 ) -> ScalarFunction {
-    ScalarFunction { name, description, overloads: overloads.into() }
+    ScalarFunction::new(name, description, overloads)
 }

@@ -5,7 +5,7 @@ use crate::catalog::SqlType;
 
 /// A function with its overloads.
 pub(crate) fn function(name: &'static str, description: &'static str, overloads: Vec<Overload>) -> ScalarFunction {
-    ScalarFunction { name, description, overloads }
+    ScalarFunction::new(name, description, overloads)
 }
 
 /// An overload of known types.
@@ -16,7 +16,7 @@ pub(crate) fn of(parameters: &[SqlType], returns: SqlType, evaluate: Evaluate) -
 
 /// An overload of a fixed number of parameters.
 pub(crate) fn overload(parameters: &[Parameter], returns: Returns, evaluate: Evaluate) -> Overload {
-    Overload { parameters: parameters.to_vec(), variadic: None, returns, evaluate }
+    Overload::new(parameters, returns, evaluate)
 }
 
 /// ARRAY of the type variable `T`.

@@ -1,4 +1,4 @@
-//! The functions that there are: ksqlDB's, and those of DataFusion that have other names.
+//! The functions of the language itself: ksqlDB's, and those of DataFusion that have other names.
 //!
 //! One context serves all planning. Names keep their letter case: the parser has upper-cased what was not quoted.
 
@@ -13,11 +13,10 @@ use super::{
     aggregate, array, bytes, conditional, date_time, geo, json, map, math, regex, signature::ScalarFunction, table,
     text, url,
 };
-use crate::syntax::suggest::nearest;
 
 /// The scalar functions of the language by their names.
-fn scalars() -> &'static BTreeMap<&'static str, ScalarFunction> {
-    static SCALARS: OnceLock<BTreeMap<&'static str, ScalarFunction>> = OnceLock::new();
+fn scalars() -> &'static BTreeMap<String, ScalarFunction> {
+    static SCALARS: OnceLock<BTreeMap<String, ScalarFunction>> = OnceLock::new();
     SCALARS.get_or_init(|| {
         let families = [
             array::functions(),
@@ -32,11 +31,8 @@ fn scalars() -> &'static BTreeMap<&'static str, ScalarFunction> {
             text::functions(),
             url::functions(),
         ];
-        let items = table::table_functions().iter().map(|function| {
-            let table::TableFunction { items, description, overloads, .. } = function;
-            ScalarFunction { name: items, description, overloads: overloads.clone() }
-        });
-        families.into_iter().flatten().chain(items).map(|function| (function.name, function)).collect()
+        let items = table::table_functions().iter().map(|function| (table::items_of(function.name), function.items()));
+        families.into_iter().flatten().map(|function| (function.name.to_owned(), function)).chain(items).collect()
     })
 }
 
@@ -108,7 +104,7 @@ pub(crate) enum FunctionKind {
     Unknown,
 }
 
-/// What the function called `name` is; letter case does not matter.
+/// What the language's own function called `name` is; letter case does not matter.
 pub(crate) fn kind_of(name: &str) -> FunctionKind {
     let own = name.to_ascii_uppercase();
     if scalar(&own).is_some() || LAMBDA_FUNCTIONS.contains(&own.as_str()) {
@@ -134,7 +130,7 @@ pub(crate) fn kind_of(name: &str) -> FunctionKind {
     }
 }
 
-/// All scalar and aggregate functions: name in upper case, and what it is.
+/// All functions of the language itself: name in upper case, and what it is.
 pub(crate) fn all() -> Vec<(String, FunctionKind)> {
     let state = context().state_ref();
     let state = state.read();
@@ -142,9 +138,7 @@ pub(crate) fn all() -> Vec<(String, FunctionKind)> {
         .scalar_functions()
         .keys()
         .map(|name| (name.to_ascii_uppercase(), FunctionKind::Scalar))
-        .chain(
-            scalars().keys().filter(|name| !name.contains(' ')).map(|name| ((*name).to_owned(), FunctionKind::Scalar)),
-        )
+        .chain(scalars().keys().filter(|name| !name.contains(' ')).map(|name| (name.clone(), FunctionKind::Scalar)))
         .chain(table::table_functions().iter().map(|function| (function.name.to_owned(), FunctionKind::Table)))
         .chain(LAMBDA_FUNCTIONS.map(|name| (name.to_owned(), FunctionKind::Scalar)))
         .chain(state.aggregate_functions().keys().map(|name| (name.to_ascii_uppercase(), FunctionKind::Aggregate)))
@@ -152,12 +146,6 @@ pub(crate) fn all() -> Vec<(String, FunctionKind)> {
     all.sort_by(|a, b| a.0.cmp(&b.0));
     all.dedup_by(|a, b| a.0 == b.0);
     all
-}
-
-/// The function whose name is most like `name`.
-pub(crate) fn nearest_function(name: &str) -> Option<String> {
-    let all = all();
-    nearest(name, all.iter().map(|(name, _)| name.as_str())).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -174,6 +162,5 @@ mod tests {
         }
         assert_eq!(kind_of("ROW_NUMBER"), FunctionKind::Window);
         assert_eq!(kind_of("NOSUCH"), FunctionKind::Unknown);
-        assert_eq!(nearest_function("UCAS").as_deref(), Some("UCASE"));
     }
 }

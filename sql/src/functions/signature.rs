@@ -1,7 +1,9 @@
 //! What a function takes and gives: its overloads, and what an implementation sees of a call.
 //!
-//! An [`Overload`] is data: parameter types, type of the result, and a plain function from columns to a column. Which overload a call
+//! An [`Overload`] is data: parameter types, type of the result, and a function from columns to a column. Which overload a call
 //! means is decided once, when a statement is planned; implementations then meet exactly the types that they have named.
+
+use std::{fmt, sync::Arc};
 
 use arrow::{array::ArrayRef, compute, datatypes::DataType, error::ArrowError};
 
@@ -38,7 +40,7 @@ pub enum Returns {
 }
 
 /// One way in which a function can be called.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Overload {
     /// Its parameters.
     pub parameters: Vec<Parameter>,
@@ -47,14 +49,46 @@ pub struct Overload {
     /// The type of its result.
     pub returns: Returns,
     /// What it does.
-    pub evaluate: Evaluate,
+    pub evaluate: Arc<Evaluation>,
+}
+
+impl Overload {
+    /// An overload of a fixed number of parameters.
+    pub fn new(
+        parameters: impl Into<Vec<Parameter>>,
+        returns: Returns,
+        evaluate: impl Fn(&Call<'_>) -> Result<ArrayRef, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self { parameters: parameters.into(), variadic: None, returns, evaluate: Arc::new(evaluate) }
+    }
+
+    /// The same with its parameter `index` (from 0) given any number of times, none included.
+    #[must_use]
+    pub fn repeating(self, index: usize) -> Self {
+        Self { variadic: Some(index), ..self }
+    }
+}
+
+impl fmt::Debug for Overload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { parameters, variadic, returns, evaluate: _ } = self;
+        let mut shown = f.debug_struct("Overload");
+        shown
+            .field("parameters", parameters)
+            .field("variadic", variadic)
+            .field("returns", returns)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Computes a function over a batch: one value a row.
 ///
 /// An error spoils the whole batch; who calls looks for the rows that cause it, makes them null and reports them. So an implementation
 /// fails for what the language calls an error of a row, and gives null for what it calls null.
-pub type Evaluate = fn(&Call<'_>) -> Result<ArrayRef, String>;
+pub type Evaluation = dyn Fn(&Call<'_>) -> Result<ArrayRef, String> + Send + Sync;
+
+/// An [`Evaluation`] that holds nothing, as the functions of the language are.
+pub(crate) type Evaluate = fn(&Call<'_>) -> Result<ArrayRef, String>;
 
 /// A call over a batch of rows.
 #[derive(Debug)]
@@ -106,4 +140,19 @@ pub struct ScalarFunction {
     pub description: &'static str,
     /// How it can be called.
     pub overloads: Vec<Overload>,
+    /// Whether it gives the same for the same arguments: then a call of constants is computed once.
+    pub is_deterministic: bool,
+}
+
+impl ScalarFunction {
+    /// A function that gives the same for the same arguments.
+    pub fn new(name: &'static str, description: &'static str, overloads: impl Into<Vec<Overload>>) -> Self {
+        Self { name, description, overloads: overloads.into(), is_deterministic: true }
+    }
+
+    /// The same function, called anew for each row even if its arguments are constants.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { is_deterministic: false, ..self }
+    }
 }

@@ -31,7 +31,6 @@ use super::{
     bind::{self, bind, is_column, with_bigints},
     clause::Clause,
     error::PlanError,
-    functions::{self, FunctionKind},
     named_key::NamedKey,
     projection::{Projection, WrittenItem},
     query::{Flow, Item, Joined, Purpose, QueryContext, Selected, Stored},
@@ -40,6 +39,7 @@ use super::{
 };
 use crate::{
     expression::shown,
+    functions::{Functions, registry::FunctionKind},
     syntax::{
         Position,
         ast::{self, StreamQuery},
@@ -53,9 +53,9 @@ pub(super) fn contains_aggregate(expr: &Expr) -> bool {
 }
 
 /// Whether a query without GROUP BY has an aggregate function in its projection, so that all rows are one group.
-pub(super) fn is_over_all(query: &StreamQuery) -> bool {
+pub(super) fn is_over_all(query: &StreamQuery, functions: &Functions) -> bool {
     let is_call = |part: &ast::Expr| match part {
-        ast::Expr::Function(call) => functions::kind_of(&call.name.to_string()) == FunctionKind::Aggregate,
+        ast::Expr::Function(call) => functions.kind_of(&call.name.to_string()) == FunctionKind::Aggregate,
         _ => false,
     };
     query.items.iter().any(|item| match item {
@@ -96,7 +96,7 @@ pub(super) fn aggregate(
     // What is grouped by is the key, even if it is written as a copy.
     written.iter_mut().filter(|item| group_by.contains(&item.expr)).for_each(|item| item.is_copy = false);
 
-    if let Some(item) = written.iter().find(|item| contains_table_function(&item.expr)) {
+    if let Some(item) = written.iter().find(|item| contains_table_function(&item.expr, &scope.functions)) {
         let at = position_of(&item.expr).unwrap_or(item.at);
         return Err(PlanError::invalid(at, "Table functions cannot be used with aggregations."));
     }

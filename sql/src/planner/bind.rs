@@ -51,9 +51,9 @@ pub(super) fn bind(expr: &sql::Expr, scope: &Scope, columns: &SchemaRef, at: Pos
 ///
 /// # Errors
 /// As [`bind`], or if it does not.
-pub(super) fn bind_as(expr: &sql::Expr, wanted: &SqlType, at: Position) -> Result<Expr, PlanError> {
-    let (scope, nothing) = (Scope::default(), Arc::new(Schema::empty()));
-    Ok(Binder::new(&scope, &nothing).bind_as(expr, wanted, at)?)
+pub(super) fn bind_as(expr: &sql::Expr, scope: &Scope, wanted: &SqlType, at: Position) -> Result<Expr, PlanError> {
+    let nothing = Arc::new(Schema::empty());
+    Ok(Binder::new(scope, &nothing).bind_as(expr, wanted, at)?)
 }
 
 /// Binds a predicate: where it would be null or false makes no difference, so comparisons stay as they are.

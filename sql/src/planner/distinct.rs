@@ -48,7 +48,7 @@ pub(super) fn distinct(context: &QueryContext<'_>, query: &StreamQuery, at: Posi
         let problem = format!("SELECT DISTINCT and {clause} exclude each other: DISTINCT makes the key");
         return Err(PlanError::invalid_hint(span.start, problem, hint));
     }
-    if aggregate::is_over_all(query) {
+    if aggregate::is_over_all(query, context.catalog.functions()) {
         return Err(PlanError::invalid_hint(at, "SELECT DISTINCT cannot have aggregate functions", hint));
     }
     let joined = context.joined(query)?;

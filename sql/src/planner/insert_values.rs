@@ -62,6 +62,7 @@ pub fn plan_insert_values(catalog: &Catalog, insert: &InsertValues, now: Timesta
     }
     let columns: Vec<Column> = writable(&target);
     let order = order(insert, &target, &columns)?;
+    let scope = Scope { functions: catalog.functions().clone(), ..Scope::default() };
     let rows = insert.rows.len();
     let mut written: Vec<Vec<ArrayRef>> = vec![Vec::with_capacity(rows); columns.len()];
     let mut times = Vec::with_capacity(rows);
@@ -74,8 +75,8 @@ pub fn plan_insert_values(catalog: &Catalog, insert: &InsertValues, now: Timesta
         let mut time = now;
         for (expr, slot) in row.node.iter().zip(&order) {
             match slot {
-                Slot::Time => time = moment(expr, row.span.start)?,
-                Slot::Column(index) => values[*index] = Some(value(expr, &columns[*index], row.span.start)?),
+                Slot::Time => time = moment(expr, &scope, row.span.start)?,
+                Slot::Column(index) => values[*index] = Some(value(expr, &scope, &columns[*index], row.span.start)?),
             }
         }
         for (index, value) in values.into_iter().enumerate() {
@@ -132,13 +133,13 @@ fn order(insert: &InsertValues, target: &Source, columns: &[Column]) -> Result<V
 }
 
 /// The single value of a constant expression; collections, dates and times are bound as what is wanted.
-fn constant(expr: &ast::Expr, wanted: Option<&SqlType>, at: Position) -> Result<ArrayRef, PlanError> {
+fn constant(expr: &ast::Expr, scope: &Scope, wanted: Option<&SqlType>, at: Position) -> Result<ArrayRef, PlanError> {
     let at = position_of(expr).unwrap_or(at);
     let nothing = Arc::new(Schema::empty());
     let is_moment = |wanted: &SqlType| matches!(wanted, SqlType::Date | SqlType::Time | SqlType::Timestamp);
     let bound = match wanted {
-        Some(wanted) if wanted.is_nested() || is_moment(wanted) => bind_as(expr, wanted, at)?,
-        _ => bind(expr, &Scope::default(), &nothing, at)?,
+        Some(wanted) if wanted.is_nested() || is_moment(wanted) => bind_as(expr, scope, wanted, at)?,
+        _ => bind(expr, scope, &nothing, at)?,
     };
     let problem = |problem: String| PlanError::Expression { at, problem: one_line(&problem) };
     let schema = DFSchema::empty();
@@ -151,9 +152,9 @@ fn constant(expr: &ast::Expr, wanted: Option<&SqlType>, at: Position) -> Result<
     value.map_err(|error| problem(error.strip_backtrace()))
 }
 
-fn value(expr: &ast::Expr, column: &Column, at: Position) -> Result<ArrayRef, PlanError> {
+fn value(expr: &ast::Expr, scope: &Scope, column: &Column, at: Position) -> Result<ArrayRef, PlanError> {
     let at = position_of(expr).unwrap_or(at);
-    let value = constant(expr, Some(&column.data_type), at)?;
+    let value = constant(expr, scope, Some(&column.data_type), at)?;
     let wanted = column.data_type.to_arrow();
     let problem = |reason: String| {
         PlanError::invalid(at, format!("column {} is {}, {}", column.name, column.data_type, one_line(&reason)))
@@ -179,9 +180,9 @@ fn shown(value: &ArrayRef) -> String {
     arrow::util::display::array_value_to_string(value, 0).unwrap_or_else(|_| "this value".to_owned())
 }
 
-fn moment(expr: &ast::Expr, at: Position) -> Result<Timestamp, PlanError> {
+fn moment(expr: &ast::Expr, scope: &Scope, at: Position) -> Result<Timestamp, PlanError> {
     let at = position_of(expr).unwrap_or(at);
-    let value = constant(expr, None, at)?;
+    let value = constant(expr, scope, None, at)?;
     let refuse = || {
         PlanError::invalid_hint(
             at,

@@ -15,7 +15,7 @@ use super::{
     query::{Purpose, source_scope},
 };
 use crate::{
-    catalog::Source,
+    catalog::{Catalog, Source},
     syntax::{ast::StreamQuery, position_of},
 };
 
@@ -32,8 +32,13 @@ impl PlainProjection {
     ///
     /// # Errors
     /// [`PlanError`] with the place of what is wrong.
-    pub(crate) fn bind(query: &StreamQuery, source: &Source, columns: &SchemaRef) -> Result<Self, PlanError> {
-        let scope = source_scope(&query.from, source);
+    pub(crate) fn bind(
+        query: &StreamQuery,
+        source: &Source,
+        columns: &SchemaRef,
+        catalog: &Catalog,
+    ) -> Result<Self, PlanError> {
+        let scope = source_scope(&query.from, source, catalog);
         let filter = match &query.filter {
             None => None,
             Some(filter) => {

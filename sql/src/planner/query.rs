@@ -183,7 +183,7 @@ impl QueryContext<'_> {
         let joined = self.joined(query)?;
         match &query.group_by {
             Some(group_by) => aggregate::aggregate(query, &group_by.node, joined, self),
-            None if self.purpose == Purpose::Push && aggregate::is_over_all(query) => {
+            None if self.purpose == Purpose::Push && aggregate::is_over_all(query, self.catalog.functions()) => {
                 let all = [ast::Expr::value(Value::Number("0".to_owned(), false))];
                 aggregate::aggregate(query, &all, joined, self)
             }
@@ -232,7 +232,7 @@ impl QueryContext<'_> {
     fn single(&self, query: &StreamQuery) -> Result<Joined, PlanError> {
         let found = self.found(&query.from)?;
         let at = query.from.name.span.start;
-        let scope = source_scope(&query.from, &found.source);
+        let scope = source_scope(&query.from, &found.source, self.catalog);
         let partition = join::partition_column(query);
         found.check_partition(partition, at)?;
         let Found { source, flow, bases } = found;
@@ -392,8 +392,8 @@ fn prefer_as_written(written: &[ast::Expr], key: &[Expr], projection: &[WrittenI
 }
 
 /// The names that a query over one source can use.
-pub(super) fn source_scope(written: &ast::SourceRef, source: &Source) -> Scope {
-    let mut scope = Scope::default();
+pub(super) fn source_scope(written: &ast::SourceRef, source: &Source, catalog: &Catalog) -> Scope {
+    let mut scope = Scope { functions: catalog.functions().clone(), ..Scope::default() };
     let number = scope.add_source(&written.reference().value, &source.name);
     source.key_columns().for_each(|column| scope.add_column(number, &column.name, false));
     if source.window.is_some() {

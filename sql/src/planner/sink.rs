@@ -318,7 +318,7 @@ fn shape(selected: &Selected, split: &Split) -> Result<(ColumnStream, Vec<String
         |schema: &StreamSchema| schema.key().iter().zip(&split.key_names).all(|(field, name)| field.name() == name);
     let stream = match &selected.flow {
         Flow::Stream(stream) => match &split.key {
-            Some(key) => stream.select_key(key, &split.value),
+            Some(key) => stream.select_key_or_null(key, &split.value),
             None => {
                 let schema = stream.schema();
                 let projected =

@@ -252,7 +252,7 @@ pub(super) fn named_flow(selected: &Selected, names: &[String], key: Option<&[us
     let keys: Vec<Projected> = key.unwrap_or_default().iter().map(|index| column(*index)).collect();
     let moves = selected.key.is_some() || (keys.is_empty() && !selected.flow.schema().key().is_empty());
     if let (Flow::Stream(stream), true) = (&selected.flow, moves) {
-        return Ok(Flow::Stream(stream.select_key(&keys, &values)));
+        return Ok(Flow::Stream(stream.select_key_or_null(&keys, &values)));
     }
     let key_names: Vec<String> = keys.iter().map(|column| column.name.clone()).collect();
     // A value column may be called as the key was: both get their names after the old one is gone.

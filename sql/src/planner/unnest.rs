@@ -14,23 +14,23 @@ use millstream::{expression::col, operator::Column};
 
 use super::{bind::bind, error::PlanError, projection::WrittenItem, query::Flow, scope::Scope};
 use crate::{
-    functions::table,
+    functions::{Functions, registry::FunctionKind, table::items_of},
     syntax::{Position, ast, position_of},
 };
 
-/// The name of a table function that an expression is a call of.
-fn called(expr: &Sql) -> Option<&'static str> {
-    let Sql::Function(call) = expr else { return None };
-    let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return None };
-    table::table_functions().iter().map(|function| function.name).find(|known| name.value.eq_ignore_ascii_case(known))
+/// Whether an expression is a call of a table function.
+fn is_call(expr: &Sql, functions: &Functions) -> bool {
+    let Sql::Function(call) = expr else { return false };
+    let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return false };
+    functions.kind_of(&name.value) == FunctionKind::Table
 }
 
 /// Whether a table function is called in an expression.
-pub(super) fn contains_table_function(expr: &ast::Expr) -> bool {
+pub(super) fn contains_table_function(expr: &ast::Expr, functions: &Functions) -> bool {
     let mut copy = expr.clone();
-    visit_expressions_mut(&mut copy, |part| match called(part) {
-        Some(_) => ControlFlow::Break(()),
-        None => ControlFlow::Continue(()),
+    visit_expressions_mut(&mut copy, |part| match is_call(part, functions) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
     })
     .is_break()
 }
@@ -44,7 +44,7 @@ pub(super) fn unnest(flow: Flow, scope: &mut Scope, items: &mut [WrittenItem]) -
     for item in items {
         let at = position_of(&item.expr).unwrap_or(item.at);
         let _ = visit_expressions_mut(&mut item.expr, |part| {
-            if called(part).is_some() {
+            if is_call(part, &scope.functions) {
                 let name = format!("__UNNEST_{}", calls.len());
                 let column = Sql::Identifier(Ident::with_quote('`', name.as_str()));
                 calls.push((name, std::mem::replace(part, column), at));
@@ -72,13 +72,11 @@ pub(super) fn unnest(flow: Flow, scope: &mut Scope, items: &mut [WrittenItem]) -
 /// The call of the scalar function that gives the arrays.
 fn list(call: &Sql) -> Sql {
     let mut list = call.clone();
-    let items = called(call).and_then(|name| {
-        table::table_functions().iter().find(|function| function.name == name).map(|function| function.items)
-    });
-    if let (Sql::Function(function), Some(items)) = (&mut list, items)
+    if let Sql::Function(function) = &mut list
         && let [ObjectNamePart::Identifier(name)] = function.name.0.as_mut_slice()
     {
-        *name = Ident { value: items.to_owned(), quote_style: Some('`'), span: name.span };
+        let items = items_of(&name.value.to_ascii_uppercase());
+        *name = Ident { value: items, quote_style: Some('`'), span: name.span };
     }
     list
 }

@@ -40,6 +40,7 @@ use millstream::{
 
 use crate::{
     catalog::Catalog,
+    functions::Functions,
     planner::{PlanError, ViewPlan, functions, input::ROWPARTITION, moment_literal, one_line},
     response::Rows,
     syntax::{
@@ -80,12 +81,12 @@ pub trait Views {
 /// [`PlanError`] with the place of a name or expression that is wrong; what goes wrong while it runs has the place of the query.
 pub fn run(query: &PullQuery, context: &PullContext<'_>) -> Result<Rows, PlanError> {
     let (session, plan_query) = prepare(query, context)?;
-    let at = query.span.start;
+    let (at, own) = (query.span.start, context.catalog.functions());
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
     block_on(at, async {
         let frame = frame(query, statement, &session, context).await?;
         let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await.map_err(|error| place(error, query, at))?;
+        let batches = frame.collect().await.map_err(|error| place(error, query, at, own))?;
         let schema = batches.first().map_or(schema, |batch| batch.schema());
         Ok(Rows { schema, batches })
     })
@@ -98,16 +99,16 @@ async fn frame(
     session: &SessionContext,
     context: &PullContext<'_>,
 ) -> Result<DataFrame, PlanError> {
-    let at = query.span.start;
-    let Some(plain) = query.plain.as_ref().filter(|plain| plain::is_by_row(plain)) else {
+    let (at, own) = (query.span.start, context.catalog.functions());
+    let Some(plain) = query.plain.as_ref().filter(|plain| plain::is_by_row(plain, own)) else {
         if let Some(span) = query.plain.as_ref().and_then(|plain| plain::all_fields(plain)) {
             let what = "->* beside functions over all rows is".to_owned();
             return Err(PlanError::NotYet { at: span.start, what, hint: Some("name the fields".to_owned()) });
         }
-        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at))?;
-        return session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at));
+        let plan = session.state().statement_to_plan(statement).await.map_err(|error| place(error, query, at, own))?;
+        return session.execute_logical_plan(plan).await.map_err(|error| place(error, query, at, own));
     };
-    plain::rows(plain, context.catalog.expect_source(&plain.from.name)?, session).await
+    plain::rows(plain, context.catalog.expect_source(&plain.from.name)?, context.catalog, session).await
 }
 
 /// Runs a query on this thread; what it reads is read on threads of its own.
@@ -122,11 +123,11 @@ fn block_on<T>(at: Position, work: impl Future<Output = Result<T, PlanError>>) -
 /// As [`run`].
 pub fn explain(query: &PullQuery, context: &PullContext<'_>) -> Result<String, PlanError> {
     let (session, plan_query) = prepare(query, context)?;
-    let at = query.span.start;
+    let (at, own) = (query.span.start, context.catalog.functions());
     let statement = PlanStatement::Statement(Box::new(sql::Statement::Query(plan_query)));
     block_on(at, async {
         let frame = frame(query, statement, &session, context).await?;
-        let optimized = frame.into_optimized_plan().map_err(|error| place(error, query, at))?;
+        let optimized = frame.into_optimized_plan().map_err(|error| place(error, query, at, own))?;
         Ok(optimized.display_indent().to_string())
     })
 }
@@ -137,6 +138,7 @@ fn prepare(query: &PullQuery, context: &PullContext<'_>) -> Result<(SessionConte
     let _ = query.query.visit(&mut found);
     check_pseudo_columns(query, &found)?;
     let session = functions::new_context();
+    context.catalog.functions().register(&session);
     let pseudo: Vec<&str> = PSEUDO.into_iter().filter(|name| found.columns.contains(*name)).collect();
     let mut registered = BTreeSet::new();
     for name in &found.tables {
@@ -278,7 +280,7 @@ impl VisitorMut for Rewrite<'_> {
 }
 
 /// An error of DataFusion with its place, where that can be found.
-fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
+fn place(error: DataFusionError, query: &PullQuery, at: Position, own: &Functions) -> PlanError {
     if let DataFusionError::SchemaError(problem, _) = error.find_root() {
         match problem.as_ref() {
             SchemaError::FieldNotFound { field, valid_fields } => {
@@ -313,7 +315,7 @@ fn place(error: DataFusionError, query: &PullQuery, at: Position) -> PlanError {
     if let Some(name) = text.split("Invalid function '").nth(1).and_then(|rest| rest.split('\'').next()) {
         let name = name.to_ascii_uppercase();
         let at = position_of_function(query, &name).unwrap_or(at);
-        let suggestion = functions::nearest_function(&name);
+        let suggestion = own.nearest(&name);
         return PlanError::UnknownFunction { at, name, suggestion };
     }
     if text.contains("must appear in the GROUP BY clause")

@@ -13,8 +13,8 @@ use datafusion::{
 };
 
 use crate::{
-    catalog::Source,
-    functions::registry::{self, FunctionKind},
+    catalog::{Catalog, Source},
+    functions::{Functions, registry::FunctionKind},
     planner::{PlainProjection, PlanError, one_line},
     syntax::{
         Position,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Whether every expression of a query means the same for each row by itself: none that needs all rows, or other queries.
-pub(super) fn is_by_row(query: &StreamQuery) -> bool {
+pub(super) fn is_by_row(query: &StreamQuery, functions: &Functions) -> bool {
     let items = query.items.iter().filter_map(|item| match item {
         SelectItem::Expr { expr, .. } | SelectItem::AllFields { expr, .. } => Some(expr),
         SelectItem::All { .. } | SelectItem::AllOf { .. } => None,
@@ -34,7 +34,7 @@ pub(super) fn is_by_row(query: &StreamQuery) -> bool {
         visit_expressions(expr, |part| {
             let needs_more = match part {
                 Sql::Function(call) => {
-                    let kind = registry::kind_of(&call.name.to_string());
+                    let kind = functions.kind_of(&call.name.to_string());
                     call.over.is_some() || matches!(kind, FunctionKind::Aggregate | FunctionKind::Window)
                 }
                 Sql::Subquery(_) | Sql::InSubquery { .. } | Sql::Exists { .. } => true,
@@ -61,6 +61,7 @@ pub(super) fn all_fields(query: &StreamQuery) -> Option<Span> {
 pub(super) async fn rows(
     plain: &StreamQuery,
     source: &Source,
+    catalog: &Catalog,
     session: &SessionContext,
 ) -> Result<DataFrame, PlanError> {
     let at = plain.span.start;
@@ -69,7 +70,7 @@ pub(super) async fn rows(
     let name = datafusion::common::TableReference::bare(plain.from.name.value.clone());
     let table = session.table(name).await.map_err(refused(at))?;
     let columns = Arc::new(table.schema().as_arrow().clone());
-    let PlainProjection { filter, items } = PlainProjection::bind(plain, source, &columns)?;
+    let PlainProjection { filter, items } = PlainProjection::bind(plain, source, &columns, catalog)?;
     let mut plan = LogicalPlanBuilder::from(table.into_unoptimized_plan());
     if let Some(filter) = filter {
         plan = plan.filter(filter).map_err(refused(at))?;

@@ -12,7 +12,7 @@
 //! - [`script`]: many statements; [`suggest`]: the nearest word to a misspelt one
 //!
 //! Limits: [`MAX_TEXT_BYTES`] of text, [`MAX_DEPTH`] levels of nesting, [`MAX_EXPRESSION_TOKENS`] tokens in one expression
-//! or pull query.
+//! or pull query, [`MAX_EXPRESSION_DEPTH`] operators on each other (`depth`).
 
 mod assert;
 pub mod ast;
@@ -20,6 +20,7 @@ mod change;
 #[cfg(test)]
 mod compact;
 mod create;
+mod depth;
 mod dialect;
 pub(crate) mod error;
 mod expression_size;
@@ -39,6 +40,7 @@ pub mod suggest;
 mod type_ref;
 mod window;
 
+pub use depth::MAX_EXPRESSION_DEPTH;
 pub use dialect::MillstreamDialect;
 pub use error::{SyntaxError, render_at};
 pub use lexer::{MAX_DEPTH, MAX_TEXT_BYTES};

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::parser::{Parser as SqlParser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::ast::{Expr, Literal, Name, Properties, Property, Spanned};
+use super::depth::settle;
 use super::dialect::MillstreamDialect;
 use super::error::SyntaxError;
 use super::lexer::{Lexeme, too_deep};
@@ -320,7 +321,9 @@ impl<'a> Parser<'a> {
             return Err(self.unexpected(what));
         }
         self.check_size()?;
+        let start = self.here().start;
         let mut expr = self.sql.parse_expr().map_err(|error| self.sql_error(error))?;
+        settle(&mut expr).map_err(|deep| deep.error(start))?;
         let _ = visit_expressions_mut(&mut expr, |part| {
             qualify(part);
             ControlFlow::<()>::Continue(())

@@ -2,17 +2,25 @@
 //!
 //! A query is continuous if `EMIT CHANGES` or `EMIT FINAL` (or a misspelling of these) stands in it outside brackets.
 
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Query, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::parser::Parser as SqlParser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::ast::{PullQuery, StreamQuery};
+use super::depth::settle;
 use super::dialect::MillstreamDialect;
 use super::error::SyntaxError;
 use super::parser::{MAX_EXPRESSION_TOKENS, Parsed, Parser, RECURSION_LIMIT};
+use super::position::Position;
 use super::suggest::nearest;
 
 /// The deepest nesting of subqueries.
 const MAX_SUBQUERY_DEPTH: usize = 16;
+
+/// The most joins and set operations together: trees of plans lean as those of operators do.
+const MAX_COMBINATIONS: usize = 64;
 
 /// Words that may have been meant where `sqlparser` gives up.
 const WORDS: [&str; 23] = [
@@ -40,6 +48,29 @@ const WORDS: [&str; 23] = [
     "THEN",
     "CAST",
 ];
+
+const TOO_MANY: &str = "more than 64 joins and set operations in one query";
+
+/// Counts tables, which commas join too.
+struct Tables(usize);
+
+impl Visitor for Tables {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, _table: &TableFactor) -> ControlFlow<()> {
+        self.0 += 1;
+        if self.0 > MAX_COMBINATIONS + 1 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Bounds what walks the tree of a query has to do.
+fn check_tree(query: &mut Query, at: Position) -> Parsed<()> {
+    settle(query).map_err(|deep| deep.error(at))?;
+    match query.visit(&mut Tables(0)) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(SyntaxError::new(at, TOO_MANY).with_hint("split the query in two")),
+    }
+}
 
 impl Parser<'_> {
     /// Whether the query that begins here is continuous.
@@ -73,10 +104,11 @@ impl Parser<'_> {
         if plain.is_some() && (0..left).any(|ahead| *self.token_at(ahead) == Token::LongArrow) {
             return self.with_all_fields(plain);
         }
-        let query = match self.with_sql(|sql| sql.parse_query()) {
+        let mut query = match self.with_sql(|sql| sql.parse_query()) {
             Ok(query) => query,
             Err(error) => return Err(self.hinted(error, &WORDS)),
         };
+        check_tree(&mut query, start.start)?;
         if !self.at_end() {
             let error = self.unexpected("a clause or the end of the query");
             return Err(self.hinted(error, &WORDS));
@@ -100,7 +132,8 @@ impl Parser<'_> {
             is_star = is_arrow;
         }
         let sql = SqlParser::new(&MillstreamDialect).with_recursion_limit(RECURSION_LIMIT);
-        let query = sql.with_tokens_with_locations(tokens).parse_query().map_err(|error| self.sql_error(error))?;
+        let mut query = sql.with_tokens_with_locations(tokens).parse_query().map_err(|error| self.sql_error(error))?;
+        check_tree(&mut query, start.start)?;
         while !self.at_end() {
             self.advance();
         }
@@ -129,6 +162,7 @@ impl Parser<'_> {
     /// turns out wrong, `sqlparser` tries another reading at each level.
     fn check_clauses(&mut self, left: usize) -> Parsed<()> {
         let mut brackets: Vec<bool> = Vec::new();
+        let mut combinations = 0;
         for ahead in 0..left {
             match self.token_at(ahead) {
                 Token::LParen => brackets.push(matches!(self.word_at(ahead + 1), Some("SELECT" | "WITH"))),
@@ -136,7 +170,10 @@ impl Parser<'_> {
                 _ => {}
             }
             let too_deep = brackets.iter().filter(|subquery| **subquery).count() > MAX_SUBQUERY_DEPTH;
+            combinations +=
+                usize::from(matches!(self.word_at(ahead), Some("UNION" | "EXCEPT" | "MINUS" | "INTERSECT" | "JOIN")));
             let wrong = match (self.token_at(ahead), self.word_at(ahead), self.word_at(ahead + 1)) {
+                _ if combinations > MAX_COMBINATIONS => Some((TOO_MANY, "split the query in two")),
                 _ if too_deep => Some(("subqueries are nested more than 16 deep", "name some of them with WITH")),
                 (_, Some("WINDOW"), Some("TUMBLING" | "HOPPING" | "CUMULATE" | "SESSION")) => {
                     Some(("Pull queries don't support WINDOW clauses.", "add EMIT CHANGES for a continuous query"))

@@ -21,10 +21,11 @@ use super::{
 use crate::{
     catalog::RegistryHandle,
     engine::in_memory::{Answer, InMemoryEngine},
+    functions::{Functions, registry::FunctionKind},
 };
 
 /// How cases are run and judged.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RunOptions {
     /// Records that come in a row to one topic are processed so many at a time, as batches; none processes all of the input record by
     /// record, in the order in which it was written.
@@ -35,11 +36,19 @@ pub struct RunOptions {
     pub changelog: bool,
     /// When updates of tables are passed on.
     pub emit: EmitPolicy,
+    /// What statements can call beside the functions of the language; a case that names others is skipped.
+    pub functions: Functions,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { batch_rows: None, restart: false, changelog: false, emit: EmitPolicy::Record }
+        Self {
+            batch_rows: None,
+            restart: false,
+            changelog: false,
+            emit: EmitPolicy::Record,
+            functions: Functions::new(),
+        }
     }
 }
 
@@ -61,12 +70,12 @@ pub enum Outcome {
 
 /// Runs a case.
 pub fn run(case: &Case, options: &RunOptions) -> Outcome {
-    Run { case, options: *options }.outcome()
+    Run { case, options }.outcome()
 }
 
 struct Run<'a> {
     case: &'a Case,
-    options: RunOptions,
+    options: &'a RunOptions,
 }
 
 /// Why a case ended early.
@@ -99,8 +108,10 @@ fn fits(message: &str, part: &str) -> bool {
 
 impl Run<'_> {
     fn outcome(&self) -> Outcome {
-        if !self.case.test_functions.is_empty() {
-            let names = self.case.test_functions.join(", ");
+        let is_unknown = |name: &&String| self.options.functions.kind_of(name) == FunctionKind::Unknown;
+        let unknown: Vec<&str> = self.case.test_functions.iter().filter(is_unknown).map(String::as_str).collect();
+        if !unknown.is_empty() {
+            let names = unknown.join(", ");
             return Outcome::Skipped(format!("it calls functions of a user: {names}"));
         }
         let is_planner = |(name, value): &(String, String)| name == "ksql.new.query.planner.enabled" && value == "true";
@@ -127,7 +138,8 @@ impl Run<'_> {
         let registry = Arc::new(EmbeddedRegistry::in_memory());
         let handle = RegistryHandle(Arc::clone(&registry) as _);
         let engine = InMemoryEngine::with_registry(self.options.emit, handle);
-        let mut engine = engine.map_err(|error| error.to_string())?;
+        let engine = engine.map_err(|error| error.to_string())?;
+        let mut engine = engine.with_functions(self.options.functions.clone());
         engine.set_property("auto.offset.reset", "earliest");
         for (name, value) in &self.case.properties {
             engine.set_property(name, value);
@@ -170,7 +182,7 @@ impl Run<'_> {
     /// Everything that may fail because it should.
     fn execute(&self, engine: &mut InMemoryEngine) -> Result<(), Stop> {
         if self.case.is_script {
-            return script::run(self.case, engine, &self.options)
+            return script::run(self.case, engine, self.options)
                 .map_err(|(index, problem)| Stop::Refused(index, problem));
         }
         let first_query = self.case.statements.iter().position(|text| script::is_query(text));

@@ -6,6 +6,7 @@
 use std::{
     cell::RefCell,
     fs, io,
+    panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     sync::{
         Once,
@@ -98,7 +99,7 @@ pub fn run_all(cases: &[Case], options: &RunOptions, jobs: usize, on_done: &(dyn
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(index) else { break };
-                    let outcome = run_alone(case, *options, TIME_LIMIT);
+                    let outcome = run_alone(case, options.clone(), TIME_LIMIT);
                     on_done();
                     if sender.send((index, outcome)).is_err() {
                         break;
@@ -117,7 +118,7 @@ fn run_alone(case: &Case, options: RunOptions, limit: Duration) -> Outcome {
     let (sender, receiver) = mpsc::channel();
     let case = case.clone();
     let work = move || {
-        let outcome = std::panic::catch_unwind(|| run(&case, &options));
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| run(&case, &options)));
         let outcome = outcome.unwrap_or_else(|_| Outcome::Failed(format!("panic: {}", PANIC.take())));
         // Nobody listens any more if the time was over.
         let _ = sender.send(outcome);

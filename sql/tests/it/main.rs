@@ -2,12 +2,16 @@
 
 mod aligned_windows;
 mod errors;
+mod expression_property;
+mod fuzz_parser;
 mod harness;
 mod plans;
 mod pull_queries;
 mod push_queries;
 mod queries_of_queries;
+mod random;
 mod replace;
 mod restart;
 mod row_ttl;
 mod tables;
+mod user_functions;

@@ -82,25 +82,36 @@ impl Limits {
 }
 
 /// What a function accepts and gives.
-struct Shape {
-    /// The types its arguments are cast to.
-    arguments: Vec<SqlType>,
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// The types its arguments are cast to, as many as there are arguments.
+    pub arguments: Vec<SqlType>,
     /// How many of the last arguments must be constants.
-    constants: usize,
+    pub constants: usize,
     /// The type of the result.
-    returns: SqlType,
+    pub returns: SqlType,
 }
 
 /// A call as an accumulator sees it.
-struct Bound {
-    arguments: Vec<DataType>,
-    returns: DataType,
-    /// The values of the arguments that are constants.
-    constants: Vec<Option<ScalarValue>>,
+#[derive(Debug)]
+pub struct Bound {
+    /// The types of the arguments: those that [`Aggregate::shape`] asked for.
+    pub arguments: Vec<DataType>,
+    /// The type of the result.
+    pub returns: DataType,
+    /// One entry an argument: its value, if it must be a constant.
+    pub constants: Vec<Option<ScalarValue>>,
 }
 
 /// A family of aggregate functions, or one of them. Two with the same `Debug` text are the same.
-trait Aggregate: fmt::Debug + Send + Sync {
+///
+/// # State
+/// What is kept of a group between commits are the columns that [`state`](Self::state) names, the values of which the accumulator gives
+/// in the same order. They are stored rows: primitives, text, bytes and lists of those, and never more than a bound of the function's own.
+/// A state is merged into an older one by `merge_batch`, the older one first; the result must be that of all rows in order.
+///
+/// Over a table rows are taken back: by `retract_batch` if the accumulator supports it, otherwise the rows of each group are kept.
+pub trait Aggregate: fmt::Debug + Send + Sync {
     /// Its name in upper case.
     fn name(&self) -> &'static str;
 
@@ -111,6 +122,9 @@ trait Aggregate: fmt::Debug + Send + Sync {
     fn shape(&self, arguments: &[SqlType]) -> Option<Shape>;
 
     /// Refuses constants that make no sense.
+    ///
+    /// # Errors
+    /// A text that says which, and what would do.
     fn check(&self, _constants: &[Option<ScalarValue>]) -> Result<(), String> {
         Ok(())
     }
@@ -118,10 +132,13 @@ trait Aggregate: fmt::Debug + Send + Sync {
     /// Whether the order of rows matters to the result.
     fn is_ordered(&self) -> bool;
 
-    /// The types of the columns of its state.
+    /// The types of the columns of its state, for arguments of the types that [`shape`](Self::shape) asked for.
     fn state(&self, arguments: &[DataType]) -> Vec<DataType>;
 
     /// An accumulator for one group.
+    ///
+    /// # Errors
+    /// If there is none for these types or constants; then the statement is refused.
     fn accumulator(&self, call: &Bound) -> DataFusionResult<Box<dyn Accumulator>>;
 
     /// Whether there is an accumulator for many groups.
@@ -129,19 +146,24 @@ trait Aggregate: fmt::Debug + Send + Sync {
         false
     }
 
-    /// An accumulator for many groups.
+    /// An accumulator for many groups, if [`has_groups`](Self::has_groups) says so.
+    ///
+    /// # Errors
+    /// As [`accumulator`](Self::accumulator).
     fn groups(&self, _call: &Bound) -> DataFusionResult<Box<dyn GroupsAccumulator>> {
         Err(datafusion::error::DataFusionError::Internal(format!("{} goes group by group", self.name())))
     }
 }
 
 /// A function under its name.
-struct Definition {
+#[derive(Debug, Clone)]
+pub(crate) struct Definition {
     name: &'static str,
     description: &'static str,
     kind: Kind,
 }
 
+#[derive(Debug, Clone)]
 enum Kind {
     /// One of ours.
     Own(Arc<dyn Aggregate>),
@@ -150,7 +172,7 @@ enum Kind {
 }
 
 impl Definition {
-    fn own(of: impl Aggregate + 'static) -> Self {
+    pub(crate) fn own(of: impl Aggregate + 'static) -> Self {
         Self { name: of.name(), description: of.description(), kind: Kind::Own(Arc::new(of)) }
     }
 
@@ -161,7 +183,11 @@ impl Definition {
         }
     }
 
-    fn function(&self) -> Arc<AggregateUDF> {
+    pub(crate) fn description(&self) -> &'static str {
+        self.description
+    }
+
+    pub(crate) fn function(&self) -> Arc<AggregateUDF> {
         match &self.kind {
             Kind::Own(own) => Arc::new(AggregateUDF::from(Udaf::new(Arc::clone(own)))),
             Kind::DataFusion(function, _) => Arc::clone(function),
@@ -257,9 +283,21 @@ fn resolve_in(
     arguments: &[SqlType],
     constants: &[Option<ScalarValue>],
 ) -> Result<AggregateCall, String> {
-    let Some(definition) = definitions.iter().find(|definition| definition.name.eq_ignore_ascii_case(name)) else {
-        return Err(format!("there is no aggregate function {name}"));
-    };
+    match definitions.iter().find(|definition| definition.name.eq_ignore_ascii_case(name)) {
+        Some(definition) => resolve_one(definition, arguments, constants),
+        None => Err(format!("there is no aggregate function {name}")),
+    }
+}
+
+/// The call of one function, as [`resolve`] finds it.
+///
+/// # Errors
+/// As [`resolve`].
+pub(crate) fn resolve_one(
+    definition: &Definition,
+    arguments: &[SqlType],
+    constants: &[Option<ScalarValue>],
+) -> Result<AggregateCall, String> {
     let Some(shape) = definition.shape(arguments) else {
         let types = arguments.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(format!("Function '{}' does not accept parameters ({types}).", definition.name));

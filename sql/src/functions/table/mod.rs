@@ -11,35 +11,43 @@ use std::sync::LazyLock;
 use super::{
     columns::column,
     overload::{array_of_any, overload},
-    signature::{Overload, Returns},
+    signature::{Overload, Returns, ScalarFunction},
 };
 
 /// A table function of the language.
 #[derive(Debug, Clone)]
-pub(crate) struct TableFunction {
+pub struct TableFunction {
     /// Its name, in upper case.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What it is good for, one sentence, for `DESCRIBE FUNCTION`.
-    pub(crate) description: &'static str,
-    /// The name of the scalar function that gives its arrays; no statement can write it without quotes.
-    pub(crate) items: &'static str,
+    pub description: &'static str,
     /// How it can be called; each returns an ARRAY, whose items become rows.
-    pub(crate) overloads: Vec<Overload>,
+    pub overloads: Vec<Overload>,
 }
 
-/// All table functions.
+impl TableFunction {
+    /// The scalar function that gives its arrays.
+    pub(crate) fn items(&self) -> ScalarFunction {
+        ScalarFunction::new(self.name, self.description, self.overloads.clone())
+    }
+}
+
+/// The name of the scalar function that gives the arrays of a table function; no statement can write it without quotes.
+pub(crate) fn items_of(name: &str) -> String {
+    format!("ITEMS OF {name}")
+}
+
+/// All table functions of the language itself.
 pub(crate) fn table_functions() -> &'static [TableFunction] {
     static FUNCTIONS: LazyLock<Vec<TableFunction>> = LazyLock::new(|| {
         vec![
             TableFunction {
                 name: "CUBE_EXPLODE",
-                items: "ITEMS OF CUBE_EXPLODE",
                 description: "A row for each way in which some of the items are null.",
                 overloads: vec![cube::overload()],
             },
             TableFunction {
                 name: "EXPLODE",
-                items: "ITEMS OF EXPLODE",
                 description: "A row for each item of an array.",
                 overloads: vec![overload(&[array_of_any()], Returns::Like(array_of_any()), |call| column(call, 0))],
             },
@@ -54,19 +62,12 @@ mod tests {
     use crate::functions::{
         array::samples::{int_lists, text_lists},
         columns::harness::check,
-        signature::{Argument, ScalarFunction},
+        signature::Argument,
     };
 
     #[test]
     fn arrays_become_the_items_of_rows() {
-        let family: Vec<ScalarFunction> = table_functions()
-            .iter()
-            .map(|TableFunction { name, description, overloads, .. }| ScalarFunction {
-                name,
-                description,
-                overloads: overloads.clone(),
-            })
-            .collect();
+        let family: Vec<ScalarFunction> = table_functions().iter().map(TableFunction::items).collect();
         let check = |name: &str, argument: Argument, want: &[&str]| check(&family, name, &[argument], want);
         check("EXPLODE", int_lists(&[Some(&[Some(1), None]), Some(&[]), None]), &["[1, null]", "[]", "null"]);
         check(

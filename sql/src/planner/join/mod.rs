@@ -37,7 +37,7 @@ use super::{
     subquery::Found,
 };
 use crate::{
-    catalog::Source,
+    catalog::{Catalog, Source},
     syntax::ast::{self, StreamQuery},
 };
 
@@ -52,7 +52,7 @@ pub(super) fn join(context: &QueryContext<'_>, query: &StreamQuery) -> Result<Jo
     let found = written.iter().map(|one| context.found(one)).collect::<Result<Vec<Found>, _>>()?;
     let sources: Vec<Source> = found.iter().map(|one| one.source.clone()).collect();
     let bases: Vec<Source> = found.iter().flat_map(|one| one.bases.clone()).collect();
-    let mut scope = names(&written, &sources);
+    let mut scope = names(&written, &sources, context.catalog);
     let (steps, key) = steps::steps(query, &scope, &sources)?;
     for (position, name) in key.synthetic(&scope) {
         let internal = keys::key_name(position);
@@ -82,10 +82,10 @@ fn check_references(written: &[&ast::SourceRef]) -> Result<(), PlanError> {
 }
 
 /// The names of all sources, as the user may write them.
-fn names(written: &[&ast::SourceRef], sources: &[Source]) -> Scope {
-    let mut scope = Scope::default();
+fn names(written: &[&ast::SourceRef], sources: &[Source], catalog: &Catalog) -> Scope {
+    let mut scope = Scope { functions: catalog.functions().clone(), ..Scope::default() };
     for (index, (written, source)) in written.iter().zip(sources).enumerate() {
-        let one = source_scope(written, source);
+        let one = source_scope(written, source, catalog);
         scope.sources.extend(one.sources);
         scope.columns.extend(one.columns.into_iter().map(|mut column| {
             column.source = index;

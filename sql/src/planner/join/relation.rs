@@ -80,7 +80,7 @@ impl Relation {
         let mut values = Vec::new();
         let keys: Vec<&str> = source.key_columns().map(|column| column.name.as_str()).collect();
         let names: Vec<String> = (0..keys.len()).map(key_name).collect();
-        let mut of_source = source_scope(written, source).columns;
+        let mut of_source = source_scope(written, source, context.catalog).columns;
         of_source.retain(|column| named.has(number, &column.name));
         for column in of_source {
             let internal = match keys.iter().position(|key| *key == column.name) {
@@ -168,6 +168,7 @@ impl Relation {
             columns: self.columns.clone(),
             types: scope.types.clone(),
             limits: scope.limits,
+            functions: scope.functions.clone(),
         }
     }
 
