@@ -13,7 +13,7 @@
 use crate::record::{TimeSpan, Timestamp};
 
 /// How long records are kept for late ones where no grace is given: a day, as Kafka Streams did before it asked for one.
-const GRACE_WITHOUT_ONE: TimeSpan = match TimeSpan::from_millis(24 * 60 * 60 * 1_000) {
+pub const GRACE_WITHOUT_ONE: TimeSpan = match TimeSpan::from_millis(24 * 60 * 60 * 1_000) {
     Some(day) => day,
     None => TimeSpan::ZERO,
 };

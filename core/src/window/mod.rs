@@ -12,7 +12,7 @@ mod windowed_key;
 use std::fmt;
 
 pub use invalid_window::InvalidWindow;
-pub use join_windows::{JoinSide, JoinWindows};
+pub use join_windows::{GRACE_WITHOUT_ONE, JoinSide, JoinWindows};
 pub use local_time::LocalTime;
 pub use session_windows::{Session, SessionWindows};
 pub use time_windows::TimeWindows;

@@ -131,10 +131,7 @@ pub(super) fn change(
     properties: &SessionProperties,
 ) -> Result<Applied, EngineError> {
     let reset = properties.reset(OffsetReset::Earliest);
-    catalog.set_format_defaults(properties.format_defaults());
-    catalog.set_sink_defaults(properties.sink_defaults());
-    catalog.set_function_properties(properties.of_functions());
-    catalog.set_invalid_timestamps(properties.invalid_timestamps());
+    properties.settle(catalog);
     check_replace(&parsed.statement, properties)?;
     match &parsed.statement {
         Statement::CreateSource(create) => create_source(catalog, create, &parsed.text, properties),

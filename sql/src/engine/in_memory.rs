@@ -357,7 +357,8 @@ impl InMemoryEngine {
 
     fn push(&mut self, query: &StreamQuery) -> Result<PushRun, EngineError> {
         let at = query.span.start;
-        let plan = plan_push(&self.catalog, query, self.properties.reset(OffsetReset::Latest), Reader::SameThread)?;
+        let catalog = self.properties.settled(&self.catalog);
+        let plan = plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest), Reader::SameThread)?;
         self.transient += 1;
         let application = format!("_millstream-push-{}", self.transient);
         let streams = SynchronousStreams::new(&plan.topology, &application, Arc::clone(&self.log), self.emit)

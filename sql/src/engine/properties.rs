@@ -12,7 +12,7 @@ use millstream::{
 
 use super::error::EngineError;
 use crate::{
-    catalog::{FormatDefaults, FormatKind, SinkDefaults},
+    catalog::{Catalog, FormatDefaults, FormatKind, SinkDefaults},
     pull::access::Scans,
     syntax::{Position, suggest::nearest},
 };
@@ -175,6 +175,21 @@ impl SessionProperties {
             Some("true") => InvalidTimestamps::Fail,
             _ => InvalidTimestamps::DeadLetter,
         }
+    }
+
+    /// Has a catalog plan as this session wants it.
+    pub(super) fn settle(&self, catalog: &mut Catalog) {
+        catalog.set_format_defaults(self.format_defaults());
+        catalog.set_sink_defaults(self.sink_defaults());
+        catalog.set_function_properties(self.of_functions());
+        catalog.set_invalid_timestamps(self.invalid_timestamps());
+    }
+
+    /// A copy of a catalog that plans as this session wants it.
+    pub(super) fn settled(&self, catalog: &Catalog) -> Catalog {
+        let mut settled = catalog.clone();
+        self.settle(&mut settled);
+        settled
     }
 
     /// Those that functions have.

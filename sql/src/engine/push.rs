@@ -44,8 +44,8 @@ impl Session {
     pub(super) fn push(&self, query: &StreamQuery) -> Result<PushQuery, EngineError> {
         let inner = &self.inner;
         let at = query.span.start;
-        let plan =
-            plan_push(&inner.catalog.read(), query, self.properties.reset(OffsetReset::Latest), Reader::OtherThread)?;
+        let catalog = self.properties.settled(&inner.catalog.read());
+        let plan = plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest), Reader::OtherThread)?;
         let PushPlan { topology, schema, rows, stop, sender, .. } = plan;
         let number = inner.transient.fetch_add(1, Ordering::Relaxed);
         let application = format!("_millstream-push-{}-{number}", inner.now().millis());

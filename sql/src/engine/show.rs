@@ -247,7 +247,7 @@ impl Session {
     }
 
     fn plan_of(&self, parsed: &ParsedStatement) -> Result<String, EngineError> {
-        let catalog = self.inner.catalog.read().clone();
+        let catalog = self.properties.settled(&self.inner.catalog.read());
         let reset = self.properties.reset(OffsetReset::Earliest);
         let (logical, topology): (LogicalPlan, Topology) = match &parsed.statement {
             Statement::CreateAsSelect(create) => {

@@ -408,14 +408,21 @@ pub(super) fn source_scope(written: &ast::SourceRef, source: &Source, catalog: &
     scope
 }
 
+/// Whether a join has results that may turn out to be preliminary: those of records that have met nothing yet.
+fn has_final_results(join: &ast::Join) -> bool {
+    join.within.is_some() && join.kind != ast::JoinKind::Inner
+}
+
 /// Clauses that do not go together, whatever the sources are.
 pub(super) fn check_clauses(query: &StreamQuery, purpose: Purpose) -> Result<(), PlanError> {
     if let Some(emit) = &query.emit
         && emit.node == Emit::Final
         && query.window.is_none()
+        && (query.group_by.is_some() || !query.joins.iter().any(has_final_results))
     {
         let hint = "add a WINDOW, or use EMIT CHANGES";
-        return Err(PlanError::invalid_hint(emit.span.start, "EMIT FINAL is for windowed aggregations", hint));
+        let problem = "EMIT FINAL is for windowed aggregations, and for left, right and full joins of streams";
+        return Err(PlanError::invalid_hint(emit.span.start, problem, hint));
     }
     if let (Some(limit), Purpose::Persistent) = (&query.limit, purpose) {
         let kind = if query.group_by.is_some() { SourceKind::Table } else { SourceKind::Stream };

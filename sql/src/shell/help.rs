@@ -71,7 +71,8 @@ const TOPICS: &[Topic] = &[
         what: "rows of two or more sources; two streams meet within a time of each other, tables by primary key or by a column",
         form: "stream [INNER|LEFT|RIGHT|FULL] JOIN stream WITHIN n unit [GRACE PERIOD n unit] ON a = b\n\
                stream [INNER|LEFT] JOIN table ON column = key\n\
-               table [INNER|LEFT|RIGHT|FULL] JOIN table ON key = key; table [INNER|LEFT] JOIN table ON expression = key",
+               table [INNER|LEFT|RIGHT|FULL] JOIN table ON key = key; table [INNER|LEFT] JOIN table ON expression = key\n\
+               EMIT FINAL on LEFT, RIGHT and FULL JOIN of streams: what has met nothing comes once nothing can meet it any more",
         example: "SELECT o.id, p.amount FROM orders o LEFT JOIN payments p WITHIN 1 HOUR GRACE PERIOD 10 MINUTES\n  \
                   ON o.id = p.id EMIT CHANGES;",
     },

@@ -110,7 +110,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE TABLE x AS SELECT city, COUNT(*) AS n FROM orders GROUP BY city EMIT FINAL;",
-        "1:72: EMIT FINAL is for windowed aggregations; add a WINDOW, or use EMIT CHANGES",
+        "1:72: EMIT FINAL is for windowed aggregations, and for left, right and full joins of streams; add a WINDOW, or use EMIT CHANGES",
     ),
     (
         "CREATE TABLE x AS SELECT city, customer, COUNT(*) AS n FROM orders GROUP BY city, customer;",

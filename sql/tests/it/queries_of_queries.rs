@@ -229,3 +229,39 @@ fn a_push_query_gives_all_that_one_step_makes() {
     let (batches, _) = push.run().expect("runs");
     assert_eq!(batches.iter().map(|batch| batch.num_rows()).sum::<usize>(), 100);
 }
+
+#[test]
+fn a_push_query_is_planned_with_the_properties_of_its_session() {
+    let mut engine = engine();
+    run(&mut engine, ROWS);
+    run(&mut engine, "SET 'ksql.functions.collect_list.limit' = '1'");
+    let query = "SELECT id, COLLECT_LIST(amount) AS all_of_it FROM orders GROUP BY id EMIT CHANGES;";
+    let Answer::Push(mut push) = engine.execute(query).expect("legal") else { panic!("no push query") };
+    let (batches, _) = push.run().expect("runs");
+    let lines: Vec<_> = batches.iter().flat_map(batch_lines).collect();
+    assert_eq!(lines, ["1|[30]", "2|[5]", "3|[20]", "1|[30]"]);
+}
+
+#[test]
+fn final_results_of_a_join_have_no_null_that_is_taken_back() {
+    let results = |end: &str| {
+        let mut engine = engine();
+        let join =
+            "CREATE STREAM r AS SELECT o.id AS id, o.amount AS a, x.amount AS b FROM orders o LEFT JOIN returns x";
+        run(&mut engine, &format!("{join} WITHIN 10 MILLISECONDS {end}"));
+        run(&mut engine, ROWS);
+        // More than a day later nothing can meet the first rows any more.
+        run(&mut engine, "INSERT INTO orders (ROWTIME, id, city, amount) VALUES (86400100, 9, 'Rome', 1)");
+        engine.run().expect("runs");
+        engine.records("R").expect("a topic").iter().map(line).collect::<Vec<_>>()
+    };
+    let met = [r#"1|{"A":30,"B":4}|5"#, r#"1|{"A":7,"B":4}|5"#];
+    let at_last = [r#"2|{"A":5,"B":null}|2"#, r#"3|{"A":20,"B":null}|3"#];
+    assert_eq!(results("ON o.id = x.id EMIT FINAL"), [met, at_last].concat());
+    assert_eq!(results("GRACE PERIOD 1 DAY ON o.id = x.id EMIT FINAL"), [met, at_last].concat());
+    assert_eq!(results("ON o.id = x.id EMIT CHANGES").iter().filter(|row| row.contains("null")).count(), 5);
+    check_error(
+        "CREATE STREAM r AS SELECT o.id AS id, x.amount AS b FROM orders o JOIN returns x WITHIN 10 MILLISECONDS ON o.id = x.id EMIT FINAL;",
+        "1:120: EMIT FINAL is for windowed aggregations, and for left, right and full joins of streams; add a WINDOW, or use EMIT CHANGES",
+    );
+}

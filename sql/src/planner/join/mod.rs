@@ -19,7 +19,7 @@ use millstream::{
     dsl::ColumnStream,
     operator::{JoinKind, StreamJoinKind, TableJoinKind},
     record::TimeSpan,
-    window::JoinWindows,
+    window::{GRACE_WITHOUT_ONE, JoinWindows},
 };
 
 pub(super) use self::{
@@ -166,8 +166,10 @@ fn meet_streams(
     };
     let span = |interval: &ast::Interval| TimeSpan::from_millis(interval.millis()).unwrap_or_default();
     let mut windows = JoinWindows::new(span(&within.before), span(&within.after));
-    if let Some(grace) = &within.grace {
-        windows = windows.with_grace(span(grace));
+    match &within.grace {
+        Some(grace) => windows = windows.with_grace(span(grace)),
+        None if step.is_final => windows = windows.with_grace(GRACE_WITHOUT_ONE),
+        None => {}
     }
     Ok(match step.written.kind {
         ast::JoinKind::Inner => left.join_stream(right, StreamJoinKind::Inner, windows, forward),

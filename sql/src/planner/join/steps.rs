@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     catalog::Source,
-    planner::{error::PlanError, scope::Scope},
+    planner::{error::PlanError, scope::Scope, window::is_final},
     syntax::ast::{self, JoinKind, SourceKind, StreamQuery},
 };
 
@@ -35,6 +35,8 @@ pub(super) struct Step<'a> {
     pub(super) keeps_left: bool,
     /// Whether the right side has this key already.
     pub(super) keeps_right: bool,
+    /// Whether what meets nothing is to be passed on only when nothing can meet it any more.
+    pub(super) is_final: bool,
 }
 
 /// The steps of a query, and the key of its result.
@@ -54,7 +56,8 @@ pub(super) fn steps<'a>(
         let right = &sources[number];
         check_windowed(&sources[0], right, written, scope)?;
         let on = condition::equalities(written, scope, number)?;
-        let (step, next) = step(written, number, on, (kind, &key), (scope, sources))?;
+        let (mut step, next) = step(written, number, on, (kind, &key), (scope, sources))?;
+        step.is_final = is_final(query);
         if right.window.is_some() && !(step.keeps_left && step.keeps_right) {
             let hint = "join on the key of both, which must be windowed alike";
             let problem = "Implicit repartitioning of windowed sources is not supported.".to_owned();
@@ -117,7 +120,7 @@ fn step<'a>(
         let on = if keeps_left { on } else { by_key.filter(|_| !keeps_left).unwrap_or(on) };
         let keeps_right = keeps_right && in_order(&on, right, number);
         let next = key.joined(&on, written.kind, keeps_left);
-        return Ok((Step { written, number, method, on, keeps_left, keeps_right }, next));
+        return Ok((Step { written, number, method, on, keeps_left, keeps_right, is_final: false }, next));
     }
     let Some(on) = by_key else {
         let names: Vec<&str> = right.key_columns().map(|column| column.name.as_str()).collect();
@@ -146,7 +149,7 @@ fn step<'a>(
         }
         _ => (method, key.joined(&on, written.kind, keeps_left)),
     };
-    Ok((Step { written, number, method, on, keeps_left, keeps_right: true }, next))
+    Ok((Step { written, number, method, on, keeps_left, keeps_right: true, is_final: false }, next))
 }
 
 /// A join as ksqlDB's messages write it.
