@@ -56,7 +56,7 @@ impl Graph {
         schema: Arc<StreamSchema>,
     ) -> NodeId {
         let id = NodeId(self.nodes.len());
-        self.nodes.push(Node { name: operator.to_owned(), kind, inputs, schema });
+        self.nodes.push(Node { name: operator.to_owned(), operator: operator.to_owned(), kind, inputs, schema });
         id
     }
 

@@ -195,7 +195,10 @@ impl ColumnStream {
     }
 
     /// Makes a table of the newest record of each key, in which a row stays until stream time reaches its timestamp and `ttl`: see
-    /// [`RowTtl`](crate::operator::RowTtl).
+    /// [`RowTtl`](crate::operator::RowTtl). A record that has expired when it comes is a dead letter. Deletions do not move stream time.
+    ///
+    /// # State
+    /// The rows that are left, and an index of them by time.
     pub fn to_table_with_ttl(&self, ttl: impl Into<TimeSpan>, materialized: Materialized) -> ColumnTable {
         let ttl = ttl.into();
         if self.schema.is_windowed() {
@@ -211,7 +214,8 @@ impl ColumnStream {
         let mut graph = self.graph.borrow_mut();
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("table", &[input.node]));
         let (key, layout) = (input.schema.key().to_vec(), Arc::new(OpaqueRows));
-        let by_time = StoreSpec { name: format!("{name}-by-time"), key, retention: StoreRetention::Forever, layout };
+        let index = index_name(&name, &graph.stores);
+        let by_time = StoreSpec { name: index, key, retention: StoreRetention::Forever, layout };
         let store = graph.add_store(identity_store(name, &input.schema));
         let index = graph.add_store(by_time);
         let kind = NodeKind::RowTtl(RowTtlNode { store, index, ttl, needs_before: false });
@@ -230,6 +234,15 @@ impl ColumnStream {
         self.graph.borrow_mut().fail(operator, problem);
         self.clone()
     }
+}
+
+/// What the index by time of a store is called: after the store without the version that `CREATE OR REPLACE` in SQL gives it, since what is
+/// in the index is right for each version. If there is such an index, of a store that happens to be called so, then after the whole name.
+fn index_name(store: &str, stores: &[StoreSpec]) -> String {
+    let is_version = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let base = store.rsplit_once("-v").filter(|(_, version)| is_version(version)).map_or(store, |(base, _)| base);
+    let index = format!("{base}-by-time");
+    if stores.iter().any(|other| other.name == index) { format!("{store}-by-time") } else { index }
 }
 
 /// A stream grouped by its key, with or without windows.

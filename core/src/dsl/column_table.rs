@@ -87,9 +87,11 @@ impl ColumnTable {
     /// `ttl`. What an aggregation above remembers does not: a group that comes back goes on from where it was.
     ///
     /// # State
-    /// The rows that are left, and an index of them by time.
+    /// The rows that are left, and an index of them by time: see [`to_table_with_ttl`](ColumnStream::to_table_with_ttl). This table stays beside
+    /// it, with what it keeps: of a table that is read from a topic that is every key, for ever, under its own name, which can be queried. Where
+    /// only the rows that are left are wanted, read the topic as a stream and make that a table with a TTL.
     pub fn expire_after(&self, ttl: impl Into<TimeSpan>, materialized: Materialized) -> Self {
-        // A table keeps deletions of what is not there to itself, but they move stream time, too.
+        // What a table was made of has the positions of its records, too, for those that come too late.
         let source = match &self.graph.borrow().nodes[self.node.0] {
             Node { kind: NodeKind::Table { .. }, inputs, .. } => Some(inputs[0]),
             _ => None,

@@ -66,7 +66,8 @@ impl<K: Data, V: Data> KTable<K, V> {
         Self::new(self.columns.materialize(materialized.into()))
     }
 
-    /// The same table without rows that were not updated for `ttl` of event time: see [`ColumnTable::expire_after`].
+    /// The same table without rows that were not updated for `ttl` of event time. This table's own store stays: see
+    /// [`ColumnTable::expire_after`].
     pub fn expire_after(&self, ttl: impl Into<TimeSpan>, materialized: impl Into<Materialized>) -> Self {
         Self::new(self.columns.expire_after(ttl, materialized.into()))
     }

@@ -16,7 +16,8 @@ pub enum Reason {
     Undecodable,
     /// Its timestamp is missing, unreadable or negative.
     Timestamp,
-    /// A window it falls into was closed: counted and kept once for each such window, as Kafka Streams counts.
+    /// A window it falls into was closed: counted and kept once for each such window, as Kafka Streams counts. Or it is a row of a table that is
+    /// older than the table keeps rows.
     Late,
     /// It has no key where one is needed.
     NullKey,

@@ -1,43 +1,43 @@
 //! Row TTL: a table whose rows go when they have not been updated for a while of event time.
 //!
-//! A row is there while `its timestamp + TTL > stream time`; stream time is the highest timestamp that the table has seen, deletions
-//! included, on its partition, and is committed with the offsets. So what is left is the newest record of each key without those that have expired: the same
+//! A row is there while `its timestamp + TTL > stream time`; stream time is the highest timestamp of the rows that the table has seen on its
+//! partition, and is committed with the offsets. So what is left is the newest record of each key without those that have expired: the same
 //! whatever the batches, commits and restarts. No clock is read: a table that nobody writes to keeps its rows.
 //!
 //! ```text
 //! TTL 10     a at 0    b at 4    c at 11             a goes at 11, with the timestamp 10 at which it expired
 //!            a at 0    a at 7    c at 11             a stays until 17
-//!            c at 11   a at 1                        a is gone as it comes; it takes an earlier row of its key with it
+//!            c at 11   a at 1                        a is late; it takes an earlier row of its key with it
+//!            a at 0    b deleted at 11               a stays
 //! ```
 //!
-//! Stream time is that of the changes that come here: below other operators under [`EmitPolicy::Commit`], a deletion of what was not there does
-//! not.
+//! A deletion deletes whatever its timestamp, and does not move stream time: where timestamps are in a column it has none but that of the
+//! record, which may be far ahead, and some operators above keep deletions of what was not there to themselves.
 //!
 //! Under [`EmitPolicy::Record`] rows go at the record that lets them expire, before its own change is passed on. Under
 //! [`EmitPolicy::Commit`] they go at the commit, and before if their key changes: the changes of a key are the same, but those of different
-//! keys come in another order. Rows that expire together go in the order of their timestamps, then keys.
+//! keys come in another order. Rows that expire together go in the order of their timestamps, then keys, in several batches if there are many.
+//!
+//! A row that has expired when it comes is a dead letter, and so is a record without key.
 //!
 //! # State
-//! The rows, and beside them an index by time: an entry is never later than the timestamp of its row, so that expiry reads no more of it than
-//! is due. An update that is newer than its row leaves the entry where it is; when it is due it is moved to where the row then is. So a row
-//! costs one entry written and one moved a TTL, however often it is updated.
+//! The rows, and beside them an index by time with one entry a row and where that entry is. The entry is never later than the timestamp of its
+//! row, so that expiry reads no more of it than is due. An update that is newer than its row leaves the entry where it is; when it is due it is
+//! moved to where the row then is. So a row costs one entry written and one moved a TTL, however often it is updated; it is looked up
+//! when its row is deleted or becomes older. In memory are the next entries, some ten thousand at most.
 //!
-//! A record without key is a dead letter. After Flink SQL's state TTL, in event time.
+//! After Flink SQL's state TTL, in event time.
+
+mod index;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
-use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array},
-    buffer::NullBuffer,
-    datatypes::Int64Type,
-};
-use millstream_state::key::{split_window_key, window_key};
-
+use self::index::TimeIndex;
 use super::{
-    Context, EmitPolicy, FoldError, IdentityRows, Operator, OperatorError,
+    Context, EmitPolicy, FoldError, IdentityRows, Operator, OperatorError, Reason,
     fold::scatter,
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
@@ -49,9 +49,11 @@ use crate::{
     row::RowCodec,
     schema::StreamSchema,
 };
-
-/// What an index entry holds: something, since nothing would delete it.
-const ENTRY: &[u8] = &[1];
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int64Array, UInt32Array},
+    buffer::NullBuffer,
+    datatypes::Int64Type,
+};
 
 /// What a table with a TTL is built from.
 #[derive(Clone)]
@@ -76,11 +78,7 @@ pub struct RowTtl {
     keys: RowCodec,
     rows: RowCodec,
     stream_time: Timestamp,
-    /// No entry of the index is earlier. Not known after a restart: then before all times.
-    next_entry: i64,
-    /// The entries that are due up to `due_until`, while a batch is being processed.
-    due: BTreeSet<(i64, Vec<u8>)>,
-    due_until: i64,
+    index: TimeIndex,
 }
 
 /// A stored row.
@@ -108,9 +106,7 @@ impl RowTtl {
             keys: RowCodec::new(settings.schema.key()).map_err(FoldError::of)?,
             rows: RowCodec::new(&stored_fields(&layout)).map_err(FoldError::of)?,
             stream_time: Timestamp::NONE,
-            next_entry: i64::MIN,
-            due: BTreeSet::new(),
-            due_until: i64::MIN,
+            index: TimeIndex::new(settings.ttl),
             settings,
         })
     }
@@ -127,56 +123,70 @@ impl RowTtl {
     /// Takes rows, and lets others expire in between if each record is to be followed.
     fn process(&mut self, batch: &Batch, context: &mut Context<'_>) -> Result<(), FoldError> {
         let times = batch.times().values();
-        let stream_times = times.iter().scan(self.stream_time, |newest, &time| {
-            *newest = (*newest).max(Timestamp(time));
+        let is_row = |row: usize| batch.present().is_none_or(|present| present.is_valid(row));
+        let stream_times = times.iter().enumerate().scan(self.stream_time, |newest, (row, &time)| {
+            if is_row(row) {
+                *newest = (*newest).max(Timestamp(time));
+            }
             Some(*newest)
         });
         let stream_times: Vec<Timestamp> = stream_times.collect();
+        let newest = *stream_times.last().unwrap_or(&self.stream_time);
         let (mut from, mut earliest) = (0, i64::MAX);
         if self.settings.emit == EmitPolicy::Record {
-            let newest = *stream_times.last().unwrap_or(&self.stream_time);
-            self.load_due(self.expired_until(newest), context)?;
+            self.index.load(self.expired_until(newest), &mut context.stores[self.settings.index])?;
             for (row, &stream_time) in stream_times.iter().enumerate() {
                 let expired = self.expired_until(stream_time);
-                let next = self.due.first().map_or(i64::MAX, |(time, _)| *time).min(earliest);
-                if next <= expired && row > 0 {
-                    context.output.extend(self.upsert(batch, from..row, &stream_times, context.stores)?);
+                if self.index.next().min(earliest) <= expired {
+                    self.upsert(batch, from..row, &stream_times, context)?;
                     (from, earliest) = (row, i64::MAX);
-                }
-                if next <= expired {
-                    let gone = self.expire(expired, context)?;
-                    context.output.extend(gone);
+                    self.expire(expired, context)?;
                 }
                 // A row that is expired as it comes is not kept.
-                if times[row] > expired {
+                if is_row(row) && times[row] > expired {
                     earliest = earliest.min(times[row]);
                 }
             }
         }
-        context.output.extend(self.upsert(batch, from..batch.len(), &stream_times, context.stores)?);
-        self.stream_time = *stream_times.last().unwrap_or(&self.stream_time);
+        self.upsert(batch, from..batch.len(), &stream_times, context)?;
+        self.stream_time = newest;
         Ok(())
     }
 
-    /// Writes a stretch of rows and gives the changes.
+    /// Writes a stretch of rows and passes the changes on.
     fn upsert(
         &mut self,
         batch: &Batch,
         stretch: std::ops::Range<usize>,
         stream_times: &[Timestamp],
-        stores: &mut [TaskStore],
-    ) -> Result<Option<Batch>, FoldError> {
+        context: &mut Context<'_>,
+    ) -> Result<(), FoldError> {
         if stretch.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let part = batch.slice(stretch.start, stretch.len());
+        let stream_times = &stream_times[stretch];
+        let is_row = |row: usize| part.present().is_none_or(|present| present.is_valid(row));
+        let is_late = |row: usize| is_row(row) && part.times().value(row) <= self.expired_until(stream_times[row]);
+        let late: Vec<usize> = (0..part.len()).filter(|&row| is_late(row)).collect();
         let keys = self.keys.encode_binary(part.keys()).map_err(FoldError::of)?;
         let mut columns = part.values().to_vec();
         columns.push(Arc::clone(part.rows().column(part.schema().time_index())));
         let rows = self.rows.encode_binary(&columns).map_err(FoldError::of)?;
         let distinct: Vec<&[u8]> = (0..keys.len()).map(|row| keys.value(row)).collect();
+        let found = self.read(&distinct, &mut context.stores[self.settings.store])?;
+        // Where the entries are has to be known of rows that are deleted or become older.
+        let moves = |row: usize, stored: &Stored| !is_row(row) || is_late(row) || part.times().value(row) < stored.time;
+        let asked = found.iter().enumerate().filter_map(|(row, stored)| {
+            let stored = stored.as_ref().filter(|stored| moves(row, stored))?;
+            Some((distinct[row], stored.time))
+        });
+        let (asked, stored_times): (Vec<&[u8]>, Vec<i64>) = asked.unzip();
+        let times = TimeIndex::times_of(&asked, &mut context.stores[self.settings.index])?;
+        let times = times.into_iter().zip(stored_times).map(|(time, stored)| time.unwrap_or(stored));
+        let mut entries: HashMap<&[u8], i64> = asked.into_iter().zip(times).collect();
         let mut now: HashMap<&[u8], Option<Stored>> = HashMap::with_capacity(keys.len());
-        for (row, stored) in self.read(&distinct, &mut stores[self.settings.store])?.into_iter().enumerate() {
+        for (row, stored) in found.into_iter().enumerate() {
             now.entry(distinct[row]).or_insert(stored);
         }
 
@@ -184,27 +194,46 @@ impl RowTtl {
         let mut steps = Vec::with_capacity(part.len());
         for (row, &key) in distinct.iter().enumerate() {
             let time = part.times().value(row);
-            let expired = self.expired_until(stream_times[stretch.start + row]);
+            let expired = self.expired_until(stream_times[row]);
             let mut before = now.remove(key).flatten();
+            let had_entry = before.is_some();
             if let Some(gone) = before.take_if(|before| before.time <= expired) {
                 let time = self.expires_at(gone.time);
                 steps.push(Step { row: row as u32, time, is_there: false, before: Some(gone.bytes) });
             }
-            let wanted = part.present().is_none_or(|present| present.is_valid(row));
+            let wanted = is_row(row);
             let is_there = wanted && time > expired;
-            if is_there && before.as_ref().is_none_or(|before| time < before.time) {
-                self.add_entry(time, key, &mut stores[self.settings.index]);
+            let entry = entries.get(key).copied().filter(|_| had_entry);
+            let index = &mut context.stores[self.settings.index];
+            // The entry of a row that was not asked for is earlier than this one.
+            if let Some(entry) = entry.filter(|&entry| !is_there || time < entry) {
+                self.index.remove(entry, key, index);
+                entries.remove(key);
+            }
+            if is_there && (!had_entry || entry.is_some_and(|entry| time < entry)) {
+                self.index.add(time, key, index);
+                entries.insert(key, time);
             }
             let after = is_there.then(|| Stored { bytes: rows.value(row).to_vec(), time });
             let moment = if wanted && !is_there { self.expires_at(time) } else { time };
-            stores[self.settings.store].put(key, after.as_ref().map(|row| row.bytes.as_slice()), Timestamp(moment));
+            let bytes = after.as_ref().map(|row| row.bytes.as_slice());
+            context.stores[self.settings.store].put(key, bytes, Timestamp(moment));
             if is_there || before.is_some() || (every && !wanted) {
                 let before = before.map(|before| before.bytes);
                 steps.push(Step { row: row as u32, time: moment, is_there, before });
             }
             now.insert(key, after);
         }
-        self.changes(&part, steps)
+        let problem = |row: usize| {
+            let (time, stream_time, ttl) = (Timestamp(part.times().value(row)), stream_times[row], self.settings.ttl);
+            (
+                row,
+                format!("the row of {time} had expired when it came: the row TTL is {ttl}, stream time {stream_time}"),
+            )
+        };
+        context.reject(&part, Reason::Late, late.into_iter().map(problem));
+        context.output.extend(self.changes(&part, steps)?);
+        Ok(())
     }
 
     /// Steps as changes, in their order.
@@ -250,60 +279,34 @@ impl RowTtl {
         Ok(found.into_iter().map(stored).collect())
     }
 
-    fn add_entry(&mut self, time: i64, key: &[u8], index: &mut TaskStore) {
-        let mut name = Vec::with_capacity(key.len() + 8);
-        window_key(time, key, &mut name);
-        index.put(&name, Some(ENTRY), Timestamp(time));
-        self.next_entry = self.next_entry.min(time);
-        if time <= self.due_until {
-            self.due.insert((time, key.to_vec()));
+    /// Deletes rows with timestamps up to `until` and passes the changes on, a chunk at a time.
+    fn expire(&mut self, until: i64, context: &mut Context<'_>) -> Result<(), FoldError> {
+        while self.index.load(until, &mut context.stores[self.settings.index])? {
+            let due = self.index.take(until);
+            let gone = self.expire_due(due, until, context.stores)?;
+            context.output.extend(gone);
         }
-    }
-
-    /// Reads the entries up to a timestamp; they stay in the index until they are used.
-    fn load_due(&mut self, until: i64, context: &mut Context<'_>) -> Result<(), FoldError> {
-        self.due_until = until;
-        if self.next_entry > until {
-            return Ok(());
-        }
-        let (due, mut next) = (&mut self.due, i64::MAX);
-        let mut each = |entry: &[u8], _: &[u8]| match split_window_key(entry) {
-            Some((time, key)) if time <= until => {
-                due.insert((time, key.to_vec()));
-                true
-            }
-            Some((time, _)) => {
-                next = time;
-                false
-            }
-            None => true,
-        };
-        context.stores[self.settings.index].range(&[], None, &mut each).map_err(FoldError::of)?;
-        self.next_entry = next;
         Ok(())
     }
 
-    /// Deletes rows with timestamps up to `until` and gives the changes; entries of rows that are newer move to where those are.
-    fn expire(&mut self, until: i64, context: &mut Context<'_>) -> Result<Option<Batch>, FoldError> {
-        let mut asked: BTreeSet<Vec<u8>> = BTreeSet::new();
-        let mut name = Vec::new();
-        while let Some((time, key)) = self.due.pop_first() {
-            if time > until {
-                self.due.insert((time, key));
-                break;
-            }
-            name.clear();
-            window_key(time, &key, &mut name);
-            context.stores[self.settings.index].put(&name, None, Timestamp(time));
-            asked.insert(key);
-        }
-        let keys: Vec<&[u8]> = asked.iter().map(Vec::as_slice).collect();
-        let found = self.read(&keys, &mut context.stores[self.settings.store])?;
+    /// Deletes the rows of entries; entries of rows whose turn is later move to where those are.
+    fn expire_due(
+        &mut self,
+        due: Vec<(i64, Vec<u8>)>,
+        until: i64,
+        stores: &mut [TaskStore],
+    ) -> Result<Option<Batch>, FoldError> {
+        let keys: Vec<&[u8]> = due.iter().map(|(_, key)| key.as_slice()).collect();
+        let found = self.read(&keys, &mut stores[self.settings.store])?;
+        // Rows of entries that are still to come may be earlier than some of these.
+        let last = due.last().filter(|_| self.index.next() <= until).map(|(time, key)| (*time, key.as_slice()));
+        let is_due = |time: i64, key: &[u8]| time <= until && last.is_none_or(|last| (time, key) <= last);
         let mut gone: BTreeMap<(i64, &[u8]), Vec<u8>> = BTreeMap::new();
-        for (&key, stored) in keys.iter().zip(found) {
+        for ((time, key), stored) in due.iter().zip(found) {
+            self.index.remove(*time, key, &mut stores[self.settings.index]);
             match stored {
-                Some(row) if row.time <= until => drop(gone.insert((row.time, key), row.bytes)),
-                Some(row) => self.add_entry(row.time, key, &mut context.stores[self.settings.index]),
+                Some(row) if is_due(row.time, key) => drop(gone.insert((row.time, key), row.bytes)),
+                Some(row) => self.index.add(row.time, key, &mut stores[self.settings.index]),
                 None => {}
             }
         }
@@ -315,7 +318,7 @@ impl RowTtl {
         columns.pop();
         let times: Vec<i64> = gone.keys().map(|(time, _)| self.expires_at(*time)).collect();
         for ((_, key), &time) in gone.keys().zip(&times) {
-            context.stores[self.settings.store].put(key, None, Timestamp(time));
+            stores[self.settings.store].put(key, None, Timestamp(time));
         }
         let before: Vec<Option<Vec<u8>>> = gone.into_values().map(Some).collect();
         let rows = times.len();
@@ -337,11 +340,7 @@ impl Operator for RowTtl {
     }
 
     fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
-        let until = self.expired_until(self.stream_time);
-        let loaded = self.load_due(until, context);
-        let gone = loaded.and_then(|()| self.expire(until, context)).map_err(|error| context.error(error))?;
-        context.output.extend(gone);
-        Ok(())
+        self.expire(self.expired_until(self.stream_time), context).map_err(|error| context.error(error))
     }
 
     fn stream_time(&self) -> Option<Timestamp> {
@@ -352,3 +351,6 @@ impl Operator for RowTtl {
         self.stream_time = self.stream_time.max(stream_time);
     }
 }
+
+#[cfg(test)]
+mod tests;

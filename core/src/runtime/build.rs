@@ -151,7 +151,7 @@ impl Builder<'_> {
                 _ => Some(self.operator(node_id, id, partitions, &local_store)?),
             };
             let consumers = self.takers(node_id, part);
-            nodes.push(RunningNode { name: node.name.clone(), operator, consumers });
+            nodes.push(RunningNode { name: node.name.clone(), word: node.operator.clone(), operator, consumers });
         }
         let dead_letters = TopicPartition::new(dead_letter_topic(self.application)?, PartitionId(0));
         let mut task = Task::new(id, group, nodes, readers, stores, dead_letters, Arc::clone(&self.counters));

@@ -148,6 +148,9 @@ impl Decoder {
         let no_window = |row| (row, Reason::Undecodable, "key: it ends without a window".to_owned());
         failures.extend(broken.into_iter().map(no_window));
         let times = self.timestamps(&columns, batch, &mut failures);
+        // The first failure of a row is the reason: what cannot be decoded has no timestamp either.
+        failures.sort_by_key(|(row, ..)| *row);
+        failures.dedup_by_key(|(row, ..)| *row);
         if matches!(self.timestamp, TimestampExtractor::Column { on_invalid: InvalidTimestamps::Fail, .. })
             && let Some((row, _, problem)) = failures.iter().find(|(_, reason, _)| *reason == Reason::Timestamp)
         {
@@ -160,8 +163,6 @@ impl Decoder {
         };
         columns.extend([Arc::new(times) as ArrayRef, Arc::new(offsets)]);
         let decoded = Batch::new(Arc::clone(&self.schema), columns).with_present(records.values().nulls().cloned());
-        failures.sort_by_key(|(row, ..)| *row);
-        failures.dedup_by_key(|(row, ..)| *row);
         Ok((decoded.with_headers(headers), failures))
     }
 

@@ -5,7 +5,8 @@
 //! themselves: nobody waits for a member that is behind.
 //!
 //! Invariants: a member gets the rows that it would have decoded itself, so a batch of which any row fails is not shared (a row may fail
-//! for a column that only others read); what is kept stays within the budget, the oldest goes first.
+//! for a column that only others read), nor one that compaction has given another end; what is kept stays within the budget, the oldest
+//! goes first.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,6 +26,8 @@ use crate::{
     topology::SourceNode,
 };
 
+/// What a stretch counts for beside its rows.
+const STRETCH_BYTES: usize = 256;
 /// Bytes of decoded batches that are kept when nothing is said.
 const DEFAULT_BUDGET: usize = 64 << 20;
 
@@ -48,7 +51,6 @@ impl SharedReads {
         same_topic.retain(|shared| shared.strong_count() > 0);
         let found = same_topic.iter().filter_map(Weak::upgrade).find(|shared| shared.is_read_by(source, schema));
         let shared = found.unwrap_or_else(|| {
-            self.shared.fetch_add(1, Ordering::Relaxed);
             let shared = Arc::new(SharedPartition {
                 source: source.clone(),
                 schema: Arc::clone(schema),
@@ -59,7 +61,12 @@ impl SharedReads {
             same_topic.push(Arc::downgrade(&shared));
             shared
         });
-        let number = shared.kept.lock().join(&source.decoded);
+        let number = {
+            let mut kept = shared.kept.lock();
+            let number = kept.join(&source.decoded);
+            self.shared.fetch_add(usize::from(kept.members.len() == 2), Ordering::Relaxed);
+            number
+        };
         Member { shared, number, decoded: source.decoded.clone() }
     }
 }
@@ -81,7 +88,7 @@ struct SharedPartition {
     source: SourceNode,
     schema: Arc<StreamSchema>,
     budget: usize,
-    /// How many partitions have a part of the budget.
+    /// How many partitions have a part of the budget: those with several members.
     partitions: Arc<AtomicUsize>,
     kept: Mutex<Kept>,
 }
@@ -89,12 +96,6 @@ struct SharedPartition {
 impl SharedPartition {
     fn is_read_by(&self, source: &SourceNode, schema: &Arc<StreamSchema>) -> bool {
         self.source.reads_like(source) && self.schema == *schema
-    }
-}
-
-impl Drop for SharedPartition {
-    fn drop(&mut self) {
-        self.partitions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -216,7 +217,8 @@ impl Member {
             if others == 0 {
                 return None;
             }
-            kept.take(from, &self.decoded).unwrap_or_else(|| {
+            let found = kept.stretches.get(&from).is_some_and(|stretch| stretch.decoding.next == next);
+            found.then(|| kept.take(from, &self.decoded)).flatten().unwrap_or_else(|| {
                 let decoded = Arc::clone(&kept.wanted);
                 let decoding = Arc::new(Decoding { decoded, next, rows: OnceLock::new() });
                 kept.remove(from);
@@ -230,7 +232,7 @@ impl Member {
             decode(&decoding.decoded)
         });
         if is_mine {
-            let bytes = rows.as_ref().map_or(0, |rows| rows.rows().get_array_memory_size());
+            let bytes = STRETCH_BYTES + rows.as_ref().map_or(0, |rows| rows.rows().get_array_memory_size());
             let budget = self.shared.budget / self.shared.partitions.load(Ordering::Relaxed).max(1);
             self.shared.kept.lock().account(from, &decoding, bytes, budget);
         }
@@ -240,7 +242,9 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.shared.kept.lock().leave(self.number);
+        let mut kept = self.shared.kept.lock();
+        kept.leave(self.number);
+        self.shared.partitions.fetch_sub(usize::from(kept.members.len() == 1), Ordering::Relaxed);
     }
 }
 
@@ -334,8 +338,22 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_has_grown_by_compaction_is_not_taken_for_the_old_one() {
+        let reads = SharedReads::default();
+        let members = [join(&reads, [true, true], Format::None), join(&reads, [true, true], Format::None)];
+        assert_eq!(read(&members[0], 10), (Some(vec![true, true]), true));
+        let mut own = false;
+        let rows = members[1].decode_or_take(Offset(10), Offset(5_000), |_| {
+            own = true;
+            Some(rows())
+        });
+        assert!(own && rows.is_some());
+        assert_eq!(members[0].take(Offset(10)).map(|(_, next)| next), Some(Offset(5_000)));
+    }
+
+    #[test]
     fn what_is_too_much_goes_the_oldest_first() {
-        let bytes = rows().rows().get_array_memory_size();
+        let bytes = STRETCH_BYTES + rows().rows().get_array_memory_size();
         let reads = SharedReads::new(3 * bytes);
         let members = [join(&reads, [true, true], Format::None), join(&reads, [true, true], Format::None)];
         for from in 0..5 {

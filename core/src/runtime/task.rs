@@ -18,6 +18,8 @@ pub(super) type Turn = (bool, (i64, i64), bool);
 /// An operator in a task. A source has none.
 pub(super) struct RunningNode {
     pub(super) name: String,
+    /// The word for the operator.
+    pub(super) word: String,
     pub(super) operator: Option<Box<dyn Operator>>,
     /// The nodes of this task that take its output, each with the number of the input that it takes it at.
     pub(super) consumers: Vec<(usize, usize)>,
@@ -317,9 +319,9 @@ impl Task {
             }
         };
         let mut names = LastingNames::default();
-        for RunningNode { name, operator, .. } in &self.nodes {
+        for RunningNode { word, operator, .. } in &self.nodes {
             let Some(operator) = operator else { continue };
-            let name = names.next(name);
+            let name = names.next(word);
             operator.stream_time().into_iter().for_each(|time| keep(name.clone(), time));
             let clocks = operator.clocks().into_iter().enumerate();
             clocks.for_each(|(index, time)| keep(clock_name(&name, index), time));
@@ -336,7 +338,7 @@ impl Task {
         let mut names = LastingNames::default();
         for node in &mut self.nodes {
             let Some(operator) = &mut node.operator else { continue };
-            let name = names.next(&node.name);
+            let name = names.next(&node.word);
             if let Some(&time) = times.get(&name) {
                 operator.restore_stream_time(Timestamp(time));
             }
@@ -349,19 +351,19 @@ impl Task {
     }
 }
 
-/// Names of operators that stay when others of another kind come or go: the kind, and how many of it came before.
+/// Names of operators in what is committed, which stay when others of another kind come or go and when a store gets another name: the word for
+/// the operator, and how many such came before.
 #[derive(Default)]
 struct LastingNames<'a> {
     seen: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> LastingNames<'a> {
-    /// The name for the next operator of the task, which is called `<kind>-<number>`.
-    fn next(&mut self, operator: &'a str) -> String {
-        let kind = operator.rsplit_once('-').map_or(operator, |(kind, _)| kind);
-        let before = self.seen.entry(kind).or_default();
+    /// The name for the next operator of the task.
+    fn next(&mut self, word: &'a str) -> String {
+        let before = self.seen.entry(word).or_default();
         *before += 1;
-        format!("{kind}-{}", *before - 1)
+        format!("{word}-{}", *before - 1)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use arrow::datatypes::{DataType, FieldRef};
+
 use super::{
     ForeignKeyNode, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, SourceNode, TimestampExtractor, TopicRef,
     Topology,
@@ -72,7 +74,7 @@ fn topics(topology: &Topology) -> Vec<TopicDescription> {
 }
 
 /// The columns of a record of a topic; those of a source that are no part of its values left out.
-fn written(node: &Node, schema: &StreamSchema) -> (Vec<arrow::datatypes::FieldRef>, Vec<arrow::datatypes::FieldRef>) {
+fn written(node: &Node, schema: &StreamSchema) -> (Vec<FieldRef>, Vec<FieldRef>) {
     let mut value = schema.value().to_vec();
     if let NodeKind::Source(SourceNode { parts, .. }) = &node.kind {
         value.truncate(value.len().saturating_sub(parts.len()));
@@ -104,7 +106,7 @@ fn is_unsettled(join: &ForeignKeyNode, store: usize) -> bool {
 }
 
 /// The columns of a stored row. Records that wait for a join lie in cells of several; their columns are those of their stream.
-fn stored(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) -> Vec<arrow::datatypes::FieldRef> {
+fn stored(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) -> Vec<FieldRef> {
     let NodeKind::StreamJoin(join) = &node.kind else { return store.layout.state_fields() };
     let side = join.stores.iter().position(|own| *own == number);
     let input = side.and_then(|side| node.inputs.get(side));
@@ -129,6 +131,12 @@ fn stores(topology: &Topology) -> Vec<StoreDescription> {
     topology.stores().iter().enumerate().filter_map(describe).collect()
 }
 
+/// Whether an aggregation keeps the rows of its groups, to be able to take one back.
+fn keeps_rows(store: &StoreSpec) -> bool {
+    let is_rows = |of: &DataType| matches!(of, DataType::List(item) if *item.data_type() == DataType::Binary);
+    store.layout.state_fields().iter().any(|field| field.name().ends_with("[rows]") && is_rows(field.data_type()))
+}
+
 /// What a row of a store is, and what bounds their number.
 fn growth(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) -> (String, String) {
     let index = topology.nodes().iter().position(|other| std::ptr::eq(other, node)).unwrap_or_default();
@@ -150,11 +158,12 @@ fn growth(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) ->
             (rows.to_owned(), format!("{what} kept {kept} ({windows}): bounded by the values of {keys} in that time"))
         }
         (NodeKind::Aggregate(_), None) => {
-            ("one row a group".to_owned(), format!("one row a value of {keys}: grows with their number"))
+            let each = if keeps_rows(store) { format!(", and every row of {topics} in it") } else { String::new() };
+            ("one row a group".to_owned(), format!("one row a value of {keys}{each}: grows with their number"))
         }
         (NodeKind::RowTtl(ttl), _) => {
             let rows = if ttl.index == number { "the keys of one stretch of time" } else { "one row a key" };
-            (rows.to_owned(), format!("ROW_TTL {}: bounded by the keys of {topics} in that time", ttl.ttl))
+            (rows.to_owned(), format!("ROW_TTL {}: bounded by the values of {keys} in that time", ttl.ttl))
         }
         (NodeKind::Table { .. }, None) => {
             ("one row a key".to_owned(), format!("one row a key of {topics}: grows with the number of keys"))

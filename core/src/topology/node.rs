@@ -25,6 +25,8 @@ pub struct NodeId(pub usize);
 pub struct Node {
     /// Its name, unique in the topology: metrics, errors and dead letters use it.
     pub name: String,
+    /// The word for its operator, such as `filter`.
+    pub operator: String,
     /// What it does.
     pub kind: NodeKind,
     /// Whose output it takes.

@@ -9,7 +9,7 @@
 //! Invariants: names are unique; a name depends on what the operator does and on what it reads, never on what else the topology has, so
 //! that it stays when operators come or go. Only of operators that do the same with records of the same topics later ones are numbered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Node, NodeId, NodeKind, SourceNode, TopicRef};
 use crate::operator::StoreSpec;
@@ -17,20 +17,24 @@ use crate::operator::StoreSpec;
 /// How long the names of topics are at most in a name.
 const LONGEST_ORIGIN: usize = 60;
 
-/// Names every node; until then each has the word for its operator.
+/// Names every node.
 pub(super) fn assign(nodes: &mut [Node], stores: &[StoreSpec]) {
-    let mut given: BTreeMap<String, usize> = BTreeMap::new();
+    let mut given: BTreeSet<String> = BTreeSet::new();
     for index in 0..nodes.len() {
         let base = base(nodes, stores, NodeId(index));
-        let times = given.entry(base.clone()).or_default();
-        *times += 1;
-        nodes[index].name = if *times == 1 { base } else { format!("{base}-{times}") };
+        let mut name = base.clone();
+        let mut times = 1;
+        while !given.insert(name.clone()) {
+            times += 1;
+            name = format!("{base}-{times}");
+        }
+        nodes[index].name = name;
     }
 }
 
 fn base(nodes: &[Node], stores: &[StoreSpec], id: NodeId) -> String {
     let node = &nodes[id.0];
-    let operator = &node.name;
+    let operator = &node.operator;
     let topic = |topic: &TopicRef| match topic {
         TopicRef::External(name) => name.to_string(),
         TopicRef::Internal { name, .. } => name.clone(),

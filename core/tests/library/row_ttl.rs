@@ -84,7 +84,9 @@ fn model(ttl: i64, inputs: &[Input]) -> Vec<Row> {
     let mut rows: BTreeMap<String, (char, i64)> = BTreeMap::new();
     let (mut changes, mut stream_time) = (Vec::new(), i64::MIN);
     for &(key, value, time) in inputs {
-        stream_time = stream_time.max(time);
+        if value.is_some() {
+            stream_time = stream_time.max(time);
+        }
         let mut gone: Vec<(i64, String)> = rows.iter().map(|(key, (_, time))| (*time, key.clone())).collect();
         gone.retain(|(time, _)| time + ttl <= stream_time);
         gone.sort();
@@ -164,7 +166,16 @@ fn a_row_goes_when_stream_time_reaches_its_timestamp_and_the_ttl() {
     assert_eq!(changes(&[(0, a, 0), (1, b, 9), (2, a, 10)]), "k0=a@0 k1=b@9 k0=@10 k2=a@10");
     assert_eq!(changes(&[(0, a, 0), (0, b, 7), (1, a, 16), (1, b, 17)]), "k0=a@0 k0=b@7 k1=a@16 k0=@17 k1=b@17");
     assert_eq!(changes(&[(0, a, 11), (0, b, 1)]), "k0=a@11 k0=@11", "too old when it comes");
-    assert_eq!(changes(&[(0, a, 0), (1, None, 10)]), "k0=a@0 k0=@10 k1=@10", "deletions move stream time, too");
+    assert_eq!(
+        changes(&[(0, a, 0), (1, None, 10), (1, a, 9)]),
+        "k0=a@0 k1=@10 k1=a@9",
+        "deletions do not move stream time"
+    );
+    assert_eq!(
+        changes(&[(0, a, 12), (1, a, 12), (0, None, 1)]),
+        "k0=a@12 k1=a@12 k0=@1",
+        "deletions delete at any time"
+    );
     assert_eq!(
         changes(&[(0, a, 5), (0, b, 2), (1, a, 12)]),
         "k0=a@5 k0=b@2 k0=@12 k1=a@12",
@@ -188,5 +199,45 @@ fn what_cannot_expire_is_refused_and_the_plan_says_what_does() {
         |driver: &TopologyTestDriver| driver.view("rows").expect("a view").iter().map(|b| b.num_rows()).sum::<usize>();
     assert_eq!(rows(&driver), 1);
     driver.push("in", record(&(1, None, 10))).expect("runs");
+    assert_eq!(rows(&driver), 1);
+    driver.push("in", record(&(1, Some('a'), 10))).expect("runs");
+    driver.push("in", record(&(1, None, 10))).expect("runs");
     assert_eq!(rows(&driver), 0);
+}
+
+#[test]
+fn rows_that_have_expired_when_they_come_are_kept_as_dead_letters() {
+    let mut driver = TopologyTestDriver::new(&topology(10)).expect("can be run");
+    for (value, time) in [(Some('a'), 11), (Some('b'), 1), (None, 0), (Some('c'), 0)] {
+        driver.push("in", record(&(0, value, time))).expect("runs");
+    }
+    let letters = driver.dead_letters().expect("a topic");
+    let header = |letter: &Record, name: &str| {
+        let header = letter.headers.iter().find(|header| header.name == format!("millstream.{name}"));
+        header.and_then(|header| header.value.clone()).map(|value| String::from_utf8_lossy(&value).into_owned())
+    };
+    let offsets: Vec<Option<String>> = letters.iter().map(|letter| header(letter, "offset")).collect();
+    assert_eq!(offsets, [Some("1".to_owned()), Some("3".to_owned())]);
+    assert_eq!(header(&letters[0], "reason").as_deref(), Some("late"));
+    assert!(header(&letters[0], "problem").is_some_and(|text| text.contains("row TTL is 10 ms")), "{letters:?}");
+}
+
+#[test]
+fn many_rows_that_expire_together_go_in_their_order() {
+    let key = |number: i64| format!("k{:05}", number * 7_919 % 20_000);
+    let value = |at: i64, text: &'static str| move |number: i64| Record::new(key(number), text).at_ms(at + number % 10);
+    let old = (0..20_000).map(value(0, "old"));
+    let newer = (0..20_000).filter(|number| number % 3 == 0).map(value(5, "newer"));
+    let mut driver = TopologyTestDriver::new(&topology(100)).expect("can be run");
+    driver.push_all("in", old.chain(newer)).expect("runs");
+    driver.push("in", Record::new("last", "a").at_ms(1_000)).expect("runs");
+    let mut want: Vec<(i64, String)> =
+        (0..20_000).map(|number| (100 + number % 10 + if number % 3 == 0 { 5 } else { 0 }, key(number))).collect();
+    want.sort();
+    let records = driver.drain("out").expect("a topic");
+    let gone = records.iter().filter(|record| record.value.is_none());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let gone: Vec<(i64, String)> =
+        gone.map(|record| (record.timestamp.millis(), text(record.key.as_ref().expect("a key")))).collect();
+    assert!(gone == want, "{} of {}", gone.len(), want.len());
 }

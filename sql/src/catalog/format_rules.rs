@@ -40,11 +40,11 @@ pub fn check_formats(source: &Source, places: &FormatPlaces<'_>) -> Result<(), C
         Err(CatalogError::InvalidProperty { at, name: name.to_owned(), reason })
     };
     if let Some(reason) = misfit(source.key_format.kind, &key) {
-        let reason = unsupported("Key", source.key_format.kind, &key, &reason);
+        let reason = format!("Key format does not support schema. {reason}");
         return refuse(place(places.key), "KEY_FORMAT", reason);
     }
     if let Some(reason) = misfit(source.value_format.kind, &value) {
-        let reason = unsupported("Value", source.value_format.kind, &value, &reason);
+        let reason = format!("Value format does not support schema. {reason}");
         return refuse(place(places.value), "VALUE_FORMAT", reason);
     }
     let Some(wrap) = places.wrap_single_value else { return Ok(()) };
@@ -65,15 +65,6 @@ pub(super) fn map_key(name: &str, data_type: &SqlType) -> String {
     format!(
         "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior due to \
          inconsistent serialization. Key column name: `{name}`. Column type: {data_type}."
-    )
-}
-
-/// What ksqlDB says of columns that a format cannot hold, line by line.
-fn unsupported(side: &str, kind: FormatKind, columns: &[&Column], reason: &str) -> String {
-    let columns = listed(columns);
-    format!(
-        "{side} format does not support schema.\nformat: {kind}\nschema: Persistence{{columns=[{columns}], \
-         features=[]}}\nreason: {reason}"
     )
 }
 

@@ -20,6 +20,31 @@ fn negate_if(negated: bool, expr: Expr) -> Expr {
     if negated { not(expr) } else { expr }
 }
 
+/// Whether any of `conditions` holds, as a tree of little depth: what walks it does so recursively.
+fn any_of(mut conditions: Vec<Expr>) -> Expr {
+    while conditions.len() > 1 {
+        let mut pairs = Vec::with_capacity(conditions.len().div_ceil(2));
+        let mut left = conditions.into_iter();
+        while let Some(one) = left.next() {
+            pairs.push(match left.next() {
+                Some(other) => one.or(other),
+                None => one,
+            });
+        }
+        conditions = pairs;
+    }
+    conditions.pop().unwrap_or_else(|| lit(false))
+}
+
+/// Refuses what gives another value each time where it would be computed several times.
+fn expect_stable(expr: &Expr, what: &str, at: Position) -> Result<(), BindError> {
+    if !expr.is_volatile() {
+        return Ok(());
+    }
+    let problem = format!("{what} compares its value several times, and this one is another each time it is computed");
+    Err(BindError::invalid_hint(at, problem, "compute it as a column of a subquery"))
+}
+
 impl<'a> Binder<'a> {
     /// `e [NOT] BETWEEN low AND high`.
     pub(super) fn between(
@@ -29,8 +54,12 @@ impl<'a> Binder<'a> {
         (low, high): (&'a sql::Expr, &'a sql::Expr),
         at: Position,
     ) -> Result<Expr, BindError> {
-        let from = compare(Operator::GtEq, self.typed(expr, at)?, self.typed(low, at)?)?;
-        let to = compare(Operator::LtEq, self.typed(expr, at)?, self.typed(high, at)?)?;
+        let value = self.typed(expr, at)?;
+        if let Node::Expr(computed) = &value.node {
+            expect_stable(computed, "BETWEEN", at)?;
+        }
+        let from = compare(Operator::GtEq, value.clone(), self.typed(low, at)?)?;
+        let to = compare(Operator::LtEq, value, self.typed(high, at)?)?;
         Ok(negate_if(negated, from.and(to)))
     }
 
@@ -57,11 +86,13 @@ impl<'a> Binder<'a> {
         let value = alike(coerce(value, &common)?);
         let wanted = parts.filter(|part| part.data_type.is_some());
         let wanted = wanted.map(|part| coerce(part, &common).map(alike)).collect::<Result<Vec<_>, _>>()?;
+        if wanted.len() > 1 {
+            expect_stable(&value, "IN", at)?;
+        }
         let found = if wanted.is_empty() {
             lit(false)
         } else if common.is_nested() {
-            let each = wanted.into_iter().map(|one| equality(Operator::Eq, vec![value.clone(), one]));
-            each.reduce(Expr::or).unwrap_or_else(|| lit(false))
+            any_of(wanted.into_iter().map(|one| equality(Operator::Eq, vec![value.clone(), one])).collect())
         } else {
             // DataFusion takes for constant what is one value over no row at all, as CASE over columns may be: only constants go there.
             let is_constant = |one: &Expr| one.column_refs().is_empty() && !one.is_volatile();
@@ -69,7 +100,7 @@ impl<'a> Binder<'a> {
             let listed = (!constants.is_empty())
                 .then(|| Expr::IsTrue(Box::new(Expr::InList(InList::new(Box::new(value.clone()), constants, false)))));
             let others = others.into_iter().map(|one| Expr::IsTrue(Box::new(value.clone().eq(one))));
-            listed.into_iter().chain(others).reduce(Expr::or).unwrap_or_else(|| lit(false))
+            any_of(listed.into_iter().chain(others).collect())
         };
         Ok(negate_if(negated, found))
     }

@@ -8,7 +8,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use datafusion::{common::ScalarValue, prelude::SessionContext};
+use datafusion::{
+    common::ScalarValue,
+    prelude::SessionContext,
+    sql::sqlparser::ast::{Expr, SelectItem, SetExpr},
+};
 
 use super::{
     aggregate::{self, Aggregate, AggregateCall, Definition, Limits},
@@ -17,7 +21,14 @@ use super::{
     signature::{Overload, Parameter, Returns, ScalarFunction},
     table::{TableFunction, items_of},
 };
-use crate::{catalog::SqlType, syntax::suggest::nearest};
+use crate::{
+    catalog::SqlType,
+    syntax::{
+        ast::{self, Statement},
+        parse_statement,
+        suggest::nearest,
+    },
+};
 
 /// Words that stand before parentheses and are no functions of the registry.
 const SYNTAX: [&str; 10] =
@@ -38,6 +49,12 @@ pub enum FunctionError {
     /// The language has a function of this name.
     #[error("the language has {name} itself and it cannot be replaced: choose another name")]
     Builtin {
+        /// The name.
+        name: String,
+    },
+    /// Before parentheses it is no name.
+    #[error("{name}(..) means something else in a statement, so that it could never be called: choose another name")]
+    Word {
         /// The name.
         name: String,
     },
@@ -161,6 +178,9 @@ impl Functions {
         if SYNTAX.contains(&name) || registry::kind_of(name) != FunctionKind::Unknown {
             return Err(FunctionError::Builtin { name: name.to_owned() });
         }
+        if !is_callable(name) {
+            return Err(FunctionError::Word { name: name.to_owned() });
+        }
         match self.own_kind(name) {
             None => Ok(()),
             Some(_) => Err(FunctionError::Twice { name: name.to_owned() }),
@@ -246,6 +266,28 @@ impl Functions {
             session.register_udaf(definition.function().as_ref().clone());
         }
     }
+}
+
+/// Whether statements read `name(..)` as a call of a function, in continuous queries and in those that are read once.
+fn is_callable(name: &str) -> bool {
+    let is_call = |expr: &Expr| match expr {
+        Expr::Nested(inner) => matches!(inner.as_ref(), Expr::Function(call) if call.name.to_string() == name),
+        Expr::Function(call) => call.name.to_string() == name,
+        _ => false,
+    };
+    let parsed = |end: &str| parse_statement(&format!("SELECT {name}(A), ({name}(A, A)) FROM S{end}"));
+    let is_continuous = matches!(parsed(" EMIT CHANGES").map(|parsed| parsed.statement), Ok(Statement::PushQuery(query))
+        if query.items.iter().all(|item| matches!(item, ast::SelectItem::Expr { expr, .. } if is_call(expr))));
+    let is_pulled = match parsed("").map(|parsed| parsed.statement) {
+        Ok(Statement::PullQuery(query)) => match query.query.body.as_ref() {
+            SetExpr::Select(select) => {
+                select.projection.iter().all(|item| matches!(item, SelectItem::UnnamedExpr(expr) if is_call(expr)))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    is_continuous && is_pulled
 }
 
 fn check_overloads(name: &str, overloads: &[Overload]) -> Result<(), FunctionError> {
@@ -336,6 +378,15 @@ mod tests {
         for name in ["UCASE", "SUM", "EXPLODE", "TRANSFORM", "STRPOS", "ROW_NUMBER", "AS_VALUE", "CAST"] {
             let want = format!("the language has {name} itself and it cannot be replaced: choose another name");
             check(name, std::slice::from_ref(&plain), &want);
+        }
+        for name in ["CONVERT", "SAFE_CAST", "NOT", "FROM", "DISTINCT", "ALL", "SELECT"] {
+            let want = format!(
+                "{name}(..) means something else in a statement, so that it could never be called: choose another name"
+            );
+            check(name, std::slice::from_ref(&plain), &want);
+        }
+        for name in ["LEFT_OF", "KEY", "TYPE", "CURRENT", "_F"] {
+            check(name, std::slice::from_ref(&plain), "taken");
         }
         for name in ["", "lower", "1ST", "A B", "Ä"] {
             let want = format!(

@@ -10,7 +10,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::{
     common::{
         Column as ColumnName,
@@ -226,7 +226,24 @@ fn group_key(
         let problem = format!("GROUP BY does not support aggregate functions: {name} is an aggregate function.");
         return Err(PlanError::invalid(at, problem));
     }
-    Ok(bind::normalised(bound, input, at)?.0)
+    let (bound, data_type) = bind::normalised(bound, input, at)?;
+    if has_empty_struct(&data_type) {
+        let problem = "rows cannot be grouped by STRUCT(), which has no fields";
+        return Err(PlanError::invalid_hint(at, problem, "leave it out: it is the same for all rows"));
+    }
+    Ok(bound)
+}
+
+/// Whether a type is or contains a struct without fields.
+fn has_empty_struct(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => fields.is_empty() || fields.iter().any(|field| has_empty_struct(field.data_type())),
+        DataType::List(item) | DataType::Map(item, _) => {
+            // The entries of a map are a struct of key and value.
+            has_empty_struct(item.data_type())
+        }
+        _ => false,
+    }
 }
 
 /// The name of an aggregate function that is called in an expression, if one is.

@@ -13,11 +13,11 @@ use std::fmt::{self, Write};
 
 use arrow::datatypes::DataType;
 
-use super::{query::Item, window};
+use super::{aggregate::is_over_all, query::Item, window};
 use crate::{
     catalog::{Catalog, Source, SqlType},
     expression::shown_as_written as shown,
-    syntax::ast::{Emit, Join, JoinKind, SelectItem, SourceRef, StreamQuery},
+    syntax::ast::{Emit, Join, JoinKind, NamedQuery, SelectItem, SourceRef, StreamQuery},
 };
 
 /// One step of a query, and what it takes.
@@ -39,7 +39,7 @@ impl LogicalPlan {
     pub(super) fn of(query: &StreamQuery, catalog: &Catalog, items: &[Item]) -> Self {
         let item = |item: &Item| format!("{} {} = {}", item.name, type_name(&item.data_type), item.text);
         let projection = items.iter().map(item).collect::<Vec<_>>().join(", ");
-        Self::over(query, catalog, Some(projection))
+        Steps { catalog, shown: Vec::new() }.over(query, &[], Some(projection))
     }
 
     /// The same with what writes its rows on top.
@@ -54,38 +54,31 @@ impl LogicalPlan {
         Self { what, inputs: vec![self] }
     }
 
-    fn over(query: &StreamQuery, catalog: &Catalog, projection: Option<String>) -> Self {
-        if !query.unions.is_empty() {
-            let first = StreamQuery { unions: Vec::new(), ..query.clone() };
-            let branches = std::iter::once(&first).chain(&query.unions);
-            let inputs = branches.map(|branch| Self::over(branch, catalog, None)).collect();
+    fn write(&self, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}{}", "  ".repeat(depth), self.what)?;
+        self.inputs.iter().try_for_each(|input| input.write(depth + 1, f))
+    }
+}
+
+/// Makes the steps of a query.
+struct Steps<'a> {
+    catalog: &'a Catalog,
+    /// The queries of WITH whose steps are there already: read again, they are only named.
+    shown: Vec<&'a NamedQuery>,
+}
+
+impl<'a> Steps<'a> {
+    /// The steps of a whole query that reads what `names` are, the innermost last. Each of them reads those before it.
+    fn over(&mut self, query: &'a StreamQuery, names: &[&'a NamedQuery], projection: Option<String>) -> LogicalPlan {
+        let names: Vec<&NamedQuery> = names.iter().copied().chain(&query.named).collect();
+        let mut plan = if query.unions.is_empty() {
+            self.branch(query, &names, projection)
+        } else {
+            let branches = std::iter::once(query).chain(&query.unions);
+            let inputs = branches.map(|branch| self.branch(branch, &names, None)).collect();
             let what = projection.map_or_else(String::new, |projection| format!(": {projection}"));
-            return Self { what: format!("union all{what}"), inputs };
-        }
-        let mut plan = Self::read(&query.from, query, catalog);
-        for step in &query.joins {
-            let right = Self::read(&step.right, query, catalog);
-            plan = Self { what: join_text(step), inputs: vec![plan, right] };
-        }
-        if let Some(filter) = &query.filter {
-            plan = plan.step(format!("filter {}", shown(&filter.node)));
-        }
-        let list = |expressions: &[_]| expressions.iter().map(shown).collect::<Vec<_>>().join(", ");
-        if let Some(group_by) = &query.group_by {
-            let windows = windows_text(query);
-            plan = plan.step(format!("aggregate by {}{windows}", list(&group_by.node)));
-        }
-        if let Some(having) = &query.having {
-            plan = plan.step(format!("filter {}", shown(&having.node)));
-        }
-        let projection = projection.unwrap_or_else(|| items_text(query));
-        plan = plan.step(format!("project {projection}"));
-        if query.distinct.is_some() {
-            plan = plan.step(format!("distinct{}", windows_text(query)));
-        }
-        if let Some(partition_by) = &query.partition_by {
-            plan = plan.step(format!("partition by {}", list(&partition_by.node)));
-        }
+            LogicalPlan { what: format!("union all{what}"), inputs }
+        };
         if query.emit.as_ref().is_some_and(|emit| emit.node == Emit::Final) {
             plan = plan.step("final results only".to_owned());
         }
@@ -95,23 +88,56 @@ impl LogicalPlan {
         }
     }
 
-    fn read(written: &SourceRef, query: &StreamQuery, catalog: &Catalog) -> Self {
+    /// The steps of one SELECT.
+    fn branch(&mut self, query: &'a StreamQuery, names: &[&'a NamedQuery], projection: Option<String>) -> LogicalPlan {
+        let mut plan = self.read(&query.from, names);
+        for step in &query.joins {
+            let right = self.read(&step.right, names);
+            plan = LogicalPlan { what: join_text(step), inputs: vec![plan, right] };
+        }
+        if let Some(filter) = &query.filter {
+            plan = plan.step(format!("filter {}", shown(&filter.node)));
+        }
+        let list = |expressions: &[_]| expressions.iter().map(shown).collect::<Vec<_>>().join(", ");
+        if let Some(group_by) = &query.group_by {
+            let windows = windows_text(query);
+            plan = plan.step(format!("aggregate by {}{windows}", list(&group_by.node)));
+        } else if is_over_all(query, self.catalog.functions()) {
+            plan = plan.step(format!("aggregate over all{}", windows_text(query)));
+        }
+        if let Some(having) = &query.having {
+            plan = plan.step(format!("filter {}", shown(&having.node)));
+        }
+        let projection = projection.unwrap_or_else(|| items_text(query));
+        plan = plan.step(format!("project {projection}"));
+        if query.distinct.is_some() {
+            plan = plan.step(format!("distinct{}", windows_text(query)));
+        }
+        match &query.partition_by {
+            Some(partition_by) => plan.step(format!("partition by {}", list(&partition_by.node))),
+            None => plan,
+        }
+    }
+
+    fn read(&mut self, written: &'a SourceRef, names: &[&'a NamedQuery]) -> LogicalPlan {
         let name = &written.name.value;
         let alias = written.alias.as_ref().map(|alias| format!(" as {}", alias.value)).unwrap_or_default();
-        let named = query.named.iter().find(|named| named.name.value == *name);
-        if let Some(inner) = written.query.as_deref().or(named.map(|named| &named.query)) {
-            return Self::over(inner, catalog, None).step(format!("query {name}{alias}"));
+        if let Some(inner) = &written.query {
+            return self.over(inner, names, None).step(format!("query {name}{alias}"));
         }
-        let what = match catalog.source(name) {
+        if let Some(position) = names.iter().rposition(|named| named.name.value == *name) {
+            let named = names[position];
+            if self.shown.iter().any(|shown| std::ptr::eq(*shown, named)) {
+                return LogicalPlan { what: format!("query {name}{alias}: as above"), inputs: Vec::new() };
+            }
+            self.shown.push(named);
+            return self.over(&named.query, &names[..position], None).step(format!("query {name}{alias}"));
+        }
+        let what = match self.catalog.source(name) {
             Some(source) => format!("read {} {name}{alias}: {}", source.kind, source.schema_text()),
             None => format!("read {name}{alias}"),
         };
-        Self { what, inputs: Vec::new() }
-    }
-
-    fn write(&self, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}{}", "  ".repeat(depth), self.what)?;
-        self.inputs.iter().try_for_each(|input| input.write(depth + 1, f))
+        LogicalPlan { what, inputs: Vec::new() }
     }
 }
 

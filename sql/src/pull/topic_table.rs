@@ -214,12 +214,16 @@ fn read(
     Ok(())
 }
 
-/// The highest timestamp of records before `end`; of a table whose timestamps are in a column, without deletions, which have none.
+/// The highest timestamp of records before `end`; deletions do not count.
 fn stream_time(decoder: &mut Decoder<'_>, batches: &[FetchedBatch], end: Offset) -> Result<Timestamp, ReadError> {
     let mut newest = Timestamp::NONE;
     for batch in batches {
         let times = match decoder.table.options.timestamp {
-            TimestampExtractor::Record => batch.records.timestamps().clone(),
+            TimestampExtractor::Record => {
+                let times: ArrayRef = Arc::new(batch.records.timestamps().clone());
+                let there = compute::is_not_null(batch.records.values())?;
+                compute::filter(&times, &there)?.as_primitive::<Int64Type>().clone()
+            }
             TimestampExtractor::Column { .. } => times_of(&decoder.decode(batch, end)?).clone(),
         };
         newest = newest.max(compute::max(&times).map_or(Timestamp::NONE, Timestamp));

@@ -51,6 +51,8 @@ const WORDS: [&str; 23] = [
 
 const TOO_MANY: &str = "more than 64 joins and set operations in one query";
 
+const NO_ARROW: &str = "->* is not there yet in a query of this form without EMIT";
+
 /// Counts tables, which commas join too.
 struct Tables(usize);
 
@@ -101,8 +103,14 @@ impl Parser<'_> {
         }
         self.check_clauses(left)?;
         let plain = self.plain_query(first);
-        if plain.is_some() && (0..left).any(|ahead| *self.token_at(ahead) == Token::LongArrow) {
-            return self.with_all_fields(plain);
+        let arrow = self.left().find(|token| token.token == Token::LongArrow).cloned();
+        if let Some(arrow) = arrow {
+            let arrow = Position::from_location(arrow.span.start).unwrap_or(start.start);
+            let query = self.with_all_fields(plain)?;
+            return match query.plain {
+                Some(_) => Ok(query),
+                None => Err(SyntaxError::new(arrow, NO_ARROW).with_hint("name the fields")),
+            };
         }
         let mut query = match self.with_sql(|sql| sql.parse_query()) {
             Ok(query) => query,
@@ -117,7 +125,7 @@ impl Parser<'_> {
         Ok(PullQuery { text: self.text_since(first).to_owned(), span, query, plain })
     }
 
-    /// A query of ksqlDB's own form with `->*`, which is no SQL of `sqlparser`'s: its tree has the structs as they are.
+    /// A query with `->*`, which is no SQL of `sqlparser`'s: its tree has the structs as they are.
     fn with_all_fields(&mut self, plain: Option<Box<StreamQuery>>) -> Parsed<PullQuery> {
         let start = self.here();
         let first = self.index();
@@ -132,7 +140,12 @@ impl Parser<'_> {
             is_star = is_arrow;
         }
         let sql = SqlParser::new(&MillstreamDialect).with_recursion_limit(RECURSION_LIMIT);
-        let mut query = sql.with_tokens_with_locations(tokens).parse_query().map_err(|error| self.sql_error(error))?;
+        let mut sql = sql.with_tokens_with_locations(tokens);
+        let parsed = sql.parse_query().and_then(|query| match sql.peek_token() {
+            TokenWithSpan { token: Token::EOF, .. } => Ok(query),
+            found => sql.expected("a clause or the end of the query", found),
+        });
+        let mut query = parsed.map_err(|error| self.hinted(self.sql_error(error), &WORDS))?;
         check_tree(&mut query, start.start)?;
         while !self.at_end() {
             self.advance();
@@ -228,6 +241,27 @@ mod tests {
             "SELECT SUM(v) OVER (PARTITION BY a ORDER BY b) FROM t",
             "pull SELECT SUM(V) OVER (PARTITION BY A ORDER BY B) FROM T",
         );
+    }
+
+    #[test]
+    fn all_fields_are_for_plain_queries() {
+        let check = |text: &str, at: &str| {
+            check(text, &format!("{at}: ->* is not there yet in a query of this form without EMIT; name the fields"));
+        };
+        check("SELECT k, v->* FROM t JOIN u ON t.k = u.k", "1:12");
+        check("SELECT v->* FROM t GROUP BY v", "1:9");
+        check("SELECT *\nFROM (SELECT v->* FROM t) AS x", "2:15");
+        check("SELECT v->* FROM t ORDER BY k", "1:9");
+        check("SELECT k FROM t UNION ALL SELECT v->* FROM t", "1:35");
+    }
+
+    #[test]
+    fn mistakes_beside_all_fields_are_told_as_others() {
+        check(
+            "SELECT k, v->* FROM t WERE k = 1",
+            "1:28: expected a clause or the end of the query, found `k`; `WERE` was read as a name, did you mean WHERE",
+        );
+        check("SELECT v->* FROM t WHERE", "1:25: expected an expression, found the end of the statement");
     }
 
     #[test]

@@ -62,23 +62,31 @@ impl Parser<'_> {
             Some(word @ ("OFFSET" | "TIMEZONE" | "RETENTION")) if clause.grace.is_some() => {
                 return Err(SyntaxError::new(self.here().start, format!("{word} must come before GRACE PERIOD")));
             }
-            Some("OFFSET") if clause.offset.is_none() => {
+            Some("OFFSET") if clause.offset.is_some() => return Err(self.twice("OFFSET")),
+            Some("TIMEZONE") if clause.zone.is_some() => return Err(self.twice("TIMEZONE")),
+            Some("RETENTION") if clause.retention.is_some() => return Err(self.twice("RETENTION")),
+            Some("GRACE") if clause.grace.is_some() => return Err(self.twice("GRACE PERIOD")),
+            Some("OFFSET") => {
                 self.advance();
                 clause.offset = Some(self.length("an offset")?);
             }
-            Some("TIMEZONE") if clause.zone.is_none() => {
+            Some("TIMEZONE") => {
                 self.advance();
                 clause.zone = Some(self.string("the name of a time zone")?);
             }
-            Some("RETENTION") if clause.retention.is_none() => {
+            Some("RETENTION") => {
                 self.advance();
                 clause.retention = Some(self.interval("a time after RETENTION")?);
             }
-            Some("GRACE") if clause.grace.is_none() => clause.grace = Some(self.grace()?),
+            Some("GRACE") => clause.grace = Some(self.grace()?),
             _ if is_session => return Err(self.expected(&["RETENTION", "GRACE PERIOD"])),
             _ => return Err(self.expected(&["OFFSET", "TIMEZONE", "RETENTION", "GRACE PERIOD"])),
         }
         Ok(())
+    }
+
+    fn twice(&self, option: &str) -> SyntaxError {
+        SyntaxError::new(self.here().start, format!("{option} is given twice"))
     }
 
     fn size(&mut self) -> Parsed<Interval> {
@@ -93,5 +101,26 @@ impl Parser<'_> {
             return Err(SyntaxError::new(interval.span.start, format!("{what} of a window must be more than 0")));
         }
         Ok(interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::compact::compact;
+
+    #[test]
+    fn an_option_comes_once() {
+        let check = |options: &str, want: &str| {
+            let text = format!("SELECT a FROM s WINDOW TUMBLING (SIZE 1 DAY{options}) GROUP BY a EMIT CHANGES");
+            assert_eq!(compact(&text), want, "{options}");
+        };
+        check(", OFFSET 1 HOUR, OFFSET 1 HOUR", "1:61: OFFSET is given twice");
+        check(", TIMEZONE 'UTC', RETENTION 2 DAYS, TIMEZONE 'UTC'", "1:80: TIMEZONE is given twice");
+        check(", RETENTION 2 DAYS, RETENTION 2 DAYS", "1:64: RETENTION is given twice");
+        check(", GRACE PERIOD 0 DAYS, GRACE PERIOD 0 DAYS", "1:67: GRACE PERIOD is given twice");
+        check(
+            ", RETENTION 2 DAYS, GRACE PERIOD 0 DAYS, RETENTION 2 DAYS",
+            "1:85: RETENTION must come before GRACE PERIOD",
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! The SQL engine from outside: scripts in, answers out, in a directory of their own.
 
 mod aligned_windows;
+mod empty_struct;
 mod errors;
 mod expression_property;
 mod fuzz_parser;

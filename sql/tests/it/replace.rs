@@ -92,6 +92,40 @@ fn a_table_gets_columns() {
 }
 
 #[test]
+fn a_table_with_a_ttl_gets_columns_and_its_rows_go_when_they_would_have() {
+    let stream =
+        "CREATE STREAM e (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'e', VALUE_FORMAT = 'JSON', PARTITIONS = 1);";
+    let table = |columns: &str| {
+        format!("CREATE OR REPLACE TABLE n WITH (ROW_TTL = '10 SECONDS') AS SELECT k, {columns} FROM e GROUP BY k;")
+    };
+    let (first, second) = (format!("{stream}{}", table("SUM(v) AS total")), table("SUM(v) AS total, COUNT(v) AS n"));
+    let rows = "INSERT INTO e (ROWTIME, k, v) VALUES (0, 'a', 1), (5000, 'b', 2);";
+    let later = "INSERT INTO e (ROWTIME, k, v) VALUES (12000, 'c', 3);";
+    let last = "INSERT INTO e (ROWTIME, k, v) VALUES (15000, 'd', 4);";
+    let query = "SELECT * FROM n ORDER BY k;";
+    check(&[&first, rows, &second], query, &["a|1|null", "b|2|null"]);
+    check(&[&first, rows, &second, later], query, &["b|2|null", "c|3|1"]);
+    check(&[&first, rows, &second, later, last], query, &["c|3|1", "d|4|1"]);
+    let third = table("SUM(v) AS total, COUNT(v) AS n, MAX(v) AS most");
+    check(&[&first, rows, &second, later, &third, last], query, &["c|3|1|null", "d|4|1|4"]);
+}
+
+#[test]
+fn a_query_takes_another_column_of_a_table_with_a_ttl() {
+    let table = "CREATE TABLE d (k STRING PRIMARY KEY, a INT, b INT)
+        WITH (KAFKA_TOPIC = 'd', VALUE_FORMAT = 'JSON', PARTITIONS = 1, ROW_TTL = '10 SECONDS');
+        CREATE TABLE u AS SELECT k, b FROM d;";
+    let rows = "INSERT INTO d (ROWTIME, k, a, b) VALUES (0, 'x', 1, 2), (5000, 'y', 3, 4);";
+    let replace = "CREATE OR REPLACE TABLE u AS SELECT k, b, a FROM d WHERE b < 10;";
+    let later = "INSERT INTO d (ROWTIME, k, a, b) VALUES (12000, 'z', 5, 6);";
+    let last = "INSERT INTO d (ROWTIME, k, a, b) VALUES (15000, 'x', 7, 8);";
+    let query = "SELECT * FROM u ORDER BY k;";
+    check(&[table, rows, replace], query, &["x|2|null", "y|4|null"]);
+    check(&[table, rows, replace, later], query, &["y|4|null", "z|6|5"]);
+    check(&[table, rows, replace, later, last], query, &["x|8|7", "z|6|5"]);
+}
+
+#[test]
 fn a_source_gets_columns_that_queries_take_when_they_are_replaced() {
     check(
         &[

@@ -93,6 +93,28 @@ fn rows_of_a_result_go_and_a_tombstone_says_so() {
 }
 
 #[test]
+fn deletions_do_not_let_rows_expire() {
+    // A deletion has no column to take a timestamp from: it has that of the record.
+    let sources =
+        "CREATE TABLE z (k STRING PRIMARY KEY, at BIGINT) WITH (KAFKA_TOPIC = 'z', FORMAT = 'JSON', PARTITIONS = 1,
+        TIMESTAMP = 'AT', ROW_TTL = '10 SECONDS')";
+    for emit in [EmitPolicy::Commit, EmitPolicy::Record] {
+        let mut engine = InMemoryEngine::new(emit).expect("an engine");
+        SOURCES.iter().for_each(|source| drop(execute(&mut engine, source)));
+        execute(&mut engine, sources);
+        execute(&mut engine, "CREATE TABLE r AS SELECT * FROM z");
+        execute(&mut engine, "INSERT INTO z (k, at) VALUES ('a', 0), ('b', 5000)");
+        engine.run().expect("runs");
+        let mut deletion = Record::new("\"a\"", "").at_ms(1_700_000_000_000);
+        deletion.value = None;
+        engine.produce("z", vec![deletion]).expect("written");
+        engine.run().expect("runs");
+        let Answer::Rows(rows) = execute(&mut engine, "SELECT k, at FROM r") else { panic!("no pull query") };
+        assert_eq!(lines(&rows), ["b|5000"], "emit {emit}");
+    }
+}
+
+#[test]
 fn what_cannot_expire_is_refused() {
     let mut engine = InMemoryEngine::new(EmitPolicy::Record).expect("an engine");
     SOURCES.iter().for_each(|source| drop(execute(&mut engine, source)));

@@ -238,18 +238,6 @@ pub fn is_aggregate(name: &str) -> bool {
     defaults().iter().any(|definition| definition.name.eq_ignore_ascii_case(name))
 }
 
-/// Whether ksqlDB, too, has this function over tables; it refuses those that it cannot undo there.
-pub fn undone_by_ksqldb(name: &str) -> bool {
-    const UNDONE: [&str; 9] =
-        ["ATTR", "AVG", "COLLECT_LIST", "CORRELATION", "COUNT", "HISTOGRAM", "STDDEV_SAMP", "STDDEV_SAMPLE", "SUM"];
-    UNDONE.iter().chain(&["SUM_LIST"]).any(|undone| undone.eq_ignore_ascii_case(name))
-}
-
-/// Whether what ksqlDB stores for the function is one primitive value; otherwise it refuses formats without nested types.
-pub fn has_flat_state(name: &str) -> bool {
-    ["COUNT", "MAX", "MIN", "SUM", "SUM_LIST"].iter().any(|flat| flat.eq_ignore_ascii_case(name))
-}
-
 /// The functions that are not DataFusion's own, for a registry; they win over DataFusion's of the same name.
 pub(crate) fn own_functions() -> Vec<Arc<AggregateUDF>> {
     let own = |definition: &&Definition| matches!(definition.kind, Kind::Own(_));

@@ -162,13 +162,22 @@ fn cell(column: &ArrayRef, row: usize) -> Json {
     }
 }
 
-fn same(one: &Json, other: &Json) -> bool {
+/// Whether two values of a type are the same; DOUBLEs may have lost some of their last digits.
+fn same(one: &Json, other: &Json, data_type: Type) -> bool {
+    // DOUBLEs may be written as whole numbers.
     match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) if one != other => (one - other).abs() <= 1e-9 * one.abs().max(other.abs()),
-        // DOUBLEs may be written as whole numbers.
-        (Some(_), Some(_)) => one.as_i64().zip(other.as_i64()).is_none_or(|(one, other)| one == other),
+        (Some(one), Some(other)) if data_type == Type::Double => {
+            one == other || (one - other).abs() <= 1e-9 * one.abs().max(other.abs())
+        }
         _ => one == other,
     }
+}
+
+/// Whether two rows are: the number of the row, then the items.
+fn same_rows(one: &[Json], other: &[Json], case: &Case) -> bool {
+    let types = std::iter::once(Type::Int).chain(case.items.iter().map(|item| item.data_type));
+    one.len() == other.len()
+        && one.iter().zip(other).zip(types).all(|((one, other), data_type)| same(one, other, data_type))
 }
 
 /// What is wrong with a case, if something is.
@@ -182,9 +191,7 @@ fn problem(case: &Case, rows: &[(usize, Row)]) -> Option<String> {
             Ok(got) => got,
             Err(error) => return Some(format!("batches of {batch_rows}: {error}")),
         };
-        let different = got.iter().zip(&expected).find(|(got, expected)| {
-            got.len() != expected.len() || got.iter().zip(*expected).any(|(got, expected)| !same(got, expected))
-        });
+        let different = got.iter().zip(&expected).find(|(got, expected)| !same_rows(got, expected, case));
         if let Some((got, expected)) = different {
             let row = rows.iter().find(|(id, _)| got[0] == *id).map(|(_, row)| row);
             return Some(format!("batches of {batch_rows}: {got:?} instead of {expected:?} for {row:?}"));

@@ -18,7 +18,7 @@ fn select(expression: &str) -> String {
 }
 
 /// Expressions that nest, or are long.
-const EXPRESSIONS: [Shape; 26] = [
+const EXPRESSIONS: [Shape; 28] = [
     ("parentheses", |n| around("(", "n", ")", n)),
     ("sums", |n| around("(1 + ", "n", ")", n)),
     ("calls", |n| around("ABS(", "n", ")", n)),
@@ -37,6 +37,8 @@ const EXPRESSIONS: [Shape; 26] = [
     ("a long conjunction", |n| format!("ok{}", " AND n > 1".repeat(n))),
     ("a long disjunction", |n| format!("ok{}", " OR t = 'a'".repeat(n))),
     ("a long list", |n| format!("n IN (1{})", ", 2".repeat(n))),
+    ("a long list of columns", |n| format!("n IN (n{})", ", n".repeat(n))),
+    ("a long list of arrays", |n| format!("ARRAY[n] IN (ARRAY[n]{})", ", ARRAY[n]".repeat(n / 3))),
     ("a call of many arguments", |n| format!("CONCAT(t{})", ", t".repeat(n))),
     ("a chain of subscripts", |n| format!("k{}", "[1]".repeat(n))),
     ("a chain of fields", |n| format!("k{}", "->a".repeat(n))),
