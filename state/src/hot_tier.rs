@@ -137,7 +137,7 @@ impl HotTier {
             let first = bucket(keys[from]);
             let run = keys[from..].iter().take_while(|key| bucket(key) == first).count();
             if let Some(stack) = first.and_then(|first| self.buckets.get(&first)) {
-                stack.warm(&hashes[from..from + run]);
+                stack.warm(hashes[from..from + run].iter().copied());
             }
             from += run;
         }
@@ -176,8 +176,7 @@ impl HotTier {
                 continue;
             }
             let mut writer = self.bucket(start, extent).writer(epoch, generation);
-            let hashes: Vec<u32> = places[run.clone()].iter().map(|(_, hash)| *hash).collect();
-            writer.warm(&hashes);
+            writer.warm(places[run.clone()].iter().map(|(_, hash)| *hash));
             for (change, (start, hash)) in changes[run.clone()].iter().zip(&places[run]) {
                 if *start < bound {
                     expired += 1;

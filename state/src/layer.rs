@@ -17,6 +17,8 @@ const LAST_CHUNK_BYTES: usize = 1 << 20;
 const WORTH_WARMING: usize = 1 << 14;
 /// Entries whose misses may be on their way at once; more than a processor has room for.
 pub(crate) const WARMED_AT_ONCE: usize = 64;
+/// Lookups from which on overlapping them pays.
+const LEAST_WARMED: usize = 8;
 /// Longest key or value: offsets and the sum of both lengths stay far inside `u32`.
 pub(crate) const MAX_BYTES: usize = 1 << 30;
 
@@ -142,16 +144,18 @@ impl Layer {
     /// A lookup waits for memory two times: for its bucket and for the key's bytes. Lookups one after another hardly overlap, since
     /// each ends in a comparison that the next one is speculated across; these loops compare nothing, so that many misses are on their way
     /// at once.
-    pub(crate) fn warm(&self, hashes: &[u32]) {
-        if self.table.len() < WORTH_WARMING {
+    pub(crate) fn warm(&self, mut hashes: impl ExactSizeIterator<Item = u32>) {
+        // Few lookups overlap too little to be worth a second one each.
+        if self.table.len() < WORTH_WARMING || hashes.len() < LEAST_WARMED {
             return;
         }
         let mut found = [None; WARMED_AT_ONCE];
-        for hashes in hashes.chunks(WARMED_AT_ONCE) {
-            for (found, hash) in found.iter_mut().zip(hashes) {
-                *found = self.table.find(widen(*hash), |entry| entry.hash == *hash);
+        while hashes.len() > 0 {
+            let count = hashes.len().min(WARMED_AT_ONCE);
+            for (found, hash) in found.iter_mut().zip(hashes.by_ref()) {
+                *found = self.table.find(widen(hash), |entry| entry.hash == hash);
             }
-            self.warm_bytes(found[..hashes.len()].iter().copied().flatten());
+            self.warm_bytes(found[..count].iter().copied().flatten());
         }
     }
 

@@ -83,8 +83,8 @@ impl LayerStack {
     }
 
     /// Prepares for lookups of these hashes; see [`Layer::warm`].
-    pub(crate) fn warm(&self, hashes: &[u32]) {
-        self.slots.iter().for_each(|slot| slot.layer.warm(hashes));
+    pub(crate) fn warm(&self, hashes: impl ExactSizeIterator<Item = u32> + Clone) {
+        self.slots.iter().for_each(|slot| slot.layer.warm(hashes.clone()));
     }
 
     pub(crate) fn find(&self, hash: u32, key: &[u8]) -> Option<Found<'_>> {
@@ -195,7 +195,7 @@ pub(crate) struct StackWriter<'s> {
 
 impl StackWriter<'_> {
     /// Prepares for writes of these hashes.
-    pub(crate) fn warm(&self, hashes: &[u32]) {
+    pub(crate) fn warm(&self, hashes: impl ExactSizeIterator<Item = u32>) {
         self.layer.warm(hashes);
     }
 
