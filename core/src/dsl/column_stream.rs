@@ -2,6 +2,8 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use arrow::datatypes::FieldRef;
+
 use super::{
     ColumnTable,
     builder::{SharedGraph, identity_store},
@@ -11,7 +13,7 @@ use crate::{
     expression::{Aggregation, AggregationSet, Expr},
     operator::{
         Column, Filter, FoldFactory, OpaqueRows, Project, ProjectError, StoreRetention, StoreSpec, Transform, Unnest,
-        stretch_span,
+        sliding_stretch, stretch_span,
     },
     record::{TimeSpan, TopicName},
     schema::StreamSchema,
@@ -308,15 +310,20 @@ impl ColumnGroup {
         if self.strategy.is_final() && self.windows.is_none() {
             graph.fail("aggregate", "final results need windows: without them no result is final");
         }
+        if self.strategy.is_final() && matches!(&self.windows, Some(Windows::Time(windows)) if windows.is_unlimited()) {
+            graph.fail("aggregate", "an unlimited window never closes, so that there is no final result: leave it out");
+        }
         let retention = self.retention(materialized.retention, fold.as_ref()).unwrap_or_else(|problem| {
             graph.fail("aggregate", problem);
             StoreRetention::Forever
         });
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate", &[input.node]));
         let layout = Arc::clone(&fold).layout();
+        let index = self.sliding_index(&name, schema.key(), &retention, &graph.stores);
         let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
+        let index = index.map(|index| graph.add_store(index));
         let (windows, strategy) = (self.windows.clone(), self.strategy);
-        let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, needs_before: false });
+        let kind = NodeKind::Aggregate(AggregateNode { store, index, fold, windows, strategy, needs_before: false });
         let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
         drop(graph);
         // The store of final results holds open windows, too: it is not the table.
@@ -339,9 +346,31 @@ impl ColumnGroup {
                 let kept = TimeSpan::from_millis(retention.millis().saturating_add(span.millis()));
                 Ok(StoreRetention::Sessions { span, retention: kept.unwrap_or(retention) })
             }
+            Windows::Sliding(windows) => {
+                let kept = retention.millis().saturating_add(windows.time_difference().millis()).saturating_add(1);
+                let retention = TimeSpan::from_millis(kept).unwrap_or(retention);
+                Ok(StoreRetention::Windows { windows: windows.as_time_windows(), retention })
+            }
             Windows::Session(_) => {
                 Err("sessions that meet are merged, which this closure cannot do: use aggregate_merging, reduce or expressions".to_owned())
             }
         }
+    }
+
+    /// The store beside a store of sliding windows: which windows there are of a key.
+    fn sliding_index(
+        &self,
+        name: &str,
+        key: &[FieldRef],
+        retention: &StoreRetention,
+        stores: &[StoreSpec],
+    ) -> Option<StoreSpec> {
+        let (Some(Windows::Sliding(windows)), Some(kept)) = (&self.windows, retention.retention()) else { return None };
+        let reach = windows.time_difference().millis().saturating_mul(2).saturating_add(1);
+        let span = sliding_stretch(TimeSpan::from_millis(reach)?, kept);
+        let retention = TimeSpan::from_millis(kept.millis().saturating_add(span.millis()))?;
+        let retention = StoreRetention::Sessions { span, retention };
+        let layout = Arc::new(OpaqueRows);
+        Some(StoreSpec { name: index_name(name, stores), key: key.to_vec(), retention, layout })
     }
 }

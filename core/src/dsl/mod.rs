@@ -14,6 +14,7 @@ mod joins;
 mod options;
 mod row_fold;
 mod stream;
+mod suppressed;
 mod table;
 mod typed;
 
@@ -23,5 +24,6 @@ pub use column_table::{ColumnTable, ColumnTableGroup};
 pub use group::{KGroupedStream, KGroupedTable, KWindowedStream, Windowed};
 pub use options::{Consumed, Materialized, Produced, Repartitioned, SourceOptions};
 pub use stream::{KStream, Split};
+pub use suppressed::{BufferLimit, EmitEarly, FullBuffer, ShutDown, Suppressed};
 pub use table::KTable;
 pub use typed::Data;

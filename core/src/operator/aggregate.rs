@@ -147,6 +147,9 @@ impl Aggregate {
                 self.stream_time = Timestamp(time);
                 last_closed = windows.last_closed(self.stream_time);
             }
+            if windows.is_unlimited() && windows.numbers(Timestamp(time)).next().is_none() {
+                late.push((row, format!("the record of {} is before the window: {windows}", Timestamp(time))));
+            }
             for number in windows.numbers(Timestamp(time)) {
                 if number <= last_closed {
                     late.push((row, self.lateness(windows, Timestamp(time), number)));

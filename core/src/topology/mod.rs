@@ -13,6 +13,7 @@ mod operator_node;
 mod prune;
 mod shared_source;
 mod subtopology;
+mod suppress_node;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,6 +28,7 @@ pub use node::{
 pub(crate) use node_names::topics_of;
 pub use operator_node::{NodeStores, OperatorNode, Site};
 pub use subtopology::Subtopology;
+pub(crate) use suppress_node::SuppressNode;
 
 use crate::{operator::StoreSpec, record::InvalidName};
 

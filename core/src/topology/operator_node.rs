@@ -67,6 +67,11 @@ pub trait OperatorNode: Send + Sync {
         false
     }
 
+    /// Whether it must see every update of the tables above it by itself, whatever the emit policy, so that these do not merge updates of a commit.
+    fn needs_every_update(&self) -> bool {
+        false
+    }
+
     /// What it does, in one line; `store` gives the name of a store by its number.
     fn describe(&self, store: &dyn Fn(usize) -> String) -> String;
 

@@ -13,5 +13,6 @@ mod joins;
 mod recovery;
 mod row_ttl;
 mod shared_reads;
+mod sliding;
 mod table_aggregates;
 mod windows;
