@@ -22,7 +22,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, UInt32Array},
+    array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, UInt32Array},
     buffer::NullBuffer,
     compute,
 };

@@ -14,5 +14,6 @@ mod recovery;
 mod row_ttl;
 mod shared_reads;
 mod sliding;
+mod suppress;
 mod table_aggregates;
 mod windows;

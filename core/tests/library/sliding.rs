@@ -21,7 +21,7 @@ use proptest::prelude::*;
 
 use super::windows::{Input, Row, inputs, joining, run, run_on_disk, span, table};
 
-fn sliding(difference: i64, grace: i64) -> SlidingWindows {
+pub(super) fn sliding(difference: i64, grace: i64) -> SlidingWindows {
     SlidingWindows::new(span(difference), span(grace))
 }
 
@@ -29,14 +29,14 @@ fn sliding(difference: i64, grace: i64) -> SlidingWindows {
 type Held = (String, i64);
 
 /// The model: Kafka Streams' steps for one record after another, with real values in place of anything clever.
-struct Model {
+pub(super) struct Model {
     difference: i64,
     grace: i64,
     retention: i64,
     windows: BTreeMap<(String, i64), Held>,
     stream_time: i64,
     latest_start: i64,
-    updates: Vec<Row>,
+    pub(super) updates: Vec<Row>,
     late: usize,
 }
 
@@ -145,7 +145,7 @@ impl Model {
     }
 }
 
-fn model(inputs: &[Input], difference: i64, grace: i64) -> Model {
+pub(super) fn model(inputs: &[Input], difference: i64, grace: i64) -> Model {
     let mut model = Model::new(difference, grace);
     inputs.iter().for_each(|input| model.push(input));
     model

@@ -32,7 +32,7 @@ pub(super) fn span(millis: i64) -> TimeSpan {
     TimeSpan::from_millis(millis).expect("not negative")
 }
 
-fn sessions(gap: i64, grace: i64) -> SessionWindows {
+pub(super) fn sessions(gap: i64, grace: i64) -> SessionWindows {
     SessionWindows::new(span(gap), span(grace)).expect("legal sessions")
 }
 
@@ -101,7 +101,7 @@ pub(super) fn read(log: &SharedLog, kind: WindowKind) -> Vec<Row> {
 }
 
 /// Every update that Kafka Streams passes on, and the sessions that are left, in the order of closing.
-fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<Row>, Vec<Row>) {
+pub(super) fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<Row>, Vec<Row>) {
     let mut live: Vec<Row> = Vec::new();
     let mut updates = Vec::new();
     let mut stream_time = i64::MIN;
@@ -132,7 +132,7 @@ fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<Row>, Vec<R
 }
 
 /// The final results of time windows, in the order of closing.
-fn model_of_windows(inputs: &[Input], size: i64, advance: i64, grace: i64) -> Vec<Row> {
+pub(super) fn model_of_windows(inputs: &[Input], size: i64, advance: i64, grace: i64) -> Vec<Row> {
     let mut open: BTreeMap<(i64, String), (String, i64)> = BTreeMap::new();
     let mut finals = Vec::new();
     let mut stream_time = i64::MIN;
