@@ -56,7 +56,8 @@ impl Graph {
         schema: Arc<StreamSchema>,
     ) -> NodeId {
         let id = NodeId(self.nodes.len());
-        self.nodes.push(Node { name: operator.to_owned(), operator: operator.to_owned(), kind, inputs, schema });
+        let (name, operator) = (operator.to_owned(), operator.to_owned());
+        self.nodes.push(Node { name, given_name: None, operator, kind, inputs, schema });
         id
     }
 
@@ -111,6 +112,15 @@ impl Graph {
                 self.require_inputs_before(node);
             }
             NodeKind::Transform(_) => self.require_inputs_before(node),
+            NodeKind::Operator(operator) => {
+                let passes_through = operator.passes_before_through();
+                if let Some(telling) = operator.with_before() {
+                    self.nodes[node.0].kind = NodeKind::Operator(telling);
+                }
+                if passes_through {
+                    self.require_inputs_before(node);
+                }
+            }
             NodeKind::ForeignKey(ForeignKeyNode::Resolve { results: None, .. }) => {
                 let schema = Arc::clone(&self.nodes[node.0].schema);
                 let name = self.unnamed("foreign-key-result", &[node]);

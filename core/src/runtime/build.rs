@@ -26,7 +26,8 @@ use crate::{
     },
     record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
     topology::{
-        AggregateNode, Node, NodeId, NodeKind, OffsetReset, RowTtlNode, SourceNode, Subtopology, TopicRef, Topology,
+        AggregateNode, Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef,
+        Topology,
     },
     window::Windows,
 };
@@ -184,11 +185,16 @@ impl Builder<'_> {
                     written.insert(*store);
                 }
                 NodeKind::Aggregate(aggregate) => drop(written.insert(aggregate.store)),
+                NodeKind::Operator(node) => written.extend(node.stores().written),
                 _ => {}
             }
             waiting.extend(consumers.get(&id).into_iter().flatten().copied());
         }
-        part.nodes.iter().any(|id| matches!(kind(*id), NodeKind::Join(join) if written.contains(&join.store)))
+        part.nodes.iter().any(|id| match kind(*id) {
+            NodeKind::Join(join) => written.contains(&join.store),
+            NodeKind::Operator(node) => node.stores().read.iter().any(|store| written.contains(store)),
+            _ => false,
+        })
     }
 
     /// When a node passes updates on: a join may look between commits, it must see every one.
@@ -223,6 +229,12 @@ impl Builder<'_> {
                     false
                 }
                 NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) => false,
+                NodeKind::Operator(node) => {
+                    let stores = node.stores();
+                    joined.extend(stores.read);
+                    written.extend(stores.written);
+                    false
+                }
                 NodeKind::ForeignKey(join) => {
                     joined.extend(join.read_store());
                     written.extend(join.written_store());
@@ -317,6 +329,19 @@ impl Builder<'_> {
                 let retention = &self.topology.stores()[join.store].retention;
                 let store = local_store(join.store);
                 Box::new(StreamTableJoin::new(join.kind, store, retention, layout, output).map_err(fold_error)?)
+            }
+            NodeKind::Operator(own) => {
+                let schema = |input: &NodeId| Arc::clone(&self.topology.nodes()[input.0].schema);
+                let inputs: Vec<_> = node.inputs.iter().map(schema).collect();
+                let site = Site {
+                    task: id,
+                    emit: self.emit_of(node_id, id),
+                    store: local_store,
+                    specs: self.topology.stores(),
+                    inputs: &inputs,
+                    output: &node.schema,
+                };
+                own.create(&site).map_err(fold_error)?
             }
             NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) | NodeKind::ForeignKey(_) => {
                 build_join::operator(self.topology, node, (id.partition, self.emit), local_store).map_err(fold_error)?

@@ -94,6 +94,7 @@ fn owner(topology: &Topology, store: usize) -> Option<(&Node, usize)> {
         NodeKind::Aggregate(aggregate) => aggregate.store == store,
         NodeKind::StreamJoin(join) => join.stores.contains(&store) || join.waiting == Some(store),
         NodeKind::ForeignKey(join) => join.written_store() == Some(store) || is_unsettled(join, store),
+        NodeKind::Operator(node) => node.stores().written.contains(&store),
         _ => false,
     };
     let index = topology.nodes().iter().position(|node| writes(&node))?;
@@ -175,6 +176,7 @@ fn growth(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) ->
             "one row a subscription".to_owned(),
             format!("one subscription a row of {topics} that names a foreign key: grows with the number of rows"),
         ),
+        (NodeKind::Operator(node), _) => node.describe_store(number),
         (_, Some(kept)) => ("one row a key".to_owned(), format!("kept {kept}: bounded by the keys of that time")),
         (_, None) => ("one row a key".to_owned(), "one row a key: grows with the number of keys".to_owned()),
     }
@@ -239,6 +241,7 @@ fn what(topology: &Topology, node: &Node) -> String {
             format!("{} join of the tables in {left} and {right}", join.kind)
         }
         NodeKind::ForeignKey(join) => join.describe(&store),
+        NodeKind::Operator(node) => node.describe(&store),
         NodeKind::Sink(sink) => format!("to topic {} ({})", sink.topic, sink.formats),
     }
 }

@@ -9,6 +9,7 @@ mod description;
 mod join_node;
 mod node;
 mod node_names;
+mod operator_node;
 mod prune;
 mod shared_source;
 mod subtopology;
@@ -24,6 +25,7 @@ pub use node::{
     SourceNode, TimestampExtractor, TopicRef,
 };
 pub(crate) use node_names::topics_of;
+pub use operator_node::{NodeStores, OperatorNode, Site};
 pub use subtopology::Subtopology;
 
 use crate::{operator::StoreSpec, record::InvalidName};

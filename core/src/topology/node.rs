@@ -7,7 +7,7 @@ use arrow::{
     datatypes::DataType,
 };
 
-use super::{ForeignKeyNode, JoinNode, StreamJoinNode, TableJoinNode};
+use super::{ForeignKeyNode, JoinNode, OperatorNode, StreamJoinNode, TableJoinNode};
 use crate::{
     format::{Format, Wrapping},
     operator::{FoldFactory, Transform},
@@ -25,6 +25,8 @@ pub struct NodeId(pub usize);
 pub struct Node {
     /// Its name, unique in the topology: metrics, errors and dead letters use it.
     pub name: String,
+    /// The name that a user gave it.
+    pub given_name: Option<String>,
     /// The word for its operator, such as `filter`.
     pub operator: String,
     /// What it does.
@@ -63,6 +65,8 @@ pub enum NodeKind {
     TableJoin(TableJoinNode),
     /// A step of a foreign-key join of two tables.
     ForeignKey(ForeignKeyNode),
+    /// Whatever its node makes.
+    Operator(Arc<dyn OperatorNode>),
     /// Writes a topic.
     Sink(SinkNode),
 }
@@ -78,6 +82,10 @@ impl NodeKind {
             Self::StreamJoin(join) => join.stores.into_iter().chain(join.waiting).collect(),
             Self::TableJoin(join) => join.tables.iter().map(|table| table.store).collect(),
             Self::ForeignKey(join) => join.stores(),
+            Self::Operator(node) => {
+                let stores = node.stores();
+                stores.written.into_iter().chain(stores.read).collect()
+            }
             Self::Source(_) | Self::Transform(_) | Self::Merge | Self::Sink(_) => Vec::new(),
         }
     }

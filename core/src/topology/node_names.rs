@@ -4,6 +4,7 @@
 //! |---|---|
 //! | source, sink | `source-<topic>`, `sink-<topic>`; of internal topics the rest of the topic's name |
 //! | what keeps rows | the operator and its store: `aggregate-<store>`, `table-<store>`; what the store was called after the operator is left out |
+//! | what a user named | that name |
 //! | anything else | the operator, the topics that its input comes from and a hash of what it does: `filter-orders-3f0a` |
 //!
 //! Invariants: names are unique; a name depends on what the operator does and on what it reads, never on what else the topology has, so
@@ -21,7 +22,7 @@ const LONGEST_ORIGIN: usize = 60;
 pub(super) fn assign(nodes: &mut [Node], stores: &[StoreSpec]) {
     let mut given: BTreeSet<String> = BTreeSet::new();
     for index in 0..nodes.len() {
-        let base = base(nodes, stores, NodeId(index));
+        let base = nodes[index].given_name.clone().unwrap_or_else(|| base(nodes, stores, NodeId(index)));
         let mut name = base.clone();
         let mut times = 1;
         while !given.insert(name.clone()) {
@@ -44,6 +45,10 @@ fn base(nodes: &[Node], stores: &[StoreSpec], id: NodeId) -> String {
         NodeKind::Sink(sink) => format!("sink-{}", topic(&sink.topic)),
         NodeKind::Transform(transform) => {
             format!("{operator}-{}-{:04x}", origin(nodes, id), hash(&transform.describe()))
+        }
+        NodeKind::Operator(own) if own.stores().written.is_empty() => {
+            let name_of = |store: usize| stores[store].name.clone();
+            format!("{operator}-{}-{:04x}", origin(nodes, id), hash(&own.describe(&name_of)))
         }
         NodeKind::Merge => format!("{operator}-{}", origin(nodes, id)),
         kind => match kind.stores().first() {

@@ -21,6 +21,15 @@ impl Needed {
         }
     }
 
+    /// What is needed of the input of an operator whose output is needed so.
+    fn through(self, reads: Reads) -> Self {
+        match reads {
+            Reads::Everything => Self::Everything,
+            Reads::AndPassesOn(names) => self.with(names),
+            Reads::Only(names) => Self::Some(names.into_iter().collect()),
+        }
+    }
+
     fn with(mut self, names: Vec<String>) -> Self {
         if let Self::Some(mine) = &mut self {
             mine.extend(names);
@@ -38,11 +47,8 @@ pub(super) fn prune(nodes: &mut [Node]) {
         let of_input = match &nodes[index].kind {
             NodeKind::Source(_) => continue,
             NodeKind::Merge => of_output,
-            NodeKind::Transform(transform) => match transform.reads() {
-                Reads::Everything => Needed::Everything,
-                Reads::AndPassesOn(names) => of_output.with(names),
-                Reads::Only(names) => Needed::Some(names.into_iter().collect()),
-            },
+            NodeKind::Transform(transform) => of_output.through(transform.reads()),
+            NodeKind::Operator(node) => of_output.through(node.reads()),
             NodeKind::Aggregate(aggregate) => match aggregate.fold.reads() {
                 None => Needed::Everything,
                 Some(names) => Needed::Some(names.into_iter().collect()),

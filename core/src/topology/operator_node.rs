@@ -1,0 +1,77 @@
+//! An open kind of node: one that makes its own operator.
+//!
+//! The other kinds are known to the runtime by name. What is of use in one place only, or comes from a user, says itself what the runtime has
+//! to know of it: its stores, what it reads, how it is made for a task.
+
+use std::sync::Arc;
+
+use crate::{
+    operator::{EmitPolicy, FoldError, Operator, Reads, StoreSpec, TaskId},
+    schema::StreamSchema,
+};
+
+/// Where an operator is made: the task it is for, and what its node is given.
+pub struct Site<'a> {
+    /// The task.
+    pub task: TaskId,
+    /// When updates of tables are passed on here.
+    pub emit: EmitPolicy,
+    /// The number that a store of the topology has in the task.
+    pub store: &'a dyn Fn(usize) -> usize,
+    /// The stores of the topology.
+    pub specs: &'a [StoreSpec],
+    /// The columns of each input.
+    pub inputs: &'a [Arc<StreamSchema>],
+    /// The columns of the output.
+    pub output: &'a Arc<StreamSchema>,
+}
+
+/// The numbers of the stores that a node uses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NodeStores {
+    /// Those that it writes, and may read; the first gives the node its name.
+    pub written: Vec<usize>,
+    /// Those that it only reads.
+    pub read: Vec<usize>,
+}
+
+/// A node that makes its own operator.
+///
+/// # Contract
+/// [`create`](Self::create) gives an operator without state of its own for each task; [`describe`](Self::describe) names every setting that can
+/// change a result, for the node is named after it.
+pub trait OperatorNode: Send + Sync {
+    /// The operator for one task.
+    ///
+    /// # Errors
+    /// [`FoldError`] if a column has no row encoding, or a setting does not fit the columns.
+    fn create(&self, site: &Site<'_>) -> Result<Box<dyn Operator>, FoldError>;
+
+    /// Which value columns of its inputs it needs.
+    fn reads(&self) -> Reads {
+        Reads::Everything
+    }
+
+    /// The stores that it uses.
+    fn stores(&self) -> NodeStores {
+        NodeStores::default()
+    }
+
+    /// The same node, saying in its output what was there before; `None` if it needs not be told to.
+    fn with_before(&self) -> Option<Arc<dyn OperatorNode>> {
+        None
+    }
+
+    /// Whether its output says what was there before if its inputs do, so that these have to.
+    fn passes_before_through(&self) -> bool {
+        false
+    }
+
+    /// What it does, in one line; `store` gives the name of a store by its number.
+    fn describe(&self, store: &dyn Fn(usize) -> String) -> String;
+
+    /// What a row of one of its stores is, and what bounds their number.
+    fn describe_store(&self, _store: usize) -> (String, String) {
+        ("one row a key".to_owned(), "one row a key: grows with the number of keys".to_owned())
+    }
+}
