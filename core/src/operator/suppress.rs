@@ -243,7 +243,7 @@ impl Suppress {
         let mut columns = self.keys.decode(evicted.iter().map(|one| one.key.as_slice())).map_err(FoldError::of)?;
         let rows = evicted.iter().map(|one| one.held.row.as_slice());
         let mut values = self.rows.decode(rows).map_err(FoldError::of)?;
-        let headers = values.pop().filter(|headers| has_any(headers));
+        let headers = values.pop().filter(has_any);
         columns.extend(values);
         columns.push(Batch::no_offsets(evicted.len()));
         let present = NullBuffer::from_iter(evicted.iter().map(|one| one.held.has_value));
