@@ -330,7 +330,7 @@ impl SlidingAggregate {
         errors: &mut Vec<RowError>,
     ) -> Result<Option<Batch>, FoldError> {
         let interval = self.assign(batch, stores, late)?;
-        if interval.versions.is_empty() {
+        if interval.updates.is_empty() {
             return Ok(None);
         }
         let store = &mut stores[self.settings.store];

@@ -376,7 +376,8 @@ mod tests {
         let every = |times: &[i64]| check(Lineage::Every, 10, times);
         assert_eq!(every(&[20, 25, 33]), "10{a} 21{b} 15{ab} 26{c} 23{bc}");
         assert_eq!(every(&[20, 20]), "10{a} 10{ab}", "one moment");
-        assert_eq!(every(&[20, 31]), "10{a} 21{b} 21{b}", "right of the one and left of the other");
+        assert_eq!(every(&[15, 20, 31]), "5{a} 16{b} 10{ab} 21{c} 21{c}", "right of b and left of c");
+        assert_eq!(every(&[20, 31]), "10{a} 21{b}", "as far as Kafka Streams looks back there is no window");
         assert_eq!(every(&[20, 32]), "10{a} 22{b}", "too far apart");
         assert_eq!(every(&[25, 20]), "15{a} 15{ab} 10{b} 21{a}", "out of order");
         assert_eq!(every(&[3]), "0{a}", "no window before the epoch");

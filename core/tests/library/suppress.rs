@@ -247,7 +247,7 @@ fn a_full_buffer_passes_on_early_what_has_waited_longest() {
 fn a_full_buffer_that_may_not_ends_the_task() {
     for limit in [
         BufferLimit::max_records(1),
-        BufferLimit::max_bytes(80),
+        BufferLimit::max_bytes(50),
         BufferLimit::unbounded().with_max_records(1).emit_early_when_full(),
     ] {
         let mut driver = table_driver(Suppressed::until_time_limit(span(1_000), limit.shut_down_when_full()));
