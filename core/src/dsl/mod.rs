@@ -11,6 +11,7 @@ mod column_table;
 mod group;
 mod join_shape;
 mod joins;
+mod late_records;
 mod options;
 mod row_fold;
 mod stream;

@@ -131,11 +131,11 @@ impl Aggregate {
         })
     }
 
-    /// Finds each row's windows; rows that missed one or more closed windows become dead letters.
-    fn assign(&mut self, batch: &Batch, context: &mut Context<'_>) -> Assigned {
+    /// Finds each row's windows; rows that missed one or more closed windows are late.
+    fn assign(&mut self, batch: &Batch, context: &mut Context<'_>) -> Result<Assigned, OperatorError> {
         let times = batch.times().values();
         let Some(windows) = &self.settings.windows else {
-            return Assigned { rows: (0..batch.len() as u32).collect(), numbers: None };
+            return Ok(Assigned { rows: (0..batch.len() as u32).collect(), numbers: None });
         };
         let mut rows = Vec::with_capacity(batch.len());
         let mut numbers = Vec::with_capacity(batch.len());
@@ -156,8 +156,8 @@ impl Aggregate {
                 }
             }
         }
-        context.reject(batch, Reason::Late, late);
-        Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) }
+        context.reject_late(batch, late)?;
+        Ok(Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) })
     }
 
     fn lateness(&self, windows: &TimeWindows, time: Timestamp, number: i64) -> String {
@@ -407,7 +407,7 @@ impl Operator for Aggregate {
         if batch.is_empty() {
             return Ok(());
         }
-        let assigned = self.assign(&batch, context);
+        let assigned = self.assign(&batch, context)?;
         let mut errors = Vec::new();
         let folded = match self.settings.emit {
             _ if self.finals.is_some() => self.fold(&batch, &assigned, &mut errors).map(|()| None),
@@ -442,5 +442,29 @@ impl Operator for Aggregate {
     fn restore_stream_time(&mut self, stream_time: Timestamp) {
         self.stream_time = self.stream_time.max(stream_time);
         self.finals.iter_mut().for_each(|finals| finals.restore(stream_time));
+    }
+
+    fn forget_stream_time(&mut self) {
+        if self.finals.is_none() {
+            self.stream_time = Timestamp::NONE;
+        }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        let (Some(finals), store) = (&self.finals, self.settings.store) else { return Ok(None) };
+        let due = |finals: &FinalResults, now: Timestamp, context: &mut Context<'_>| {
+            finals.next_due(now, &mut context.stores[store]).map_err(|error| context.error(error))
+        };
+        let next = due(finals, self.stream_time, context)?;
+        if next.is_none_or(|next| next > stream_time) {
+            return Ok(next);
+        }
+        self.stream_time = stream_time;
+        self.emit_final(context)?;
+        self.finals.as_ref().map_or(Ok(None), |finals| due(finals, stream_time, context))
     }
 }

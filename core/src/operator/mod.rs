@@ -20,6 +20,7 @@ mod foreign_key_notify;
 mod foreign_key_resolve;
 mod foreign_key_subscribe;
 mod join_kind;
+mod late_output;
 mod merge;
 mod project;
 mod record_store;
@@ -46,6 +47,8 @@ mod waiting_records;
 
 use std::{fmt, str::FromStr};
 
+use arrow::array::UInt32Array;
+
 pub use aggregate::{Aggregate, AggregateSettings};
 pub use dead_letter::{DeadLetter, Reason};
 pub use filter::Filter;
@@ -58,6 +61,7 @@ pub use foreign_key_notify::ForeignKeyNotify;
 pub use foreign_key_resolve::ForeignKeyResolve;
 pub use foreign_key_subscribe::ForeignKeySubscribe;
 pub use join_kind::{JoinKind, StreamJoinKind, TableJoinKind};
+pub use late_output::LateOutput;
 pub use merge::Merge;
 pub use project::{Column, Project, ProjectError};
 pub use record_store::OpaqueRows;
@@ -156,6 +160,27 @@ pub trait Operator: Send {
 
     /// Takes clock number `index` of the last commit back after a restart. An operator without clocks is never asked to.
     fn restore_clock(&mut self, _index: usize, _time: Timestamp) {}
+
+    /// Forgets the stream time that was taken back, as Kafka Streams does at a start: lateness is decided anew from the next record on. What was
+    /// passed on as final must stay so. An operator may keep a time that belongs to what it has stored; most operators have none.
+    fn forget_stream_time(&mut self) {}
+
+    /// Is told that no record has come for long and that stream time may be taken to be `stream_time`: the operator lets go of what is final by
+    /// then, as if a record of that time had come that belongs to no key. Gives the earliest stream time at which it would let go of something
+    /// more; `None` if it holds nothing back. If nothing is final by `stream_time`, stream time stays.
+    ///
+    /// Called between commits only, when everything that was read has been committed, and by whoever knows a clock: operators do not. An operator
+    /// that passes on everything at once holds nothing back.
+    ///
+    /// # Errors
+    /// As [`on_batch`](Self::on_batch).
+    fn on_idle(
+        &mut self,
+        _stream_time: Timestamp,
+        _context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        Ok(None)
+    }
 }
 
 /// What an operator may touch while it runs.
@@ -168,6 +193,8 @@ pub struct Context<'a> {
     pub sinks: &'a mut Vec<SinkRecords>,
     /// Where rows go that could not be processed.
     pub dead_letters: &'a mut Vec<DeadLetter>,
+    /// Where late records go that someone asked for.
+    pub late: &'a mut LateOutput,
     /// The name of the operator that runs.
     pub operator: &'a str,
     /// Which of the operator's inputs the batch comes from: 0 for the first. Joins have two.
@@ -198,5 +225,29 @@ impl Context<'_> {
             let letter = DeadLetter::of_row(self.operator, self.origin, batch, row, reason, problem);
             self.dead_letters.push(letter);
         }
+    }
+
+    /// Leaves out rows of `batch` that are late, each with its own problem: for those who asked for the late records of this input, or else as
+    /// dead letters. A row may come several times, one after another, if several of its windows are closed.
+    ///
+    /// # Errors
+    /// If a row is not in the batch.
+    pub fn reject_late(
+        &mut self,
+        batch: &Batch,
+        rows: impl IntoIterator<Item = (usize, String)>,
+    ) -> Result<(), OperatorError> {
+        if !self.late.wanted.contains(&self.input) {
+            self.reject(batch, Reason::Late, rows);
+            return Ok(());
+        }
+        let mut late: Vec<u32> = rows.into_iter().map(|(row, _)| row as u32).collect();
+        self.late.misses += late.len() as u64;
+        late.dedup();
+        if !late.is_empty() {
+            let records = batch.take(&UInt32Array::from(late)).map_err(|error| self.error(error))?;
+            self.late.records.push((self.input, records));
+        }
+        Ok(())
     }
 }

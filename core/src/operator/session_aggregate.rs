@@ -31,7 +31,7 @@ use arrow::{
 use super::{
     Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
     session_interval::{Part, SessionInterval},
-    session_rows::{append_session, sessions_in, stretch_of},
+    session_rows::{append_session, first_open_end, sessions_in, stretch_of},
     session_updates::{Final, SessionRows, by_key, updates},
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
@@ -128,7 +128,7 @@ impl SessionAggregate {
         for ((&key, &time), &stream_time) in numbers.iter().zip(times).zip(observed) {
             let newest = match self.settings.emit {
                 EmitPolicy::Commit => self.flushed_at,
-                EmitPolicy::Record => stream_time,
+                EmitPolicy::Record => stream_time.max(self.flushed_at),
             };
             if newest != Timestamp::NONE {
                 let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(self.open_from(newest));
@@ -194,7 +194,7 @@ impl SessionAggregate {
     /// each update's key.
     fn flush(&mut self, store: &mut TaskStore) -> Result<Option<(Batch, Vec<usize>)>, FoldError> {
         let interval = std::mem::take(&mut self.interval);
-        self.flushed_at = self.stream_time;
+        self.flushed_at = self.flushed_at.max(self.stream_time);
         if interval.groups == 0 {
             return Ok(None);
         }
@@ -423,7 +423,7 @@ impl Operator for SessionAggregate {
         };
         let (updates, late) = folded.map_err(|error| context.error(error))?;
         context.output.extend(updates);
-        context.reject(&batch, Reason::Late, late);
+        context.reject_late(&batch, late)?;
         errors.sort_by_key(|error| error.row);
         errors.dedup_by_key(|error| error.row);
         context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
@@ -452,5 +452,33 @@ impl Operator for SessionAggregate {
         self.stream_time = self.stream_time.max(stream_time);
         self.flushed_at = self.stream_time;
         self.emitted_at = self.stream_time;
+    }
+
+    fn forget_stream_time(&mut self) {
+        if !self.settings.strategy.is_final() {
+            self.stream_time = Timestamp::NONE;
+        }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        if !self.settings.strategy.is_final() {
+            return Ok(None);
+        }
+        let SessionAggregateSettings { store, windows, span, .. } = self.settings;
+        let next_due = |now: Timestamp, context: &mut Context<'_>| {
+            let end = first_open_end(windows.closed_before(now).millis(), span, &mut context.stores[store]);
+            end.map(|end| end.map(|end| windows.closes_at(end))).map_err(|error| context.error(error))
+        };
+        let next = next_due(self.stream_time, context)?;
+        if next.is_none_or(|next| next > stream_time) {
+            return Ok(next);
+        }
+        self.stream_time = stream_time;
+        self.on_flush(context)?;
+        next_due(stream_time, context)
     }
 }

@@ -2,18 +2,21 @@
 //!
 //! The partition is that of Kafka's own partitioner over the key's bytes (of a windowed key: over the key without its window, so
 //! that all windows of a key stay together), or one that a column says. Records without a key go to the partition of the task.
+//!
+//! A row that the format cannot hold, or that is larger than the log takes, is left out and reported; it is looked for by halves, so that a batch
+//! without such a row costs nothing.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 
-use super::{Context, Operator, OperatorError};
+use super::{Context, Operator, OperatorError, Reason};
 use crate::{
     Batch,
     format::{Format, FormatError, Serializer, Side, Wrapping},
     log::partition_for_key,
-    record::{PartitionId, Records, Timestamp, TopicName, headers_of},
+    record::{PartitionId, RecordRef, Records, Timestamp, TopicName, headers_of},
     schema::StreamSchema,
     window::with_windows,
 };
@@ -46,6 +49,8 @@ pub struct SinkSettings {
     pub partition_column: Option<usize>,
     /// Where records go.
     pub partitioning: Partitioning,
+    /// How large a record may be: bytes of its key, its value and its headers.
+    pub largest_record: usize,
 }
 
 /// Records for one partition of a topic.
@@ -121,10 +126,62 @@ impl Sink {
     }
 }
 
+/// A row that is not written, and why.
+type Rejected = (usize, Reason, String);
+
+impl Sink {
+    /// Writes the rows of a range, but for those that cannot be written.
+    fn write(
+        &mut self,
+        batch: &Batch,
+        rows: Range<usize>,
+        context: &mut Context<'_>,
+        rejected: &mut Vec<Rejected>,
+    ) -> Result<(), OperatorError> {
+        let failed = match self.encode(&batch.slice(rows.start, rows.len())) {
+            Ok(records) => match records.iter().find_map(|part| self.too_large(&part.records)) {
+                None => {
+                    context.sinks.extend(records);
+                    return Ok(());
+                }
+                Some(problem) => (Reason::TooLarge, problem),
+            },
+            Err(error) if error.is_of_values() => (Reason::Unwritable, error.to_string()),
+            Err(error) => return Err(context.error(error)),
+        };
+        if rows.len() <= 1 {
+            let (reason, problem) = failed;
+            rejected.extend(rows.map(|row| (row, reason, problem.clone())));
+            return Ok(());
+        }
+        let middle = rows.start + rows.len() / 2;
+        self.write(batch, rows.start..middle, context, rejected)?;
+        self.write(batch, middle..rows.end, context, rejected)
+    }
+
+    /// What is wrong with the first record that is too large, if any is.
+    fn too_large(&self, records: &Records) -> Option<String> {
+        let most = self.settings.largest_record;
+        if records.payload_bytes() <= most && records.headers().is_none() {
+            return None;
+        }
+        let size = |record: RecordRef<'_>| {
+            let headers =
+                record.headers.iter().map(|header| header.name.len() + header.value.as_ref().map_or(0, Vec::len));
+            record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers.sum::<usize>()
+        };
+        let bytes = records.iter().map(size).find(|&bytes| bytes > most)?;
+        Some(format!("the record for topic {} has {bytes} bytes, the log takes {most}", self.settings.topic))
+    }
+}
+
 impl Operator for Sink {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
-        let records = self.encode(&batch).map_err(|error| context.error(error))?;
-        context.sinks.extend(records);
+        let mut rejected = Vec::new();
+        self.write(&batch, 0..batch.len(), context, &mut rejected)?;
+        for (row, reason, problem) in rejected {
+            context.reject(&batch, reason, [(row, problem)]);
+        }
         Ok(())
     }
 

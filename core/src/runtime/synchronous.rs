@@ -9,7 +9,7 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{
-    Clock, Metrics, StreamsError,
+    Clock, ErrorHandlers, ManualClock, MaxTaskIdle, Metrics, StreamTimeAtStart, StreamsError, TaskSettings,
     build::{Builder, Built},
     metrics::Counters,
     streams::views,
@@ -17,22 +17,45 @@ use super::{
 };
 use crate::{log::SharedLog, operator::EmitPolicy, query::View, record::Timestamp, topology::Topology};
 
-/// Tasks with stores in memory, driven by hand. It reads no clock.
+/// Tasks with stores in memory, driven by hand. It reads no clock but the one it is given.
 pub struct SynchronousStreams {
     worker: Worker,
     views: BTreeMap<String, View>,
 }
 
-/// A clock that stands still.
-struct NoClock;
+/// The settings of a topology that is run step by step; the default is that of a running one, with a clock that nobody moves.
+///
+/// ```
+/// # use millstream::{operator::EmitPolicy, runtime::SynchronousConfig};
+/// let config = SynchronousConfig { emit: EmitPolicy::Record, ..SynchronousConfig::default() };
+/// # let _ = config;
+/// ```
+#[derive(Clone)]
+pub struct SynchronousConfig {
+    /// When updates of tables are passed on.
+    pub emit: EmitPolicy,
+    /// What becomes of records that cannot be read, processed or written.
+    pub handlers: ErrorHandlers,
+    /// How long a task waits for an input that is empty while others are not.
+    pub max_task_idle: MaxTaskIdle,
+    /// What operators know at the start of the stream time that they had observed before.
+    pub stream_time_at_start: StreamTimeAtStart,
+    /// After how long without a record stream time goes on all the same: see [`StreamsConfig::idle_advance`](super::StreamsConfig::idle_advance).
+    pub idle_advance: Option<Duration>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+}
 
-impl Clock for NoClock {
-    fn wall(&self) -> Timestamp {
-        Timestamp(0)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
+impl Default for SynchronousConfig {
+    fn default() -> Self {
+        Self {
+            emit: EmitPolicy::default(),
+            handlers: ErrorHandlers::default(),
+            max_task_idle: MaxTaskIdle::default(),
+            stream_time_at_start: StreamTimeAtStart::default(),
+            idle_advance: None,
+            clock: Arc::new(ManualClock::at(Timestamp(0))),
+        }
     }
 }
 
@@ -42,6 +65,19 @@ impl SynchronousStreams {
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
     pub fn new(topology: &Topology, application: &str, log: SharedLog, emit: EmitPolicy) -> Result<Self, StreamsError> {
+        Self::with_config(topology, application, log, SynchronousConfig { emit, ..SynchronousConfig::default() })
+    }
+
+    /// Builds every task of `topology` over `log`, with settings.
+    ///
+    /// # Errors
+    /// As [`Streams::start`](super::Streams::start).
+    pub fn with_config(
+        topology: &Topology,
+        application: &str,
+        log: SharedLog,
+        config: SynchronousConfig,
+    ) -> Result<Self, StreamsError> {
         let counters = Arc::new(Counters::default());
         let builder = Builder {
             topology,
@@ -49,8 +85,9 @@ impl SynchronousStreams {
             log: log.as_ref(),
             state: None,
             reads: None,
-            emit,
+            emit: config.emit,
             counters: Arc::clone(&counters),
+            settings: TaskSettings::of_synchronous(&config),
         };
         let Built { tasks, stores } = builder.build()?;
         let visibility = Arc::new(RwLock::new(()));
@@ -66,7 +103,7 @@ impl SynchronousStreams {
             tasks,
             producer: log.producer(application)?,
             log,
-            clock: Arc::new(NoClock),
+            clock: config.clock,
             commit_interval: Duration::ZERO,
             transaction_bytes: usize::MAX,
             checkpoint_interval: Duration::MAX,
@@ -90,6 +127,7 @@ impl SynchronousStreams {
                 self.worker.commit()?;
                 worked = true;
             }
+            worked |= self.worker.advance_idle()?;
             if !worked {
                 return Ok(());
             }
@@ -105,7 +143,7 @@ impl SynchronousStreams {
         if self.worker.is_dirty() {
             self.worker.commit()?;
         }
-        Ok(worked)
+        Ok(worked | self.worker.advance_idle()?)
     }
 
     /// Processes and commits one record after another, in the order in which they were written to whatever topic, each through all

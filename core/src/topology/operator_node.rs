@@ -67,6 +67,11 @@ pub trait OperatorNode: Send + Sync {
         false
     }
 
+    /// Whether its operator rejects late records by [`Context::reject_late`](crate::operator::Context::reject_late), so that one can ask for them.
+    fn has_late_records(&self) -> bool {
+        false
+    }
+
     /// What it does, in one line; `store` gives the name of a store by its number.
     fn describe(&self, store: &dyn Fn(usize) -> String) -> String;
 
