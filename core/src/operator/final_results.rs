@@ -160,8 +160,9 @@ impl FinalResults {
     pub(crate) fn next_due(
         &self,
         stream_time: Timestamp,
-        store: &mut TaskStore,
-    ) -> Result<Option<Timestamp>, FoldError> {
+        store: usize,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
         let mut from = Vec::new();
         window_key(self.windows.last_closed(stream_time).saturating_add(1), &[], &mut from);
         let mut first = None;
@@ -169,7 +170,7 @@ impl FinalResults {
             first = split_window_key(key).map(|(number, _)| number);
             false
         };
-        store.range(&from, None, &mut each).map_err(FoldError::of)?;
+        context.stores[store].range(&from, None, &mut each).map_err(|problem| context.error(problem))?;
         Ok(first.map(|number| Timestamp(self.windows.bounds(number).end).plus(self.windows.grace())))
     }
 

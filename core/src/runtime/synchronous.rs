@@ -82,7 +82,7 @@ impl SynchronousStreams {
         let builder = Builder {
             topology,
             application,
-            log: log.as_ref(),
+            log: &log,
             state: None,
             reads: None,
             emit: config.emit,

@@ -399,14 +399,14 @@ impl Task {
             let name = names.next(&node.word);
             if let Some(&time) = times.get(&name) {
                 operator.restore_stream_time(Timestamp(time));
-                if self.settings.stream_time_at_start == StreamTimeAtStart::Forgotten {
-                    operator.forget_stream_time();
-                }
             }
             for index in 0..operator.clocks().len() {
                 if let Some(&time) = times.get(&clock_name(&name, index)) {
                     operator.restore_clock(index, Timestamp(time));
                 }
+            }
+            if self.settings.stream_time_at_start == StreamTimeAtStart::Forgotten {
+                operator.forget_stream_time();
             }
         }
     }

@@ -89,6 +89,15 @@ impl TopologyTestDriver {
         Ok(Self { log, producer, topology, emit, streams, read: HashMap::new(), paused: false })
     }
 
+    /// Makes a topic that the topology does not name, such as one that it chooses record by record.
+    ///
+    /// # Errors
+    /// If there is such a topic.
+    pub fn create_topic(&mut self, topic: &str, partitions: u32) -> Result<(), DriverError> {
+        let config = TopicConfig { partitions, ..TopicConfig::default() };
+        Ok(self.log.create_topic(&TopicName::new(topic)?, &config)?)
+    }
+
     /// Writes a record to `topic`, to the partition of its key, and runs until there is nothing left to do.
     ///
     /// # Errors
