@@ -5,6 +5,7 @@
 
 mod build;
 mod build_join;
+mod build_progress;
 mod carry_over;
 mod clock;
 mod config;
@@ -14,6 +15,7 @@ mod handlers;
 mod idle;
 mod metrics;
 mod partitions;
+mod progress;
 mod rejected;
 mod shared_reads;
 mod source_reader;
@@ -22,6 +24,7 @@ mod streams;
 mod synchronous;
 mod task;
 mod task_settings;
+mod visibility;
 mod waiting;
 mod worker;
 
@@ -29,6 +32,7 @@ pub(crate) use build::StoreHandle;
 pub use carry_over::{carry_over, delete_store, inputs};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::StreamsConfig;
+pub(crate) use decoder::Decoder;
 pub use error::StreamsError;
 pub use handlers::{ErrorContext, ErrorHandler, ErrorHandlers, ErrorKind, HandlerResponse};
 pub use metrics::{Counters, Dropped, Metrics};
@@ -37,3 +41,4 @@ pub use streams::{Status, Streams, delete_application};
 pub use synchronous::{SynchronousConfig, SynchronousStreams};
 pub(crate) use task_settings::TaskSettings;
 pub use task_settings::{MaxTaskIdle, StreamTimeAtStart};
+pub(crate) use visibility::Visibility;

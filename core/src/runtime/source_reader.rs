@@ -46,6 +46,8 @@ pub(super) struct SourceReader {
     at_end: bool,
     /// Since when it has been known to be empty, by the monotonic clock.
     pub(super) empty_since: Option<Duration>,
+    /// The longest run that is taken.
+    pub(super) most_rows: usize,
 }
 
 /// The others in the process that read the same, and what is decoded for all of them.
@@ -92,6 +94,7 @@ impl SourceReader {
             next: from,
             at_end: false,
             empty_since: None,
+            most_rows: usize::MAX,
         })
     }
 
@@ -161,6 +164,7 @@ impl SourceReader {
                 batch.times().values().iter().position(|&time| time > limit.millis()).unwrap_or(batch.len()).max(1)
             }
         };
+        let run = run.min(self.most_rows);
         let taken = batch.slice(0, run);
         if run < batch.len() {
             self.buffered.push_front(batch.slice(run, batch.len() - run));

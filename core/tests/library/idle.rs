@@ -7,7 +7,7 @@ use millstream::{
     dsl::{Consumed, KStream, Produced},
     expression::{col, lit},
     format::Format,
-    log::{Append, Log, SharedLog, TopicConfig, Transaction},
+    log::{Append, SharedLog, TopicConfig, Transaction},
     operator::{EmitPolicy, Reason, StreamJoinKind},
     record::{Offset, PartitionId, Record, Records, TimeSpan, TopicName, TopicPartition},
     runtime::{ManualClock, MaxTaskIdle, StreamTimeAtStart, SynchronousConfig, SynchronousStreams},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use millstream::{
     StreamsBuilder,
     dsl::{Consumed, Produced},
-    log::{Append, Log, SharedLog, TopicConfig, Transaction},
+    log::{Append, SharedLog, TopicConfig, Transaction},
     operator::{EmitPolicy, Reason, StreamJoinKind},
     record::{Offset, PartitionId, Record, Records, TimeSpan, TopicName, TopicPartition},
     runtime::SynchronousStreams,
