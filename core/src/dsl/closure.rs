@@ -103,6 +103,7 @@ impl<K: Data, V: Data> Input<K, V> {
         what: &'static str,
         predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
     ) -> Closure {
+        let is_table = self.is_table;
         let passes = move |batch: &Batch, errors: &mut Vec<RowError>| {
             let mut passes = vec![false; batch.len()];
             for (row, key, value) in self.records(batch, Missing::Reported, errors) {
@@ -110,7 +111,6 @@ impl<K: Data, V: Data> Input<K, V> {
             }
             BooleanBuffer::from(passes)
         };
-        let is_table = self.is_table;
         let apply = move |batch: &Batch, errors: &mut Vec<RowError>| match batch.before() {
             None if is_table => {
                 let after = passes(batch, errors);
