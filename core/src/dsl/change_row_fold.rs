@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::{
-    array::{Array, ArrayRef},
-    datatypes::FieldRef,
-};
+use arrow::{array::ArrayRef, datatypes::FieldRef};
 
 use super::{
     row_states::RowStates,
@@ -117,7 +114,7 @@ impl<K: Data, V: Data, A: Data> Fold for Pending<K, V, A> {
         for (index, &group) in rows.groups.iter().enumerate() {
             let row = rows.picked.map_or(index, |picked| picked.value(index) as usize);
             let Some(key) = keys[row].clone() else { continue };
-            let mut side = |values: &mut Vec<Option<V>>, there: &arrow::buffer::NullBuffer| {
+            let side = |values: &mut Vec<Option<V>>, there: &arrow::buffer::NullBuffer| {
                 values[row].take().filter(|_| there.is_valid(row))
             };
             let (goes, comes) = (side(&mut old, &goes.1), side(&mut new, &comes.1));

@@ -9,19 +9,16 @@ use super::{
     partitioner::ClosurePartitioner,
 };
 use crate::{
-    expression::{Aggregation, AggregationSet, Expr},
+    expression::Expr,
     format::Side,
     operator::{
-        Column, Filter, FoldFactory, OpaqueRows, Project, ProjectError, Routing, StoreRetention, StoreSpec, Transform,
-        Unnest, stretch_span,
+        Column, Filter, OpaqueRows, Project, ProjectError, Routing, StoreRetention, StoreSpec, Transform, Unnest,
     },
     record::{TimeSpan, TopicName},
     schema::StreamSchema,
     topology::{
-        AggregateNode, Formats, NodeId, NodeKind, OffsetReset, RowTtlNode, SinkNode, SourceNode, TimestampExtractor,
-        TopicRef,
+        Formats, NodeId, NodeKind, OffsetReset, RowTtlNode, SinkNode, SourceNode, TimestampExtractor, TopicRef,
     },
-    window::{EmitStrategy, Windows},
 };
 
 /// A stream of rows: every record is a fact.
