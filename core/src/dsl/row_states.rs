@@ -1,8 +1,13 @@
 //! States of groups as Rust values: read from a store, changed by closures, written back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use arrow::array::ArrayRef;
 
-use super::typed::{Data, Shape};
+use super::{
+    guarded::message,
+    typed::{Data, Shape},
+};
 use crate::operator::{Finished, FoldError, Folded, scatter};
 
 /// The states of the groups of one flush.
@@ -39,6 +44,26 @@ impl<'a, A: Data> RowStates<'a, A> {
     pub(super) fn put(&mut self, group: usize, state: A) -> Result<(), FoldError> {
         self.states[group] = settled(self.shape, state)?;
         Ok(())
+    }
+
+    /// Changes the state of a group by a closure that may panic: then the state stays, and what the panic says is given.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub(super) fn attempt(
+        &mut self,
+        group: usize,
+        step: impl FnOnce(Option<A>) -> A,
+    ) -> Result<Option<String>, FoldError> {
+        let before = (self.states[group].clone(), self.touched[group]);
+        let state = self.take(group);
+        match catch_unwind(AssertUnwindSafe(|| step(state))) {
+            Ok(state) => self.put(group, state).map(|()| None),
+            Err(panic) => {
+                (self.states[group], self.touched[group]) = before;
+                Ok(Some(message(panic.as_ref())))
+            }
+        }
     }
 
     /// All states, as columns.

@@ -450,6 +450,7 @@ impl Operator for Aggregate {
 
     fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let updates = self.flush(&mut context.stores[self.settings.store]).map_err(|error| context.error(error))?;
+        context.reject_folded(self.interval.fold.take_failures());
         match &self.finals {
             None => context.output.extend(updates.map(|updates| updates.rows)),
             Some(_) => self.emit_final(context)?,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use arrow::array::Array;
 
+use super::FoldFailure;
 use crate::{
     Batch,
     record::{Header, Offset, Record, RecordRef, Timestamp, TopicPartition},
@@ -102,6 +103,20 @@ impl DeadLetter {
                 timestamp: Timestamp(batch.times().value(row)),
                 headers: Vec::new(),
             },
+            is_row: true,
+        }
+    }
+
+    /// A row that could not be folded.
+    pub fn of_folded(operator: &str, origin: Option<&TopicPartition>, failure: FoldFailure) -> Self {
+        let FoldFailure { problem, timestamp, offset, row } = failure;
+        Self {
+            reason: Reason::Expression,
+            problem,
+            operator: operator.to_owned(),
+            origin: origin.cloned(),
+            offset,
+            record: Record { key: None, value: Some(row), timestamp, headers: Vec::new() },
             is_row: true,
         }
     }

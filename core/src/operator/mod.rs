@@ -60,7 +60,7 @@ pub use dynamic_sink::{DynamicSink, DynamicSinkSettings, PartitionCounts, TopicN
 pub use filter::Filter;
 pub(crate) use filter::{filter_changes, rows_before};
 pub(crate) use fold::scatter;
-pub use fold::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout};
+pub use fold::{Finished, Fold, FoldError, FoldFactory, FoldFailure, Folded, Rows, StateLayout};
 pub use foreign_key_answer::ForeignKeyAnswer;
 pub use foreign_key_join::ForeignKeySchemas;
 pub use foreign_key_notify::ForeignKeyNotify;
@@ -235,6 +235,12 @@ impl Context<'_> {
             let letter = DeadLetter::of_row(self.operator, self.origin, batch, row, reason, problem);
             self.dead_letters.push(letter);
         }
+    }
+
+    /// Keeps rows that a fold has failed for.
+    pub fn reject_folded(&mut self, failures: Vec<FoldFailure>) {
+        let letter = |failure: FoldFailure| DeadLetter::of_folded(self.operator, self.origin, failure);
+        self.dead_letters.extend(failures.into_iter().map(letter));
     }
 
     /// Leaves out rows of `batch` that are late, each with its own problem: for those who asked for the late records of this input, or else as

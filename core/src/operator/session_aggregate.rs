@@ -444,6 +444,7 @@ impl Operator for SessionAggregate {
             Err(error) => Err(error),
         };
         context.output.extend(updates.map_err(|error| context.error(error))?);
+        context.reject_folded(self.fold.take_failures());
         Ok(())
     }
 

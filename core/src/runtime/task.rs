@@ -2,7 +2,13 @@
 //!
 //! It knows no thread and no transaction: it is told to process and to flush, and hands over what belongs into the next commit.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     StreamTimeAtStart, StreamsError, TaskSettings, idle::TaskIdle, metrics::Counters, rejected::Rejected,
@@ -292,7 +298,10 @@ impl Task {
             input,
             origin,
         };
-        work(operator.as_mut(), &mut context).map_err(|source| StreamsError::Operator { task: self.id, source })?;
+        // Closures catch their own panics, row by row; what arrives here cannot be blamed on a record and ends the task.
+        let worked = catch_unwind(AssertUnwindSafe(|| work(operator.as_mut(), &mut context)));
+        let worked = worked.unwrap_or_else(|panic| Err(context.error(panic_message(panic.as_ref()))));
+        worked.map_err(|source| StreamsError::Operator { task: self.id, source })?;
         self.rejected.count(name, Reason::Late, late.misses);
         Ok(Output { batches, late: late.records })
     }
@@ -410,6 +419,11 @@ impl Task {
             }
         }
     }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("it panicked: {}", text.unwrap_or("without a message"))
 }
 
 /// Names of operators in what is committed, which stay when others of another kind come or go and when a store gets another name: the word for
