@@ -45,6 +45,6 @@ pub use split::Split;
 pub use stream::KStream;
 pub use table::KTable;
 pub use typed::Data;
+pub(crate) use typed::Shape;
 
 pub use crate::operator::Tombstones;
-pub(crate) use typed::Shape;

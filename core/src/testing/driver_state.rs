@@ -78,10 +78,6 @@ impl DriverState {
         Ok(state)
     }
 
-    pub(super) fn create_topic(&self, topic: &TopicName, partitions: u32) -> Result<(), DriverError> {
-        Ok(self.log.create_topic(topic, &TopicConfig { partitions, ..TopicConfig::default() })?)
-    }
-
     fn start(&mut self) -> Result<(), DriverError> {
         self.backend = self.options.state_directory.as_deref().map(open_backend).transpose()?;
         let log = Arc::new(self.faulty.clone());
@@ -287,6 +283,16 @@ impl DriverState {
             self.crash_now("it crashed at a checkpoint, as it was told to");
         }
         Ok(())
+    }
+
+    /// Makes a topic, if there is none of this name.
+    pub(super) fn add_topic(&self, topic: &TopicName, partitions: u32) -> Result<(), DriverError> {
+        create_topic(&self.log, topic, partitions)?;
+        let there = self.partitions(topic)?;
+        if there == partitions {
+            return Ok(());
+        }
+        Err(DriverError::PartitionsDiffer { topic: topic.clone(), there, wanted: partitions })
     }
 
     /// How many records of each partition of a topic there are.
