@@ -219,6 +219,34 @@ fn a_row_of_a_table_that_panics_takes_the_old_one_back() {
     assert_eq!(read(&log, "app-dead-letter").len(), 1);
 }
 
+#[test]
+fn a_record_that_a_fold_panics_for_changes_no_state() {
+    let builder = StreamsBuilder::new();
+    let grouped = builder.stream::<String, String>("in", Consumed::kafka()).group_by_key();
+    let add = |_: &String, text: String, sum: i64| sum + text.parse::<i64>().expect("a number");
+    let sums = grouped.aggregate(|| 0_i64, add, "sums").to_stream();
+    sums.map_values(|sum| sum.to_string()).to("out", Produced::kafka());
+    let topology = builder.build().expect("legal");
+    for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+        for cut in [1, 2, 4] {
+            let log = log_of(MemoryLog::new());
+            let config = SynchronousConfig { emit, ..SynchronousConfig::default() };
+            let mut streams = SynchronousStreams::with_config(&topology, "app", Arc::clone(&log), config).expect("starts");
+            for part in ["x", "1", "y", "2"].chunks(cut) {
+                write(&log, part);
+                streams.run_until_idle().expect("the thread lives");
+            }
+            let sums = values(&log, "out");
+            assert_eq!(sums.last().map(String::as_str), Some("3"), "{emit}, {cut}");
+            assert!(emit == EmitPolicy::Commit || sums == ["1", "3"], "{sums:?}");
+            let letters = read(&log, "app-dead-letter");
+            let found = letters.iter().map(|letter| ["topic", "offset"].map(|name| header(letter, name)));
+            assert_eq!(found.collect::<Vec<_>>(), [["in", "0"], ["in", "2"]].map(|place| place.map(str::to_owned)));
+            assert!(String::from_utf8_lossy(letters[0].value.as_deref().expect("a row")).contains(r#""value":"x""#));
+        }
+    }
+}
+
 #[derive(Clone, Serialize, Deserialize)]
 struct Paint {
     color: String,
