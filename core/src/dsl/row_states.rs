@@ -74,13 +74,12 @@ impl<'a, A: Data> RowStates<'a, A> {
         let Self { shape, states, touched } = self;
         let total = states.len();
         let gone: Vec<bool> = states.iter().zip(&touched).map(|(state, touched)| state.is_none() && *touched).collect();
-        let known: Vec<bool> = states.iter().zip(&gone).map(|(state, gone)| state.is_some() || *gone).collect();
         let (groups, there): (Vec<usize>, Vec<A>) =
             states.into_iter().enumerate().filter_map(|(group, state)| Some((group, state?))).unzip();
         let columns = shape.write(&there).map_err(FoldError::of)?;
         Ok(Finished {
             states: scatter(&columns, &groups, total)?,
-            present: known.contains(&false).then_some(known),
+            present: touched.contains(&false).then_some(touched),
             gone: gone.contains(&true).then_some(gone),
         })
     }

@@ -145,7 +145,7 @@ impl TaskIdle {
         }
     }
 
-    /// Takes what the operators wait for.
+    /// Takes what the operators wait for, when everything that they have let go of is committed.
     pub(super) fn told(&mut self, due: Option<Timestamp>, all: &Idleness) {
         self.due = due.map_or(Due::Nothing, Due::At);
         if due.is_none() {

@@ -78,8 +78,10 @@ impl Task {
         }
         let before = self.stream_times();
         let due = self.tell_idle(stream_time)?;
-        self.idle.told(due, &self.settings.idleness);
         self.dirty |= before != self.stream_times();
+        if !self.dirty {
+            self.idle.told(due, &self.settings.idleness);
+        } // Otherwise it is asked again once that is committed: then those below can see it.
         Ok(true)
     }
 

@@ -231,7 +231,8 @@ fn a_record_that_a_fold_panics_for_changes_no_state() {
         for cut in [1, 2, 4] {
             let log = log_of(MemoryLog::new());
             let config = SynchronousConfig { emit, ..SynchronousConfig::default() };
-            let mut streams = SynchronousStreams::with_config(&topology, "app", Arc::clone(&log), config).expect("starts");
+            let mut streams =
+                SynchronousStreams::with_config(&topology, "app", Arc::clone(&log), config).expect("starts");
             for part in ["x", "1", "y", "2"].chunks(cut) {
                 write(&log, part);
                 streams.run_until_idle().expect("the thread lives");

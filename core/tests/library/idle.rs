@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use millstream::{
     StreamsBuilder,
-    dsl::{Consumed, KStream, Produced},
+    dsl::{Consumed, KStream, Materialized, Produced},
     expression::{col, lit},
     format::Format,
     log::{Append, SharedLog, TopicConfig, Transaction},
@@ -303,7 +303,8 @@ fn stream_time_is_kept_over_a_restart_or_forgotten_as_in_kafka_streams() {
     let late = |stream_time_at_start| {
         let builder = StreamsBuilder::new();
         let grouped = builder.stream::<String, i64>("in", Consumed::kafka()).group_by_key().windowed_by(tens(0));
-        let counts = grouped.count("counts").to_stream().filter_expr(col("value").gt(lit(0_i64)));
+        let kept = Materialized { retention: Some(span(100)), ..Materialized::named("counts") };
+        let counts = grouped.count(kept).to_stream().filter_expr(col("value").gt(lit(0_i64)));
         counts.map_values(|count| count.to_string()).to("out", Produced::kafka());
         let config = SynchronousConfig { stream_time_at_start, idle_advance: None, ..idle(0) };
         let mut run = Run::new(builder.build().expect("legal"), 1, config);
