@@ -1,16 +1,30 @@
 //! Folding with closures: `reduce` and `aggregate`.
 //!
 //! A closure cannot be merged with itself, so records wait until the stored state is at hand and are then folded in order: at the commit, or
-//! at once where every record passes its update on.
+//! at once where every record passes its update on. A state of `None` deletes the row of its group.
+//!
+//! A record for which the closure panics is reported and changes no state. All records are tried at once, and only if one panics are they taken
+//! one by one with a copy of the state at hand: a closure with side effects may then see the others twice. Closures that bring the states of two
+//! sessions together belong to no record: a panic there ends the task.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
-use arrow::{array::ArrayRef, datatypes::FieldRef};
+use arrow::{
+    array::{Array, ArrayRef},
+    datatypes::FieldRef,
+};
 
-use super::typed::{Data, Shape};
+use super::{
+    row_states::{RowStates, merge_states},
+    typed::{Data, Shape},
+};
 use crate::{
     expression::RowError,
-    operator::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout, scatter},
+    operator::{Finished, Fold, FoldError, FoldFactory, FoldFailure, Folded, Rows, StateLayout},
+    record::{Offset, Timestamp},
 };
 
 type Step<K, V, A> = dyn Fn(&K, V, Option<A>) -> A + Send + Sync;
@@ -71,6 +85,7 @@ impl<K: Data, V: Data, A: Data> FoldFactory for RowFold<K, V, A> {
             state: self.state.clone(),
             step: Arc::clone(&self.step),
             waiting: Vec::new(),
+            failures: Vec::new(),
         }))
     }
 
@@ -91,21 +106,7 @@ impl<K: Data, V: Data, A: Data> FoldFactory for RowFold<K, V, A> {
     }
 
     fn merge_states(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
-        let Some(merger) = &self.merger else { return Err(FoldError::of("the closure cannot merge states")) };
-        let mut unreadable = Vec::new();
-        let mut merged: Vec<Option<A>> = (0..total).map(|_| None).collect();
-        let states = self.state.read(&parts.states, parts.groups.len(), &mut unreadable);
-        for (state, &group) in states.into_iter().zip(&parts.groups) {
-            merged[group] = match (merged[group].take(), state) {
-                (Some(earlier), Some(later)) => Some(merger(earlier, later)),
-                (one, other) => one.or(other),
-            };
-        }
-        if let Some(error) = unreadable.first() {
-            return Err(FoldError::of(format!("a stored state cannot be read: {}", error.problem)));
-        }
-        let merged: Option<Vec<A>> = merged.into_iter().collect();
-        self.state.write(&merged.ok_or_else(|| FoldError::of("a group without a part"))?).map_err(FoldError::of)
+        merge_states(&self.state, self.merger.as_deref(), parts, total)
     }
 }
 
@@ -115,44 +116,91 @@ struct Pending<K, V, A> {
     value: Shape<V>,
     state: Shape<A>,
     step: Arc<Step<K, V, A>>,
-    waiting: Vec<(usize, K, V)>,
+    waiting: Vec<Waiting<K, V>>,
+    failures: Vec<FoldFailure>,
+}
+
+struct Waiting<K, V> {
+    group: usize,
+    key: K,
+    value: V,
+    time: i64,
+    offset: Option<u64>,
+}
+
+impl<K: Data, V: Data, A: Data> Pending<K, V, A> {
+    fn fold_all(&self, waiting: &[Waiting<K, V>], stored: &Folded, total: usize) -> Result<Finished, FoldError> {
+        let mut states = RowStates::read(&self.state, stored, total)?;
+        for Waiting { group, key, value, .. } in waiting {
+            let state = states.take(*group);
+            states.put(*group, (self.step)(key, value.clone(), state))?;
+        }
+        states.finish()
+    }
+
+    fn fold_each(&mut self, waiting: Vec<Waiting<K, V>>, stored: &Folded, total: usize) -> Result<Finished, FoldError> {
+        let mut states = RowStates::read(&self.state, stored, total)?;
+        for Waiting { group, key, value, time, offset } in waiting {
+            let problem = states.attempt(group, |state| (self.step)(&key, value.clone(), state))?;
+            self.failures.extend(problem.map(|problem| FoldFailure {
+                problem,
+                timestamp: Timestamp(time),
+                offset: offset.map(Offset),
+                row: serde_json::to_vec(&serde_json::json!({ "key": key, "value": value })).unwrap_or_default(),
+            }));
+        }
+        states.finish()
+    }
 }
 
 impl<K: Data, V: Data, A: Data> Fold for Pending<K, V, A> {
     fn add(&mut self, rows: &Rows<'_>, errors: &mut Vec<RowError>) -> Result<(), FoldError> {
-        let batch = rows.batch;
-        let keys = self.key.read(&batch.keys()[..batch.schema().key().len()], batch.len(), errors);
-        let values = self.value.read(batch.values(), batch.len(), errors);
-        for (index, &group) in rows.groups.iter().enumerate() {
-            let row = rows.picked.map_or(index, |picked| picked.value(index) as usize);
-            if let (Some(key), Some(value)) = (&keys[row], &values[row]) {
-                self.waiting.push((group, key.clone(), value.clone()));
-            }
-        }
+        let (times, offsets) = (rows.batch.times(), rows.batch.offsets());
+        let waiting = |(row, group, key, value): (usize, usize, K, V)| {
+            let offset = offsets.is_valid(row).then(|| offsets.value(row).cast_unsigned());
+            Waiting { group, key, value, time: times.value(row), offset }
+        };
+        self.waiting.extend(typed_rows(rows, &self.key, &self.value, errors).into_iter().map(waiting));
         Ok(())
     }
 
     fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError> {
-        let mut unreadable = Vec::new();
-        let mut states: Vec<Option<A>> = (0..total).map(|_| None).collect();
-        for (state, &group) in
-            self.state.read(&stored.states, stored.groups.len(), &mut unreadable).into_iter().zip(&stored.groups)
-        {
-            states[group] = state;
-        }
-        if let Some(error) = unreadable.first() {
-            return Err(FoldError::of(format!("a stored state cannot be read: {}", error.problem)));
-        }
-        for (group, key, value) in self.waiting.drain(..) {
-            let state = states[group].take();
-            states[group] = Some((self.step)(&key, value, state));
-        }
-        let (groups, there): (Vec<usize>, Vec<A>) =
-            states.into_iter().enumerate().filter_map(|(group, state)| Some((group, state?))).unzip();
-        let columns = self.state.write(&there).map_err(FoldError::of)?;
-        let mut present = vec![false; total];
-        groups.iter().for_each(|&group| present[group] = true);
-        let present = (groups.len() < total).then_some(present);
-        Ok(Finished { states: scatter(&columns, &groups, total)?, present })
+        let waiting = std::mem::take(&mut self.waiting);
+        let all = catch_unwind(AssertUnwindSafe(|| self.fold_all(&waiting, &stored, total)));
+        all.unwrap_or_else(|_| self.fold_each(waiting, &stored, total))
     }
+
+    fn take_failures(&mut self) -> Vec<FoldFailure> {
+        std::mem::take(&mut self.failures)
+    }
+}
+
+/// Rows with their numbers, groups, keys and values; a row without value has one only if `V` is an `Option`.
+pub(super) fn typed_rows<K: Data, V: Data>(
+    rows: &Rows<'_>,
+    key: &Shape<K>,
+    value: &Shape<V>,
+    errors: &mut Vec<RowError>,
+) -> Vec<(usize, usize, K, V)> {
+    let batch = rows.batch;
+    let mut keys = key.read(&batch.keys()[..batch.schema().key().len()], batch.len(), errors);
+    let mut values = value.read_present(batch.values(), batch.present(), batch.len(), errors);
+    let mut typed = Vec::with_capacity(rows.groups.len());
+    for (index, &group) in rows.groups.iter().enumerate() {
+        let row = rows.picked.map_or(index, |picked| picked.value(index) as usize);
+        // A row is there once, unless it falls into several windows.
+        let (key, value) = match rows.picked {
+            None => (keys[row].take(), values[row].take()),
+            Some(_) => (keys[row].clone(), values[row].clone()),
+        };
+        match (key, value) {
+            (Some(key), Some(value)) => typed.push((row, group, key, value)),
+            (Some(_), None) if batch.present().is_some_and(|present| present.is_null(row)) => {
+                let problem = "the record has no value: an aggregation over Options sees such records".to_owned();
+                errors.push(RowError { row, problem });
+            }
+            _ => {}
+        }
+    }
+    typed
 }

@@ -11,6 +11,7 @@ use datafusion::logical_expr::GroupsAccumulator;
 use crate::{
     Batch,
     expression::{AggregationSet, RowError},
+    record::{Offset, Timestamp},
 };
 
 /// Why rows could not be folded or read.
@@ -104,6 +105,8 @@ pub struct Rows<'a> {
     pub groups: &'a [usize],
     /// How many groups there are by now.
     pub total: usize,
+    /// Which input of the aggregation they come from: 0 but where streams are cogrouped.
+    pub input: usize,
 }
 
 /// Stored states that exist already: row `i` is that of group `groups[i]`.
@@ -120,6 +123,8 @@ pub struct Finished {
     pub states: Vec<ArrayRef>,
     /// Which groups have one; `None` if all have. A group has none if none of its rows could be read.
     pub present: Option<Vec<bool>>,
+    /// Which groups are to be deleted: their states mean nothing. `None` if none is.
+    pub gone: Option<Vec<bool>>,
 }
 
 /// The uncommitted part of an aggregation in one task.
@@ -135,6 +140,25 @@ pub trait Fold: Send {
     /// # Errors
     /// As [`add`](Self::add).
     fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError>;
+
+    /// The rows that failed when they were brought together with their states, since the last call. They changed no state. Most folds have none:
+    /// what fails fails in [`add`](Self::add).
+    fn take_failures(&mut self) -> Vec<FoldFailure> {
+        Vec::new()
+    }
+}
+
+/// A row that failed when it was folded, which may be long after it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoldFailure {
+    /// What happened.
+    pub problem: String,
+    /// The timestamp of the row.
+    pub timestamp: Timestamp,
+    /// Its offset, if it was read and not computed.
+    pub offset: Option<Offset>,
+    /// What was folded, as JSON text.
+    pub row: Vec<u8>,
 }
 
 impl StateLayout for AggregationSet {
@@ -204,14 +228,14 @@ impl Fold for VectorisedFold {
     fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError> {
         let partial = self.set.take_states(&mut self.partial).map_err(FoldError::of)?;
         if stored.groups.is_empty() {
-            return Ok(Finished { states: partial, present: None });
+            return Ok(Finished { states: partial, present: None, gone: None });
         }
         let mut whole = self.set.accumulators().map_err(FoldError::of)?;
         let all: Vec<usize> = (0..total).collect();
         self.set.merge(&mut whole, &stored.states, &stored.groups, total).map_err(FoldError::of)?;
         self.set.merge(&mut whole, &partial, &all, total).map_err(FoldError::of)?;
         let states = self.set.take_states(&mut whole).map_err(FoldError::of)?;
-        Ok(Finished { states, present: None })
+        Ok(Finished { states, present: None, gone: None })
     }
 }
 

@@ -30,8 +30,9 @@ use arrow::{
 
 use super::{
     Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
-    session_interval::{Part, SessionInterval},
-    session_rows::{append_session, sessions_in, stretch_of},
+    lateness::late_for_session,
+    session_interval::{Part, SessionInterval, rounds},
+    session_rows::{append_session, first_open_end, sessions_in, stretch_of},
     session_updates::{Final, SessionRows, by_key, updates},
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
@@ -64,6 +65,8 @@ pub struct SessionAggregateSettings {
     pub strategy: EmitStrategy,
     /// When updates are passed on.
     pub emit: EmitPolicy,
+    /// How many inputs it has: more than one where streams are cogrouped.
+    pub inputs: usize,
     /// Whether someone below needs to know what was there before.
     pub needs_before: bool,
 }
@@ -71,11 +74,16 @@ pub struct SessionAggregateSettings {
 /// Aggregates rows by key and session.
 pub struct SessionAggregate {
     settings: SessionAggregateSettings,
+    /// The highest timestamp of all inputs.
     stream_time: Timestamp,
+    /// That of each input, which decides about its records.
+    stream_times: Vec<Timestamp>,
     /// The stream time of the last flush: no stored session ends later.
     flushed_at: Timestamp,
     /// The stream time at which final results were passed on last.
     emitted_at: Timestamp,
+    /// A stream time that was forgotten at the start: stored sessions may end by then.
+    forgotten: Timestamp,
     keys: RowCodec,
     states: RowCodec,
     fold: Box<dyn Fold>,
@@ -93,14 +101,24 @@ impl SessionAggregate {
     pub fn new(settings: SessionAggregateSettings) -> Result<Self, FoldError> {
         Ok(Self {
             stream_time: Timestamp::NONE,
+            stream_times: vec![Timestamp::NONE; settings.inputs],
             flushed_at: Timestamp::NONE,
             emitted_at: Timestamp::NONE,
+            forgotten: Timestamp::NONE,
             keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
             states: RowCodec::new(&stored_fields(settings.fold.clone().layout().as_ref())).map_err(FoldError::of)?,
             fold: settings.fold.create()?,
             interval: SessionInterval::default(),
             settings,
         })
+    }
+
+    fn restore_clock_of(&mut self, input: usize, time: Timestamp) {
+        if let Some(stream_time) = self.stream_times.get_mut(input) {
+            *stream_time = time.max(*stream_time);
+            self.stream_time = self.stream_time.max(time);
+            self.flushed_at = self.stream_time;
+        }
     }
 
     fn rows(&self) -> SessionRows<'_> {
@@ -128,10 +146,13 @@ impl SessionAggregate {
         for ((&key, &time), &stream_time) in numbers.iter().zip(times).zip(observed) {
             let newest = match self.settings.emit {
                 EmitPolicy::Commit => self.flushed_at,
-                EmitPolicy::Record => stream_time,
+                // Sessions of another input may end later.
+                EmitPolicy::Record if self.settings.inputs > 1 => stream_time.max(self.flushed_at),
+                EmitPolicy::Record => stream_time.max(self.forgotten),
             };
             if newest != Timestamp::NONE {
-                let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(self.open_from(newest));
+                let open_from = self.open_from(newest.min(stream_time));
+                let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(open_from);
                 self.interval.missing(key, earliest, newest.millis(), self.settings.span, &mut lookups);
             }
         }
@@ -160,7 +181,7 @@ impl SessionAggregate {
         &mut self,
         batch: &Batch,
         observed: &[Timestamp],
-        store: &mut TaskStore,
+        (input, store): (usize, &mut TaskStore),
         errors: &mut Vec<RowError>,
     ) -> Result<Late, FoldError> {
         let key_columns = &batch.keys()[..self.settings.output.key().len()];
@@ -179,13 +200,13 @@ impl SessionAggregate {
                     rows.push(row as u32);
                     groups.push(group);
                 }
-                Err(session) => late.push((row, lateness(windows, time, session, stream_time))),
+                Err(session) => late.push((row, late_for_session(windows, time, session, stream_time))),
             }
         }
         let picked = (rows.len() < batch.len()).then(|| UInt32Array::from(rows));
         let total = self.interval.groups;
         if !groups.is_empty() {
-            self.fold.add(&Rows { batch, picked: picked.as_ref(), groups: &groups, total }, errors)?;
+            self.fold.add(&Rows { batch, picked: picked.as_ref(), groups: &groups, total, input }, errors)?;
         }
         Ok(late)
     }
@@ -305,7 +326,7 @@ impl SessionAggregate {
         &mut self,
         batch: &Batch,
         observed: &[Timestamp],
-        store: &mut TaskStore,
+        (input, store): (usize, &mut TaskStore),
         errors: &mut Vec<RowError>,
     ) -> Result<(Option<Batch>, Late), FoldError> {
         let (mut updates, mut positions, mut late): (Vec<Batch>, Vec<u32>, _) = (Vec::new(), Vec::new(), Vec::new());
@@ -314,7 +335,7 @@ impl SessionAggregate {
             let part = batch.take(&rows).map_err(FoldError::of)?;
             let observed: Vec<Timestamp> = rows.values().iter().map(|&row| observed[row as usize]).collect();
             let first_error = errors.len();
-            let round_late = self.fold(&part, &observed, store, errors)?;
+            let round_late = self.fold(&part, &observed, (input, store), errors)?;
             late.extend(round_late.into_iter().map(|(row, problem)| (rows.value(row) as usize, problem)));
             errors[first_error..].iter_mut().for_each(|error| error.row = rows.value(error.row) as usize);
             // No key occurs twice in a round: key `i` is row `i`.
@@ -339,17 +360,7 @@ impl SessionAggregate {
     /// Deals rows into rounds in which no key occurs twice.
     fn rounds(&self, batch: &Batch) -> Result<Vec<Vec<u32>>, FoldError> {
         let keys = self.keys.encode(&batch.keys()[..self.settings.output.key().len()]).map_err(FoldError::of)?;
-        let mut seen: hashbrown::HashMap<&[u8], usize> = hashbrown::HashMap::with_capacity(batch.len());
-        let mut rounds: Vec<Vec<u32>> = Vec::new();
-        for row in 0..keys.num_rows() {
-            let round = seen.entry(keys.row(row).data()).or_insert(0);
-            if *round == rounds.len() {
-                rounds.push(Vec::new());
-            }
-            rounds[*round].push(row as u32);
-            *round += 1;
-        }
-        Ok(rounds)
+        Ok(rounds(&keys))
     }
 
     /// The final results of sessions that have closed since the last time, by end, start and key.
@@ -391,39 +402,31 @@ impl SessionAggregate {
     }
 }
 
-fn lateness(windows: SessionWindows, time: i64, session: Session, stream_time: Timestamp) -> String {
-    let (start, end) = (Timestamp(session.start), Timestamp(session.end));
-    format!(
-        "the record of {} is late for the session {start} to {end}: stream time is {stream_time}, gap {}, grace {}",
-        Timestamp(time),
-        windows.gap(),
-        windows.grace()
-    )
-}
-
 impl Operator for SessionAggregate {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let batch = drop_null_keys(batch, context)?;
         if batch.is_empty() {
             return Ok(());
         }
-        let mut stream_time = self.stream_time;
+        let clock = if self.settings.strategy.is_final() { 0 } else { context.input };
+        let mut stream_time = self.stream_times[clock];
         let observe = |&time: &i64| {
             stream_time = stream_time.max(Timestamp(time));
             stream_time
         };
         let observed: Vec<Timestamp> = batch.times().values().iter().map(observe).collect();
-        self.stream_time = stream_time;
-        let mut errors = Vec::new();
+        self.stream_times[clock] = stream_time;
+        self.stream_time = self.stream_time.max(stream_time);
+        let (input, mut errors) = (context.input, Vec::new());
         let store = &mut context.stores[self.settings.store];
         let each = self.settings.emit == EmitPolicy::Record && !self.settings.strategy.is_final();
         let folded = match each {
-            true => self.fold_each(&batch, &observed, store, &mut errors),
-            false => self.fold(&batch, &observed, store, &mut errors).map(|late| (None, late)),
+            true => self.fold_each(&batch, &observed, (input, store), &mut errors),
+            false => self.fold(&batch, &observed, (input, store), &mut errors).map(|late| (None, late)),
         };
         let (updates, late) = folded.map_err(|error| context.error(error))?;
         context.output.extend(updates);
-        context.reject(&batch, Reason::Late, late);
+        context.reject_late(&batch, late)?;
         errors.sort_by_key(|error| error.row);
         errors.dedup_by_key(|error| error.row);
         context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
@@ -441,6 +444,7 @@ impl Operator for SessionAggregate {
             Err(error) => Err(error),
         };
         context.output.extend(updates.map_err(|error| context.error(error))?);
+        context.reject_folded(self.fold.take_failures());
         Ok(())
     }
 
@@ -449,8 +453,42 @@ impl Operator for SessionAggregate {
     }
 
     fn restore_stream_time(&mut self, stream_time: Timestamp) {
-        self.stream_time = self.stream_time.max(stream_time);
-        self.flushed_at = self.stream_time;
+        self.restore_clock_of(0, stream_time);
         self.emitted_at = self.stream_time;
+    }
+
+    fn clocks(&self) -> Vec<Timestamp> {
+        self.stream_times[1..].to_vec()
+    }
+
+    fn restore_clock(&mut self, index: usize, time: Timestamp) {
+        self.restore_clock_of(index + 1, time);
+    }
+
+    fn forget_stream_time(&mut self) {
+        if !self.settings.strategy.is_final() {
+            self.forgotten = self.stream_time;
+            self.stream_times.fill(Timestamp::NONE);
+        }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        if !self.settings.strategy.is_final() {
+            return Ok(None);
+        }
+        let SessionAggregateSettings { store, windows, span, .. } = self.settings;
+        let open_from = windows.closed_before(self.stream_time).millis();
+        let end = first_open_end(open_from, span, &mut context.stores[store]).map_err(|error| context.error(error))?;
+        let next = end.map(|end| windows.closes_at(end));
+        if next.is_none_or(|next| next > stream_time) {
+            return Ok(next);
+        }
+        (self.stream_times[0], self.stream_time) = (stream_time, stream_time);
+        self.on_flush(context)?;
+        self.on_idle(Timestamp::NONE, context)
     }
 }

@@ -16,27 +16,31 @@
 //! One row a key and window, as of other time windows; beside them an index, described in `sliding_rows`. Both are kept one time difference
 //! longer than is visible.
 //!
+//! Cogrouped streams are several inputs, each with a stream time of its own unless only final results are passed on.
+//!
 //! Nulls: a record without key or without value is a dead letter. So is a record that is late; one that misses some of its windows, because
 //! they are closed, is a dead letter for each of them.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, UInt32Array},
+    array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array},
     buffer::NullBuffer,
     compute,
+    datatypes::Int64Type,
 };
 use hashbrown::HashMap;
 use millstream_state::key::{split_window_key, window_key};
 
 use super::{
-    Context, EmitPolicy, FoldError, FoldFactory, Operator, OperatorError, Reason, TaskStore,
+    Context, EmitPolicy, FoldError, FoldFactory, FoldFailure, Operator, OperatorError, Reason, TaskStore, Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::scatter,
+    lateness::late_for_sliding,
     session_rows::stretch_of,
-    sliding_interval::{Arrival, KeyWindows, Lineage, SlidingInterval, State},
+    sliding_interval::{Arrival, KeyWindows, Lineage, SlidingInterval, State, Update},
     sliding_rows::append_window,
-    sliding_states::{Place, SlidingStates},
+    sliding_states::{FoldedRows, Place, SlidingStates},
     table::{drop_null_keys, stored_fields},
 };
 use crate::{
@@ -70,6 +74,10 @@ pub struct SlidingAggregateSettings {
     pub strategy: EmitStrategy,
     /// When updates are passed on.
     pub emit: EmitPolicy,
+    /// How many inputs it has: more than one where streams are cogrouped.
+    pub inputs: usize,
+    /// Whether deletions are passed on of what was not there.
+    pub tombstones: Tombstones,
     /// Whether someone below needs to know what was there before.
     pub needs_before: bool,
 }
@@ -77,16 +85,52 @@ pub struct SlidingAggregateSettings {
 /// Aggregates rows by key and sliding window.
 pub struct SlidingAggregate {
     settings: SlidingAggregateSettings,
-    stream_time: Timestamp,
+    /// The highest timestamp of each input; of the first one for all if only final results are passed on.
+    stream_times: Vec<Timestamp>,
     /// The latest start of a window that was written.
     latest_start: Timestamp,
     finals: Option<FinalResults>,
     keys: RowCodec,
     states: RowCodec,
     /// What was changed since the last flush and not passed on yet: stored keys in the order of first touch, and what was there before.
-    touched: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    touched: Vec<Touched>,
     /// The places of stored keys in `touched`.
     places: HashMap<Vec<u8>, usize>,
+}
+
+/// A window that was changed.
+struct Touched {
+    /// Under which it is stored.
+    name: Vec<u8>,
+    was_there: bool,
+    /// Its row before the first change, if that is needed.
+    before: Option<Vec<u8>>,
+    /// Its row now; read when it is passed on.
+    after: Option<Vec<u8>>,
+    /// The timestamp of its last change.
+    time: i64,
+}
+
+/// Rows that are late, and why.
+type Late = Vec<(usize, String)>;
+
+/// What came of rows.
+#[derive(Default)]
+pub(super) struct Processed {
+    pub(super) updates: Vec<Batch>,
+    pub(super) late: Late,
+    pub(super) errors: Vec<RowError>,
+    pub(super) failures: Vec<FoldFailure>,
+}
+
+impl Processed {
+    /// Takes what came of the rows from `first` on.
+    fn add(&mut self, rows: Self, first: usize) {
+        self.updates.extend(rows.updates);
+        self.late.extend(rows.late.into_iter().map(|(row, problem)| (first + row, problem)));
+        self.errors.extend(rows.errors.into_iter().map(|error| RowError { row: first + error.row, ..error }));
+        self.failures.extend(rows.failures);
+    }
 }
 
 impl SlidingAggregate {
@@ -98,7 +142,7 @@ impl SlidingAggregate {
         settings.fold.create()?;
         let finals = FinalResults::new(settings.strategy, settings.windows.as_time_windows(), settings.retention);
         Ok(Self {
-            stream_time: Timestamp::NONE,
+            stream_times: vec![Timestamp::NONE; settings.inputs],
             latest_start: Timestamp::NONE,
             finals,
             keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
@@ -115,34 +159,36 @@ impl SlidingAggregate {
     }
 
     /// Stream time at each row, the row included; `None` where the row is late as a whole.
-    fn observe(&mut self, batch: &Batch, late: &mut Vec<(usize, String)>) -> Vec<Option<Timestamp>> {
+    fn observe(&mut self, batch: &Batch, input: usize, late: &mut Late) -> Vec<Option<Timestamp>> {
         let windows = self.settings.windows;
+        let clock = if self.finals.is_some() { 0 } else { input };
+        let mut stream_time = self.stream_times[clock];
         let mut observed = Vec::with_capacity(batch.len());
         for (row, &time) in batch.times().values().iter().enumerate() {
             let time = Timestamp(time);
-            if time > self.stream_time {
-                self.finals.iter_mut().for_each(|finals| finals.advance(self.stream_time, time));
-                self.stream_time = time;
+            if time > stream_time {
+                self.finals.iter_mut().for_each(|finals| finals.advance(stream_time, time));
+                stream_time = time;
             }
-            let is_late = windows.is_late(time, self.stream_time);
+            let is_late = windows.is_late(time, stream_time);
             if is_late {
-                let end = time.plus(windows.time_difference());
-                late.push((row, lateness(windows, time, (time, end), self.stream_time)));
+                late.push((row, late_for_sliding(windows, time, time.millis(), stream_time)));
             }
-            observed.push((!is_late).then_some(self.stream_time));
+            observed.push((!is_late).then_some(stream_time));
         }
+        self.stream_times[clock] = stream_time;
         observed
     }
 
-    /// Lets the rows fall into their windows, and gives what came of it.
+    /// Lets the rows fall into their windows, and gives what came of it. `observed` is stream time at each row that is not late.
     fn assign(
-        &mut self,
+        &self,
         batch: &Batch,
+        observed: &[Option<Timestamp>],
         stores: &mut [TaskStore],
-        late: &mut Vec<(usize, String)>,
+        late: &mut Late,
     ) -> Result<SlidingInterval, FoldError> {
         let SlidingAggregateSettings { windows, retention, span, index, .. } = self.settings;
-        let observed = self.observe(batch, late);
         let lineage = if self.passes_each_on() { Lineage::Every } else { Lineage::Last };
         let mut interval = SlidingInterval::new(windows, lineage, self.latest_start.millis());
         let encoded = self.keys.encode(&batch.keys()[..self.settings.output.key().len()]).map_err(FoldError::of)?;
@@ -154,7 +200,7 @@ impl SlidingAggregate {
             numbers[row].into_iter().for_each(|key| interval.missing(key, times[row], span, &mut lookups));
         }
         look_up(&mut interval, &lookups, &mut stores[index])?;
-        for (row, (key, stream_time)) in numbers.iter().zip(&observed).enumerate() {
+        for (row, (key, stream_time)) in numbers.iter().zip(observed).enumerate() {
             let (Some(key), Some(stream_time)) = (*key, *stream_time) else { continue };
             let arrival = Arrival {
                 key,
@@ -164,11 +210,9 @@ impl SlidingAggregate {
                 visible_from: Timestamp(interval.latest_start).minus(retention).millis().saturating_add(1),
             };
             for start in interval.arrive(arrival) {
-                let bounds = (Timestamp(start), Timestamp(windows.end_of(start)));
-                late.push((row, lateness(windows, Timestamp(times[row]), bounds, stream_time)));
+                late.push((row, late_for_sliding(windows, Timestamp(times[row]), start, stream_time)));
             }
         }
-        self.latest_start = Timestamp(interval.latest_start);
         Ok(interval)
     }
 
@@ -180,6 +224,16 @@ impl SlidingAggregate {
         stores: &mut [TaskStore],
     ) -> Result<(), FoldError> {
         let (mut names, mut places, mut times) = (Vec::new(), Vec::new(), Vec::new());
+        let store = &mut stores[self.settings.store];
+        for key in &interval.keys {
+            for (&start, live) in key.live.iter().filter(|(_, live)| live.state != live.before) {
+                if states.is_gone(live.state) && live.before != State::Nothing {
+                    let mut name = Vec::new();
+                    window_key(start, &key.key, &mut name);
+                    store.put(&name, None, Timestamp(live.time));
+                }
+            }
+        }
         for key in &interval.keys {
             let mut changed = key.live.iter().filter(|(_, live)| live.state != live.before).peekable();
             while let Some((&start, live)) = changed.next() {
@@ -222,37 +276,55 @@ impl SlidingAggregate {
         index.put(&name, (!value.is_empty()).then_some(&value[..]), Timestamp(newest.max(stretch)));
     }
 
-    /// Each update as a row.
+    /// Each update as a row: a tombstone where nothing is left.
     fn updates(
         &self,
         batch: &Batch,
         interval: &SlidingInterval,
         states: &SlidingStates,
     ) -> Result<Option<Batch>, FoldError> {
-        let kept: Vec<_> =
-            interval.updates.iter().filter_map(|update| Some((update, states.place(update.state)?))).collect();
+        let is_told = |update: &&Update| match states.place(update.state) {
+            Some(_) => true,
+            None => states.is_gone(update.state) && self.tells_gone(states.place(update.before).is_some()),
+        };
+        let kept: Vec<&Update> = interval.updates.iter().filter(is_told).collect();
         if kept.is_empty() {
             return Ok(None);
         }
-        let places: Vec<Place> = kept.iter().map(|(_, place)| *place).collect();
-        let results = self.settings.fold.results_of(&states.take(&places)?)?;
+        let (results, present) = self.results(states, kept.iter().map(|update| update.state))?;
         let before = match self.settings.needs_before {
             false => None,
             true => {
-                let befores: Vec<Option<Place>> = kept.iter().map(|(update, _)| states.place(update.before)).collect();
-                let places: Vec<Place> = befores.iter().copied().flatten().collect();
-                let had: Vec<usize> = (0..befores.len()).filter(|&row| befores[row].is_some()).collect();
-                let values = self.settings.fold.results_of(&states.take(&places)?)?;
-                let present = NullBuffer::from_iter(befores.iter().map(Option::is_some));
-                Some(Before { values: scatter(&values, &had, befores.len())?, present: Some(present) })
+                let (values, present) = self.results(states, kept.iter().map(|update| update.before))?;
+                Some(Before { values, present: Some(present) })
             }
         };
-        let keys = kept.iter().map(|(update, _)| &*interval.keys[update.key].key);
-        let starts = Int64Array::from_iter_values(kept.iter().map(|(update, _)| update.start));
-        let times = Int64Array::from_iter_values(kept.iter().map(|(update, _)| update.time));
-        let rows = UInt32Array::from_iter_values(kept.iter().map(|(update, _)| update.row));
+        let keys = kept.iter().map(|update| &*interval.keys[update.key].key);
+        let starts = Int64Array::from_iter_values(kept.iter().map(|update| update.start));
+        let times = Int64Array::from_iter_values(kept.iter().map(|update| update.time));
+        let rows = UInt32Array::from_iter_values(kept.iter().map(|update| update.row));
         let updates = self.rows(self.keys.decode(keys).map_err(FoldError::of)?, starts, results, Arc::new(times));
-        Ok(Some(updates.with_before(before).with_headers(batch.headers_at(&rows).map_err(FoldError::of)?)))
+        let headers = batch.headers_at(&rows).map_err(FoldError::of)?;
+        Ok(Some(updates.with_present(Some(present)).with_before(before).with_headers(headers)))
+    }
+
+    /// Whether a deletion is passed on.
+    fn tells_gone(&self, was_there: bool) -> bool {
+        was_there || self.settings.tombstones == Tombstones::AsKafkaStreams
+    }
+
+    /// The results of states, and which have one; the others are null.
+    fn results(
+        &self,
+        states: &SlidingStates,
+        of: impl Iterator<Item = State>,
+    ) -> Result<(Vec<ArrayRef>, NullBuffer), FoldError> {
+        let places: Vec<Option<Place>> = of.map(|state| states.place(state)).collect();
+        let there: Vec<Place> = places.iter().copied().flatten().collect();
+        let rows: Vec<usize> = (0..places.len()).filter(|&row| places[row].is_some()).collect();
+        let results = self.settings.fold.results_of(&states.take(&there)?)?;
+        let results = if rows.len() == places.len() { results } else { scatter(&results, &rows, places.len())? };
+        Ok((results, NullBuffer::from_iter(places.iter().map(Option::is_some))))
     }
 
     fn rows(&self, mut columns: Vec<ArrayRef>, starts: Int64Array, results: Vec<ArrayRef>, times: ArrayRef) -> Batch {
@@ -267,80 +339,116 @@ impl SlidingAggregate {
     fn touch(&mut self, interval: &SlidingInterval, states: &SlidingStates) -> Result<(), FoldError> {
         for update in &interval.updates {
             let live = interval.keys[update.key].live[&update.start];
-            if states.place(live.state).is_none() {
+            let is_gone = states.is_gone(live.state);
+            if states.place(live.state).is_none() && !is_gone {
                 continue;
             }
             let mut name = Vec::new();
             window_key(update.start, &interval.keys[update.key].key, &mut name);
-            if !self.places.contains_key(&name) {
-                self.places.insert(name.clone(), self.touched.len());
-                let before = match update.before {
-                    State::Stored(stored) if self.settings.needs_before => {
-                        states.stored_row(stored).map(<[u8]>::to_vec)
-                    }
-                    _ => None,
-                };
-                self.touched.push((name, before));
+            if let Some(&place) = self.places.get(&name) {
+                self.touched[place].time = live.time;
+                continue;
             }
+            self.places.insert(name.clone(), self.touched.len());
+            let (was_there, before) = match update.before {
+                State::Stored(stored) => (true, states.stored_row(stored).map(<[u8]>::to_vec)),
+                State::Nothing | State::Version(_) => (false, None),
+            };
+            let before = before.filter(|_| self.settings.needs_before);
+            self.touched.push(Touched { name, was_there, before, after: None, time: live.time });
         }
         Ok(())
     }
 
     /// The windows that have changed since the last flush, each once, in the order of the first change.
     fn flush(&mut self, store: &mut TaskStore) -> Result<Option<Batch>, FoldError> {
-        let touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut self.touched);
         self.places.clear();
+        let names: Vec<&[u8]> = touched.iter().map(|touched| touched.name.as_slice()).collect();
+        let mut rows: Vec<Option<Vec<u8>>> = vec![None; names.len()];
+        store.get_many(&names, &mut |row, value| rows[row] = value.map(<[u8]>::to_vec)).map_err(FoldError::of)?;
+        touched.iter_mut().zip(rows).for_each(|(touched, row)| touched.after = row);
+        touched.retain(|touched| touched.after.is_some() || self.tells_gone(touched.was_there));
         if touched.is_empty() {
             return Ok(None);
         }
-        let names: Vec<&[u8]> = touched.iter().map(|(name, _)| name.as_slice()).collect();
-        let mut rows: Vec<Option<Vec<u8>>> = vec![None; names.len()];
-        store.get_many(&names, &mut |row, value| rows[row] = value.map(<[u8]>::to_vec)).map_err(FoldError::of)?;
-        let rows: Option<BinaryArray> = rows
-            .iter()
-            .map(Option::as_deref)
-            .all(|row| row.is_some())
-            .then(|| rows.iter().map(Option::as_deref).collect());
-        let rows = rows.ok_or_else(|| FoldError::of("a window that was just written is not there"))?;
-        let mut states = self.states.decode(rows.iter().flatten()).map_err(FoldError::of)?;
-        let times = states.pop().ok_or_else(|| FoldError::of("a stored row has no timestamp"))?;
-        let results = self.settings.fold.results_of(&states)?;
-        let split: Vec<(i64, &[u8])> = names.iter().filter_map(|name| split_window_key(name)).collect();
+        let (results, present, times) = self.stored(touched.iter().map(|touched| touched.after.as_deref()))?;
+        let moments = times.iter().zip(&touched).map(|(time, touched)| time.unwrap_or(touched.time));
+        let times = Int64Array::from_iter_values(moments);
+        let before = match self.settings.needs_before {
+            false => None,
+            true => {
+                let (values, present, _) = self.stored(touched.iter().map(|touched| touched.before.as_deref()))?;
+                Some(Before { values, present: Some(present) })
+            }
+        };
+        let split: Vec<(i64, &[u8])> = touched.iter().filter_map(|touched| split_window_key(&touched.name)).collect();
         let keys = self.keys.decode(split.iter().map(|(_, key)| *key)).map_err(FoldError::of)?;
         let starts = Int64Array::from_iter_values(split.iter().map(|(start, _)| *start));
-        let before = self.settings.needs_before.then(|| self.before(&touched)).transpose()?;
-        Ok(Some(self.rows(keys, starts, results, times).with_before(before)))
+        let updates = self.rows(keys, starts, results, Arc::new(times));
+        Ok(Some(updates.with_present(Some(present)).with_before(before)))
     }
 
-    fn before(&self, touched: &[(Vec<u8>, Option<Vec<u8>>)]) -> Result<Before, FoldError> {
-        let had: Vec<usize> = (0..touched.len()).filter(|&row| touched[row].1.is_some()).collect();
-        let rows = touched.iter().filter_map(|(_, before)| before.as_deref());
-        let mut states = self.states.decode(rows).map_err(FoldError::of)?;
-        states.pop();
-        let values = scatter(&self.settings.fold.results_of(&states)?, &had, touched.len())?;
-        Ok(Before { values, present: Some(NullBuffer::from_iter(touched.iter().map(|(_, before)| before.is_some()))) })
+    /// The results of stored rows, which have one, and their timestamps.
+    fn stored<'r>(
+        &self,
+        rows: impl Iterator<Item = Option<&'r [u8]>> + Clone,
+    ) -> Result<(Vec<ArrayRef>, NullBuffer, Int64Array), FoldError> {
+        let present = NullBuffer::from_iter(rows.clone().map(|row| row.is_some()));
+        let had: Vec<usize> = (0..present.len()).filter(|&row| present.is_valid(row)).collect();
+        let mut states = self.states.decode(rows.flatten()).map_err(FoldError::of)?;
+        let times = states.pop().ok_or_else(|| FoldError::of("a stored row has no timestamp"))?;
+        let results = scatter(&self.settings.fold.results_of(&states)?, &had, present.len())?;
+        let times = scatter(&[times], &had, present.len())?.remove(0);
+        Ok((results, present, times.as_primitive::<Int64Type>().clone()))
     }
 
     /// Takes a batch of rows with keys and values; gives the updates that are to be passed on at once.
-    fn process(
+    ///
+    /// A fold may leave nothing of a window, which then is no more and makes no others. Where that happens the rows are taken one by one.
+    fn process(&mut self, batch: &Batch, input: usize, stores: &mut [TaskStore]) -> Result<Processed, FoldError> {
+        let mut done = Processed::default();
+        let observed = self.observe(batch, input, &mut done.late);
+        let mut attempt = Processed::default();
+        if self.attempt(batch, input, &observed, stores, &mut attempt)? {
+            done.add(attempt, 0);
+            return Ok(done);
+        }
+        for row in 0..batch.len() {
+            let mut own = Processed::default();
+            self.attempt(&batch.slice(row, 1), input, &observed[row..=row], stores, &mut own)?;
+            done.add(own, row);
+        }
+        Ok(done)
+    }
+
+    /// Takes rows; says no, having done nothing, if nothing is left of a window and there is more than one row.
+    fn attempt(
         &mut self,
         batch: &Batch,
+        input: usize,
+        observed: &[Option<Timestamp>],
         stores: &mut [TaskStore],
-        late: &mut Vec<(usize, String)>,
-        errors: &mut Vec<RowError>,
-    ) -> Result<Option<Batch>, FoldError> {
-        let interval = self.assign(batch, stores, late)?;
+        done: &mut Processed,
+    ) -> Result<bool, FoldError> {
+        let interval = self.assign(batch, observed, stores, &mut done.late)?;
         if interval.updates.is_empty() {
-            return Ok(None);
+            return Ok(true);
         }
-        let store = &mut stores[self.settings.store];
-        let states = SlidingStates::fold(&interval, batch, self.settings.fold.as_ref(), &self.states, store, errors)?;
+        let SlidingAggregateSettings { store, fold, .. } = &self.settings;
+        let rows = FoldedRows { batch, input, fold: fold.as_ref(), codec: &self.states };
+        let states = SlidingStates::fold(&interval, &rows, &mut stores[*store], done)?;
+        if states.has_gone() && batch.len() > 1 {
+            return Ok(false);
+        }
+        self.latest_start = Timestamp(interval.latest_start);
         self.write(&interval, &states, stores)?;
         match (self.passes_each_on(), &self.finals) {
-            (true, _) => self.updates(batch, &interval, &states),
-            (false, None) => self.touch(&interval, &states).map(|()| None),
-            (false, Some(_)) => Ok(None),
+            (true, _) => done.updates.extend(self.updates(batch, &interval, &states)?),
+            (false, None) => self.touch(&interval, &states)?,
+            (false, Some(_)) => {}
         }
+        Ok(true)
     }
 
     /// Passes on the stored rows of windows that have closed.
@@ -348,7 +456,7 @@ impl SlidingAggregate {
         let Some(finals) = &mut self.finals else { return Ok(()) };
         let SlidingAggregateSettings { store, output, fold, .. } = &self.settings;
         let rows = StoredWindows { store: *store, output, fold: fold.as_ref(), keys: &self.keys, states: &self.states };
-        finals.emit(self.stream_time, &rows, context)
+        finals.emit(self.stream_times[0], &rows, context)
     }
 }
 
@@ -367,18 +475,6 @@ fn look_up(interval: &mut SlidingInterval, lookups: &[(usize, i64)], index: &mut
         }
     };
     index.get_many(&names, &mut each).map_err(FoldError::of)
-}
-
-fn lateness(
-    windows: SlidingWindows,
-    time: Timestamp,
-    (start, end): (Timestamp, Timestamp),
-    stream_time: Timestamp,
-) -> String {
-    format!(
-        "the record of {time} is late for the window {start} to {end}: stream time is {stream_time}, grace {}",
-        windows.grace()
-    )
 }
 
 /// The rows that have a value and a timestamp that a window can have; the others are dead letters.
@@ -406,14 +502,15 @@ impl Operator for SlidingAggregate {
         if batch.is_empty() {
             return Ok(());
         }
-        let (mut late, mut errors) = (Vec::new(), Vec::new());
-        let updates = self.process(&batch, context.stores, &mut late, &mut errors);
-        context.output.extend(updates.map_err(|error| context.error(error))?);
+        let processed = self.process(&batch, context.input, context.stores).map_err(|error| context.error(error))?;
+        let Processed { updates, mut late, mut errors, failures } = processed;
+        context.output.extend(updates);
         late.sort_by_key(|(row, _)| *row);
-        context.reject(&batch, Reason::Late, late);
+        context.reject_late(&batch, late)?;
         errors.sort_by_key(|error| error.row);
         errors.dedup_by_key(|error| error.row);
         context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
+        context.reject_folded(failures);
         match (self.settings.emit, &self.finals) {
             (EmitPolicy::Record, Some(_)) => self.emit_final(context),
             _ => Ok(()),
@@ -427,19 +524,41 @@ impl Operator for SlidingAggregate {
     }
 
     fn stream_time(&self) -> Option<Timestamp> {
-        Some(self.stream_time)
+        Some(self.stream_times[0])
     }
 
     fn restore_stream_time(&mut self, stream_time: Timestamp) {
-        self.stream_time = self.stream_time.max(stream_time);
+        self.stream_times[0] = self.stream_times[0].max(stream_time);
         self.finals.iter_mut().for_each(|finals| finals.restore(stream_time));
     }
 
-    fn clocks(&self) -> Vec<Timestamp> {
-        vec![self.latest_start]
+    fn forget_stream_time(&mut self) {
+        if self.finals.is_none() {
+            self.stream_times.fill(Timestamp::NONE);
+        }
     }
 
-    fn restore_clock(&mut self, _index: usize, time: Timestamp) {
-        self.latest_start = self.latest_start.max(time);
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        let Some(finals) = &self.finals else { return Ok(None) };
+        let next = finals.next_due(self.stream_times[0], self.settings.store, context)?;
+        if next.is_none_or(|next| next > stream_time) {
+            return Ok(next);
+        }
+        self.stream_times[0] = stream_time;
+        self.emit_final(context)?;
+        self.on_idle(Timestamp::NONE, context)
+    }
+
+    fn clocks(&self) -> Vec<Timestamp> {
+        std::iter::once(self.latest_start).chain(self.stream_times[1..].iter().copied()).collect()
+    }
+
+    fn restore_clock(&mut self, index: usize, time: Timestamp) {
+        let clock = if index == 0 { Some(&mut self.latest_start) } else { self.stream_times.get_mut(index) };
+        clock.into_iter().for_each(|clock| *clock = time.max(*clock));
     }
 }

@@ -8,20 +8,33 @@ use millstream_state::key::window_key;
 
 use super::{
     FoldError, FoldFactory, Folded, Rows, TaskStore,
+    sliding_aggregate::Processed,
     sliding_interval::{SlidingInterval, State, Version},
 };
-use crate::{Batch, expression::RowError, row::RowCodec};
+use crate::{Batch, row::RowCodec};
 
 /// Where a state lies: in which part, and at which row of it.
 pub(super) type Place = (usize, usize);
+
+/// Rows that are folded, and how.
+pub(super) struct FoldedRows<'a> {
+    pub(super) batch: &'a Batch,
+    /// Which input they come from.
+    pub(super) input: usize,
+    pub(super) fold: &'a dyn FoldFactory,
+    /// How states are stored.
+    pub(super) codec: &'a RowCodec,
+}
 
 /// States by place: the first part are stored ones, the others versions, a level each.
 pub(super) struct SlidingStates {
     parts: Vec<Vec<ArrayRef>>,
     /// The row in the first part of each stored window whose state was read.
     stored: Vec<Option<usize>>,
-    /// The place of each version; none if no row of it could be read and it had no state before.
+    /// The place of each version; none if no row of it could be read and it had no state before, or if nothing is left.
     versions: Vec<Option<Place>>,
+    /// The versions of which nothing is left: the fold has deleted them.
+    gone: Vec<bool>,
     /// The rows of the stored ones, as they were.
     rows: Vec<Vec<u8>>,
 }
@@ -30,18 +43,16 @@ impl SlidingStates {
     /// Reads what is used and folds all versions of `interval`, whose rows are those of `batch`.
     pub(super) fn fold(
         interval: &SlidingInterval,
-        batch: &Batch,
-        fold: &dyn FoldFactory,
-        codec: &RowCodec,
+        rows: &FoldedRows<'_>,
         store: &mut TaskStore,
-        errors: &mut Vec<RowError>,
+        done: &mut Processed,
     ) -> Result<Self, FoldError> {
-        let mut states = Self::read(interval, codec, store)?;
+        let mut states = Self::read(interval, rows.codec, store)?;
         let levels = interval.versions.iter().map(|version| version.level + 1).max().unwrap_or_default();
         let mut by_level: Vec<Vec<usize>> = vec![Vec::new(); levels];
         interval.versions.iter().enumerate().for_each(|(number, version)| by_level[version.level].push(number));
         for level in by_level {
-            states.fold_level(&level, &interval.versions, batch, fold, errors)?;
+            states.fold_level(&level, &interval.versions, rows, done)?;
         }
         Ok(states)
     }
@@ -67,7 +78,8 @@ impl SlidingStates {
         }
         let mut columns = codec.decode(rows.iter().map(Vec::as_slice)).map_err(FoldError::of)?;
         columns.pop();
-        Ok(Self { parts: vec![columns], stored, versions: vec![None; interval.versions.len()], rows })
+        let versions = interval.versions.len();
+        Ok(Self { parts: vec![columns], stored, versions: vec![None; versions], gone: vec![false; versions], rows })
     }
 
     /// Folds the versions of a level: what they begin with is there.
@@ -75,10 +87,11 @@ impl SlidingStates {
         &mut self,
         level: &[usize],
         versions: &[Version],
-        batch: &Batch,
-        fold: &dyn FoldFactory,
-        errors: &mut Vec<RowError>,
+        rows: &FoldedRows<'_>,
+        done: &mut Processed,
     ) -> Result<(), FoldError> {
+        let &FoldedRows { batch, input, fold, .. } = rows;
+        let errors = &mut done.errors;
         let (mut picked, mut groups) = (Vec::new(), Vec::new());
         let (mut bases, mut with_base) = (Vec::new(), Vec::new());
         for (group, &number) in level.iter().enumerate() {
@@ -94,21 +107,23 @@ impl SlidingStates {
         let first_error = errors.len();
         if distinct.len() == batch.len() {
             let picked = UInt32Array::from(picked);
-            own.add(&Rows { batch, picked: Some(&picked), groups: &groups, total: level.len() }, errors)?;
+            own.add(&Rows { batch, picked: Some(&picked), groups: &groups, total: level.len(), input }, errors)?;
         } else {
             // Expressions are evaluated over whole batches: only the rows of this level.
             let part = batch.take(&UInt32Array::from(distinct.clone())).map_err(FoldError::of)?;
             let place = |row: &u32| distinct.binary_search(row).map_or(0, |place| place as u32);
             let picked: UInt32Array = picked.iter().map(place).collect::<Vec<_>>().into();
-            own.add(&Rows { batch: &part, picked: Some(&picked), groups: &groups, total: level.len() }, errors)?;
+            own.add(&Rows { batch: &part, picked: Some(&picked), groups: &groups, total: level.len(), input }, errors)?;
             errors[first_error..].iter_mut().for_each(|error| error.row = distinct[error.row] as usize);
         }
         let finished = own.finish(Folded { states: self.take(&bases)?, groups: with_base }, level.len())?;
         for (group, &number) in level.iter().enumerate() {
-            let is_there = finished.present.as_ref().is_none_or(|present| present[group]);
+            self.gone[number] = finished.gone.as_ref().is_some_and(|gone| gone[group]);
+            let is_there = !self.gone[number] && finished.present.as_ref().is_none_or(|present| present[group]);
             self.versions[number] = is_there.then_some((self.parts.len(), group));
         }
         self.parts.push(finished.states);
+        done.failures.extend(own.take_failures());
         Ok(())
     }
 
@@ -119,6 +134,16 @@ impl SlidingStates {
             State::Stored(stored) => self.stored[stored].map(|row| (0, row)),
             State::Version(version) => self.versions[version],
         }
+    }
+
+    /// Whether nothing is left of a state.
+    pub(super) fn is_gone(&self, state: State) -> bool {
+        matches!(state, State::Version(version) if self.gone[version])
+    }
+
+    /// Whether nothing is left of some state.
+    pub(super) fn has_gone(&self) -> bool {
+        self.gone.contains(&true)
     }
 
     /// The states at these places, as columns.

@@ -198,8 +198,7 @@ impl Suppress {
 
     /// Lets go what has waited long enough, and what there is no room for.
     fn evict(&mut self) -> Result<(), FoldError> {
-        let (SuppressUntil::TimeLimit(wait) | SuppressUntil::WindowCloses { wait, .. }) = self.settings.until;
-        let due = self.stream_time.minus(wait).millis();
+        let due = self.stream_time.minus(self.wait()).millis();
         while self.stream_time != Timestamp::NONE && self.buffer.first_time().is_some_and(|first| first <= due) {
             self.buffer.evict();
         }
@@ -212,6 +211,32 @@ impl Suppress {
             }
             WhenFull::ShutDown if self.is_full() => Err(FoldError::of(self.overflow())),
             WhenFull::ShutDown => Ok(()),
+        }
+    }
+
+    /// Passes on what has waited long enough.
+    fn leave(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        let store = &mut context.stores[self.settings.store];
+        let mut leave = || {
+            self.buffer.prepare(&[], store)?;
+            self.evict()?;
+            let evicted = self.buffer.finish(self.stream_time, store)?;
+            self.changes(evicted)
+        };
+        let changes = leave().map_err(|error| context.error(error))?;
+        context.output.extend(changes);
+        Ok(())
+    }
+
+    /// The stream time at which the next change leaves.
+    fn next_due(&self) -> Option<Timestamp> {
+        self.buffer.first_time().map(|first| Timestamp(first).plus(self.wait()))
+    }
+
+    /// How long changes wait from their buffer time on.
+    fn wait(&self) -> TimeSpan {
+        match self.settings.until {
+            SuppressUntil::TimeLimit(wait) | SuppressUntil::WindowCloses { wait, .. } => wait,
         }
     }
 
@@ -283,16 +308,23 @@ impl Operator for Suppress {
         if self.looks_each_time() || self.stream_time == Timestamp::NONE {
             return Ok(());
         }
+        self.leave(context)
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
         let store = &mut context.stores[self.settings.store];
-        let mut leave = || {
-            self.buffer.prepare(&[], store)?;
-            self.evict()?;
-            let evicted = self.buffer.finish(self.stream_time, store)?;
-            self.changes(evicted)
-        };
-        let changes = leave().map_err(|error| context.error(error))?;
-        context.output.extend(changes);
-        Ok(())
+        self.buffer.prepare(&[], store).map_err(|error| context.error(error))?;
+        let next = self.next_due();
+        if next.is_none_or(|next| next > stream_time) {
+            return Ok(next);
+        }
+        self.stream_time = self.stream_time.max(stream_time);
+        self.leave(context)?;
+        Ok(self.next_due())
     }
 
     fn stream_time(&self) -> Option<Timestamp> {
@@ -301,5 +333,9 @@ impl Operator for Suppress {
 
     fn restore_stream_time(&mut self, stream_time: Timestamp) {
         self.stream_time = self.stream_time.max(stream_time);
+    }
+
+    fn forget_stream_time(&mut self) {
+        self.stream_time = Timestamp::NONE;
     }
 }

@@ -8,22 +8,23 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    StreamsError,
+    StreamsError, TaskSettings,
     build_aggregate::{self, AggregateSite},
     build_join,
     metrics::Counters,
     partitions::Partitions,
     progress::Progress,
+    rejected::Rejected,
     shared_reads::SharedReads,
     source_reader::{SourceReader, Turns},
     stores::{PersistentStore, store_name},
     task::{RunningNode, RunningStore, Task},
 };
 use crate::{
-    log::{CleanupPolicy, Log, LogError, TopicConfig},
+    log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
     operator::{
-        CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator, Partitioning, RowTtl, RowTtlSettings,
-        Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+        CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator, PartitionCounts, Partitioning, RowTtl,
+        RowTtlSettings, Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
     record::{GroupId, PartitionId, TopicName, TopicPartition},
     topology::{Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef, Topology},
@@ -45,13 +46,14 @@ pub(crate) enum StoreHandle {
 pub(super) struct Builder<'a> {
     pub(super) topology: &'a Topology,
     pub(super) application: &'a str,
-    pub(super) log: &'a dyn Log,
+    pub(super) log: &'a SharedLog,
     /// `None`: stores are in memory.
     pub(super) state: Option<&'a StateBackend>,
     /// `None`: each source reads for itself.
     pub(super) reads: Option<&'a SharedReads>,
     pub(super) emit: EmitPolicy,
     pub(super) counters: Arc<Counters>,
+    pub(super) settings: TaskSettings,
 }
 
 /// Tasks, and their stores as others may read them: store number, partition, handle.
@@ -79,8 +81,8 @@ pub(crate) fn dead_letter_topic(application: &str) -> Result<TopicName, StreamsE
 impl Builder<'_> {
     /// Makes internal topics where they are missing and builds every task.
     pub(super) fn build(&self) -> Result<Built, StreamsError> {
-        let partitions = Partitions::find(self.topology, self.application, self.log)?;
-        self.ensure_topic(&dead_letter_topic(self.application)?, &TopicConfig::default())?;
+        let partitions = Partitions::find(self.topology, self.application, self.log.as_ref())?;
+        self.ensure_dead_letter_topic()?;
         for node in self.topology.nodes() {
             if let NodeKind::Source(SourceNode { topic: topic @ TopicRef::Internal { .. }, .. }) = &node.kind {
                 let name = Partitions::resolve(self.application, topic)?;
@@ -101,8 +103,15 @@ impl Builder<'_> {
                 built.tasks.push(task);
             }
         }
+        self.tell_upstream(&mut built.tasks)?;
         built.progress = self.progress(&built.tasks, &partitions)?;
         Ok(built)
+    }
+
+    /// What tells operators how many partitions a topic has.
+    fn partition_counts(&self) -> PartitionCounts {
+        let log = Arc::clone(self.log);
+        Arc::new(move |topic| log.describe_topic(topic).ok().map(|topic| topic.config.partitions))
     }
 
     fn ensure_topic(&self, topic: &TopicName, config: &TopicConfig) -> Result<(), StreamsError> {
@@ -152,21 +161,28 @@ impl Builder<'_> {
                 _ => Some(self.operator(node_id, id, partitions, &local_store)?),
             };
             let consumers = self.takers(node_id, part);
-            nodes.push(RunningNode { name: node.name.clone(), word: node.operator.clone(), operator, consumers });
+            let late_consumers = self.late_takers(node_id, part);
+            let (name, word) = (node.name.clone(), node.operator.clone());
+            nodes.push(RunningNode { name, word, operator, consumers, late_consumers });
         }
-        let dead_letters = TopicPartition::new(dead_letter_topic(self.application)?, PartitionId(0));
-        let mut task = Task::new(id, group, nodes, readers, stores, dead_letters, Arc::clone(&self.counters));
+        let only_input = if let [reader] = &readers[..] { Some(reader.partition.clone()) } else { None };
+        let handlers = Arc::clone(&self.settings.handlers);
+        let rejected = Rejected::new(id, handlers, self.dead_letters()?, only_input, self.log.largest_record());
+        let counters = Arc::clone(&self.counters);
+        let mut task = Task::new(id, group, nodes, readers, stores, rejected, counters, self.settings.clone());
         metadata.iter().for_each(|metadata| task.restore_stream_times(metadata));
         Ok(task)
     }
 
     /// The nodes of a part, by their place in it, that take the output of `node`, and at which of their inputs.
     fn takers(&self, node: NodeId, part: &Subtopology) -> Vec<(usize, usize)> {
+        let late = self.late_takers(node, part);
         let inputs = part.nodes.iter().enumerate().flat_map(|(place, id)| {
             let inputs = self.topology.nodes()[id.0].inputs.iter().enumerate();
             inputs.map(move |(number, input)| (*input, (place, number)))
         });
-        inputs.filter(|(input, _)| *input == node).map(|(_, taker)| taker).collect()
+        let takers = inputs.filter(|(input, _)| *input == node).map(|(_, taker)| taker);
+        takers.filter(|(place, _)| late.iter().all(|(_, taker)| taker != place)).collect()
     }
 
     /// Whether a join, or what else must see every update, sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
@@ -300,7 +316,7 @@ impl Builder<'_> {
         Ok(match &node.kind {
             NodeKind::Source(_) => unreachable!("sources are readers, not operators"),
             NodeKind::Transform(transform) => Box::new(Transformer::new(Arc::clone(transform))),
-            NodeKind::Merge => Box::new(Merge),
+            NodeKind::Merge | NodeKind::Late { .. } => Box::new(Merge),
             NodeKind::Table { store, needs_before } => {
                 Box::new(Table::new(local_store(*store), &node.schema, *needs_before, self.emit).map_err(fold_error)?)
             }
@@ -317,8 +333,8 @@ impl Builder<'_> {
             }
             NodeKind::Aggregate(aggregate) => {
                 let emit = self.emit_of(node_id, id);
-                let (output, specs) = (&node.schema, self.topology.stores());
-                let site = AggregateSite { output, specs, local_store, emit };
+                let (output, specs, inputs) = (&node.schema, self.topology.stores(), node.inputs.len());
+                let site = AggregateSite { output, specs, local_store, emit, inputs };
                 build_aggregate::operator(aggregate, &site).map_err(fold_error)?
             }
             NodeKind::Join(join) => {
@@ -337,6 +353,8 @@ impl Builder<'_> {
                     store: local_store,
                     specs: self.topology.stores(),
                     inputs: &inputs,
+                    partition_counts: &self.partition_counts(),
+                    largest_record: self.log.largest_record(),
                     output: &node.schema,
                 };
                 own.create(&site).map_err(fold_error)?
@@ -347,16 +365,10 @@ impl Builder<'_> {
             NodeKind::Sink(sink) => {
                 let topic = Partitions::resolve(self.application, &sink.topic)?;
                 let partitioning = Partitioning { partitions: partitions.of(&topic), keyless: id.partition };
-                let settings = SinkSettings {
-                    topic,
-                    schema: Arc::clone(&node.schema),
-                    key_format: sink.formats.key.clone(),
-                    value_format: sink.formats.value.clone(),
-                    wrapping: sink.formats.wrapping,
-                    computed_keys: sink.computed_keys,
-                    partition_column: sink.partition_column,
-                    partitioning,
-                };
+                let formats = sink.formats.of_records(sink.computed_keys);
+                let (schema, routing) = (Arc::clone(&node.schema), sink.routing.clone());
+                let largest_record = self.log.largest_record();
+                let settings = SinkSettings { topic, schema, formats, routing, partitioning, largest_record };
                 let sink = Sink::new(settings);
                 Box::new(sink.map_err(|source| StreamsError::Format { operator: node.name.clone(), source })?)
             }
@@ -382,7 +394,7 @@ impl Builder<'_> {
             }
         };
         let mut store = TaskStore::new(committed, spec.retention.clone());
-        restore(&mut store, self.log, &changelog, incarnation, &error)?;
+        restore(&mut store, self.log.as_ref(), &changelog, incarnation, &error)?;
         Ok((RunningStore { name: spec.name.clone(), store, changelog, incarnation }, handle))
     }
 }

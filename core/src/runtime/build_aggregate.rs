@@ -23,6 +23,8 @@ pub(super) struct AggregateSite<'a> {
     pub(super) local_store: &'a dyn Fn(usize) -> usize,
     /// When it passes updates on.
     pub(super) emit: EmitPolicy,
+    /// How many inputs it has.
+    pub(super) inputs: usize,
 }
 
 /// The operator of an aggregate.
@@ -41,6 +43,8 @@ pub(super) fn operator(node: &AggregateNode, site: &AggregateSite<'_>) -> Result
         strategy: node.strategy,
         retention: site.specs[node.store].retention.retention().unwrap_or_default(),
         emit: site.emit,
+        inputs: site.inputs,
+        tombstones: node.tombstones,
         needs_before: node.needs_before,
     };
     Ok(Box::new(Aggregate::new(settings)?))
@@ -63,6 +67,7 @@ fn session(
         span,
         strategy: node.strategy,
         emit: site.emit,
+        inputs: site.inputs,
         needs_before: node.needs_before,
     };
     Ok(Box::new(SessionAggregate::new(settings)?))
@@ -88,6 +93,8 @@ fn sliding(
         span,
         strategy: node.strategy,
         emit: site.emit,
+        inputs: site.inputs,
+        tombstones: node.tombstones,
         needs_before: node.needs_before,
     };
     Ok(Box::new(SlidingAggregate::new(settings)?))

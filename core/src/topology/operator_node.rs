@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    operator::{EmitPolicy, FoldError, Operator, Reads, StoreSpec, TaskId},
+    operator::{EmitPolicy, FoldError, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
 };
 
@@ -22,6 +22,10 @@ pub struct Site<'a> {
     pub specs: &'a [StoreSpec],
     /// The columns of each input.
     pub inputs: &'a [Arc<StreamSchema>],
+    /// How many partitions topics have.
+    pub partition_counts: &'a PartitionCounts,
+    /// How large a record may be: bytes of its key, its value and its headers.
+    pub largest_record: usize,
     /// The columns of the output.
     pub output: &'a Arc<StreamSchema>,
 }
@@ -69,6 +73,11 @@ pub trait OperatorNode: Send + Sync {
 
     /// Whether it must see every update of the tables above it by itself, whatever the emit policy, so that these do not merge updates of a commit.
     fn needs_every_update(&self) -> bool {
+        false
+    }
+
+    /// Whether its operator rejects late records by [`Context::reject_late`](crate::operator::Context::reject_late), so that one can ask for them.
+    fn has_late_records(&self) -> bool {
         false
     }
 

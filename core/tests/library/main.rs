@@ -3,13 +3,16 @@
 mod aggregates;
 mod aligned_windows;
 mod dsl;
+mod handlers;
 mod headers;
+mod idle;
 mod join_models;
 mod join_plans;
 mod join_recovery;
 mod join_sequences;
 mod join_windowed_keys;
 mod joins;
+mod late_records;
 mod recovery;
 mod row_ttl;
 mod shared_reads;
