@@ -10,7 +10,8 @@
 //!
 //! Invariants: stream time never goes back and includes the record that is looked at; a closed window is never changed; the timestamp of a
 //! result is the highest of the records in it. What is visible is decided as by the window store of Kafka Streams: windows that start more than
-//! the retention before the latest start that was ever written are not looked at.
+//! the retention before the latest start that was ever written are not looked at. (Windows of a single moment are seen as long as they are open,
+//! which they are not there.)
 //!
 //! # State
 //! One row a key and window, as of other time windows; beside them an index, described in `sliding_rows`. Both are kept one time difference

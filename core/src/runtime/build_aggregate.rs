@@ -83,13 +83,18 @@ fn sliding(
     let StoreRetention::Sessions { span, .. } = site.specs[index].retention else {
         return Err(FoldError::of("the index is not one of stretches of time"));
     };
+    // Windows of a moment would be gone from the store of Kafka Streams while they are still open.
+    let unseen = match windows.time_difference() {
+        TimeSpan::ZERO => 0,
+        difference => difference.millis().saturating_add(1),
+    };
     let settings = SlidingAggregateSettings {
         store: (site.local_store)(node.store),
         index: (site.local_store)(index),
         output: Arc::clone(site.output),
         fold: Arc::clone(&node.fold),
         windows,
-        retention: less(kept, windows.time_difference().millis().saturating_add(1)),
+        retention: less(kept, unseen),
         span,
         strategy: node.strategy,
         emit: site.emit,

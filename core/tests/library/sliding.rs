@@ -42,7 +42,7 @@ pub(super) struct Model {
 
 impl Model {
     fn new(difference: i64, grace: i64) -> Self {
-        let retention = 2 * difference + grace;
+        let retention = 2 * difference + grace + i64::from(difference == 0);
         let windows = BTreeMap::new();
         let (stream_time, latest_start) = (i64::MIN / 2, i64::MIN / 2);
         Self { difference, grace, retention, windows, stream_time, latest_start, updates: Vec::new(), late: 0 }
