@@ -15,7 +15,7 @@ use crate::{
     Batch,
     batch::Before,
     expression::RowError,
-    operator::{Reads, Transform, TransformError, filter_changes, rows_before, scatter},
+    operator::{Reads, Transform, TransformError, filter_changes, image_before, scatter},
     schema::StreamSchema,
 };
 
@@ -53,7 +53,7 @@ impl<K: Data, V: Data> Input<K, V> {
     }
 
     /// The records that have a value and can be read, with their rows.
-    fn records(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Vec<(usize, K, V)> {
+    pub(super) fn records(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Vec<(usize, K, V)> {
         let mut found = Vec::new();
         let keys = self.key.read_keys(batch, &mut found);
         let values = self.value.read(batch.values(), batch.len(), &mut found);
@@ -171,10 +171,4 @@ impl<K: Data, V: Data> Input<K, V> {
         };
         Closure { what: if passes_on { "peek" } else { "for_each" }, apply: Box::new(apply) }
     }
-}
-
-/// The rows that changes replace, as a batch of their own.
-fn image_before(batch: &Batch, before: &Before) -> Batch {
-    let columns = rows_before(batch, before).columns().to_vec();
-    Batch::new(Arc::clone(batch.schema()), columns).with_present(before.present.clone())
 }

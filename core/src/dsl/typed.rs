@@ -67,11 +67,6 @@ impl<T: Data> Shape<T> {
         Ok(Self { fields: fields.collect(), bare: true, types: PhantomData })
     }
 
-    /// Whether the type is one column and no struct.
-    pub(super) fn is_bare(&self) -> bool {
-        self.bare
-    }
-
     /// A struct is written as a record even if it has one field, a bare type as a bare value.
     pub(super) fn wrapping(&self) -> Wrapping {
         if self.bare { Wrapping::Unwrapped } else { Wrapping::Wrapped }

@@ -109,16 +109,15 @@ impl Loaded<'_> {
 }
 
 impl RecordStore {
-    /// The records in store number `store` that `windows` may ask for.
-    pub(crate) fn new(store: usize, windows: &JoinWindows) -> Self {
-        let width = width(windows);
-        Self { store, width, retention: windows.retention(), newest: Timestamp::NONE }
+    /// The records in store number `store` that `windows` may ask for, each kept for `retention`.
+    pub(crate) fn new(store: usize, windows: &JoinWindows, retention: TimeSpan) -> Self {
+        Self { store, width: width(windows), retention, newest: Timestamp::NONE }
     }
 
     /// How long such a store keeps its buckets: until the last record of one is invisible.
-    pub(crate) fn store_retention(windows: &JoinWindows) -> StoreRetention {
+    pub(crate) fn store_retention(windows: &JoinWindows, retention: TimeSpan) -> StoreRetention {
         let width = width(windows);
-        let whole = TimeSpan::from_millis(windows.retention().millis().saturating_add(width));
+        let whole = TimeSpan::from_millis(retention.millis().saturating_add(width));
         let size = TimeSpan::from_millis(width).unwrap_or_default();
         let windows = TimeWindows::tumbling(size, TimeSpan::ZERO).expect("a bucket is at least a millisecond wide");
         StoreRetention::Windows { windows, retention: whole.unwrap_or_default() }
@@ -344,8 +343,11 @@ mod tests {
     /// Inserts `times`, each with its number as its row, then reads from `from` to `to`.
     fn check(times: &[i64], from: i64, to: i64) -> Vec<(i64, usize)> {
         let windows = JoinWindows::new(span(600), span(600)).with_grace(span(0));
-        let store = RecordStore::new(0, &windows);
-        let mut stores = [TaskStore::new(Box::new(MemoryStore::default()), RecordStore::store_retention(&windows))];
+        let store = RecordStore::new(0, &windows, windows.retention());
+        let mut stores = [TaskStore::new(
+            Box::new(MemoryStore::default()),
+            RecordStore::store_retention(&windows, windows.retention()),
+        )];
         for (number, &time) in times.iter().enumerate() {
             let row = number.to_string();
             let kept = [Kept { key: b"k", time, row: row.as_bytes() }, Kept { key: b"other", time, row: b"x" }];
@@ -370,7 +372,7 @@ mod tests {
 
     #[test]
     fn the_clock_decides_what_is_visible() {
-        let mut store = RecordStore::new(0, &JoinWindows::new(span(10), span(10)).with_grace(span(5)));
+        let mut store = RecordStore::new(0, &JoinWindows::new(span(10), span(10)).with_grace(span(5)), span(25));
         store.advance(Timestamp(100));
         store.advance(Timestamp(90));
         assert_eq!((store.newest(), store.oldest_visible()), (Timestamp(100), Timestamp(76)));
@@ -379,9 +381,10 @@ mod tests {
     #[test]
     fn buckets_expire_when_no_record_of_them_is_visible() {
         let windows = JoinWindows::new(span(1_000), span(0)).with_grace(span(500));
-        let (mut store, committed) = (RecordStore::new(0, &windows), MemoryStore::default());
+        let (mut store, committed) = (RecordStore::new(0, &windows, windows.retention()), MemoryStore::default());
         let rows = committed.rows();
-        let mut stores = [TaskStore::new(Box::new(committed), RecordStore::store_retention(&windows))];
+        let mut stores =
+            [TaskStore::new(Box::new(committed), RecordStore::store_retention(&windows, windows.retention()))];
         for (time, left) in [(100, 1), (999, 1), (1_000, 2), (2_500, 3), (3_600, 2), (10_000, 1)] {
             store.advance(Timestamp(time));
             store.insert(&[Kept { key: b"k", time, row: b"r" }], &mut stores).expect("memory does not fail");

@@ -14,4 +14,5 @@ mod recovery;
 mod row_ttl;
 mod shared_reads;
 mod table_aggregates;
+mod typed_joins;
 mod windows;
