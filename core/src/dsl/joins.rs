@@ -283,7 +283,8 @@ fn types(fields: &[FieldRef]) -> Vec<DataType> {
     fields.iter().map(|field| field.data_type().clone()).collect()
 }
 
-fn renamed(left: &StreamSchema, right: &StreamSchema, names: &[String]) -> Result<Vec<FieldRef>, String> {
+/// The value columns of both sides under these names, and those that say which sides there are if there are two more names.
+pub(super) fn renamed(left: &StreamSchema, right: &StreamSchema, names: &[String]) -> Result<Vec<FieldRef>, String> {
     let columns = left.value().len() + right.value().len();
     let sides = names.len().saturating_sub(columns);
     if names.len() < columns || ![0, SIDE_COLUMNS].contains(&sides) {

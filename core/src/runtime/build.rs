@@ -9,6 +9,7 @@ use millstream_state::{StateBackend, Store};
 
 use super::{
     StreamsError, build_join,
+    global_tables::GlobalTables,
     metrics::Counters,
     partitions::Partitions,
     shared_reads::SharedReads,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     log::{CleanupPolicy, Log, LogError, TopicConfig},
     operator::{
-        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator,
+        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryStore, Merge, Operator,
         Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings,
         StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
@@ -60,6 +61,7 @@ pub(super) struct Builder<'a> {
 pub(super) struct Built {
     pub(super) tasks: Vec<Task>,
     pub(super) stores: Vec<(usize, PartitionId, StoreHandle)>,
+    pub(super) globals: GlobalTables,
 }
 
 /// The topic that holds the changes of a store.
@@ -89,7 +91,9 @@ impl Builder<'_> {
                 self.ensure_topic(&name, &config)?;
             }
         }
-        let mut built = Built { tasks: Vec::new(), stores: Vec::new() };
+        let globals = GlobalTables::read(self)?;
+        let rows = globals.rows();
+        let mut built = Built { tasks: Vec::new(), stores: Vec::new(), globals };
         for (number, part) in self.topology.subtopologies().iter().enumerate() {
             let count = partitions.tasks(self.topology, part)?;
             for &store in &part.stores {
@@ -98,7 +102,7 @@ impl Builder<'_> {
             }
             for partition in (0..count).map(PartitionId) {
                 let id = TaskId { subtopology: number, partition };
-                let task = self.task(id, part, &partitions, &mut built.stores)?;
+                let task = self.task(id, part, (&partitions, &rows), &mut built.stores)?;
                 built.tasks.push(task);
             }
         }
@@ -123,7 +127,7 @@ impl Builder<'_> {
         &self,
         id: TaskId,
         part: &Subtopology,
-        partitions: &Partitions,
+        (partitions, globals): (&Partitions, &[Arc<dyn GlobalRows>]),
         handles: &mut Vec<(usize, PartitionId, StoreHandle)>,
     ) -> Result<Task, StreamsError> {
         let group = group_of(self.application, id.subtopology)?;
@@ -149,7 +153,7 @@ impl Builder<'_> {
                     readers.extend(reader);
                     None
                 }
-                _ => Some(self.operator(node_id, id, partitions, &local_store)?),
+                _ => Some(self.operator(node_id, id, (partitions, globals), &local_store)?),
             };
             let consumers = self.takers(node_id, part);
             nodes.push(RunningNode { name: node.name.clone(), word: node.operator.clone(), operator, consumers });
@@ -291,7 +295,7 @@ impl Builder<'_> {
         &self,
         node_id: NodeId,
         id: TaskId,
-        partitions: &Partitions,
+        (partitions, globals): (&Partitions, &[Arc<dyn GlobalRows>]),
         local_store: &dyn Fn(usize) -> usize,
     ) -> Result<Box<dyn Operator>, StreamsError> {
         let node = &self.topology.nodes()[node_id.0];
@@ -335,6 +339,7 @@ impl Builder<'_> {
                     emit: self.emit_of(node_id, id),
                     store: local_store,
                     specs: self.topology.stores(),
+                    globals,
                     inputs: &inputs,
                     output: &node.schema,
                 };

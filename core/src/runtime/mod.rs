@@ -10,6 +10,7 @@ mod clock;
 mod config;
 mod decoder;
 mod error;
+mod global_tables;
 mod metrics;
 mod partitions;
 mod shared_reads;

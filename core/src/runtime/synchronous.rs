@@ -52,9 +52,9 @@ impl SynchronousStreams {
             emit,
             counters: Arc::clone(&counters),
         };
-        let Built { tasks, stores } = builder.build()?;
+        let Built { tasks, stores, globals } = builder.build()?;
         let visibility = Arc::new(RwLock::new(()));
-        let views = views(topology, &stores, &visibility);
+        let views = views(topology, &stores, &globals, &visibility);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
@@ -64,6 +64,7 @@ impl SynchronousStreams {
         });
         let worker = Worker {
             tasks,
+            globals,
             producer: log.producer(application)?,
             log,
             clock: Arc::new(NoClock),

@@ -72,12 +72,13 @@ impl TopologyTestDriver {
     /// If the topology cannot be run.
     pub fn with(topology: &Topology, partitions: u32, emit: EmitPolicy) -> Result<Self, DriverError> {
         let log = MemoryLog::new();
-        for node in topology.nodes() {
-            let (NodeKind::Source(SourceNode { topic: TopicRef::External(topic), .. })
-            | NodeKind::Sink(SinkNode { topic: TopicRef::External(topic), .. })) = &node.kind
-            else {
-                continue;
-            };
+        let globals = topology.globals().iter().map(|table| &table.source.topic);
+        let read_or_written = topology.nodes().iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(SourceNode { topic, .. }) | NodeKind::Sink(SinkNode { topic, .. }) => Some(topic),
+            _ => None,
+        });
+        for topic in read_or_written.chain(globals) {
+            let TopicRef::External(topic) = topic else { continue };
             match log.create_topic(topic, &TopicConfig { partitions, ..TopicConfig::default() }) {
                 Ok(()) | Err(LogError::TopicExists { .. }) => {}
                 Err(error) => return Err(error.into()),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    operator::{EmitPolicy, FoldError, Operator, Reads, StoreSpec, TaskId},
+    operator::{EmitPolicy, FoldError, GlobalRows, Operator, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
 };
 
@@ -20,6 +20,8 @@ pub struct Site<'a> {
     pub store: &'a dyn Fn(usize) -> usize,
     /// The stores of the topology.
     pub specs: &'a [StoreSpec],
+    /// The rows of the topology's global tables, by their numbers.
+    pub globals: &'a [Arc<dyn GlobalRows>],
     /// The columns of each input.
     pub inputs: &'a [Arc<StreamSchema>],
     /// The columns of the output.
