@@ -24,7 +24,7 @@ use crate::{
     schema::{StreamSchema, WindowKind},
     topology::{
         ForeignKeyNode, GlobalTable, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError,
-        topics_of,
+        VersionedStores, topics_of,
     },
 };
 
@@ -40,6 +40,8 @@ pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     pub(super) stores: Vec<StoreSpec>,
     pub(super) globals: Vec<GlobalTable>,
+    /// The stores of versioned tables, by the nodes that keep them.
+    pub(super) versioned: BTreeMap<usize, VersionedStores>,
     error: Option<TopologyError>,
     /// How often each name was made up.
     made_up: BTreeMap<String, usize>,
@@ -132,6 +134,15 @@ impl Graph {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The stores of the versioned table that `node` is, or that its rows are computed from, and whether it is that table itself.
+    pub(super) fn versions(&self, node: NodeId) -> Option<(VersionedStores, bool)> {
+        match (&self.nodes[node.0].kind, self.versioned.get(&node.0)) {
+            (_, Some(stores)) => Some((*stores, true)),
+            (NodeKind::Transform(_), None) => Some((self.versions(self.nodes[node.0].inputs[0])?.0, false)),
+            _ => None,
         }
     }
 

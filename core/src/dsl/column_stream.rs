@@ -184,6 +184,9 @@ impl ColumnStream {
 
     /// Makes a table of the newest record of each key.
     pub fn to_table(&self, materialized: Materialized) -> ColumnTable {
+        if materialized.history.is_some() {
+            return self.to_versioned_table(materialized);
+        }
         let input = self.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.graph.borrow_mut();
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("table", &[input.node]));
@@ -206,6 +209,9 @@ impl ColumnStream {
         }
         if materialized.retention.is_some() {
             self.failed("row TTL", "a retention is for windows: the TTL says how long rows are kept");
+        }
+        if materialized.history.is_some() {
+            self.failed("row TTL", "a table with a TTL has no versions: make a versioned table of it");
         }
         if ttl == TimeSpan::ZERO {
             self.failed("row TTL", "it must be longer than zero milliseconds");
@@ -304,6 +310,12 @@ impl ColumnGroup {
         });
         if input.schema.is_windowed() {
             graph.fail("aggregate", "the key has a window already; group by other columns first");
+        }
+        if materialized.history.is_some() {
+            graph.fail(
+                "aggregate",
+                "the store of an aggregate has no versions: materialize the result as a versioned table",
+            );
         }
         if self.strategy.is_final() && self.windows.is_none() {
             graph.fail("aggregate", "final results need windows: without them no result is final");

@@ -141,6 +141,9 @@ impl StreamsBuilder {
         if materialized.retention.is_some() {
             graph.fail(&operator, "a retention is for windows: rows are kept until they are deleted");
         }
+        if materialized.history.is_some() {
+            graph.fail(&operator, "a global table has no versions: read the topic as a table");
+        }
         let name = materialized.name.unwrap_or_else(|| format!("global-table-{topic}"));
         let store = identity_store(name, &schema);
         graph.globals.push(GlobalTable { source, schema: Arc::clone(&schema), store });

@@ -23,25 +23,51 @@ use crate::{record::TimeSpan, window::JoinWindows};
 pub struct Joined<'a, T> {
     pub(super) table: &'a T,
     pub(super) name: Option<String>,
+    pub(super) grace: Option<TimeSpan>,
 }
 
 impl<'a, T> Joined<'a, T> {
     /// A join with this table.
     pub fn with(table: &'a T) -> Self {
-        Self { table, name: None }
+        Self { table, name: None, grace: None }
     }
 
     /// The middle of the name of the topic through which the stream moves if its key was changed: `<application>-<name>-repartition`.
     pub fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
+
+    /// Lets records of the stream wait until stream time is their timestamp and `grace`, and joins them in the order of their timestamps then. The
+    /// table must be versioned, with a history of at least `grace`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Joined, Materialized, Produced}, record::{Record, TimeSpan}, testing::TopologyTestDriver};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let builder = StreamsBuilder::new();
+    /// let [ten, hour] = [10, 3_600_000].map(|millis| TimeSpan::from_millis(millis).unwrap());
+    /// let prices = builder.table::<String, i64>("prices", Consumed::kafka(), Materialized::named("prices").versioned(hour));
+    /// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.join(Joined::with(&prices).grace(ten), |_, count, price| count * price).to("amounts", Produced::kafka());
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("orders", Record::new("tea", 2_i64.to_be_bytes()).at_ms(150))?;
+    /// driver.push("prices", Record::new("tea", 3_i64.to_be_bytes()).at_ms(100))?;
+    /// driver.push("orders", Record::new("ink", 1_i64.to_be_bytes()).at_ms(159))?;
+    /// assert!(driver.drain("amounts")?.is_empty());
+    /// driver.push("orders", Record::new("ink", 1_i64.to_be_bytes()).at_ms(160))?;
+    /// assert_eq!(driver.drain("amounts")?, [Record::new("tea", 6_i64.to_be_bytes()).at_ms(150)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn grace(self, grace: impl Into<TimeSpan>) -> Self {
+        Self { grace: Some(grace.into()), ..self }
+    }
 }
 
 impl<T> Joined<'_, T> {
     /// The same join with what another handle of the table is.
     pub(super) fn of<U>(self, table: &U) -> Joined<'_, U> {
-        let Self { table: _, name } = self;
-        Joined { table, name }
+        let Self { table: _, name, grace } = self;
+        Joined { table, name, grace }
     }
 }
 
@@ -53,7 +79,7 @@ impl<'a, T> From<&'a T> for Joined<'a, T> {
 
 impl<T> Clone for Joined<'_, T> {
     fn clone(&self) -> Self {
-        Self { table: self.table, name: self.name.clone() }
+        Self { table: self.table, name: self.name.clone(), grace: self.grace }
     }
 }
 

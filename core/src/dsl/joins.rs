@@ -30,7 +30,14 @@ impl ColumnStream {
     /// Meets each record with the row of its key in `table`. `names` are the value columns of the result: the stream's, then the
     /// table's, and two more if they are to say which sides there are.
     pub fn join<'a>(&self, table: impl Into<Joined<'a, ColumnTable>>, kind: JoinKind, names: &[String]) -> Self {
-        let Joined { table, name } = table.into();
+        let joined = table.into();
+        if let Some((versions, is_kept)) = joined.table.versions() {
+            return self.join_versions(joined, versions, is_kept, kind, names);
+        }
+        let Joined { table, name, grace } = joined;
+        if grace.is_some() {
+            return self.failed("join", "a grace needs a versioned table: materialize it with a history");
+        }
         let schema = match joined_schema(&self.schema, &table.schema, names) {
             Ok(schema) => schema,
             Err(problem) => return self.failed("join", problem),
@@ -275,7 +282,7 @@ fn through(
 }
 
 /// How records move through a topic with this name in its name.
-fn moved(name: Option<String>) -> Repartitioned {
+pub(super) fn moved(name: Option<String>) -> Repartitioned {
     Repartitioned { name, ..Repartitioned::default() }
 }
 
@@ -297,7 +304,11 @@ pub(super) fn renamed(left: &StreamSchema, right: &StreamSchema, names: &[String
 }
 
 /// The columns of a join by equal keys.
-fn joined_schema(left: &StreamSchema, right: &StreamSchema, names: &[String]) -> Result<Arc<StreamSchema>, String> {
+pub(super) fn joined_schema(
+    left: &StreamSchema,
+    right: &StreamSchema,
+    names: &[String],
+) -> Result<Arc<StreamSchema>, String> {
     let value = renamed(left, right, names)?;
     if types(left.key()) != types(right.key()) {
         return Err("the keys of both sides are of different types".to_owned());

@@ -22,6 +22,7 @@ mod stream_joins;
 mod table;
 mod table_joins;
 mod typed;
+mod versioned;
 
 pub use builder::StreamsBuilder;
 pub use column_stream::{ColumnGroup, ColumnStream};

@@ -25,12 +25,21 @@ pub enum Reason {
     NullValue,
     /// An expression failed for it.
     Expression,
+    /// It is a version of a row that is not the newest, where only the newest counts.
+    Superseded,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] =
-        [Self::Undecodable, Self::Timestamp, Self::Late, Self::NullKey, Self::NullValue, Self::Expression];
+    pub const ALL: [Self; 7] = [
+        Self::Undecodable,
+        Self::Timestamp,
+        Self::Late,
+        Self::NullKey,
+        Self::NullValue,
+        Self::Expression,
+        Self::Superseded,
+    ];
 }
 
 impl fmt::Display for Reason {
@@ -42,6 +51,7 @@ impl fmt::Display for Reason {
             Self::NullKey => "null key",
             Self::NullValue => "null value",
             Self::Expression => "expression",
+            Self::Superseded => "superseded",
         })
     }
 }

@@ -203,7 +203,7 @@ impl ForeignKeySubscribe {
 impl Operator for ForeignKeySubscribe {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let batch = drop_null_keys(batch, context)?;
-        if batch.is_empty() {
+        if batch.is_empty() || context.refuses_superseded(&batch) {
             return Ok(());
         }
         let subscriptions = self.subscriptions(&batch, context).map_err(|error| context.error(error))?;

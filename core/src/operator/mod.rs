@@ -41,10 +41,14 @@ mod table;
 mod table_reader;
 mod table_table_join;
 mod task_store;
+mod time_buffer;
 mod to_stream;
 mod transform;
 mod unnest;
 mod unsettled_rows;
+mod versioned_join;
+mod versioned_rows;
+mod versioned_table;
 mod waiting_records;
 
 use std::{fmt, str::FromStr};
@@ -82,8 +86,11 @@ pub(crate) use table_reader::TableReader;
 pub use table_table_join::TableTableJoin;
 pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
-pub use transform::{Reads, Transform, TransformError, Transformer};
+pub use transform::{Reads, Superseded, Transform, TransformError, Transformer};
 pub use unnest::{Unnest, UnnestError};
+pub use versioned_join::{VersionedJoin, VersionedJoinSettings};
+pub use versioned_rows::{Version, VersionedRows};
+pub use versioned_table::VersionedTable;
 
 use crate::{
     Batch,
@@ -196,6 +203,15 @@ impl Context<'_> {
     /// An error of the operator that runs.
     pub fn error(&self, problem: impl fmt::Display) -> OperatorError {
         OperatorError { operator: self.operator.to_owned(), problem: problem.to_string() }
+    }
+
+    /// Whether `batch` is of versions of rows that are not the newest, which do not count here: they become dead letters.
+    pub(crate) fn refuses_superseded(&mut self, batch: &Batch) -> bool {
+        if batch.is_superseded() {
+            let problem = "a newer version of the row is there already".to_owned();
+            self.reject(batch, Reason::Superseded, (0..batch.len()).map(|row| (row, problem.clone())));
+        }
+        batch.is_superseded()
     }
 
     /// Keeps rows of `batch` that could not be processed, each with its own problem.

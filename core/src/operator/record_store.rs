@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
-use super::{FoldError, StateLayout, StoreRetention, TaskStore};
+use super::{FoldError, StateLayout, StoreRetention, TaskStore, table_reader::GetMany};
 use crate::{
     record::{TimeSpan, Timestamp},
     window::{JoinWindows, TimeWindows},
@@ -111,12 +111,21 @@ impl Loaded<'_> {
 impl RecordStore {
     /// The records in store number `store` that `windows` may ask for, each kept for `retention`.
     pub(crate) fn new(store: usize, windows: &JoinWindows, retention: TimeSpan) -> Self {
-        Self { store, width: width(windows), retention, newest: Timestamp::NONE }
+        Self::in_buckets(store, width(windows), retention)
+    }
+
+    /// The records in store number `store`, each kept for `retention`, in buckets of `width` milliseconds.
+    pub(crate) fn in_buckets(store: usize, width: i64, retention: TimeSpan) -> Self {
+        Self { store, width, retention, newest: Timestamp::NONE }
     }
 
     /// How long such a store keeps its buckets: until the last record of one is invisible.
     pub(crate) fn store_retention(windows: &JoinWindows, retention: TimeSpan) -> StoreRetention {
-        let width = width(windows);
+        Self::bucket_retention(width(windows), retention)
+    }
+
+    /// The same for buckets of `width` milliseconds.
+    pub(crate) fn bucket_retention(width: i64, retention: TimeSpan) -> StoreRetention {
         let whole = TimeSpan::from_millis(retention.millis().saturating_add(width));
         let size = TimeSpan::from_millis(width).unwrap_or_default();
         let windows = TimeWindows::tumbling(size, TimeSpan::ZERO).expect("a bucket is at least a millisecond wide");
@@ -147,6 +156,18 @@ impl RecordStore {
         wanted: impl Iterator<Item = (&'a [u8], Timestamp, Timestamp)>,
         stores: &mut [TaskStore],
     ) -> Result<Loaded<'a>, FoldError> {
+        self.load_from(wanted, &mut |names, each| stores[self.store].get_many(names, each))
+    }
+
+    /// The same, of cells that `get_many` gives.
+    ///
+    /// # Errors
+    /// Those of `get_many`, and damage.
+    pub(crate) fn load_from<'a>(
+        &self,
+        wanted: impl Iterator<Item = (&'a [u8], Timestamp, Timestamp)>,
+        get_many: &mut GetMany<'_>,
+    ) -> Result<Loaded<'a>, FoldError> {
         let mut loaded = Loaded { width: self.width, ..Loaded::default() };
         let mut cells: Vec<(i64, &[u8])> = Vec::new();
         for (key, from, to) in wanted.filter(|(_, from, to)| from <= to) {
@@ -159,13 +180,13 @@ impl RecordStore {
         }
         let mut sealed: Vec<(usize, u32)> = Vec::new();
         let names = Names::of(cells.iter().map(|&cell| (cell, 0)));
-        self.read(&names, stores, &mut |cell, value| {
+        read(&names, get_many, &mut |cell, value| {
             let (count, records) = split_head(value)?;
             sealed.extend((1..=count).map(|number| (cell, number)));
             loaded.take(cells[cell], u32::MAX, records)
         })?;
         let names = Names::of(sealed.iter().map(|&(cell, number)| (cells[cell], number)));
-        self.read(&names, stores, &mut |name, value| {
+        read(&names, get_many, &mut |name, value| {
             let (cell, number) = sealed[name];
             loaded.take(cells[cell], number, value)
         })?;
@@ -196,7 +217,7 @@ impl RecordStore {
         }
         let names = Names::of(cells.iter().map(|&cell| (cell, 0)));
         let mut heads: Vec<Head> = (0..cells.len()).map(|_| Head::default()).collect();
-        self.read(&names, stores, &mut |cell, value| {
+        read(&names, &mut |names, each| stores[self.store].get_many(names, each), &mut |cell, value| {
             let (sealed, content) = split_head(value)?;
             let count = records_of(content).count();
             heads[cell] = Head { sealed, count, content: content.to_vec() };
@@ -222,21 +243,21 @@ impl RecordStore {
         }
         Ok(())
     }
+}
 
-    fn read(&self, names: &Names, stores: &mut [TaskStore], each: &mut ReadCell<'_>) -> Result<(), FoldError> {
-        if names.ends.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<&[u8]> = (0..names.ends.len()).map(|place| names.get(place)).collect();
-        let mut damage = Ok(());
-        let mut visit = |index: usize, value: Option<&[u8]>| {
-            if let (Some(value), true) = (value, damage.is_ok()) {
-                damage = each(index, value);
-            }
-        };
-        stores[self.store].get_many(&keys, &mut visit).map_err(FoldError::of)?;
-        damage
+fn read(names: &Names, get_many: &mut GetMany<'_>, each: &mut ReadCell<'_>) -> Result<(), FoldError> {
+    if names.ends.is_empty() {
+        return Ok(());
     }
+    let keys: Vec<&[u8]> = (0..names.ends.len()).map(|place| names.get(place)).collect();
+    let mut damage = Ok(());
+    let mut visit = |index: usize, value: Option<&[u8]>| {
+        if let (Some(value), true) = (value, damage.is_ok()) {
+            damage = each(index, value);
+        }
+    };
+    get_many(&keys, &mut visit).map_err(FoldError::of)?;
+    damage
 }
 
 /// Takes the number of a name and the cell that it has.

@@ -23,7 +23,9 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef, Int8Type},
 };
 
-use super::{Column, ProjectError, Reads, Transform, TransformError, filter::rows_before, project::evaluate};
+use super::{
+    Column, ProjectError, Reads, Superseded, Transform, TransformError, filter::rows_before, project::evaluate,
+};
 use crate::{
     Batch,
     expression::{Expression, ROW, RowError},
@@ -188,6 +190,10 @@ impl Transform for Retract {
             value if value.is_empty() => format!("take back and add, key {key}"),
             value => format!("take back and add, key {key}; {value}"),
         }
+    }
+
+    fn superseded(&self) -> Superseded {
+        Superseded::Refused
     }
 }
 

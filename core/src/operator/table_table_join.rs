@@ -145,7 +145,7 @@ fn beside(
 impl Operator for TableTableJoin {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let batch = drop_null_keys(batch, context)?;
-        if batch.is_empty() {
+        if batch.is_empty() || context.refuses_superseded(&batch) {
             return Ok(());
         }
         let side = JoinSide::of_input(context.input);

@@ -231,6 +231,7 @@ impl Builder<'_> {
                 }
                 NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) => false,
                 NodeKind::Operator(node) => {
+                    feeds_table |= stateless && node.makes_table();
                     let stores = node.stores();
                     joined.extend(stores.read);
                     written.extend(stores.written);

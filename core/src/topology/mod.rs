@@ -14,6 +14,7 @@ mod operator_node;
 mod prune;
 mod shared_source;
 mod subtopology;
+mod versioned_node;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +32,8 @@ pub use node::{
 pub(crate) use node_names::topics_of;
 pub use operator_node::{NodeStores, OperatorNode, Site};
 pub use subtopology::Subtopology;
+pub use versioned_node::VersionedStores;
+pub(crate) use versioned_node::{VersionedJoinNode, VersionedTableNode};
 
 use crate::{operator::StoreSpec, record::InvalidName};
 

@@ -69,6 +69,11 @@ pub trait OperatorNode: Send + Sync {
         false
     }
 
+    /// Whether it makes a table of a stream: of records of one timestamp those that it takes come first.
+    fn makes_table(&self) -> bool {
+        false
+    }
+
     /// What it does, in one line; `store` gives the name of a store by its number.
     fn describe(&self, store: &dyn Fn(usize) -> String) -> String;
 
