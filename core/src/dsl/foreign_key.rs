@@ -3,7 +3,7 @@
 use arrow::{array::ArrayRef, datatypes::DataType};
 
 use super::{
-    closure::Input,
+    closure::{Input, Missing},
     typed::{Data, Shape},
 };
 use crate::{
@@ -24,14 +24,14 @@ pub(super) struct ForeignKeyClosure<K, V, K2> {
 
 impl<K: Data, V: Data, K2: Data> ForeignKeyClosure<K, V, K2> {
     pub(super) fn new(naming: impl Fn(&K, &V) -> Option<K2> + Send + Sync + 'static) -> Result<Self, String> {
-        Ok(Self { input: Input::new()?, output: Shape::of("key")?, naming: Box::new(naming) })
+        Ok(Self { input: Input::of_table()?, output: Shape::of("key")?, naming: Box::new(naming) })
     }
 }
 
 impl<K: Data, V: Data, K2: Data> KeyMapping for ForeignKeyClosure<K, V, K2> {
     fn keys(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<Vec<ArrayRef>, TransformError> {
         let (mut rows, mut keys) = (Vec::new(), Vec::new());
-        for (row, key, value) in self.input.records(batch, errors) {
+        for (row, key, value) in self.input.records(batch, Missing::Skipped, errors) {
             if let Some(named) = (self.naming)(&key, &value) {
                 rows.push(row);
                 keys.push(named);

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     expression::Expr,
     operator::{
-        ForeignKeySchemas, JoinKind, KeyExpressions, KeyMapping, OpaqueRows, RecordStore, SIDE_COLUMNS, StoreRetention,
-        StoreSpec, StreamJoinKind, TableJoinKind,
+        ForeignKeySchemas, JoinKind, KeyExpressions, KeyMapping, OpaqueRows, RecordStore, Routing, SIDE_COLUMNS,
+        StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind,
     },
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -268,7 +268,8 @@ fn through(
     schema: &Arc<StreamSchema>,
 ) -> NodeId {
     let topic = TopicRef::Internal { name: name.to_owned(), partitions: None };
-    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, partition_column };
+    let routing = partition_column.map_or(Routing::ByKey, Routing::Column);
+    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, routing };
     graph.add("sink", NodeKind::Sink(sink), vec![node], Arc::clone(schema));
     let source = SourceNode {
         topic,

@@ -71,7 +71,7 @@ impl GlobalTables {
         let tables = tables.collect::<Result<_, _>>()?;
         let place = Some((group, letters, Arc::clone(&builder.counters)));
         let mut read = Self { tables, letters: Vec::new(), place };
-        read.update(builder.log)?;
+        read.update(builder.log.as_ref())?;
         Ok(read)
     }
 
@@ -142,7 +142,7 @@ impl GlobalTables {
 
 impl Following {
     fn begin(builder: &Builder<'_>, table: &GlobalTable, group: &GroupId) -> Result<Self, StreamsError> {
-        let log = builder.log;
+        let log = builder.log.as_ref();
         let name = format!("global-{}", table.store.name);
         let topic = Partitions::resolve(builder.application, &table.source.topic)?;
         let (mut readers, mut reported) = (Vec::new(), Vec::new());

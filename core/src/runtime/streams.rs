@@ -11,7 +11,7 @@ use std::{
 };
 
 use millstream_state::Store;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::{
     Metrics, StreamsConfig, StreamsError,
@@ -20,6 +20,7 @@ use super::{
     global_tables::{GlobalTables, global_store_name},
     metrics::Counters,
     partitions::Partitions,
+    visibility::Visibility,
     worker::{Moment, Shared, Worker},
 };
 use crate::{
@@ -66,7 +67,7 @@ impl Streams {
         let builder = Builder {
             topology,
             application: &config.application_id,
-            log: config.log.as_ref(),
+            log: &config.log,
             state: Some(config.state.as_ref()),
             reads: Some(config.reads.as_ref()),
             emit: config.emit,
@@ -76,8 +77,8 @@ impl Streams {
         let name = |number: usize| format!("{}-{number}", config.application_id);
         let producers: Vec<_> =
             (0..config.threads.max(1)).map(|number| config.log.producer(&name(number))).collect::<Result<_, _>>()?;
-        let Built { tasks, stores, globals } = builder.build()?;
-        let visibility = Arc::new(RwLock::new(()));
+        let Built { tasks, stores, globals, progress } = builder.build()?;
+        let visibility = Arc::new(Visibility::new(progress));
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
@@ -267,7 +268,7 @@ pub(super) fn views(
     topology: &Topology,
     stores: &[(usize, PartitionId, StoreHandle)],
     globals: &GlobalTables,
-    visibility: &Arc<RwLock<()>>,
+    visibility: &Arc<Visibility>,
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
         let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    operator::{EmitPolicy, FoldError, GlobalRows, Operator, Reads, StoreSpec, TaskId},
+    operator::{EmitPolicy, FoldError, GlobalRows, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
 };
 
@@ -24,6 +24,8 @@ pub struct Site<'a> {
     pub globals: &'a [Arc<dyn GlobalRows>],
     /// The columns of each input.
     pub inputs: &'a [Arc<StreamSchema>],
+    /// How many partitions topics have.
+    pub partition_counts: &'a PartitionCounts,
     /// The columns of the output.
     pub output: &'a Arc<StreamSchema>,
 }
