@@ -16,4 +16,5 @@ mod row_ttl;
 mod shared_reads;
 mod table_aggregates;
 mod typed_joins;
+mod versioned;
 mod windows;
