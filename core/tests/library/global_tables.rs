@@ -18,8 +18,8 @@ use crate::join_sequences::{Push, drained, record};
 fn topology(left: bool) -> Topology {
     let builder = StreamsBuilder::new();
     let articles = builder.global_table::<String, String>("articles", Consumed::kafka(), "articles");
-    let orders = builder.stream::<String, String>("orders", Consumed::kafka());
-    let article = |_: &String, order: &String| order.split_once('-').map(|(article, _)| article.to_owned());
+    let orders = builder.stream::<Option<String>, String>("orders", Consumed::kafka());
+    let article = |_: &Option<String>, order: &String| order.split_once('-').map(|(article, _)| article.to_owned());
     let text = |order: String, article: Option<String>| format!("{order} {}", article.unwrap_or("none".to_owned()));
     let joined = match left {
         true => orders.left_join_global(&articles, article, move |_, order, article| text(order, article)),
