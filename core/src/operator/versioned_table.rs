@@ -12,7 +12,7 @@ use arrow::{
 };
 
 use super::{
-    Context, EmitPolicy, FoldError, Operator, OperatorError, Reason, TaskStore,
+    Context, EmitPolicy, FoldError, Operator, OperatorError, TaskStore,
     fold::scatter,
     table::{IdentityRows, drop_null_keys, stored_fields},
     versioned_rows::{Put, VersionedRows},
@@ -127,7 +127,7 @@ impl Operator for VersionedTable {
             let time = Timestamp(batch.times().value(row));
             (row, format!("the record of {time} is older than history is kept: stream time is {now}"))
         };
-        context.reject(&batch, Reason::Late, late.map(problem));
+        context.reject_late(&batch, late.map(problem))?;
         context.output.extend(self.changes(batch, &puts).map_err(|error| context.error(error))?);
         Ok(())
     }

@@ -9,9 +9,10 @@ use arrow::array::ArrayRef;
 
 use super::{
     StreamsError,
-    build::{Builder, StoreHandle, dead_letter_topic},
+    build::{Builder, StoreHandle},
     metrics::Counters,
     partitions::Partitions,
+    rejected::Rejected,
     source_reader::{SourceReader, Turns},
     stores::PersistentStore,
 };
@@ -28,9 +29,11 @@ use crate::{
 #[derive(Default)]
 pub(super) struct GlobalTables {
     tables: Vec<Following>,
-    letters: Vec<DeadLetter>,
-    /// Where dead letters go, and who they are counted by; there is nothing to follow without.
-    place: Option<(GroupId, TopicPartition, Arc<Counters>)>,
+    /// What cannot be used, and under which group it is committed up to where that is known; there is nothing to follow without.
+    rejected: Option<(GroupId, Rejected)>,
+    counters: Arc<Counters>,
+    /// Whether anything was rejected since the last commit.
+    dirty: bool,
 }
 
 /// A global table that follows its topic.
@@ -66,11 +69,14 @@ impl GlobalTables {
             return Ok(Self::default());
         }
         let group = group_of(builder.application)?;
-        let letters = TopicPartition::new(dead_letter_topic(builder.application)?, PartitionId(0));
+        // Behind the tasks of all parts.
+        let task = TaskId { subtopology: builder.topology.subtopologies().len(), partition: PartitionId(0) };
+        let (handlers, letters) = (Arc::clone(&builder.settings.handlers), builder.dead_letters()?);
+        let rejected = Rejected::new(task, handlers, letters, None, builder.log.largest_record());
         let tables = builder.topology.globals().iter().map(|table| Following::begin(builder, table, &group));
         let tables = tables.collect::<Result<_, _>>()?;
-        let place = Some((group, letters, Arc::clone(&builder.counters)));
-        let mut read = Self { tables, letters: Vec::new(), place };
+        let counters = Arc::clone(&builder.counters);
+        let mut read = Self { tables, rejected: Some((group, rejected)), counters, dirty: false };
         read.update(builder.log.as_ref())?;
         Ok(read)
     }
@@ -88,12 +94,28 @@ impl GlobalTables {
     /// Takes in what has come; says whether there was anything.
     pub(super) fn update(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
         let mut moved = false;
-        for table in &mut self.tables {
-            for number in 0..table.readers.len() {
-                while table.take(number, None, log, &mut self.letters)? {
+        for table in 0..self.tables.len() {
+            for number in 0..self.tables[table].readers.len() {
+                while self.take((table, number), None, log)? {
                     moved = true;
                 }
             }
+        }
+        Ok(moved)
+    }
+
+    /// Takes in what waits of a partition, at most so many records; says whether there was anything.
+    fn take(
+        &mut self,
+        (table, number): (usize, usize),
+        most: Option<usize>,
+        log: &dyn Log,
+    ) -> Result<bool, StreamsError> {
+        let mut letters = Vec::new();
+        let moved = self.tables[table].take(number, most, log, &mut letters)?;
+        if let (Some((_, rejected)), false) = (&mut self.rejected, letters.is_empty()) {
+            rejected.take(letters)?;
+            self.dirty = true;
         }
         Ok(moved)
     }
@@ -115,28 +137,27 @@ impl GlobalTables {
     }
 
     /// Takes in one record.
-    pub(super) fn update_one(&mut self, (table, number): (usize, usize), log: &dyn Log) -> Result<(), StreamsError> {
-        self.tables[table].take(number, Some(1), log, &mut self.letters).map(drop)
+    pub(super) fn update_one(&mut self, place: (usize, usize), log: &dyn Log) -> Result<(), StreamsError> {
+        self.take(place, Some(1), log).map(drop)
     }
 
-    /// Whether there are dead letters to be committed.
+    /// Whether there is something to be committed.
     pub(super) fn is_dirty(&self) -> bool {
-        !self.letters.is_empty()
+        self.dirty
     }
 
-    /// Dead letters, and up to where they are those of the topics.
-    pub(super) fn contribution(&mut self) -> Option<(Append, Vec<OffsetCommit>)> {
-        let (group, topic, counters) = self.place.as_ref().filter(|_| !self.letters.is_empty())?;
-        self.letters.iter().for_each(|letter| counters.add_dead_letter(letter.reason));
-        let task = TaskId { subtopology: 0, partition: PartitionId(0) };
-        let records = self.letters.drain(..).map(|letter| letter.into_record(task)).collect();
+    /// Dead letters, if there are any, and up to where they are those of the topics.
+    pub(super) fn contribution(&mut self) -> Option<(Option<Append>, Vec<OffsetCommit>)> {
+        let (group, rejected) = self.rejected.as_mut().filter(|_| self.dirty)?;
+        self.dirty = false;
+        let letters = rejected.commit(&self.counters);
         let readers = self.tables.iter().flat_map(|table| &table.readers);
         let offsets = readers.map(|reader| OffsetCommit {
             group: group.clone(),
             partition: reader.partition.clone(),
             position: GroupOffset { next: reader.next, metadata: Vec::new() },
         });
-        Some((Append { partition: topic.clone(), records }, offsets.collect()))
+        Some((letters, offsets.collect()))
     }
 }
 

@@ -26,6 +26,8 @@ pub struct Site<'a> {
     pub inputs: &'a [Arc<StreamSchema>],
     /// How many partitions topics have.
     pub partition_counts: &'a PartitionCounts,
+    /// How large a record may be: bytes of its key, its value and its headers.
+    pub largest_record: usize,
     /// The columns of the output.
     pub output: &'a Arc<StreamSchema>,
 }
@@ -73,6 +75,11 @@ pub trait OperatorNode: Send + Sync {
 
     /// Whether it makes a table of a stream: of records of one timestamp those that it takes come first.
     fn makes_table(&self) -> bool {
+        false
+    }
+
+    /// Whether its operator rejects late records by [`Context::reject_late`](crate::operator::Context::reject_late), so that one can ask for them.
+    fn has_late_records(&self) -> bool {
         false
     }
 

@@ -59,6 +59,10 @@ impl OperatorNode for VersionedTableNode {
         true
     }
 
+    fn has_late_records(&self) -> bool {
+        true
+    }
+
     fn describe(&self, store: &dyn Fn(usize) -> String) -> String {
         format!("newest record of each key, {}, history of {}", store(self.stores.latest), self.stores.span)
     }
