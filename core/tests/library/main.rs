@@ -3,6 +3,7 @@
 mod aggregates;
 mod aligned_windows;
 mod dsl;
+mod global_tables;
 mod handlers;
 mod headers;
 mod idle;
@@ -19,4 +20,6 @@ mod shared_reads;
 mod sliding;
 mod suppress;
 mod table_aggregates;
+mod typed_joins;
+mod versioned;
 mod windows;
