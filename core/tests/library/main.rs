@@ -3,6 +3,7 @@
 mod aggregates;
 mod aligned_windows;
 mod dsl;
+mod global_tables;
 mod handlers;
 mod headers;
 mod idle;
@@ -17,4 +18,6 @@ mod recovery;
 mod row_ttl;
 mod shared_reads;
 mod table_aggregates;
+mod typed_joins;
+mod versioned;
 mod windows;
