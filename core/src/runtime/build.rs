@@ -20,7 +20,7 @@ use super::{
 use crate::{
     log::{CleanupPolicy, Log, LogError, TopicConfig},
     operator::{
-        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator,
+        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryRows, MemoryStore, Merge, Operator,
         Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings,
         StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
@@ -41,7 +41,7 @@ pub(crate) enum StoreHandle {
     /// On disk.
     Persistent(Arc<Store>),
     /// In memory.
-    Memory(Arc<parking_lot::RwLock<std::collections::BTreeMap<Vec<u8>, Vec<u8>>>>),
+    Memory(Arc<parking_lot::RwLock<MemoryRows>>),
 }
 
 /// Builds the tasks of an application.

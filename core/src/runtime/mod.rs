@@ -30,6 +30,7 @@ pub use config::StreamsConfig;
 pub(crate) use decoder::Decoder;
 pub use error::StreamsError;
 pub use metrics::{Counters, Metrics};
+pub(crate) use progress::Progress;
 pub use shared_reads::SharedReads;
 pub use streams::{Status, Streams, delete_application};
 pub use synchronous::SynchronousStreams;

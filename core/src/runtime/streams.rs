@@ -268,7 +268,9 @@ pub(super) fn views(
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
         let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());
-        (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility)))
+        let part = topology.subtopologies().iter().position(|part| part.stores.contains(&number)).unwrap_or_default();
+        let owner = topology.owner_of(number);
+        (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility), part, owner))
     };
     topology.stores().iter().enumerate().filter(|(_, spec)| spec.layout.is_readable()).map(view).collect()
 }

@@ -212,6 +212,11 @@ impl SynchronousStreams {
         self.worker.shared.counters.read()
     }
 
+    /// The views of all stores, by name.
+    pub fn views(&self) -> impl Iterator<Item = (&str, &View)> {
+        self.views.iter().map(|(name, view)| (name.as_str(), view))
+    }
+
     /// The view of a store.
     pub fn view(&self, store: &str) -> Option<View> {
         self.views.get(store).cloned()

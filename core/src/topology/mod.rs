@@ -12,6 +12,7 @@ mod node_names;
 mod operator_node;
 mod prune;
 mod shared_source;
+mod store_owner;
 mod subtopology;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub use node::{
 };
 pub(crate) use node_names::topics_of;
 pub use operator_node::{NodeStores, OperatorNode, Site};
+pub(crate) use store_owner::{OwnerCertainty, StoreOwner};
 pub use subtopology::Subtopology;
 
 use crate::{operator::StoreSpec, record::InvalidName};
