@@ -7,7 +7,7 @@
 use arrow::datatypes::FieldRef;
 
 use super::{NodeId, NodeKind, SinkNode, SourceNode, Topology};
-use crate::format::Format;
+use crate::{format::Format, operator::Routing};
 
 /// How sure it is that a key's rows lie where its bytes say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +74,8 @@ impl Topology {
             super::TopicRef::External(_) => OwnerCertainty::Probable,
             super::TopicRef::Internal { .. } => OwnerCertainty::Certain,
         };
-        for SinkNode { partition_column, computed_keys, .. } in sinks {
-            if partition_column.is_some() || (*computed_keys && key.len() > 1) {
+        for SinkNode { routing, computed_keys, .. } in sinks {
+            if !matches!(routing, Routing::ByKey) || (*computed_keys && key.len() > 1) {
                 certainty = OwnerCertainty::Probable;
             }
         }
