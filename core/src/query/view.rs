@@ -42,8 +42,8 @@ pub struct View {
     handles: Arc<[StoreHandle]>,
     visibility: Arc<Visibility>,
     schema: SchemaRef,
-    /// The part of the topology that the store belongs to.
-    subtopology: usize,
+    /// The part of the topology that the store belongs to; none of a global table, which no task feeds.
+    subtopology: Option<usize>,
     owner: Option<Arc<StoreOwner>>,
 }
 
@@ -62,7 +62,7 @@ impl View {
         spec: StoreSpec,
         handles: Vec<StoreHandle>,
         visibility: Arc<Visibility>,
-        subtopology: usize,
+        subtopology: Option<usize>,
         owner: Option<StoreOwner>,
     ) -> Self {
         let mut fields: Vec<FieldRef> = spec.key.clone();
@@ -117,15 +117,17 @@ impl View {
         Ok(ViewSnapshot::new(self.clone(), snapshots, position))
     }
 
-    fn task(&self, partition: usize) -> TaskId {
-        TaskId { subtopology: self.subtopology, partition: PartitionId(partition as u32) }
+    /// How far a partition has come.
+    fn reached(&self, partition: usize, progress: &Progress) -> Position {
+        let partition = PartitionId(partition as u32);
+        self.subtopology.map_or_else(Position::new, |subtopology| progress.position(TaskId { subtopology, partition }))
     }
 
     /// What some partitions include, all of them.
     fn position(&self, partitions: &[usize], progress: &Progress) -> Position {
         let mut position = Position::new();
         for partition in partitions {
-            for (input, next) in progress.position(self.task(*partition)).iter() {
+            for (input, next) in self.reached(*partition, progress).iter() {
                 position.limit(input, next);
             }
         }
@@ -147,7 +149,7 @@ impl View {
         let mut behind = None;
         self.visibility.wait_until(timeout, |progress| {
             let missing = partitions.iter().flat_map(|partition| {
-                let reached = progress.position(self.task(*partition));
+                let reached = self.reached(*partition, progress);
                 let missing = |(input, wanted)| {
                     let reached = reached.get(input).filter(|reached| *reached < wanted)?;
                     Some((input.clone(), wanted, reached))

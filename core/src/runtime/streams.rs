@@ -268,7 +268,7 @@ pub(super) fn views(
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
         let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());
-        let part = topology.subtopologies().iter().position(|part| part.stores.contains(&number)).unwrap_or_default();
+        let part = topology.subtopologies().iter().position(|part| part.stores.contains(&number));
         let owner = topology.owner_of(number);
         (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility), part, owner))
     };

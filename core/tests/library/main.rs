@@ -2,6 +2,8 @@
 
 mod aggregates;
 mod aligned_windows;
+mod crash_injection;
+mod driver;
 mod dsl;
 mod headers;
 mod join_models;
@@ -10,6 +12,7 @@ mod join_recovery;
 mod join_sequences;
 mod join_windowed_keys;
 mod joins;
+mod queries;
 mod recovery;
 mod row_ttl;
 mod shared_reads;
