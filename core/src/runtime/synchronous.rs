@@ -136,7 +136,7 @@ impl SynchronousStreams {
         if rows == usize::MAX {
             return Ok((self.worker.process()?, done()));
         }
-        let mut worked = false;
+        let mut worked = self.worker.globals.update(self.worker.log.as_ref())?;
         for task in &mut self.worker.tasks {
             let left = rows - done();
             if left == 0 {

@@ -47,7 +47,7 @@ impl Pipeline {
             orders = orders.filter(|_, amount| amount % 5 != 0).map_values(|amount| amount + 1);
         }
         if self.joins {
-            orders = orders.left_join(&rates, |amount, rate| amount * rate.unwrap_or(1));
+            orders = orders.left_join(&rates, |_, amount, rate| amount * rate.unwrap_or(1));
             orders.to("joined", Produced::kafka());
         }
         if self.rekeys {
@@ -211,6 +211,12 @@ fn check(pipeline: Pipeline, options: &DriverOptions, steps: &[Step], crashes: &
     let calm = DriverOptions { commit: CommitPolicy::AfterEachPipe, state_directory: None, ..options.clone() };
     let mut expected = run(pipeline, calm, steps, &[]);
     let mut found = run(pipeline, options.clone(), steps, crashes);
+    for outcome in [&mut expected, &mut found].into_iter().filter(|_| options.emit == EmitPolicy::Commit) {
+        // A change that was taken back within a commit leaves no timestamp.
+        for row in outcome.tables.get_mut("regrouped").into_iter().flatten() {
+            row.truncate(row.find("timestamp").unwrap_or(row.len()));
+        }
+    }
     assert_eq!(found.tables, expected.tables);
     if interleaves || options.emit == EmitPolicy::Commit {
         // What is passed on in between depends on the order of records of different partitions, or on where commits fall.
