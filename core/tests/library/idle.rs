@@ -9,13 +9,17 @@ use millstream::{
     format::Format,
     log::{Append, SharedLog, TopicConfig, Transaction},
     operator::{EmitPolicy, Reason, StreamJoinKind},
-    record::{Offset, PartitionId, Record, Records, TimeSpan, TopicName, TopicPartition},
-    runtime::{ManualClock, MaxTaskIdle, StreamTimeAtStart, SynchronousConfig, SynchronousStreams},
+    record::{Offset, PartitionId, Record, Records, TimeSpan, Timestamp, TopicName, TopicPartition},
+    runtime::{
+        ManualClock, MaxTaskIdle, Status, StreamTimeAtStart, Streams, StreamsConfig, SynchronousConfig,
+        SynchronousStreams,
+    },
     schema::WindowKind,
     testing::MemoryLog,
     topology::Topology,
     window::{JoinWindows, SessionWindows, TimeWindows, WindowBounds, Windows, split_key},
 };
+use millstream_state::{StateBackend, StateConfig};
 use proptest::prelude::*;
 
 fn span(millis: i64) -> TimeSpan {
@@ -42,7 +46,7 @@ impl Run {
             let config = TopicConfig { partitions, ..TopicConfig::default() };
             log.create_topic(&TopicName::new(topic).expect("legal"), &config).expect("made");
         }
-        let clock = Arc::new(ManualClock::at(millstream::record::Timestamp(1_000_000)));
+        let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
         let config = SynchronousConfig { clock: Arc::clone(&clock) as _, ..config };
         let streams = SynchronousStreams::with_config(&topology, "app", Arc::clone(&log), config.clone());
         Self { topology, log, clock, config, streams: streams.expect("starts") }
@@ -315,4 +319,37 @@ fn stream_time_is_kept_over_a_restart_or_forgotten_as_in_kafka_streams() {
     };
     assert_eq!(late(StreamTimeAtStart::AsCommitted), (1, (30, 40, "1".to_owned())));
     assert_eq!(late(StreamTimeAtStart::Forgotten), (0, (0, 10, "2".to_owned())));
+}
+
+#[test]
+fn threads_let_time_go_on_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = StateBackend::open(StateConfig::new(directory.path(), 16 << 20)).expect("opens");
+    let log: SharedLog = Arc::new(MemoryLog::new());
+    for topic in ["in", "out"] {
+        log.create_topic(&TopicName::new(topic).expect("legal"), &TopicConfig::default()).expect("made");
+    }
+    let clock = Arc::new(ManualClock::at(Timestamp(0)));
+    let config = StreamsConfig {
+        clock: Arc::clone(&clock) as _,
+        commit_interval: Duration::ZERO,
+        idle_advance: Some(millis(100)),
+        ..StreamsConfig::new("app", Arc::clone(&log), state)
+    };
+    let streams = Streams::start(&finals(tens(0)), config).expect("starts");
+    let partition = |topic: &str| TopicPartition::new(TopicName::new(topic).expect("legal"), PartitionId(0));
+    let records: Records = [Record::new("k", 3_i64.to_be_bytes()).at_ms(3)].into_iter().collect();
+    let appends = vec![Append { partition: partition("in"), records }];
+    log.producer("test").expect("opens").commit(Transaction { appends, offsets: vec![] }).expect("commits");
+    let mut seen = 0;
+    while streams.lag().expect("readable") > 0 {
+        seen = log.wait_for_commit(seen, millis(10));
+    }
+    assert_eq!(log.end_offset(&partition("out")).expect("a topic"), Offset::ZERO);
+    while log.end_offset(&partition("out")).expect("a topic") == Offset::ZERO {
+        assert_eq!(streams.status(), Status::Running);
+        clock.advance(millis(50));
+        seen = log.wait_for_commit(seen, millis(10));
+    }
+    streams.stop().expect("stops");
 }
