@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use millstream::{
     StreamsBuilder,
-    dsl::{Consumed, KStream, Materialized, Produced},
+    dsl::{Consumed, Joined, KStream, Materialized, Produced},
     expression::{col, lit},
     format::Format,
     log::{Append, SharedLog, TopicConfig, Transaction},
@@ -203,6 +203,23 @@ fn records_of_outer_joins_stop_waiting() {
     // The clocks went on with it: a record that is late is not kept for later ones.
     run.push("in", 0, "k", &[90]);
     assert_eq!(run.streams.metrics().dropped_for(Reason::Late), 1);
+}
+
+#[test]
+fn records_that_wait_for_late_rows_are_joined() {
+    let builder = StreamsBuilder::new();
+    let kept = Materialized::named("rows").versioned(span(100));
+    let table = builder.table::<String, i64>("right", Consumed::kafka(), kept);
+    let stream = builder.stream::<String, i64>("in", Consumed::kafka());
+    let joined = stream.join(Joined::with(&table).grace(span(20)), |_, left, right| format!("{left}+{right}"));
+    joined.to("out", Produced::kafka());
+    let mut run = Run::new(builder.build().expect("legal"), 1, idle(100));
+    run.push("right", 0, "k", &[3]);
+    run.push("in", 0, "k", &[5]);
+    run.pass(119);
+    assert_eq!(run.out(), []);
+    run.pass(1);
+    assert_eq!(run.out(), [(b"k".to_vec(), "5+3".to_owned(), 5)]);
 }
 
 /// Windows of 10, then windows of 20 over their results by another key, through a repartition.
