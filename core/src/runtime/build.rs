@@ -24,8 +24,9 @@ use super::{
 use crate::{
     log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
     operator::{
-        CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryStore, Merge, Operator, PartitionCounts, Partitioning,
-        RowTtl, RowTtlSettings, Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+        CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryRows, MemoryStore, Merge, Operator, PartitionCounts,
+        Partitioning, RowTtl, RowTtlSettings, Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore,
+        Transformer,
     },
     record::{GroupId, PartitionId, TopicName, TopicPartition},
     topology::{Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef, Topology},
@@ -40,7 +41,7 @@ pub(crate) enum StoreHandle {
     /// On disk.
     Persistent(Arc<Store>),
     /// In memory.
-    Memory(Arc<parking_lot::RwLock<std::collections::BTreeMap<Vec<u8>, Vec<u8>>>>),
+    Memory(Arc<parking_lot::RwLock<MemoryRows>>),
 }
 
 /// Builds the tasks of an application.
