@@ -397,6 +397,7 @@ fn changes_that_are_held_back_leave_when_time_goes_on() {
     run.pass(107);
     assert_eq!(run.windows(TENS), [], "7 + 7 does not close a window up to 10 with a grace of 5");
     run.restart();
+    run.pass(0);
     run.pass(101);
     assert_eq!(run.windows(TENS), [], "idle anew since the restart");
     run.pass(7);
