@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod aligned_windows;
+mod cogroup;
 mod dsl;
 mod headers;
 mod join_models;
@@ -10,8 +11,11 @@ mod join_recovery;
 mod join_sequences;
 mod join_windowed_keys;
 mod joins;
+mod nothing;
 mod recovery;
+mod routing;
 mod row_ttl;
 mod shared_reads;
 mod table_aggregates;
+mod table_folds;
 mod windows;
