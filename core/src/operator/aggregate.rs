@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Cogrouped streams are several inputs of one aggregate. Each has a stream time of its own, as in Kafka Streams, unless only final results are
-//! passed on: then they share one.
+//! passed on: then they share one. A window that the newest record of all inputs has left behind is no longer kept, and so late for each.
 //!
 //! Invariants: stream time never goes back and includes the record that is looked at; a closed window never reopens; a record
 //! revises each open window that holds it once. The timestamp of a result is the highest of the records in it.
@@ -42,6 +42,7 @@ use super::{
     Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
+    lateness::late_for_window,
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
 };
@@ -140,27 +141,27 @@ impl Aggregate {
         })
     }
 
-    /// Finds each row's windows; rows that missed one or more closed windows become dead letters.
-    fn assign(&mut self, batch: &Batch, context: &mut Context<'_>) -> Assigned {
+    /// Finds each row's windows; rows that missed one or more closed windows are late.
+    fn assign(&mut self, batch: &Batch, context: &mut Context<'_>) -> Result<Assigned, OperatorError> {
         let times = batch.times().values();
         let Some(windows) = &self.settings.windows else {
-            return Assigned { rows: (0..batch.len() as u32).collect(), numbers: None };
+            return Ok(Assigned { rows: (0..batch.len() as u32).collect(), numbers: None });
         };
         let clock = if self.finals.is_some() { 0 } else { context.input };
         let mut stream_time = self.stream_times[clock];
         let mut rows = Vec::with_capacity(batch.len());
         let mut numbers = Vec::with_capacity(batch.len());
         let mut late = Vec::new();
-        let mut last_closed = windows.last_closed(stream_time);
+        let mut last_closed = windows.last_closed(stream_time).max(self.last_gone(windows));
         for (row, &time) in times.iter().enumerate() {
             if Timestamp(time) > stream_time {
                 self.finals.iter_mut().for_each(|finals| finals.advance(stream_time, Timestamp(time)));
                 stream_time = Timestamp(time);
-                last_closed = windows.last_closed(stream_time);
+                last_closed = last_closed.max(windows.last_closed(stream_time));
             }
             for number in windows.numbers(Timestamp(time)) {
                 if number <= last_closed {
-                    late.push((row, lateness(windows, Timestamp(time), number, stream_time)));
+                    late.push((row, late_for_window(windows, Timestamp(time), number, stream_time)));
                 } else {
                     rows.push(row as u32);
                     numbers.push(number);
@@ -168,8 +169,20 @@ impl Aggregate {
             }
         }
         self.stream_times[clock] = stream_time;
-        context.reject(batch, Reason::Late, late);
-        Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) }
+        context.reject_late(batch, late)?;
+        Ok(Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) })
+    }
+
+    /// The number up to which windows are not kept any more because of another input's records; with one input they are closed before.
+    fn last_gone(&self, windows: &TimeWindows) -> i64 {
+        let newest = self.stream_times.iter().copied().max().filter(|newest| *newest != Timestamp::NONE);
+        match newest.filter(|_| self.settings.inputs > 1) {
+            None => i64::MIN,
+            Some(newest) => {
+                let oldest = windows.newest_start(newest).minus(windows.least_retention());
+                windows.first_from(Timestamp(oldest.millis().saturating_add(1))).saturating_sub(1)
+            }
+        }
     }
 
     /// Groups the rows at `assigned` and folds them.
@@ -427,7 +440,7 @@ impl Operator for Aggregate {
         if batch.is_empty() {
             return Ok(());
         }
-        let assigned = self.assign(&batch, context);
+        let assigned = self.assign(&batch, context)?;
         let mut errors = Vec::new();
         let folded = match self.settings.emit {
             _ if self.finals.is_some() => self.fold(&batch, &assigned, context.input, &mut errors).map(|()| None),
@@ -449,6 +462,7 @@ impl Operator for Aggregate {
 
     fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let updates = self.flush(&mut context.stores[self.settings.store]).map_err(|error| context.error(error))?;
+        context.reject_folded(self.interval.fold.take_failures());
         match &self.finals {
             None => context.output.extend(updates.map(|updates| updates.rows)),
             Some(_) => self.emit_final(context)?,
@@ -465,6 +479,27 @@ impl Operator for Aggregate {
         self.finals.iter_mut().for_each(|finals| finals.restore(stream_time));
     }
 
+    fn forget_stream_time(&mut self) {
+        if self.finals.is_none() {
+            self.stream_times.fill(Timestamp::NONE);
+        }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        let Some(finals) = &self.finals else { return Ok(None) };
+        let next = finals.next_due(self.stream_times[0], self.settings.store, context)?;
+        if next.is_none_or(|next| next > stream_time) {
+            return Ok(next);
+        }
+        self.stream_times[0] = stream_time;
+        self.emit_final(context)?;
+        self.on_idle(Timestamp::NONE, context)
+    }
+
     fn clocks(&self) -> Vec<Timestamp> {
         self.stream_times[1..].to_vec()
     }
@@ -474,13 +509,4 @@ impl Operator for Aggregate {
             *stream_time = time.max(*stream_time);
         }
     }
-}
-
-fn lateness(windows: &TimeWindows, time: Timestamp, number: i64, stream_time: Timestamp) -> String {
-    let bounds = windows.bounds(number);
-    let (start, end) = (Timestamp(bounds.start), Timestamp(bounds.end));
-    format!(
-        "the record of {time} is late for the window {start} to {end}: stream time is {stream_time}, grace {}",
-        windows.grace()
-    )
 }

@@ -19,6 +19,7 @@ use std::{
 
 use super::{
     Clock, StreamsError,
+    global_tables::GlobalTables,
     metrics::Counters,
     task::{Task, Turn},
     visibility::Visibility,
@@ -57,6 +58,8 @@ pub(super) enum Moment {
 /// One thread's work.
 pub(super) struct Worker {
     pub(super) tasks: Vec<Task>,
+    /// The global tables, if it is this worker that keeps them up to date for all.
+    pub(super) globals: GlobalTables,
     pub(super) log: SharedLog,
     pub(super) producer: Box<dyn Producer>,
     pub(super) clock: Arc<dyn Clock>,
@@ -79,10 +82,12 @@ impl Worker {
                     self.commit()?;
                     last_commit = self.clock.monotonic();
                 }
+                let now = self.clock.monotonic();
+                self.tasks.iter_mut().for_each(|task| task.stay_awake(now));
                 seen = self.log.wait_for_commit(seen, IDLE_WAIT);
                 continue;
             }
-            let worked = self.process()?;
+            let worked = self.process()? | self.advance_idle()?;
             let now = self.clock.monotonic();
             let due = now.saturating_sub(last_commit) >= self.commit_interval;
             if self.is_dirty() && (due || self.uncommitted_bytes() > self.transaction_bytes) {
@@ -114,14 +119,23 @@ impl Worker {
 
     /// Gives every task some runs; says whether any had work.
     pub(super) fn process(&mut self) -> Result<bool, StreamsError> {
-        let mut worked = false;
+        let (mut worked, now) = (self.globals.update(self.log.as_ref())?, self.clock.monotonic());
         for task in &mut self.tasks {
             for _ in 0..RUNS_BETWEEN_LOOKS {
-                if !task.process(self.log.as_ref())? {
+                if !task.process(self.log.as_ref(), now)? {
                     break;
                 }
                 worked = true;
             }
+        }
+        Ok(worked)
+    }
+
+    /// Lets time go on for tasks that have been idle for long, if they are to; says whether anything came of it.
+    pub(super) fn advance_idle(&mut self) -> Result<bool, StreamsError> {
+        let (mut worked, now) = (false, self.clock.monotonic());
+        for task in &mut self.tasks {
+            worked |= task.advance_idle(self.log.as_ref(), now)?;
         }
         Ok(worked)
     }
@@ -136,12 +150,19 @@ impl Worker {
                 first = Some((turn, index, input));
             }
         }
-        let Some((_, task, input)) = first else { return Ok(false) };
+        let global = self.globals.next_arrival(self.log.as_ref())?;
+        let Some((turn, task, input)) = first else {
+            let Some((_, place)) = global else { return Ok(false) };
+            return self.globals.update_one(place, self.log.as_ref()).map(|()| true);
+        };
+        if let Some((_, place)) = global.filter(|(arrival, _)| is_before(*arrival, turn)) {
+            return self.globals.update_one(place, self.log.as_ref()).map(|()| true);
+        }
         self.tasks[task].process_one(input).map(|()| true)
     }
 
     pub(super) fn is_dirty(&self) -> bool {
-        self.tasks.iter().any(Task::is_dirty)
+        self.globals.is_dirty() || self.tasks.iter().any(Task::is_dirty)
     }
 
     fn uncommitted_bytes(&self) -> usize {
@@ -164,6 +185,10 @@ impl Worker {
             let placed = contribution.changes.into_iter();
             changes.extend(placed.map(|(store, records, append)| (index, store, records, first_append + append)));
         }
+        if let Some((letters, offsets)) = self.globals.contribution() {
+            transaction.appends.extend(letters);
+            transaction.offsets.extend(offsets);
+        }
         let written: Vec<TopicPartition> = transaction.appends.iter().map(|append| append.partition.clone()).collect();
         let visibility = Arc::clone(&self.shared.visibility);
         let _announced = visibility.announce();
@@ -181,4 +206,10 @@ impl Worker {
         self.shared.counters.add_commit(records_out);
         Ok(())
     }
+}
+
+/// Whether a record of a global table has arrived before the one whose turn it is. Records of the topology's own topics are what an earlier
+/// record has caused: they go first.
+fn is_before(arrival: u64, (is_external, (turn, _), _): Turn) -> bool {
+    is_external && i64::try_from(arrival).is_ok_and(|arrival| arrival < turn)
 }

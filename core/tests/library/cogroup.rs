@@ -59,7 +59,8 @@ fn model_of_windows(inputs: &[Input]) -> Vec<(String, i64, String, i64)> {
         let stream_time = &mut stream_times[usize::from(right)];
         *stream_time = time.max(*stream_time);
         let start = time / 10 * 10;
-        if start + 10 <= *stream_time - 5 {
+        let newest = stream_times[0].max(stream_times[1]);
+        if start + 10 <= stream_times[usize::from(right)] - 5 || start <= newest / 10 * 10 - 15 {
             continue;
         }
         let (state, newest) = states.entry((key, start)).or_insert_with(|| (String::new(), time));
