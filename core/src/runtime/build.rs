@@ -22,9 +22,10 @@ use super::{
 use crate::{
     log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
     operator::{
-        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryStore, Merge, Operator,
-        PartitionCounts, Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink,
-        SinkSettings, StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryRows, MemoryStore,
+        Merge, Operator, PartitionCounts, Partitioning, RowTtl, RowTtlSettings, SessionAggregate,
+        SessionAggregateSettings, Sink, SinkSettings, StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId,
+        TaskStore, Transformer,
     },
     record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
     topology::{
@@ -43,7 +44,7 @@ pub(crate) enum StoreHandle {
     /// On disk.
     Persistent(Arc<Store>),
     /// In memory.
-    Memory(Arc<parking_lot::RwLock<std::collections::BTreeMap<Vec<u8>, Vec<u8>>>>),
+    Memory(Arc<parking_lot::RwLock<MemoryRows>>),
 }
 
 /// Builds the tasks of an application.
