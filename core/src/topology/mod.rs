@@ -13,7 +13,9 @@ mod node_names;
 mod operator_node;
 mod prune;
 mod shared_source;
+mod store_owner;
 mod subtopology;
+mod suppress_node;
 mod versioned_node;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +33,9 @@ pub use node::{
 };
 pub(crate) use node_names::topics_of;
 pub use operator_node::{NodeStores, OperatorNode, Site};
+pub(crate) use store_owner::{OwnerCertainty, StoreOwner};
 pub use subtopology::Subtopology;
+pub(crate) use suppress_node::SuppressNode;
 pub use versioned_node::VersionedStores;
 pub(crate) use versioned_node::{VersionedJoinNode, VersionedTableNode};
 
@@ -141,6 +145,27 @@ impl Topology {
     /// The global tables, by the numbers that nodes use.
     pub fn globals(&self) -> &[GlobalTable] {
         &self.globals
+    }
+
+    /// The stores of the versioned table whose newest rows are in store number `latest`; `None` if that is no versioned table's.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Materialized}, record::TimeSpan};
+    /// # let builder = StreamsBuilder::new();
+    /// let hour = TimeSpan::from_millis(3_600_000).unwrap();
+    /// builder.table::<String, i64>("prices", Consumed::kafka(), Materialized::named("prices").versioned(hour));
+    /// let topology = builder.build()?;
+    /// let latest = topology.stores().iter().position(|store| store.name == "prices").unwrap();
+    /// let versions = topology.versions(latest).unwrap();
+    /// assert_eq!((topology.stores()[versions.history].name.as_str(), versions.span), ("prices-history", hour));
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
+    pub fn versions(&self, latest: usize) -> Option<VersionedStores> {
+        let versions = |node: &Node| match &node.kind {
+            NodeKind::Operator(node) => node.versions().filter(|versions| versions.latest == latest),
+            _ => None,
+        };
+        self.nodes.iter().find_map(versions)
     }
 
     /// The parts that run as tasks of their own.
