@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     format::Wrapping,
-    operator::{IdentityRows, StoreRetention, StoreSpec},
+    operator::{IdentityRows, StoreOptions, StoreRetention, StoreSpec},
     record::TopicName,
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -30,7 +30,7 @@ use crate::{
 /// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).
 #[derive(Clone, Default)]
 pub struct StreamsBuilder {
-    graph: Rc<RefCell<Graph>>,
+    pub(super) graph: Rc<RefCell<Graph>>,
 }
 
 /// What has been added so far.
@@ -124,7 +124,7 @@ impl Graph {
             NodeKind::ForeignKey(ForeignKeyNode::Resolve { results: None, .. }) => {
                 let schema = Arc::clone(&self.nodes[node.0].schema);
                 let name = self.unnamed("foreign-key-result", &[node]);
-                let store = self.add_store(identity_store(name, &schema));
+                let store = self.add_store(identity_store(name, &schema, StoreOptions::default()));
                 if let NodeKind::ForeignKey(ForeignKeyNode::Resolve { results, .. }) = &mut self.nodes[node.0].kind {
                     *results = Some(store);
                 }
@@ -244,12 +244,13 @@ impl StreamsBuilder {
 
 /// The store of a table whose rows are stored as they are read. Bounds of windows are key columns like others: rows are kept until they are
 /// deleted.
-pub(super) fn identity_store(name: String, schema: &StreamSchema) -> StoreSpec {
+pub(super) fn identity_store(name: String, schema: &StreamSchema, options: StoreOptions) -> StoreSpec {
     StoreSpec {
         name,
         key: schema.whole_key().to_vec(),
         retention: StoreRetention::Forever,
         layout: Arc::new(IdentityRows::new(schema.value().to_vec())),
+        options,
     }
 }
 

@@ -53,7 +53,7 @@ impl<K: Data, V: Data> Input<K, V> {
     }
 
     /// The records that have a value and can be read, with their rows.
-    fn records(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Vec<(usize, K, V)> {
+    pub(super) fn records(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Vec<(usize, K, V)> {
         let mut found = Vec::new();
         let keys = self.key.read_keys(batch, &mut found);
         let values = self.value.read(batch.values(), batch.len(), &mut found);

@@ -11,7 +11,8 @@ use super::{ColumnStream, ColumnTable, Materialized, Repartitioned, builder::Gra
 use crate::{
     expression::{Expr, Expression},
     operator::{
-        ForeignKeySchemas, JoinKind, OpaqueRows, RecordStore, StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind,
+        ForeignKeySchemas, JoinKind, OpaqueRows, RecordStore, StoreOptions, StoreRetention, StoreSpec, StreamJoinKind,
+        TableJoinKind,
     },
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -62,7 +63,13 @@ impl ColumnStream {
         let name = graph.unnamed("join", &[left.node, right.node]);
         let mut store = |of: &str, retention: StoreRetention| {
             let name = format!("{name}-{of}");
-            graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
+            graph.add_store(StoreSpec {
+                name,
+                key: schema.key().to_vec(),
+                retention,
+                layout: Arc::new(OpaqueRows),
+                options: StoreOptions::default(),
+            })
         };
         let retention = RecordStore::store_retention(&windows);
         let stores = [store("left", retention.clone()), store("right", retention)];
@@ -179,7 +186,13 @@ impl ColumnTable {
         let formats = Formats { key: graph.key_format(right.node), ..Formats::INTERNAL };
         let mut store = |of: &str, key: &StreamSchema| {
             let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);
-            graph.add_store(StoreSpec { name, key: key.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
+            graph.add_store(StoreSpec {
+                name,
+                key: key.key().to_vec(),
+                retention,
+                layout: Arc::new(OpaqueRows),
+                options: StoreOptions::default(),
+            })
         };
         let subscriptions = store("subscriptions", &right.schema);
         let unsettled = (kind == JoinKind::Inner).then(|| store("unsettled", &left.schema));

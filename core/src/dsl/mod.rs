@@ -12,6 +12,8 @@ mod group;
 mod join_shape;
 mod joins;
 mod options;
+mod process;
+mod processor;
 mod row_fold;
 mod stream;
 mod table;
@@ -22,6 +24,13 @@ pub use column_stream::{ColumnGroup, ColumnStream};
 pub use column_table::{ColumnTable, ColumnTableGroup};
 pub use group::{KGroupedStream, KGroupedTable, KWindowedStream, Windowed};
 pub use options::{Consumed, Materialized, Produced, Repartitioned, SourceOptions};
+pub use processor::{
+    FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyProcessorSupplier, FixedKeyRecord, KeyValueRows,
+    KeyValueStore, ProcessingContext, Processor, ProcessorContext, ProcessorRecord, ProcessorSupplier, StateStore,
+    StoreAccess, StoreBuilder, StoreHandle, Stores,
+};
 pub use stream::{KStream, Split};
 pub use table::KTable;
 pub use typed::Data;
+
+pub use crate::operator::{Cancellable, ProcessorError, Punctuation, PunctuationType, RecordMetadata};

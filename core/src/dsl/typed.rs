@@ -6,7 +6,7 @@
 use std::{any::TypeId, marker::PhantomData, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, StructArray},
+    array::{Array, ArrayRef, AsArray, StructArray},
     datatypes::{DataType, Field, FieldRef, Fields},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -15,7 +15,7 @@ use serde_arrow::{
     utils::{Item, Items},
 };
 
-use crate::{Batch, expression::RowError, format::Wrapping};
+use crate::{Batch, expression::RowError, format::Wrapping, schema::StreamSchema};
 
 /// What can be a key or a value: anything that serde can write and read back.
 pub trait Data: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
@@ -137,6 +137,33 @@ impl<T: Data> Shape<T> {
             serde_arrow::to_arrow(&self.fields, values)
         };
         columns.map_err(|error| error.to_string())
+    }
+
+    /// The columns of `values`, and which of them are something.
+    pub(super) fn write_present(
+        &self,
+        values: &[T],
+    ) -> Result<(Vec<ArrayRef>, Option<arrow::buffer::NullBuffer>), String> {
+        Ok((self.write(values)?, None))
+    }
+
+    /// The values of `columns`, one a row, all of which must be readable.
+    pub(super) fn read_collecting(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<T>, String> {
+        self.read_all(columns, rows)
+    }
+
+    /// The key columns of `keys` for batches of `schema`: the way back from [`read_keys`](Self::read_keys).
+    pub(super) fn write_keys(&self, keys: &[T], schema: &StreamSchema) -> Result<Vec<ArrayRef>, String> {
+        let mut columns = self.write(keys)?;
+        if !schema.is_windowed() || columns.len() != 3 {
+            return Ok(columns);
+        }
+        let bounds = columns.split_off(1);
+        let whole = match columns[0].as_struct_opt() {
+            Some(whole) => whole.columns().to_vec(),
+            None => columns,
+        };
+        Ok(whole.into_iter().chain(bounds).collect())
     }
 
     /// The keys of a batch. A windowed key is read as a struct of `key`, `start` and `end`, as [`Windowed`](super::Windowed) is.

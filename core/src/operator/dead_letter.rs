@@ -25,12 +25,21 @@ pub enum Reason {
     NullValue,
     /// An expression failed for it.
     Expression,
+    /// A processor failed for it, or dropped it.
+    Processor,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] =
-        [Self::Undecodable, Self::Timestamp, Self::Late, Self::NullKey, Self::NullValue, Self::Expression];
+    pub const ALL: [Self; 7] = [
+        Self::Undecodable,
+        Self::Timestamp,
+        Self::Late,
+        Self::NullKey,
+        Self::NullValue,
+        Self::Expression,
+        Self::Processor,
+    ];
 }
 
 impl fmt::Display for Reason {
@@ -42,6 +51,7 @@ impl fmt::Display for Reason {
             Self::NullKey => "null key",
             Self::NullValue => "null value",
             Self::Expression => "expression",
+            Self::Processor => "processor",
         })
     }
 }

@@ -21,7 +21,9 @@ mod foreign_key_resolve;
 mod foreign_key_subscribe;
 mod join_kind;
 mod merge;
+mod process;
 mod project;
+mod punctuation;
 mod record_store;
 mod retract;
 mod row_time;
@@ -31,6 +33,7 @@ mod session_interval;
 mod session_rows;
 mod session_updates;
 mod sink;
+mod store_options;
 mod stream_stream_join;
 mod stream_table_join;
 mod subscription_store;
@@ -38,6 +41,7 @@ mod table;
 mod table_reader;
 mod table_table_join;
 mod task_store;
+mod task_time;
 mod to_stream;
 mod transform;
 mod unnest;
@@ -59,7 +63,9 @@ pub use foreign_key_resolve::ForeignKeyResolve;
 pub use foreign_key_subscribe::ForeignKeySubscribe;
 pub use join_kind::{JoinKind, StreamJoinKind, TableJoinKind};
 pub use merge::Merge;
+pub use process::{Dropped, Process, ProcessorError, RecordMetadata, RowContext, RowProcessor};
 pub use project::{Column, Project, ProjectError};
+pub use punctuation::{Cancellable, Punctuation, PunctuationType, Schedules};
 pub use record_store::OpaqueRows;
 pub(crate) use record_store::RecordStore;
 pub use retract::Retract;
@@ -68,6 +74,7 @@ pub use row_ttl::{RowTtl, RowTtlSettings};
 pub use session_aggregate::{SessionAggregate, SessionAggregateSettings};
 pub(crate) use session_rows::{sessions_in, stretch_span};
 pub use sink::{Partitioning, Sink, SinkRecords, SinkSettings};
+pub use store_options::{StoreKind, StoreLogging, StoreOptions};
 pub use stream_stream_join::{StreamStreamJoin, StreamStreamJoinSettings};
 pub use stream_table_join::StreamTableJoin;
 pub(crate) use table::stored_fields;
@@ -75,6 +82,7 @@ pub use table::{IdentityRows, Table};
 pub(crate) use table_reader::TableReader;
 pub use table_table_join::TableTableJoin;
 pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, StoreSpec, TaskStore};
+pub use task_time::TaskTime;
 pub use to_stream::ToStream;
 pub use transform::{Reads, Transform, TransformError, Transformer};
 pub use unnest::{Unnest, UnnestError};
@@ -156,6 +164,33 @@ pub trait Operator: Send {
 
     /// Takes clock number `index` of the last commit back after a restart. An operator without clocks is never asked to.
     fn restore_clock(&mut self, _index: usize, _time: Timestamp) {}
+
+    /// Begins, before anything else and after times were restored. Most operators have nothing to begin with.
+    ///
+    /// # Errors
+    /// As [`on_batch`](Self::on_batch).
+    fn on_start(&mut self, _context: &mut Context<'_>) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    /// When it wants to be called next by this time; `None`: never.
+    fn next_punctuation(&self, _kind: PunctuationType) -> Option<Timestamp> {
+        None
+    }
+
+    /// Makes the earliest tick of this kind that is due at `now`. It is called again while more are due, and by the task only: after each record
+    /// that moves stream time to a tick is through, and when the time of day has come to one.
+    ///
+    /// # Errors
+    /// As [`on_batch`](Self::on_batch).
+    fn on_punctuation(
+        &mut self,
+        _kind: PunctuationType,
+        _now: Timestamp,
+        _context: &mut Context<'_>,
+    ) -> Result<(), OperatorError> {
+        Ok(())
+    }
 }
 
 /// What an operator may touch while it runs.
@@ -174,6 +209,8 @@ pub struct Context<'a> {
     pub input: usize,
     /// The topic and partition whose records are being processed.
     pub origin: Option<&'a crate::record::TopicPartition>,
+    /// What time it is for the task.
+    pub time: &'a TaskTime,
 }
 
 /// Why a task cannot go on.

@@ -12,6 +12,8 @@ mod decoder;
 mod error;
 mod metrics;
 mod partitions;
+mod punctuate;
+mod restore;
 mod shared_reads;
 mod source_reader;
 mod stores;
@@ -22,7 +24,7 @@ mod worker;
 
 pub(crate) use build::StoreHandle;
 pub use carry_over::{carry_over, delete_store, inputs};
-pub use clock::{Clock, SystemClock};
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::StreamsConfig;
 pub use error::StreamsError;
 pub use metrics::{Counters, Metrics};

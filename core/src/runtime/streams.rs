@@ -69,6 +69,7 @@ impl Streams {
             state: Some(config.state.as_ref()),
             reads: Some(config.reads.as_ref()),
             emit: config.emit,
+            clock: config.clock.as_ref(),
             counters: Arc::clone(&counters),
         };
         // Fences an earlier life before its positions are read: what it has not committed by now it never will.

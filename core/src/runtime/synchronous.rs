@@ -9,7 +9,7 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{
-    Clock, Metrics, StreamsError,
+    Clock, ManualClock, Metrics, StreamsError,
     build::{Builder, Built},
     metrics::Counters,
     streams::views,
@@ -17,23 +17,10 @@ use super::{
 };
 use crate::{log::SharedLog, operator::EmitPolicy, query::View, record::Timestamp, topology::Topology};
 
-/// Tasks with stores in memory, driven by hand. It reads no clock.
+/// Tasks with stores in memory, driven by hand. Its clock stands still at 0, unless it is given one.
 pub struct SynchronousStreams {
     worker: Worker,
     views: BTreeMap<String, View>,
-}
-
-/// A clock that stands still.
-struct NoClock;
-
-impl Clock for NoClock {
-    fn wall(&self) -> Timestamp {
-        Timestamp(0)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
 }
 
 impl SynchronousStreams {
@@ -42,6 +29,21 @@ impl SynchronousStreams {
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
     pub fn new(topology: &Topology, application: &str, log: SharedLog, emit: EmitPolicy) -> Result<Self, StreamsError> {
+        Self::with_clock(topology, application, log, emit, Arc::new(ManualClock::at(Timestamp(0))))
+    }
+
+    /// The same with a clock that says the time of day. It is looked at when something is run, so that a tick by the time of day waits for
+    /// [`run_due_punctuations`](Self::run_due_punctuations) or for records.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_clock(
+        topology: &Topology,
+        application: &str,
+        log: SharedLog,
+        emit: EmitPolicy,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StreamsError> {
         let counters = Arc::new(Counters::default());
         let builder = Builder {
             topology,
@@ -50,6 +52,7 @@ impl SynchronousStreams {
             state: None,
             reads: None,
             emit,
+            clock: clock.as_ref(),
             counters: Arc::clone(&counters),
         };
         let Built { tasks, stores } = builder.build()?;
@@ -66,7 +69,7 @@ impl SynchronousStreams {
             tasks,
             producer: log.producer(application)?,
             log,
-            clock: Arc::new(NoClock),
+            clock,
             commit_interval: Duration::ZERO,
             transaction_bytes: usize::MAX,
             checkpoint_interval: Duration::MAX,
@@ -94,6 +97,17 @@ impl SynchronousStreams {
                 return Ok(());
             }
         }
+    }
+
+    /// Makes the ticks that are due by the time of day and commits what comes of them, then goes on as [`run_until_idle`](Self::run_until_idle).
+    ///
+    /// # Errors
+    /// As [`run_until_idle`](Self::run_until_idle).
+    pub fn run_due_punctuations(&mut self) -> Result<(), StreamsError> {
+        if self.worker.punctuate()? {
+            self.worker.commit()?;
+        }
+        self.run_until_idle()
     }
 
     /// Processes one stretch of input and commits it; whether there was any.

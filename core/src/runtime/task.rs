@@ -4,11 +4,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{StreamsError, metrics::Counters, source_reader::SourceReader};
+use super::{StreamsError, metrics::Counters, punctuate::next_punctuation, source_reader::SourceReader};
 use crate::{
     Batch,
     log::{Append, GroupOffset, Log, OffsetCommit},
-    operator::{Context, DeadLetter, Operator, OperatorError, SinkRecords, TaskId, TaskStore},
+    operator::{
+        Context, DeadLetter, Operator, OperatorError, PunctuationType, SinkRecords, TaskId, TaskStore, TaskTime,
+    },
     record::{GroupId, Records, Timestamp, TopicPartition},
 };
 
@@ -29,7 +31,13 @@ pub(super) struct RunningNode {
 pub(super) struct RunningStore {
     pub(super) name: String,
     pub(super) store: TaskStore,
-    pub(super) changelog: TopicPartition,
+    /// `None`: they go nowhere.
+    pub(super) changelog: Option<Changelog>,
+}
+
+/// Where the changes of a store go.
+pub(super) struct Changelog {
+    pub(super) topic: TopicPartition,
     pub(super) incarnation: u128,
 }
 
@@ -47,7 +55,9 @@ pub(super) struct Task {
     dead_letters: Vec<DeadLetter>,
     counters: Arc<Counters>,
     /// Whether anything was processed since the last commit.
-    dirty: bool,
+    pub(super) dirty: bool,
+    /// Stream time, and the time of day at the last look.
+    pub(super) time: TaskTime,
     /// Bytes of records and dead letters that wait for a commit, and what folded rows may cost: kept as they come, since the worker asks
     /// after every few runs.
     waiting_bytes: usize,
@@ -58,8 +68,7 @@ const FOLDED_ROW_BYTES: usize = 64;
 
 struct StoreInfo {
     name: String,
-    changelog: TopicPartition,
-    incarnation: u128,
+    changelog: Option<Changelog>,
 }
 
 /// What a task puts into a commit, and what it needs to take the receipt.
@@ -68,8 +77,8 @@ pub(super) struct Contribution {
     pub(super) appends: Vec<Append>,
     pub(super) offsets: Vec<OffsetCommit>,
     pub(super) records_out: usize,
-    /// For each store with changes: its number, the changes, and which of `appends` holds them.
-    pub(super) changes: Vec<(usize, Records, usize)>,
+    /// For each store with changes: its number, the changes, and which of `appends` holds them, if it is logged.
+    pub(super) changes: Vec<(usize, Records, Option<usize>)>,
 }
 
 impl Task {
@@ -85,8 +94,8 @@ impl Task {
         let (stores, store_infos) = stores
             .into_iter()
             .map(|running| {
-                let RunningStore { name, store, changelog, incarnation } = running;
-                (store, StoreInfo { name, changelog, incarnation })
+                let RunningStore { name, store, changelog } = running;
+                (store, StoreInfo { name, changelog })
             })
             .unzip();
         Self {
@@ -101,6 +110,7 @@ impl Task {
             dead_letters: Vec::new(),
             counters,
             dirty: false,
+            time: TaskTime::new(id, Timestamp::NONE, Timestamp(0)),
             waiting_bytes: 0,
         }
     }
@@ -130,13 +140,19 @@ impl Task {
     fn process_run(&mut self, chosen: usize, limit: Option<Timestamp>) -> Result<bool, StreamsError> {
         let (sinks, letters) = (self.sinks.len(), self.dead_letters.len());
         let reader = &mut self.readers[chosen];
-        let Some(batch) = reader.take_run(limit) else { return Ok(false) };
+        let Some(mut batch) = reader.take_run(limit) else { return Ok(false) };
+        if let Some(tick) = next_punctuation(&self.nodes, PunctuationType::StreamTime) {
+            batch = reader.cut_after(batch, tick);
+        }
         let (node, partition) = (reader.node, reader.partition.clone());
         self.counters.add_in(batch.len());
         self.waiting_bytes += batch.len() * FOLDED_ROW_BYTES;
         self.dead_letters.extend(reader.advance());
         self.dirty = true;
+        self.time = self.time.processing(&batch);
         self.deliver(node, vec![batch], Some(&partition))?;
+        self.set_stream_time(self.time.stream_time());
+        self.punctuate(PunctuationType::StreamTime, self.time.stream_time())?;
         self.waiting_bytes += self.sinks[sinks..].iter().map(|sink| sink.records.payload_bytes()).sum::<usize>();
         self.waiting_bytes += self.dead_letters[letters..].iter().map(DeadLetter::size_bytes).sum::<usize>();
         Ok(true)
@@ -194,7 +210,7 @@ impl Task {
 
     /// Hands batches that `node` has given to its consumers, and what those give to theirs, until nothing is left. What a consumer gives is
     /// through before the next consumer sees the batch, as in Kafka Streams: where branches meet again, order depends on it.
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         node: usize,
         batches: Vec<Batch>,
@@ -215,7 +231,7 @@ impl Task {
         Ok(())
     }
 
-    fn run(
+    pub(super) fn run(
         &mut self,
         index: usize,
         input: usize,
@@ -232,6 +248,7 @@ impl Task {
             operator: name,
             input,
             origin,
+            time: &self.time,
         };
         work(operator.as_mut(), &mut context).map_err(|source| StreamsError::Operator { task: self.id, source })
     }
@@ -239,6 +256,11 @@ impl Task {
     /// Whether a commit would change anything.
     pub(super) fn is_dirty(&self) -> bool {
         self.dirty
+    }
+
+    /// Whether a store was written to since the last commit.
+    pub(super) fn has_pending_changes(&self) -> bool {
+        self.stores.iter().any(|store| store.pending_bytes() > 0)
     }
 
     /// Bytes that wait for a commit; rows that were folded and not merged yet are counted as [`FOLDED_ROW_BYTES`] each.
@@ -270,8 +292,10 @@ impl Task {
         for (index, (store, info)) in self.stores.iter().zip(&self.store_infos).enumerate() {
             let changes = store.changes();
             if !changes.is_empty() {
-                contribution.changes.push((index, changes.clone(), contribution.appends.len()));
-                contribution.appends.push(Append { partition: info.changelog.clone(), records: changes });
+                let append = info.changelog.as_ref().map(|_| contribution.appends.len());
+                contribution.changes.push((index, changes.clone(), append));
+                let append = |log: &Changelog| Append { partition: log.topic.clone(), records: changes };
+                contribution.appends.extend(info.changelog.as_ref().map(append));
             }
         }
         let metadata = self.stream_times();
@@ -288,8 +312,9 @@ impl Task {
     /// Takes changes over into the stores: they are committed now.
     pub(super) fn committed(&mut self, store: usize, changes: &Records, next: u64) -> Result<(), StreamsError> {
         let info = &self.store_infos[store];
+        let incarnation = info.changelog.as_ref().map_or(0, |changelog| changelog.incarnation);
         self.stores[store]
-            .apply(changes, info.incarnation, next)
+            .apply(changes, incarnation, next)
             .map_err(|problem| StreamsError::Store { store: info.name.clone(), problem })
     }
 
@@ -301,10 +326,10 @@ impl Task {
             log.delete_records(&reader.partition, reader.next)?;
         }
         for (store, info) in self.stores.iter().zip(&self.store_infos) {
-            let Some(bound) = store.expired_before() else { continue };
+            let (Some(bound), Some(changelog)) = (store.expired_before(), &info.changelog) else { continue };
             // A change is not older than the start of its window: everything before the first change at the bound has expired.
-            if let Some(before) = log.offset_at(&info.changelog, bound)? {
-                log.delete_records(&info.changelog, before)?;
+            if let Some(before) = log.offset_at(&changelog.topic, bound)? {
+                log.delete_records(&changelog.topic, before)?;
             }
         }
         Ok(())
@@ -318,6 +343,7 @@ impl Task {
                 times.insert(name, time.millis());
             }
         };
+        keep(TASK_TIME.to_owned(), self.time.stream_time());
         let mut names = LastingNames::default();
         for RunningNode { word, operator, .. } in &self.nodes {
             let Some(operator) = operator else { continue };
@@ -335,6 +361,9 @@ impl Task {
     /// Takes back the stream times that were committed with a position.
     pub(super) fn restore_stream_times(&mut self, metadata: &[u8]) {
         let Ok(times) = serde_json::from_slice::<BTreeMap<String, i64>>(metadata) else { return };
+        if let Some(&time) = times.get(TASK_TIME) {
+            self.set_stream_time(self.time.stream_time().max(Timestamp(time)));
+        }
         let mut names = LastingNames::default();
         for node in &mut self.nodes {
             let Some(operator) = &mut node.operator else { continue };
@@ -350,6 +379,9 @@ impl Task {
         }
     }
 }
+
+/// What stream time of the task is called among committed times: no operator is, for their names end in numbers.
+const TASK_TIME: &str = "task";
 
 /// Names of operators in what is committed, which stay when others of another kind come or go and when a store gets another name: the word for
 /// the operator, and how many such came before.

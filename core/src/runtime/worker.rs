@@ -99,6 +99,7 @@ impl Worker {
             if !worked {
                 let left = self.commit_interval.saturating_sub(now.saturating_sub(last_commit));
                 let wait = if self.is_dirty() { left.min(IDLE_WAIT) } else { IDLE_WAIT };
+                let wait = self.until_next_tick().map_or(wait, |tick| tick.min(wait));
                 seen = self.log.wait_for_commit(seen, wait);
             }
         }
@@ -114,15 +115,36 @@ impl Worker {
     /// Gives every task some runs; says whether any had work.
     pub(super) fn process(&mut self) -> Result<bool, StreamsError> {
         let mut worked = false;
+        let wall_clock = self.clock.wall();
         for task in &mut self.tasks {
+            task.look_at_clock(wall_clock);
             for _ in 0..RUNS_BETWEEN_LOOKS {
                 if !task.process(self.log.as_ref())? {
                     break;
                 }
                 worked = true;
             }
+            worked |= task.punctuate_by_wall_clock()?;
         }
         Ok(worked)
+    }
+
+    /// How long until the first tick by the time of day.
+    fn until_next_tick(&self) -> Option<Duration> {
+        let next = self.tasks.iter().filter_map(Task::next_wall_clock_tick).min()?;
+        let left = next.millis().saturating_sub(self.clock.wall().millis());
+        Some(Duration::from_millis(u64::try_from(left).unwrap_or_default()))
+    }
+
+    /// Makes the ticks that are due by the time of day; says whether there was any.
+    pub(super) fn punctuate(&mut self) -> Result<bool, StreamsError> {
+        let wall_clock = self.clock.wall();
+        let mut any = false;
+        for task in &mut self.tasks {
+            task.look_at_clock(wall_clock);
+            any |= task.punctuate_by_wall_clock()?;
+        }
+        Ok(any)
     }
 
     /// Processes the one record that arrived first of all that wait; says whether there was one.
@@ -159,13 +181,17 @@ impl Worker {
             transaction.offsets.extend(contribution.offsets);
             records_out += contribution.records_out;
             let placed = contribution.changes.into_iter();
-            changes.extend(placed.map(|(store, records, append)| (index, store, records, first_append + append)));
+            let place = |(store, records, append): (_, _, Option<usize>)| {
+                (index, store, records, append.map(|append| first_append + append))
+            };
+            changes.extend(placed.map(place));
         }
         let visibility = Arc::clone(&self.shared.visibility);
         let _hidden_until_taken_over = visibility.read();
         let receipt = self.producer.commit(transaction)?;
         for (task, store, records, append) in changes {
-            self.tasks[task].committed(store, &records, receipt.end_offsets[append].0)?;
+            let next = append.map_or(0, |append| receipt.end_offsets[append].0);
+            self.tasks[task].committed(store, &records, next)?;
         }
         self.shared.counters.add_commit(records_out);
         Ok(())
