@@ -8,6 +8,7 @@ mod builder;
 mod closure;
 mod column_stream;
 mod column_table;
+mod columns_of;
 mod group;
 mod join_shape;
 mod joins;
@@ -22,6 +23,7 @@ mod typed;
 pub use builder::StreamsBuilder;
 pub use column_stream::{ColumnGroup, ColumnStream};
 pub use column_table::{ColumnTable, ColumnTableGroup};
+pub(crate) use columns_of::{column_list, short_name};
 pub use group::{KGroupedStream, KGroupedTable, KWindowedStream, Windowed};
 pub use options::{Consumed, Materialized, Produced, Repartitioned, SourceOptions};
 pub use processor::{
@@ -32,5 +34,6 @@ pub use processor::{
 pub use stream::{KStream, Split};
 pub use table::KTable;
 pub use typed::Data;
+pub(crate) use typed::Shape;
 
 pub use crate::operator::{Cancellable, ProcessorError, Punctuation, PunctuationType, RecordMetadata};

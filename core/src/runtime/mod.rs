@@ -5,6 +5,7 @@
 
 mod build;
 mod build_join;
+mod build_progress;
 mod carry_over;
 mod clock;
 mod config;
@@ -12,6 +13,7 @@ mod decoder;
 mod error;
 mod metrics;
 mod partitions;
+mod progress;
 mod punctuate;
 mod restore;
 mod shared_reads;
@@ -20,14 +22,17 @@ mod stores;
 mod streams;
 mod synchronous;
 mod task;
+mod visibility;
 mod worker;
 
 pub(crate) use build::StoreHandle;
 pub use carry_over::{carry_over, delete_store, inputs};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::StreamsConfig;
+pub(crate) use decoder::Decoder;
 pub use error::StreamsError;
 pub use metrics::{Counters, Metrics};
 pub use shared_reads::SharedReads;
 pub use streams::{Status, Streams, delete_application};
-pub use synchronous::SynchronousStreams;
+pub use synchronous::{Surroundings, SynchronousStreams};
+pub(crate) use visibility::Visibility;
