@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{Array, Int64Array};
+use arrow::array::Int64Array;
 
 use crate::{
     Batch,

@@ -145,7 +145,8 @@ impl Builder<'_> {
             let node = &self.topology.nodes()[node_id.0];
             let operator = match &node.kind {
                 NodeKind::Source(source) => {
-                    let turns = self.turns(node_id, &consumers);
+                    let mut turns = self.turns(node_id, &consumers);
+                    turns.one_by_one |= self.needs_single_records(node_id, id, &consumers);
                     let reader =
                         self.reader(index, node, source, id.partition, partitions, turns, &group, &mut metadata)?;
                     readers.extend(reader);
@@ -198,7 +199,7 @@ impl Builder<'_> {
     }
 
     /// When a node passes updates on: a join may look between commits, it must see every one.
-    fn emit_of(&self, node: NodeId, id: TaskId) -> EmitPolicy {
+    pub(super) fn emit_of(&self, node: NodeId, id: TaskId) -> EmitPolicy {
         let part = &self.topology.subtopologies()[id.subtopology];
         if self.feeds_join(node, part) { EmitPolicy::Record } else { self.emit }
     }

@@ -16,6 +16,7 @@ mod partitions;
 mod progress;
 mod punctuate;
 mod restore;
+mod row_times;
 mod shared_reads;
 mod source_reader;
 mod stores;

@@ -10,6 +10,7 @@ mod join_recovery;
 mod join_sequences;
 mod join_windowed_keys;
 mod joins;
+mod processors;
 mod recovery;
 mod row_ttl;
 mod shared_reads;

@@ -39,6 +39,10 @@ impl OperatorNode for ProcessNode {
         NodeStores { written: self.stores.iter().map(|(_, number)| *number).collect(), read: Vec::new() }
     }
 
+    fn follows_stream_time(&self) -> bool {
+        true
+    }
+
     fn describe(&self, store: &dyn Fn(usize) -> String) -> String {
         let stores: Vec<String> = self.stores.iter().map(|(_, number)| store(*number)).collect();
         let stores = if stores.is_empty() { String::new() } else { format!(", {}", stores.join(", ")) };
