@@ -51,7 +51,7 @@ impl Builder<'_> {
         };
         let mut store = TaskStore::new(committed, spec.retention.clone());
         if let Some(changelog) = &changelog {
-            restore(&mut store, self.log, &changelog.topic, changelog.incarnation, &error)?;
+            restore(&mut store, self.log.as_ref(), &changelog.topic, changelog.incarnation, &error)?;
         }
         Ok((RunningStore { name: spec.name.clone(), store, changelog }, handle))
     }

@@ -81,7 +81,7 @@ impl SynchronousStreams {
         let builder = Builder {
             topology,
             application,
-            log: log.as_ref(),
+            log: &log,
             state,
             reads: None,
             emit,

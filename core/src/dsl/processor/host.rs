@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Batch,
     dsl::{
-        closure::Input,
+        closure::{Input, Missing},
         typed::{Data, Shape},
     },
     expression::RowError,
@@ -85,8 +85,9 @@ where
     fn read(&mut self, batch: &Batch, errors: &mut Vec<RowError>) {
         self.rows.clear();
         self.rows.resize_with(batch.len(), || Row::Unreadable);
+        let missing = if self.deletes.is_some() { Missing::Skipped } else { Missing::Reported };
         let mut headers = batch.headers().map(headers_of);
-        for (row, key, value) in self.shapes.input.records(batch, errors) {
+        for (row, key, value) in self.shapes.input.records(batch, missing, errors) {
             let timestamp = Timestamp(batch.times().value(row));
             let headers = headers.as_mut().map(|headers| std::mem::take(&mut headers[row])).unwrap_or_default();
             self.rows[row] = Row::There(ProcessorRecord { key, value, timestamp, headers });

@@ -61,7 +61,7 @@ pub(in crate::dsl) enum Keys {
 
 impl<KIn: Data, VIn: Data, KOut: Data, VOut: Data> Shapes<KIn, VIn, KOut, VOut> {
     fn new() -> Result<Self, String> {
-        let input = Arc::new(Input::new()?);
+        let input = Arc::new(Input::of_stream()?);
         Ok(Self { input, key_out: Shape::of("key")?, value_out: Shape::of("value")? })
     }
 
