@@ -11,6 +11,7 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod processors;
+mod punctuation;
 mod recovery;
 mod row_ttl;
 mod shared_reads;
