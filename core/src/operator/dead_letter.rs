@@ -4,6 +4,7 @@ use std::fmt;
 
 use arrow::array::Array;
 
+use super::FoldFailure;
 use crate::{
     Batch,
     record::{Header, Offset, Record, RecordRef, Timestamp, TopicPartition},
@@ -23,15 +24,23 @@ pub enum Reason {
     NullKey,
     /// It has no value where one is needed.
     NullValue,
-    /// An expression failed for it.
+    /// An expression or a closure failed for it.
     Expression,
-    /// A processor failed for it, or dropped it.
+    /// A processor failed for it.
     Processor,
+    /// A processor dropped it on purpose.
+    Dropped,
+    /// It is a version of a row that is not the newest, where only the newest counts.
+    Superseded,
+    /// The format of the topic that it goes to cannot hold it.
+    Unwritable,
+    /// It is larger than the log takes.
+    TooLarge,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Undecodable,
         Self::Timestamp,
         Self::Late,
@@ -39,6 +48,10 @@ impl Reason {
         Self::NullValue,
         Self::Expression,
         Self::Processor,
+        Self::Dropped,
+        Self::Superseded,
+        Self::Unwritable,
+        Self::TooLarge,
     ];
 }
 
@@ -52,6 +65,10 @@ impl fmt::Display for Reason {
             Self::NullValue => "null value",
             Self::Expression => "expression",
             Self::Processor => "processor",
+            Self::Dropped => "dropped",
+            Self::Superseded => "superseded",
+            Self::Unwritable => "unwritable",
+            Self::TooLarge => "too large",
         })
     }
 }
@@ -71,6 +88,8 @@ pub struct DeadLetter {
     pub offset: Option<Offset>,
     /// Its bytes as they were read, or its columns as JSON text where it was decoded already.
     pub record: Record,
+    /// Whether it is the columns as JSON text.
+    pub is_row: bool,
 }
 
 impl DeadLetter {
@@ -96,6 +115,21 @@ impl DeadLetter {
                 timestamp: Timestamp(batch.times().value(row)),
                 headers: Vec::new(),
             },
+            is_row: true,
+        }
+    }
+
+    /// A row that could not be folded.
+    pub fn of_folded(operator: &str, origin: Option<&TopicPartition>, failure: FoldFailure) -> Self {
+        let FoldFailure { problem, timestamp, offset, row } = failure;
+        Self {
+            reason: Reason::Expression,
+            problem,
+            operator: operator.to_owned(),
+            origin: origin.cloned(),
+            offset,
+            record: Record { key: None, value: Some(row), timestamp, headers: Vec::new() },
+            is_row: true,
         }
     }
 
@@ -120,6 +154,7 @@ impl DeadLetter {
                 timestamp: record.timestamp,
                 headers: record.headers.to_vec(),
             },
+            is_row: false,
         }
     }
 
@@ -127,6 +162,17 @@ impl DeadLetter {
     pub fn size_bytes(&self) -> usize {
         let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         of(&self.record.key) + of(&self.record.value) + self.problem.len() + 256
+    }
+
+    /// Cuts off what a log would not take: a value beyond so many bytes, with a header that says how many there were.
+    pub fn shorten(&mut self, bytes: usize) {
+        if let Some(value) = &mut self.record.value
+            && value.len() > bytes
+        {
+            let whole = value.len().to_string().into_bytes();
+            value.truncate(bytes);
+            self.record.headers.push(Header { name: "millstream.truncated".to_owned(), value: Some(whole) });
+        }
     }
 
     /// The record as it goes to the dead-letter topic: unchanged, with headers that say where it was and why it is here.

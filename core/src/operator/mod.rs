@@ -20,7 +20,12 @@ mod foreign_key_join;
 mod foreign_key_notify;
 mod foreign_key_resolve;
 mod foreign_key_subscribe;
+mod global_join;
 mod join_kind;
+mod joined_sides;
+mod key_mapping;
+mod late_output;
+mod lateness;
 mod merge;
 mod placement;
 mod process;
@@ -45,28 +50,38 @@ mod table_reader;
 mod table_table_join;
 mod task_store;
 mod task_time;
+mod time_buffer;
 mod to_stream;
 mod tombstones;
 mod transform;
 mod unnest;
 mod unsettled_rows;
+mod versioned_join;
+mod versioned_rows;
+mod versioned_table;
 mod waiting_records;
 
 use std::{fmt, str::FromStr};
+
+use arrow::array::UInt32Array;
 
 pub use aggregate::{Aggregate, AggregateSettings};
 pub use dead_letter::{DeadLetter, Reason};
 pub use dynamic_sink::{DynamicSink, DynamicSinkSettings, PartitionCounts, TopicNameExtractor};
 pub use filter::Filter;
-pub(crate) use filter::{filter_changes, rows_before};
+pub(crate) use filter::{filter_changes, image_before};
 pub(crate) use fold::scatter;
-pub use fold::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout};
+pub use fold::{Finished, Fold, FoldError, FoldFactory, FoldFailure, Folded, Rows, StateLayout};
 pub use foreign_key_answer::ForeignKeyAnswer;
 pub use foreign_key_join::ForeignKeySchemas;
 pub use foreign_key_notify::ForeignKeyNotify;
 pub use foreign_key_resolve::ForeignKeyResolve;
 pub use foreign_key_subscribe::ForeignKeySubscribe;
+pub use global_join::{GlobalJoin, GlobalRows};
 pub use join_kind::{JoinKind, StreamJoinKind, TableJoinKind};
+pub(crate) use joined_sides::SIDE_COLUMNS;
+pub use key_mapping::{KeyExpressions, KeyMapping};
+pub use late_output::LateOutput;
 pub use merge::Merge;
 pub use placement::{Partitioner, Partitioning, Placement, Routing};
 pub use process::{Dropped, Process, ProcessorError, RecordMetadata, RowContext, RowProcessor};
@@ -93,8 +108,11 @@ pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, 
 pub use task_time::TaskTime;
 pub use to_stream::ToStream;
 pub use tombstones::Tombstones;
-pub use transform::{Reads, Transform, TransformError, Transformer};
+pub use transform::{Reads, Superseded, Transform, TransformError, Transformer};
 pub use unnest::{Unnest, UnnestError};
+pub use versioned_join::{VersionedJoin, VersionedJoinSettings};
+pub use versioned_rows::{Version, VersionedRows};
+pub use versioned_table::VersionedTable;
 
 use crate::{
     Batch,
@@ -200,6 +218,27 @@ pub trait Operator: Send {
     ) -> Result<(), OperatorError> {
         Ok(())
     }
+
+    /// Forgets the stream time that was taken back, as Kafka Streams does at a start: lateness is decided anew from the next record on. What was
+    /// passed on as final must stay so. An operator may keep a time that belongs to what it has stored; most operators have none.
+    fn forget_stream_time(&mut self) {}
+
+    /// Is told that no record has come for long and that stream time may be taken to be `stream_time`: the operator lets go of what is final by
+    /// then, as if a record of that time had come that belongs to no key. Gives the earliest stream time at which it would let go of something
+    /// more; `None` if it holds nothing back. If nothing is final by `stream_time`, stream time stays.
+    ///
+    /// Called between commits only, when everything that was read has been committed, and by whoever knows a clock: operators do not. An operator
+    /// that passes on everything at once holds nothing back.
+    ///
+    /// # Errors
+    /// As [`on_batch`](Self::on_batch).
+    fn on_idle(
+        &mut self,
+        _stream_time: Timestamp,
+        _context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        Ok(None)
+    }
 }
 
 /// What an operator may touch while it runs.
@@ -212,6 +251,8 @@ pub struct Context<'a> {
     pub sinks: &'a mut Vec<SinkRecords>,
     /// Where rows go that could not be processed.
     pub dead_letters: &'a mut Vec<DeadLetter>,
+    /// Where late records go that someone asked for.
+    pub late: &'a mut LateOutput,
     /// The name of the operator that runs.
     pub operator: &'a str,
     /// Which of the operator's inputs the batch comes from: 0 for the first. Joins have two.
@@ -238,11 +279,50 @@ impl Context<'_> {
         OperatorError { operator: self.operator.to_owned(), problem: problem.to_string() }
     }
 
+    /// Whether `batch` is of versions of rows that are not the newest, which do not count here: they become dead letters.
+    pub(crate) fn refuses_superseded(&mut self, batch: &Batch) -> bool {
+        if batch.is_superseded() {
+            let problem = "a newer version of the row is there already".to_owned();
+            self.reject(batch, Reason::Superseded, (0..batch.len()).map(|row| (row, problem.clone())));
+        }
+        batch.is_superseded()
+    }
+
     /// Keeps rows of `batch` that could not be processed, each with its own problem.
     pub fn reject(&mut self, batch: &Batch, reason: Reason, rows: impl IntoIterator<Item = (usize, String)>) {
         for (row, problem) in rows {
             let letter = DeadLetter::of_row(self.operator, self.origin, batch, row, reason, problem);
             self.dead_letters.push(letter);
         }
+    }
+
+    /// Keeps rows that a fold has failed for.
+    pub fn reject_folded(&mut self, failures: Vec<FoldFailure>) {
+        let letter = |failure: FoldFailure| DeadLetter::of_folded(self.operator, self.origin, failure);
+        self.dead_letters.extend(failures.into_iter().map(letter));
+    }
+
+    /// Leaves out rows of `batch` that are late, each with its own problem: for those who asked for the late records of this input, or else as
+    /// dead letters. A row may come several times, one after another, if several of its windows are closed.
+    ///
+    /// # Errors
+    /// If a row is not in the batch.
+    pub fn reject_late(
+        &mut self,
+        batch: &Batch,
+        rows: impl IntoIterator<Item = (usize, String)>,
+    ) -> Result<(), OperatorError> {
+        if !self.late.wanted.contains(&self.input) {
+            self.reject(batch, Reason::Late, rows);
+            return Ok(());
+        }
+        let mut late: Vec<u32> = rows.into_iter().map(|(row, _)| row as u32).collect();
+        self.late.misses += late.len() as u64;
+        late.dedup();
+        if !late.is_empty() {
+            let records = batch.take(&UInt32Array::from(late)).map_err(|error| self.error(error))?;
+            self.late.records.push((self.input, records));
+        }
+        Ok(())
     }
 }

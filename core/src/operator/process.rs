@@ -11,6 +11,11 @@
 //!
 //! Invariant: what a processor holds in memory does not survive; [`RowProcessor::init`] begins each life.
 
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
 use arrow::array::Array;
 
 use super::{
@@ -80,8 +85,8 @@ pub struct RecordMetadata {
     pub offset: Option<Offset>,
 }
 
-/// What was dropped on purpose, and why.
-pub type Dropped = Vec<String>;
+/// Why a record was not processed, in short and in full.
+pub type Dropped = Vec<(Reason, String)>;
 
 /// What a processor may touch while it runs.
 pub struct RowContext<'a> {
@@ -125,7 +130,7 @@ impl RowContext<'_> {
 
     /// Makes the record a dead letter.
     pub fn drop_record(&mut self, reason: String) {
-        self.dropped.push(reason);
+        self.dropped.push((Reason::Dropped, reason));
     }
 }
 
@@ -163,6 +168,11 @@ pub trait RowProcessor: Send {
 
     /// Ends, whether or not what was done last will be committed.
     fn close(&mut self);
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> ProcessorError {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    ProcessorError::of(format!("the processor panicked: {}", text.unwrap_or("without a message")))
 }
 
 /// Runs a [`RowProcessor`] as an operator.
@@ -208,10 +218,12 @@ impl Process {
             offset: moment.offset,
             dropped: &mut dropped,
         };
-        match step(self.processor.as_mut(), &mut row) {
+        // What a panic leaves behind in the processor is the processor's affair; the record that met it is the one to blame.
+        let done = catch_unwind(AssertUnwindSafe(|| step(self.processor.as_mut(), &mut row)));
+        match done.unwrap_or_else(|panic| Err(panicked(panic.as_ref()))) {
             Ok(()) => {}
             Err(error) if error.is_fatal() => return Err(context.error(error)),
-            Err(error) => dropped.push(error.problem),
+            Err(error) => dropped.push((Reason::Processor, error.problem)),
         }
         Ok(dropped)
     }
@@ -225,14 +237,15 @@ impl Process {
     ) -> Result<(), OperatorError> {
         let moment = Moment { timestamp: tick.timestamp, stream_time, origin: None, offset: None, over: Over::Nothing };
         let dropped = self.run(&moment, context, &mut |processor, row| processor.punctuate(tick, row))?;
-        for problem in dropped {
+        for (reason, problem) in dropped {
             context.dead_letters.push(DeadLetter {
-                reason: Reason::Processor,
+                reason,
                 problem,
                 operator: context.operator.to_owned(),
                 origin: None,
                 offset: None,
                 record: Record { timestamp: tick.timestamp, ..Record::default() },
+                is_row: false,
             });
         }
         Ok(())
@@ -283,7 +296,9 @@ impl Operator for Process {
                 over: Over::Nothing,
             };
             let dropped = self.run(&moment, context, &mut |processor, context| processor.process(row, context))?;
-            context.reject(&batch, Reason::Processor, dropped.into_iter().map(|problem| (row, problem)));
+            for (reason, problem) in dropped {
+                context.reject(&batch, reason, [(row, problem)]);
+            }
         }
         self.catch_up(done..time.places().saturating_sub(1), context)?;
         self.give(context)
@@ -304,7 +319,7 @@ impl Operator for Process {
         let (timestamp, over) = (stream_time, Over::WhatHasPassed);
         let moment = Moment { timestamp, stream_time, origin: None, offset: None, over };
         let dropped = self.run(&moment, context, &mut |processor, row| processor.init(row))?;
-        if let Some(problem) = dropped.first() {
+        if let Some((_, problem)) = dropped.first() {
             return Err(context.error(format!("cannot begin: {problem}")));
         }
         self.give(context)

@@ -30,13 +30,14 @@ use arrow::{
 
 use super::{
     Context, FoldError, Operator, OperatorError, Reason, StreamJoinKind, TaskStore,
+    joined_sides::add_sides,
     record_store::{Kept, Loaded, RecordStore},
     table::drop_null_keys,
     waiting_records::{Released, WaitingRecords},
 };
 use crate::{
     Batch,
-    record::Timestamp,
+    record::{TimeSpan, Timestamp},
     row::RowCodec,
     schema::{StreamSchema, WindowKind},
     window::{JoinSide, JoinWindows},
@@ -48,13 +49,15 @@ pub struct StreamStreamJoinSettings {
     pub kind: StreamJoinKind,
     /// Which records meet.
     pub windows: JoinWindows,
+    /// How long records are kept to be met.
+    pub retention: TimeSpan,
     /// The numbers of the stores of the left and the right side.
     pub stores: [usize; 2],
     /// The number of the store of records that wait: there is one if a side is outer and the windows have a grace.
     pub waiting: Option<usize>,
     /// The columns of the left and the right input.
     pub inputs: [Arc<StreamSchema>; 2],
-    /// The key, the left values, the right values, under whatever names.
+    /// The key, the left values, the right values, under whatever names; then which sides there are, if two more columns are left.
     pub output: Arc<StreamSchema>,
 }
 
@@ -67,6 +70,8 @@ pub struct StreamStreamJoin {
     keys: RowCodec,
     /// How many columns of the batch's key say which records meet.
     key_columns: usize,
+    /// The columns of the left input.
+    left: Arc<StreamSchema>,
     output: Arc<StreamSchema>,
 }
 
@@ -117,6 +122,11 @@ struct Work {
 }
 
 impl Work {
+    fn new(own: JoinSide, rows: usize) -> Self {
+        let (stored, released) = (Default::default(), Stored::default());
+        Self { own, rows: rows as u32, joined: Vec::with_capacity(rows), stored, released }
+    }
+
     /// The number of a stored row among all rows of its side.
     fn stored(&mut self, side: JoinSide, row: &[u8]) -> u32 {
         let before = if side == self.own { self.rows } else { 0 };
@@ -162,13 +172,13 @@ impl StreamStreamJoin {
     /// # Errors
     /// [`FoldError`] if a column has no row encoding.
     pub fn new(settings: StreamStreamJoinSettings) -> Result<Self, FoldError> {
-        let StreamStreamJoinSettings { kind, windows, stores, waiting, inputs, output } = settings;
+        let StreamStreamJoinSettings { kind, windows, retention, stores, waiting, inputs, output } = settings;
         let codec = |fields: &[FieldRef]| RowCodec::new(fields).map_err(FoldError::of);
         let side = |number: usize| -> Result<Side, FoldError> {
             let columns = inputs[number].columns().fields();
             let bounds = &columns[inputs[number].key().len()..inputs[number].key_width()];
             let fields: Vec<FieldRef> = inputs[number].value().iter().chain(bounds).cloned().collect();
-            Ok(Side { records: RecordStore::new(stores[number], &windows), rows: codec(&fields)? })
+            Ok(Side { records: RecordStore::new(stores[number], &windows, retention), rows: codec(&fields)? })
         };
         let key_columns = meeting_columns(&inputs[0]);
         Ok(Self {
@@ -178,6 +188,7 @@ impl StreamStreamJoin {
             waiting: waiting.map(WaitingRecords::new),
             keys: codec(&inputs[0].columns().fields()[..key_columns])?,
             key_columns,
+            left: Arc::clone(&inputs[0]),
             output,
         })
     }
@@ -232,13 +243,7 @@ impl StreamStreamJoin {
         });
         let others = self.sides[index(other)].records.load(wanted, stores)?;
 
-        let mut work = Work {
-            own,
-            rows: batch.len() as u32,
-            joined: Vec::with_capacity(batch.len()),
-            stored: Default::default(),
-            released: Stored::default(),
-        };
+        let mut work = Work::new(own, batch.len());
         let (mut kept, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
         for row in 0..batch.len() {
             if !has_key(row) {
@@ -255,6 +260,21 @@ impl StreamStreamJoin {
         }
         self.sides[index(own)].records.insert(&kept, stores)?;
         Ok((self.assemble(batch, &columns, work)?, late))
+    }
+
+    /// Moves the clocks of both sides on and gives what can meet nothing any more, if there is anything.
+    fn release(&mut self, stream_time: Timestamp, stores: &mut [TaskStore]) -> Result<Option<Batch>, FoldError> {
+        let Some(waiting) = &mut self.waiting else { return Ok(None) };
+        if waiting.next_due(&self.windows, stores)?.is_none_or(|due| due > stream_time) {
+            return Ok(None);
+        }
+        self.sides.iter_mut().for_each(|side| side.records.advance(stream_time));
+        let none = Batch::empty(&self.left);
+        let mut columns = none.values().to_vec();
+        columns.extend_from_slice(&none.keys()[self.left.key().len()..]);
+        let mut work = Work::new(JoinSide::Left, 0);
+        waiting.release(&self.windows, stream_time, stores)?.into_iter().for_each(|one| work.release(one, 0));
+        self.assemble(&none, &columns, work)
     }
 
     /// Joins one record.
@@ -337,8 +357,10 @@ impl StreamStreamJoin {
             let (of_left, of_right) = (&left[left_values + bound], &right[right_values + bound]);
             output.push(compute::kernels::zip::zip(&has_left, of_left, of_right).map_err(FoldError::of)?);
         }
-        output.extend_from_slice(&left[..left_values]);
-        output.extend_from_slice(&right[..right_values]);
+        let mut values = [&left[..left_values], &right[..right_values]].concat();
+        let has = |side: usize, row: usize| joined[row].sides[side].is_some();
+        add_sides(&mut values, &self.output, joined.len(), |row| has(0, row), |row| has(1, row));
+        output.extend(values);
         let times = Int64Array::from_iter_values(joined.iter().map(|joined| joined.time));
         output.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(joined.len())]);
         let triggers: UInt32Array = joined.iter().map(|joined| Some(joined.trigger)).collect();
@@ -383,8 +405,7 @@ impl Operator for StreamStreamJoin {
                 ),
             )
         };
-        context.reject(&batch, Reason::Late, late.into_iter().map(problem));
-        Ok(())
+        context.reject_late(&batch, late.into_iter().map(problem))
     }
 
     fn on_flush(&mut self, _context: &mut Context<'_>) -> Result<(), OperatorError> {
@@ -405,5 +426,16 @@ impl Operator for StreamStreamJoin {
         if let Some(side) = self.sides.get_mut(index) {
             side.records.advance(time);
         }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        let released = self.release(stream_time, context.stores).map_err(|error| context.error(error))?;
+        context.output.extend(released);
+        let Some(waiting) = &mut self.waiting else { return Ok(None) };
+        waiting.next_due(&self.windows, context.stores).map_err(|error| context.error(error))
     }
 }

@@ -8,10 +8,12 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    Clock, StreamsError, build_join,
+    Clock, StreamsError, TaskSettings, build_join,
+    global_tables::GlobalTables,
     metrics::Counters,
     partitions::Partitions,
     progress::Progress,
+    rejected::Rejected,
     shared_reads::SharedReads,
     source_reader::{SourceReader, Turns},
     task::{RunningNode, Task},
@@ -19,9 +21,9 @@ use super::{
 use crate::{
     log::{CleanupPolicy, LogError, SharedLog, TopicConfig},
     operator::{
-        Aggregate, AggregateSettings, EmitPolicy, FoldError, Merge, Operator, PartitionCounts, Partitioning, RowTtl,
-        RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings, StoreLogging, StoreRetention,
-        StreamTableJoin, Table, TaskId, Transformer,
+        Aggregate, AggregateSettings, EmitPolicy, FoldError, GlobalRows, Merge, Operator, PartitionCounts,
+        Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings,
+        StoreLogging, StoreRetention, StreamTableJoin, Table, TaskId, Transformer,
     },
     record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
     topology::{
@@ -52,12 +54,14 @@ pub(super) struct Builder<'a> {
     pub(super) emit: EmitPolicy,
     pub(super) clock: &'a dyn Clock,
     pub(super) counters: Arc<Counters>,
+    pub(super) settings: TaskSettings,
 }
 
 /// Tasks, and their stores as others may read them: store number, partition, handle.
 pub(super) struct Built {
     pub(super) tasks: Vec<Task>,
     pub(super) stores: Vec<(usize, PartitionId, StoreHandle)>,
+    pub(super) globals: GlobalTables,
     pub(super) progress: Progress,
 }
 
@@ -80,7 +84,7 @@ impl Builder<'_> {
     /// Makes internal topics where they are missing and builds every task.
     pub(super) fn build(&self) -> Result<Built, StreamsError> {
         let partitions = Partitions::find(self.topology, self.application, self.log.as_ref())?;
-        self.ensure_topic(&dead_letter_topic(self.application)?, &TopicConfig::default())?;
+        self.ensure_dead_letter_topic()?;
         for node in self.topology.nodes() {
             if let NodeKind::Source(SourceNode { topic: topic @ TopicRef::Internal { .. }, .. }) = &node.kind {
                 let name = Partitions::resolve(self.application, topic)?;
@@ -88,7 +92,9 @@ impl Builder<'_> {
                 self.ensure_topic(&name, &config)?;
             }
         }
-        let mut built = Built { tasks: Vec::new(), stores: Vec::new(), progress: Progress::default() };
+        let globals = GlobalTables::read(self)?;
+        let rows = globals.rows();
+        let mut built = Built { tasks: Vec::new(), stores: Vec::new(), globals, progress: Progress::default() };
         for (number, part) in self.topology.subtopologies().iter().enumerate() {
             let count = partitions.tasks(self.topology, part)?;
             for &store in &part.stores {
@@ -99,10 +105,11 @@ impl Builder<'_> {
             }
             for partition in (0..count).map(PartitionId) {
                 let id = TaskId { subtopology: number, partition };
-                let task = self.task(id, part, &partitions, &mut built.stores)?;
+                let task = self.task(id, part, (&partitions, &rows), &mut built.stores)?;
                 built.tasks.push(task);
             }
         }
+        self.tell_upstream(&mut built.tasks)?;
         built.progress = self.progress(&built.tasks, &partitions)?;
         Ok(built)
     }
@@ -131,7 +138,7 @@ impl Builder<'_> {
         &self,
         id: TaskId,
         part: &Subtopology,
-        partitions: &Partitions,
+        (partitions, globals): (&Partitions, &[Arc<dyn GlobalRows>]),
         handles: &mut Vec<(usize, PartitionId, StoreHandle)>,
     ) -> Result<Task, StreamsError> {
         let group = group_of(self.application, id.subtopology)?;
@@ -158,13 +165,18 @@ impl Builder<'_> {
                     readers.extend(reader);
                     None
                 }
-                _ => Some(self.operator(node_id, id, partitions, &local_store)?),
+                _ => Some(self.operator(node_id, id, (partitions, globals), &local_store)?),
             };
             let consumers = self.takers(node_id, part);
-            nodes.push(RunningNode { name: node.name.clone(), word: node.operator.clone(), operator, consumers });
+            let late_consumers = self.late_takers(node_id, part);
+            let (name, word) = (node.name.clone(), node.operator.clone());
+            nodes.push(RunningNode { name, word, operator, consumers, late_consumers });
         }
-        let dead_letters = TopicPartition::new(dead_letter_topic(self.application)?, PartitionId(0));
-        let mut task = Task::new(id, group, nodes, readers, stores, dead_letters, Arc::clone(&self.counters));
+        let only_input = if let [reader] = &readers[..] { Some(reader.partition.clone()) } else { None };
+        let handlers = Arc::clone(&self.settings.handlers);
+        let rejected = Rejected::new(id, handlers, self.dead_letters()?, only_input, self.log.largest_record());
+        let counters = Arc::clone(&self.counters);
+        let mut task = Task::new(id, group, nodes, readers, stores, rejected, counters, self.settings.clone());
         metadata.iter().for_each(|metadata| task.restore_stream_times(metadata));
         task.start(self.clock.wall())?;
         Ok(task)
@@ -172,11 +184,13 @@ impl Builder<'_> {
 
     /// The nodes of a part, by their place in it, that take the output of `node`, and at which of their inputs.
     fn takers(&self, node: NodeId, part: &Subtopology) -> Vec<(usize, usize)> {
+        let late = self.late_takers(node, part);
         let inputs = part.nodes.iter().enumerate().flat_map(|(place, id)| {
             let inputs = self.topology.nodes()[id.0].inputs.iter().enumerate();
             inputs.map(move |(number, input)| (*input, (place, number)))
         });
-        inputs.filter(|(input, _)| *input == node).map(|(_, taker)| taker).collect()
+        let takers = inputs.filter(|(input, _)| *input == node).map(|(_, taker)| taker);
+        takers.filter(|(place, _)| late.iter().all(|(_, taker)| taker != place)).collect()
     }
 
     /// Whether a join sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
@@ -237,6 +251,7 @@ impl Builder<'_> {
                 }
                 NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) => false,
                 NodeKind::Operator(node) => {
+                    feeds_table |= stateless && node.makes_table();
                     let stores = node.stores();
                     joined.extend(stores.read);
                     written.extend(stores.written);
@@ -301,7 +316,7 @@ impl Builder<'_> {
         &self,
         node_id: NodeId,
         id: TaskId,
-        partitions: &Partitions,
+        (partitions, globals): (&Partitions, &[Arc<dyn GlobalRows>]),
         local_store: &dyn Fn(usize) -> usize,
     ) -> Result<Box<dyn Operator>, StreamsError> {
         let node = &self.topology.nodes()[node_id.0];
@@ -309,7 +324,7 @@ impl Builder<'_> {
         Ok(match &node.kind {
             NodeKind::Source(_) => unreachable!("sources are readers, not operators"),
             NodeKind::Transform(transform) => Box::new(Transformer::new(Arc::clone(transform))),
-            NodeKind::Merge => Box::new(Merge),
+            NodeKind::Merge | NodeKind::Late { .. } => Box::new(Merge),
             NodeKind::Table { store, needs_before } => {
                 Box::new(Table::new(local_store(*store), &node.schema, *needs_before, self.emit).map_err(fold_error)?)
             }
@@ -345,8 +360,10 @@ impl Builder<'_> {
                     emit: self.emit_of(node_id, id),
                     store: local_store,
                     specs: self.topology.stores(),
+                    globals,
                     inputs: &inputs,
                     partition_counts: &self.partition_counts(),
+                    largest_record: self.log.largest_record(),
                     output: &node.schema,
                 };
                 own.create(&site).map_err(fold_error)?
@@ -359,7 +376,8 @@ impl Builder<'_> {
                 let partitioning = Partitioning { partitions: partitions.of(&topic), keyless: id.partition };
                 let formats = sink.formats.of_records(sink.computed_keys);
                 let (schema, routing) = (Arc::clone(&node.schema), sink.routing.clone());
-                let settings = SinkSettings { topic, schema, formats, routing, partitioning };
+                let largest_record = self.log.largest_record();
+                let settings = SinkSettings { topic, schema, formats, routing, partitioning, largest_record };
                 let sink = Sink::new(settings);
                 Box::new(sink.map_err(|source| StreamsError::Format { operator: node.name.clone(), source })?)
             }

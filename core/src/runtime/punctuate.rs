@@ -24,12 +24,11 @@ impl Task {
         self.look_at_clock(wall_clock);
         let mut outputs = Vec::new();
         for node in 0..self.nodes.len() {
-            let mut output = Vec::new();
-            self.run(node, 0, None, &mut output, |operator, context| operator.on_start(context))?;
+            let output = self.run(node, 0, None, |operator, context| operator.on_start(context))?;
             outputs.push((node, output));
         }
         for (node, output) in outputs {
-            self.dirty |= !output.is_empty();
+            self.dirty |= !output.batches.is_empty();
             self.deliver(node, output, None)?;
         }
         self.dirty |= self.has_pending_changes();
@@ -59,9 +58,9 @@ impl Task {
             let due = self.nodes.iter().enumerate().filter_map(|(index, node)| Some((next(node)?, index)));
             let Some((_, node)) = due.min() else { return Ok(any) };
             (any, self.dirty) = (true, true);
-            let mut output = Vec::new();
-            self.run(node, 0, None, &mut output, |operator, context| operator.on_punctuation(kind, now, context))?;
+            let output = self.run(node, 0, None, |operator, context| operator.on_punctuation(kind, now, context))?;
             self.deliver(node, output, None)?;
+            self.handle_rejected()?;
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    Clock, ManualClock, Metrics, StreamsError,
+    Clock, ErrorHandlers, ManualClock, MaxTaskIdle, Metrics, StreamTimeAtStart, StreamsError, TaskSettings,
     build::{Builder, Built, StoreHandle},
     metrics::Counters,
     streams::views,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{log::SharedLog, operator::EmitPolicy, query::View, record::Timestamp, topology::Topology};
 
-/// Tasks with stores in memory, driven by hand. Its clock stands still at 0, unless it is given one.
+/// Tasks with stores in memory, driven by hand. It reads no clock but the one it is given.
 pub struct SynchronousStreams {
     worker: Worker,
     views: BTreeMap<String, View>,
@@ -26,18 +26,42 @@ pub struct SynchronousStreams {
     stores: Vec<Arc<Store>>,
 }
 
-/// What tasks meet besides their log.
-pub struct Surroundings<'a> {
-    /// Where stores are kept on disk; `None`: in memory.
-    pub state: Option<&'a StateBackend>,
-    /// Where the time of day comes from.
+/// The settings of a topology that is run step by step; the default is that of a running one, with a clock that nobody moves.
+///
+/// ```
+/// # use millstream::{operator::EmitPolicy, runtime::SynchronousConfig};
+/// let config = SynchronousConfig { emit: EmitPolicy::Record, ..SynchronousConfig::default() };
+/// # let _ = config;
+/// ```
+#[derive(Clone)]
+pub struct SynchronousConfig {
+    /// When updates of tables are passed on.
+    pub emit: EmitPolicy,
+    /// What becomes of records that cannot be read, processed or written.
+    pub handlers: ErrorHandlers,
+    /// How long a task waits for an input that is empty while others are not.
+    pub max_task_idle: MaxTaskIdle,
+    /// What operators know at the start of the stream time that they had observed before.
+    pub stream_time_at_start: StreamTimeAtStart,
+    /// After how long without a record stream time goes on all the same: see [`StreamsConfig::idle_advance`](super::StreamsConfig::idle_advance).
+    pub idle_advance: Option<Duration>,
+    /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// Where stores are, if they are to be on disk; `None`, the default: in memory.
+    pub state: Option<Arc<StateBackend>>,
 }
 
-/// Stores in memory, and a clock that stands still at 0.
-impl Default for Surroundings<'_> {
+impl Default for SynchronousConfig {
     fn default() -> Self {
-        Self { state: None, clock: Arc::new(ManualClock::at(Timestamp(0))) }
+        Self {
+            emit: EmitPolicy::default(),
+            handlers: ErrorHandlers::default(),
+            max_task_idle: MaxTaskIdle::default(),
+            stream_time_at_start: StreamTimeAtStart::default(),
+            idle_advance: None,
+            clock: Arc::new(ManualClock::at(Timestamp(0))),
+            state: None,
+        }
     }
 }
 
@@ -47,50 +71,34 @@ impl SynchronousStreams {
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
     pub fn new(topology: &Topology, application: &str, log: SharedLog, emit: EmitPolicy) -> Result<Self, StreamsError> {
-        Self::with_state(topology, application, log, emit, None)
+        Self::with_config(topology, application, log, SynchronousConfig { emit, ..SynchronousConfig::default() })
     }
 
-    /// Builds every task of `topology` over `log`, with stores on disk if there is a place for them.
+    /// Builds every task of `topology` over `log`, with settings.
     ///
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
-    pub fn with_state(
+    pub fn with_config(
         topology: &Topology,
         application: &str,
         log: SharedLog,
-        emit: EmitPolicy,
-        state: Option<&StateBackend>,
+        config: SynchronousConfig,
     ) -> Result<Self, StreamsError> {
-        Self::within(topology, application, log, emit, Surroundings { state, ..Surroundings::default() })
-    }
-
-    /// Builds every task of `topology` over `log`, with stores and a time of day from outside. The clock is looked at when something is run, so
-    /// that a tick by the time of day waits for [`run_due_punctuations`](Self::run_due_punctuations) or for records.
-    ///
-    /// # Errors
-    /// As [`Streams::start`](super::Streams::start).
-    pub fn within(
-        topology: &Topology,
-        application: &str,
-        log: SharedLog,
-        emit: EmitPolicy,
-        surroundings: Surroundings<'_>,
-    ) -> Result<Self, StreamsError> {
-        let Surroundings { state, clock } = surroundings;
         let counters = Arc::new(Counters::default());
         let builder = Builder {
             topology,
             application,
             log: &log,
-            state,
+            state: config.state.as_deref(),
             reads: None,
-            emit,
-            clock: clock.as_ref(),
+            emit: config.emit,
+            clock: config.clock.as_ref(),
             counters: Arc::clone(&counters),
+            settings: TaskSettings::of_synchronous(&config),
         };
-        let Built { tasks, stores, progress } = builder.build()?;
+        let Built { tasks, stores, globals, progress } = builder.build()?;
         let visibility = Arc::new(Visibility::new(progress));
-        let views = views(topology, &stores, &visibility);
+        let views = views(topology, &stores, &globals, &visibility);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
@@ -100,9 +108,10 @@ impl SynchronousStreams {
         });
         let worker = Worker {
             tasks,
+            globals,
             producer: log.producer(application)?,
             log,
-            clock,
+            clock: config.clock,
             commit_interval: Duration::ZERO,
             transaction_bytes: usize::MAX,
             checkpoint_interval: Duration::MAX,
@@ -135,7 +144,7 @@ impl SynchronousStreams {
                 break;
             }
             task.readers.iter_mut().for_each(|reader| reader.most_rows = left);
-            worked |= task.process(self.worker.log.as_ref())?;
+            worked |= task.process(self.worker.log.as_ref(), self.worker.clock.monotonic())?;
             task.readers.iter_mut().for_each(|reader| reader.most_rows = usize::MAX);
         }
         Ok((worked, done()))
@@ -161,6 +170,15 @@ impl SynchronousStreams {
     /// What a task or the commit fails with; the tasks are then of no further use.
     pub fn commit(&mut self) -> Result<(), StreamsError> {
         self.worker.commit()
+    }
+
+    /// Lets stream time go on for tasks that have been idle for long, if they are to: see [`SynchronousConfig::idle_advance`]. Says whether
+    /// anything came of it; what did waits for a commit.
+    ///
+    /// # Errors
+    /// What a task fails with.
+    pub fn advance_idle(&mut self) -> Result<bool, StreamsError> {
+        self.worker.advance_idle()
     }
 
     /// How many stores it has on disk.
@@ -195,29 +213,11 @@ impl SynchronousStreams {
                 self.worker.commit()?;
                 worked = true;
             }
+            worked |= self.worker.advance_idle()?;
             if !worked {
                 return Ok(());
             }
         }
-    }
-
-    /// Makes the ticks that are due by the time of day, without a commit; says whether there was any.
-    ///
-    /// # Errors
-    /// What a task fails with.
-    pub fn punctuate(&mut self) -> Result<bool, StreamsError> {
-        self.worker.punctuate()
-    }
-
-    /// Makes the ticks that are due by the time of day and commits what comes of them, then goes on as [`run_until_idle`](Self::run_until_idle).
-    ///
-    /// # Errors
-    /// As [`run_until_idle`](Self::run_until_idle).
-    pub fn run_due_punctuations(&mut self) -> Result<(), StreamsError> {
-        if self.punctuate()? {
-            self.worker.commit()?;
-        }
-        self.run_until_idle()
     }
 
     /// Processes one stretch of input and commits it; whether there was any.
@@ -229,7 +229,7 @@ impl SynchronousStreams {
         if self.worker.is_dirty() {
             self.worker.commit()?;
         }
-        Ok(worked)
+        Ok(worked | self.worker.advance_idle()?)
     }
 
     /// Processes and commits one record after another, in the order in which they were written to whatever topic, each through all

@@ -19,6 +19,7 @@ use std::{
 
 use super::{
     Clock, StreamsError,
+    global_tables::GlobalTables,
     metrics::Counters,
     task::{Task, Turn},
     visibility::Visibility,
@@ -57,6 +58,8 @@ pub(super) enum Moment {
 /// One thread's work.
 pub(super) struct Worker {
     pub(super) tasks: Vec<Task>,
+    /// The global tables, if it is this worker that keeps them up to date for all.
+    pub(super) globals: GlobalTables,
     pub(super) log: SharedLog,
     pub(super) producer: Box<dyn Producer>,
     pub(super) clock: Arc<dyn Clock>,
@@ -79,10 +82,12 @@ impl Worker {
                     self.commit()?;
                     last_commit = self.clock.monotonic();
                 }
+                let now = self.clock.monotonic();
+                self.tasks.iter_mut().for_each(|task| task.stay_awake(now));
                 seen = self.log.wait_for_commit(seen, IDLE_WAIT);
                 continue;
             }
-            let worked = self.process()?;
+            let worked = self.process()? | self.advance_idle()?;
             let now = self.clock.monotonic();
             let due = now.saturating_sub(last_commit) >= self.commit_interval;
             if self.is_dirty() && (due || self.uncommitted_bytes() > self.transaction_bytes) {
@@ -115,12 +120,12 @@ impl Worker {
 
     /// Gives every task some runs; says whether any had work.
     pub(super) fn process(&mut self) -> Result<bool, StreamsError> {
-        let mut worked = false;
+        let (mut worked, now) = (self.globals.update(self.log.as_ref())?, self.clock.monotonic());
         let wall_clock = self.clock.wall();
         for task in &mut self.tasks {
             task.look_at_clock(wall_clock);
             for _ in 0..RUNS_BETWEEN_LOOKS {
-                if !task.process(self.log.as_ref())? {
+                if !task.process(self.log.as_ref(), now)? {
                     break;
                 }
                 worked = true;
@@ -137,15 +142,13 @@ impl Worker {
         Some(Duration::from_millis(u64::try_from(left).unwrap_or_default()))
     }
 
-    /// Makes the ticks that are due by the time of day; says whether there was any.
-    pub(super) fn punctuate(&mut self) -> Result<bool, StreamsError> {
-        let wall_clock = self.clock.wall();
-        let mut any = false;
+    /// Lets time go on for tasks that have been idle for long, if they are to; says whether anything came of it.
+    pub(super) fn advance_idle(&mut self) -> Result<bool, StreamsError> {
+        let (mut worked, now) = (false, self.clock.monotonic());
         for task in &mut self.tasks {
-            task.look_at_clock(wall_clock);
-            any |= task.punctuate_by_wall_clock()?;
+            worked |= task.advance_idle(self.log.as_ref(), now)?;
         }
-        Ok(any)
+        Ok(worked)
     }
 
     /// Processes the one record that arrived first of all that wait; says whether there was one.
@@ -158,12 +161,19 @@ impl Worker {
                 first = Some((turn, index, input));
             }
         }
-        let Some((_, task, input)) = first else { return Ok(false) };
+        let global = self.globals.next_arrival(self.log.as_ref())?;
+        let Some((turn, task, input)) = first else {
+            let Some((_, place)) = global else { return Ok(false) };
+            return self.globals.update_one(place, self.log.as_ref()).map(|()| true);
+        };
+        if let Some((_, place)) = global.filter(|(arrival, _)| is_before(*arrival, turn)) {
+            return self.globals.update_one(place, self.log.as_ref()).map(|()| true);
+        }
         self.tasks[task].process_one(input).map(|()| true)
     }
 
     pub(super) fn is_dirty(&self) -> bool {
-        self.tasks.iter().any(Task::is_dirty)
+        self.globals.is_dirty() || self.tasks.iter().any(Task::is_dirty)
     }
 
     fn uncommitted_bytes(&self) -> usize {
@@ -189,6 +199,10 @@ impl Worker {
             };
             changes.extend(placed.map(place));
         }
+        if let Some((letters, offsets)) = self.globals.contribution() {
+            transaction.appends.extend(letters);
+            transaction.offsets.extend(offsets);
+        }
         let written: Vec<TopicPartition> = transaction.appends.iter().map(|append| append.partition.clone()).collect();
         let visibility = Arc::clone(&self.shared.visibility);
         let _announced = visibility.announce();
@@ -207,4 +221,10 @@ impl Worker {
         self.shared.counters.add_commit(records_out);
         Ok(())
     }
+}
+
+/// Whether a record of a global table has arrived before the one whose turn it is. Records of the topology's own topics are what an earlier
+/// record has caused: they go first.
+fn is_before(arrival: u64, (is_external, (turn, _), _): Turn) -> bool {
+    is_external && i64::try_from(arrival).is_ok_and(|arrival| arrival < turn)
 }

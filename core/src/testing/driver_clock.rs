@@ -1,4 +1,4 @@
-//! The clock of the test driver: it stands still until the test lets time pass.
+//! The clock of a test driver: it stands still until a test moves it.
 
 use std::time::Duration;
 
@@ -6,35 +6,45 @@ use super::{DriverError, TopologyTestDriver};
 use crate::{record::Timestamp, runtime::Clock};
 
 impl TopologyTestDriver {
-    /// Lets time pass by the time of day. Each schedule on wall-clock time that has come due makes one tick, however many of its ticks were
-    /// passed, and what comes of it is committed as records are. While the driver is paused or after a crash only the clock moves.
+    /// Lets time pass by the wall clock, then does what that makes due: tasks that wait for an empty input go on, idle ones let stream time go
+    /// on, if the [`DriverOptions`](super::DriverOptions) say so. Time passes at once: what would have become due on the way is looked at once,
+    /// at the end.
     ///
     /// # Errors
-    /// If a task fails.
+    /// If a task fails, or the driver has ended.
     ///
     /// ```
-    /// use std::time::Duration;
-    /// use millstream::{StreamsBuilder, record::Timestamp, dsl::Consumed, testing::{DriverOptions, TopologyTestDriver}};
+    /// # use millstream::{StreamsBuilder, Record, dsl::{Consumed, Produced}, testing::{DriverOptions, TopologyTestDriver}, window::TimeWindows};
+    /// # use std::time::Duration;
+    /// let builder = StreamsBuilder::new();
+    /// let seconds = TimeWindows::tumbling(Duration::from_secs(1), Duration::ZERO)?;
+    /// let counts = builder.stream::<String, i64>("clicks", Consumed::kafka()).group_by_key().windowed_by(seconds).emit_final().count("n");
+    /// counts.to_stream().to("counts", Produced::kafka());
     ///
-    /// # let builder = StreamsBuilder::new();
-    /// # builder.stream::<String, i64>("orders", Consumed::kafka());
-    /// let options = DriverOptions { wall_clock_start: Timestamp(1_000), ..DriverOptions::default() };
-    /// let driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
-    /// driver.advance_wall_clock(Duration::from_millis(500))?;
-    /// assert_eq!(driver.wall_clock(), Timestamp(1_500));
+    /// let options = DriverOptions { idle_advance: Some(Duration::from_secs(5)), ..DriverOptions::default() };
+    /// let mut driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// driver.push("clicks", Record::new("ada", i64::to_be_bytes(1)).at_ms(100))?;
+    /// assert_eq!(driver.drain("counts")?.len(), 0, "no record has closed the window");
+    /// driver.advance_wall_clock(Duration::from_secs(6))?;
+    /// assert_eq!(driver.drain("counts")?.len(), 1);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn advance_wall_clock(&self, by: Duration) -> Result<(), DriverError> {
-        self.state.lock().advance_wall_clock(by)
+        let mut state = self.state.lock();
+        state.clock.advance(by);
+        state.run()
     }
 
-    /// What the clock shows.
+    /// What the wall clock shows.
     ///
     /// ```
-    /// # use millstream::{StreamsBuilder, record::Timestamp, dsl::Consumed, testing::TopologyTestDriver};
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, record::Timestamp, testing::TopologyTestDriver};
+    /// # use std::time::Duration;
     /// # let builder = StreamsBuilder::new();
-    /// # builder.stream::<String, i64>("orders", Consumed::kafka());
-    /// assert_eq!(TopologyTestDriver::new(&builder.build()?)?.wall_clock(), Timestamp(0));
+    /// # builder.stream::<String, i64>("clicks", Consumed::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.advance_wall_clock(Duration::from_secs(1))?;
+    /// assert_eq!(driver.wall_clock(), Timestamp(1_000));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wall_clock(&self) -> Timestamp {

@@ -12,7 +12,7 @@ use super::{CommitFault, CommitPolicy, CrashPoint, DriverError, DriverOptions, M
 use crate::{
     log::{Append, FetchedBatch, Log, LogError, Producer, TopicConfig, Transaction, partition_for_key},
     record::{Offset, PartitionId, Record, Records, TopicName, TopicPartition},
-    runtime::{Clock, ManualClock, StreamsError, Surroundings, SynchronousStreams},
+    runtime::{ManualClock, StreamsError, SynchronousConfig, SynchronousStreams},
     topology::{NodeKind, SinkNode, SourceNode, TopicRef, Topology},
 };
 
@@ -36,12 +36,11 @@ pub(super) struct DriverState {
     producer: Box<dyn Producer>,
     pub(super) topology: Topology,
     options: DriverOptions,
+    pub(super) clock: Arc<ManualClock>,
     tasks: Tasks,
     /// Where stores on disk are; closed while nothing runs.
     backend: Option<Arc<StateBackend>>,
     crash: Option<CrashPoint>,
-    /// The time of day, which goes on over restarts.
-    pub(super) clock: Arc<ManualClock>,
     read: HashMap<TopicPartition, Offset>,
     pub(super) paused: bool,
 }
@@ -49,12 +48,13 @@ pub(super) struct DriverState {
 impl DriverState {
     pub(super) fn new(topology: &Topology, options: DriverOptions) -> Result<Self, DriverError> {
         let log = MemoryLog::new();
-        for node in topology.nodes() {
-            let (NodeKind::Source(SourceNode { topic: TopicRef::External(topic), .. })
-            | NodeKind::Sink(SinkNode { topic: TopicRef::External(topic), .. })) = &node.kind
-            else {
-                continue;
-            };
+        let globals = topology.globals().iter().map(|table| &table.source.topic);
+        let read_or_written = topology.nodes().iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(SourceNode { topic, .. }) | NodeKind::Sink(SinkNode { topic, .. }) => Some(topic),
+            _ => None,
+        });
+        for topic in read_or_written.chain(globals) {
+            let TopicRef::External(topic) = topic else { continue };
             create_topic(&log, topic, options.partitions_of(topic.as_str()))?;
         }
         for (topic, &partitions) in &options.topic_partitions {
@@ -62,13 +62,12 @@ impl DriverState {
         }
         let faulty = FaultyLog::new(log.clone());
         let producer = log.producer("test-input")?;
-        let clock = Arc::new(ManualClock::at(options.wall_clock_start));
         let mut state = Self {
             log,
-            clock,
             faulty,
             producer,
             topology: topology.clone(),
+            clock: Arc::new(ManualClock::at(options.wall_clock)),
             options,
             tasks: Tasks::Crashed("not started".to_owned()),
             backend: None,
@@ -83,9 +82,12 @@ impl DriverState {
     fn start(&mut self) -> Result<(), DriverError> {
         self.backend = self.options.state_directory.as_deref().map(open_backend).transpose()?;
         let log = Arc::new(self.faulty.clone());
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
-        let surroundings = Surroundings { state: self.backend.as_deref(), clock };
-        let streams = SynchronousStreams::within(&self.topology, APPLICATION, log, self.options.emit, surroundings)?;
+        let DriverOptions { emit, handlers, max_task_idle, stream_time_at_start, idle_advance, .. } =
+            self.options.clone();
+        let (clock, state) = (Arc::clone(&self.clock) as _, self.backend.clone());
+        let config =
+            SynchronousConfig { emit, handlers, max_task_idle, stream_time_at_start, idle_advance, clock, state };
+        let streams = SynchronousStreams::with_config(&self.topology, APPLICATION, log, config)?;
         self.tasks = Tasks::Running(Box::new(streams));
         Ok(())
     }
@@ -183,17 +185,6 @@ impl DriverState {
         }
     }
 
-    /// Lets time pass by the time of day, and makes the ticks that come due, unless paused.
-    pub(super) fn advance_wall_clock(&mut self, by: std::time::Duration) -> Result<(), DriverError> {
-        self.clock.advance(by);
-        if let (false, Tasks::Running(streams)) = (self.paused, &mut self.tasks) {
-            let commits = self.options.commit == CommitPolicy::AfterEachPipe;
-            let outcome = streams.punctuate().and_then(|any| if any && commits { streams.commit() } else { Ok(()) });
-            self.settle(outcome)?;
-        }
-        self.run()
-    }
-
     fn work(&mut self) -> Result<(), StreamsError> {
         while self.process()? && self.options.commit == CommitPolicy::AfterEachPipe {
             self.commit_work()?;
@@ -213,7 +204,7 @@ impl DriverState {
                     break;
                 }
             }
-            if !worked {
+            if !worked && !streams.advance_idle()? {
                 return Ok(streams.is_dirty());
             }
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    operator::{EmitPolicy, FoldError, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
+    operator::{EmitPolicy, FoldError, GlobalRows, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
 };
 
@@ -20,10 +20,14 @@ pub struct Site<'a> {
     pub store: &'a dyn Fn(usize) -> usize,
     /// The stores of the topology.
     pub specs: &'a [StoreSpec],
+    /// The rows of the topology's global tables, by their numbers.
+    pub globals: &'a [Arc<dyn GlobalRows>],
     /// The columns of each input.
     pub inputs: &'a [Arc<StreamSchema>],
     /// How many partitions topics have.
     pub partition_counts: &'a PartitionCounts,
+    /// How large a record may be: bytes of its key, its value and its headers.
+    pub largest_record: usize,
     /// The columns of the output.
     pub output: &'a Arc<StreamSchema>,
 }
@@ -72,6 +76,16 @@ pub trait OperatorNode: Send + Sync {
     /// Whether what it does with a row depends on stream time at that row, or on what it did with the rows before it: it must see rows of one
     /// record at a time where it could not tell otherwise which record they come from. Its own rows have the offsets of these.
     fn follows_stream_time(&self) -> bool {
+        false
+    }
+
+    /// Whether it makes a table of a stream: of records of one timestamp those that it takes come first.
+    fn makes_table(&self) -> bool {
+        false
+    }
+
+    /// Whether its operator rejects late records by [`Context::reject_late`](crate::operator::Context::reject_late), so that one can ask for them.
+    fn has_late_records(&self) -> bool {
         false
     }
 

@@ -143,9 +143,9 @@ fn dropped_and_failed_records_say_why() {
         text(header.and_then(|header| header.value.clone()))
     };
     let seen: Vec<_> = letters.iter().map(|record| (header(record, "reason"), header(record, "problem"))).collect();
-    assert_eq!(seen, [("processor", "told to"), ("processor", "cannot")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+    assert_eq!(seen, [("dropped", "told to"), ("processor", "cannot")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     assert_eq!(header(&letters[1], "offset"), "1");
-    assert_eq!(driver.metrics().dead_letters, [(Reason::Processor, 2)]);
+    assert_eq!(driver.metrics().dead_letters, [(Reason::Processor, 1), (Reason::Dropped, 1)]);
 }
 
 #[test]

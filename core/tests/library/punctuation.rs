@@ -158,7 +158,7 @@ proptest! {
 #[test]
 fn the_clock_of_the_driver_makes_ticks() {
     let topology = ticking(PunctuationType::WallClockTime, usize::MAX);
-    let options = DriverOptions { wall_clock_start: Timestamp(1_005), ..DriverOptions::default() };
+    let options = DriverOptions { wall_clock: Timestamp(1_005), ..DriverOptions::default() };
     let mut driver = TopologyTestDriver::with_options(&topology, options).expect("can be run");
     let mut after = |millis: u64| {
         driver.advance_wall_clock(Duration::from_millis(millis)).expect("runs");
