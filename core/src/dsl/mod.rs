@@ -54,8 +54,8 @@ pub use options::{Consumed, Materialized, Produced, Repartitioned, SourceOptions
 pub use printed::Printed;
 pub use processor::{
     FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyProcessorSupplier, FixedKeyRecord, KeyValueRows,
-    KeyValueStore, ProcessingContext, Processor, ProcessorContext, ProcessorRecord, ProcessorSupplier, StateStore,
-    StoreAccess, StoreBuilder, StoreHandle, Stores,
+    KeyValueStore, ProcessingContext, Processor, ProcessorContext, ProcessorRecord, ProcessorSupplier, SessionStore,
+    SessionStoreRows, StateStore, StoreAccess, StoreBuilder, StoreHandle, Stores, WindowStore, WindowStoreRows,
 };
 pub use split::Split;
 pub use stream::KStream;

@@ -95,7 +95,7 @@ pub use retract::{Regroup, Regrouped, Retract};
 pub use row_time::SetRowTime;
 pub use row_ttl::{RowTtl, RowTtlSettings};
 pub use session_aggregate::{SessionAggregate, SessionAggregateSettings};
-pub(crate) use session_rows::{sessions_in, stretch_span};
+pub(crate) use session_rows::{append_session, sessions_in, stretch_of, stretch_span};
 pub use sink::{Sink, SinkRecords, SinkSettings};
 pub use store_options::{StoreKind, StoreLogging, StoreOptions};
 pub use stream_stream_join::{StreamStreamJoin, StreamStreamJoinSettings};

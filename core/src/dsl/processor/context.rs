@@ -77,7 +77,8 @@ impl<'a> ProcessingContext<'a> {
                 connected.join(", ")
             )));
         };
-        store.open(StoreAccess::new(&mut self.row.stores[*number], self.row.timestamp))
+        let RowContext { timestamp, stream_time, .. } = self.row;
+        store.open(StoreAccess { store: &mut self.row.stores[*number], timestamp, stream_time })
     }
 
     /// Makes the record a dead letter, for this reason. What was forwarded of it stays.

@@ -28,12 +28,8 @@ pub struct StoreAccess<'a> {
     pub(super) store: &'a mut TaskStore,
     /// When what is written is said to have happened.
     pub(super) timestamp: Timestamp,
-}
-
-impl<'a> StoreAccess<'a> {
-    pub(super) fn new(store: &'a mut TaskStore, timestamp: Timestamp) -> Self {
-        Self { store, timestamp }
-    }
+    /// The task's stream time.
+    pub(super) stream_time: Timestamp,
 }
 
 /// An error of a store: nothing that is read or written after it could be trusted.

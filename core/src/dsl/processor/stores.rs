@@ -2,10 +2,15 @@
 
 use std::{marker::PhantomData, sync::Arc};
 
-use super::{KeyValueStore, StateStore, store_codec::StoreCodec};
+use super::{
+    KeyValueStore, SessionStore, StateStore, WindowStore,
+    store_codec::StoreCodec,
+    stretches::{Place, Stretches},
+};
 use crate::{
     dsl::typed::Data,
     operator::{StoreKind, StoreLogging, StoreOptions, StoreRetention, StoreSpec},
+    record::TimeSpan,
 };
 
 /// Makes state stores.
@@ -26,10 +31,40 @@ impl Stores {
     /// # State
     /// One row a key: key columns; value columns and `ROWTIME`. It can be queried like a table's.
     pub fn key_value<K: Data, V: Data>(name: &str) -> StoreBuilder<KeyValueStore<K, V>> {
+        Self::builder(name, StoreRetention::Forever, |codec| KeyValueStore::new(name.into(), codec))
+    }
+
+    /// A store of one value a key and window. All windows are `size` long; each is there for `retention` of stream time, from its start.
+    ///
+    /// # State
+    /// One row a key and stretch of time, with the windows that start in it: rows are read and written whole, so that a key should not have
+    /// thousands of windows in a 32nd of the retention.
+    pub fn window<K: Data, V: Data>(
+        name: &str,
+        retention: impl Into<TimeSpan>,
+        size: impl Into<TimeSpan>,
+    ) -> StoreBuilder<WindowStore<K, V>> {
+        let (stretches, size) = (Stretches::new(Place::Start, retention.into()), size.into());
+        Self::builder(name, stretches.kept(), |codec| WindowStore::new(name.into(), codec, stretches, size))
+    }
+
+    /// A store of one value a key and session. Each session is there for `retention` of stream time, from its end.
+    ///
+    /// # State
+    /// One row a key and stretch of time, with the sessions that end in it.
+    pub fn session<K: Data, V: Data>(name: &str, retention: impl Into<TimeSpan>) -> StoreBuilder<SessionStore<K, V>> {
+        let stretches = Stretches::new(Place::End, retention.into());
+        Self::builder(name, stretches.kept(), |codec| SessionStore::new(name.into(), codec, stretches))
+    }
+
+    fn builder<K: Data, V: Data, S>(
+        name: &str,
+        retention: StoreRetention,
+        store: impl FnOnce(Arc<Result<StoreCodec<K, V>, String>>) -> S,
+    ) -> StoreBuilder<S> {
         let codec = StoreCodec::<K, V>::new();
-        let spec = codec.as_ref().map(|codec| codec.spec(name, StoreRetention::Forever, StoreOptions::default()));
-        let spec = spec.map_err(Clone::clone);
-        StoreBuilder { spec, store: KeyValueStore::new(name.into(), Arc::new(codec)), types: PhantomData }
+        let spec = codec.as_ref().map(|codec| codec.spec(name, retention, StoreOptions::default()));
+        StoreBuilder { spec: spec.map_err(Clone::clone), store: store(Arc::new(codec)), types: PhantomData }
     }
 }
 
