@@ -21,7 +21,7 @@ use super::{
 use crate::{
     log::{CleanupPolicy, LogError, SharedLog, TopicConfig},
     operator::{
-        Aggregate, AggregateSettings, EmitPolicy, FoldError, GlobalRows, Merge, Operator, PartitionCounts,
+        Aggregate, AggregateSettings, EmitPolicy, FoldError, GlobalRows, MemoryRows, Merge, Operator, PartitionCounts,
         Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings,
         StoreLogging, StoreRetention, StreamTableJoin, Table, TaskId, Transformer,
     },
@@ -39,7 +39,7 @@ pub(crate) enum StoreHandle {
     /// On disk.
     Persistent(Arc<Store>),
     /// In memory.
-    Memory(Arc<parking_lot::RwLock<std::collections::BTreeMap<Vec<u8>, Vec<u8>>>>),
+    Memory(Arc<parking_lot::RwLock<MemoryRows>>),
 }
 
 /// Builds the tasks of an application.

@@ -13,6 +13,7 @@ mod node_names;
 mod operator_node;
 mod prune;
 mod shared_source;
+mod store_owner;
 mod subtopology;
 mod versioned_node;
 
@@ -31,6 +32,7 @@ pub use node::{
 };
 pub(crate) use node_names::topics_of;
 pub use operator_node::{NodeStores, OperatorNode, Site};
+pub(crate) use store_owner::{OwnerCertainty, StoreOwner};
 pub use subtopology::Subtopology;
 pub use versioned_node::VersionedStores;
 pub(crate) use versioned_node::{VersionedJoinNode, VersionedTableNode};

@@ -2,6 +2,8 @@
 
 mod aggregates;
 mod aligned_windows;
+mod crash_injection;
+mod driver;
 mod dsl;
 mod global_tables;
 mod handlers;
@@ -16,6 +18,7 @@ mod joins;
 mod late_records;
 mod processors;
 mod punctuation;
+mod queries;
 mod recovery;
 mod row_ttl;
 mod shared_reads;
