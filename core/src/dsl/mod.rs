@@ -35,6 +35,7 @@ mod row_states;
 mod split;
 mod stream;
 mod stream_joins;
+mod suppressed;
 mod table;
 mod table_joins;
 mod typed;
@@ -59,6 +60,7 @@ pub use processor::{
 };
 pub use split::Split;
 pub use stream::KStream;
+pub use suppressed::{BufferLimit, EmitEarly, FullBuffer, ShutDown, Suppressed};
 pub use table::KTable;
 pub use typed::Data;
 pub(crate) use typed::Shape;

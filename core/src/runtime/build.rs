@@ -8,7 +8,9 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    Clock, StreamsError, TaskSettings, build_join,
+    Clock, StreamsError, TaskSettings,
+    build_aggregate::{self, AggregateSite},
+    build_join,
     global_tables::GlobalTables,
     metrics::Counters,
     partitions::Partitions,
@@ -21,16 +23,11 @@ use super::{
 use crate::{
     log::{CleanupPolicy, LogError, SharedLog, TopicConfig},
     operator::{
-        Aggregate, AggregateSettings, EmitPolicy, FoldError, GlobalRows, MemoryRows, Merge, Operator, PartitionCounts,
-        Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings,
-        StoreLogging, StoreRetention, StreamTableJoin, Table, TaskId, Transformer,
+        EmitPolicy, FoldError, GlobalRows, MemoryRows, Merge, Operator, PartitionCounts, Partitioning, RowTtl,
+        RowTtlSettings, Sink, SinkSettings, StoreLogging, StreamTableJoin, Table, TaskId, Transformer,
     },
-    record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
-    topology::{
-        AggregateNode, Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef,
-        Topology,
-    },
-    window::Windows,
+    record::{GroupId, PartitionId, TopicName, TopicPartition},
+    topology::{Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef, Topology},
 };
 
 /// The stores of one name, by partition: what a view reads.
@@ -193,7 +190,7 @@ impl Builder<'_> {
         takers.filter(|(place, _)| late.iter().all(|(_, taker)| taker != place)).collect()
     }
 
-    /// Whether a join sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
+    /// Whether a join, or what else must see every update, sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
     fn feeds_join(&self, aggregate: NodeId, part: &Subtopology) -> bool {
         let kind = |id: NodeId| &self.topology.nodes()[id.0].kind;
         let consumers = self.topology.consumers();
@@ -206,6 +203,7 @@ impl Builder<'_> {
                     written.insert(*store);
                 }
                 NodeKind::Aggregate(aggregate) => drop(written.insert(aggregate.store)),
+                NodeKind::Operator(node) if node.needs_every_update() => return true,
                 NodeKind::Operator(node) => written.extend(node.stores().written),
                 _ => {}
             }
@@ -341,9 +339,9 @@ impl Builder<'_> {
             }
             NodeKind::Aggregate(aggregate) => {
                 let emit = self.emit_of(node_id, id);
-                let retention = &self.topology.stores()[aggregate.store].retention;
-                aggregate_operator(aggregate, node, local_store(aggregate.store), retention, emit)
-                    .map_err(fold_error)?
+                let (output, specs, inputs) = (&node.schema, self.topology.stores(), node.inputs.len());
+                let site = AggregateSite { output, specs, local_store, emit, inputs };
+                build_aggregate::operator(aggregate, &site).map_err(fold_error)?
             }
             NodeKind::Join(join) => {
                 let layout = Arc::clone(&join.layout);
@@ -383,44 +381,6 @@ impl Builder<'_> {
             }
         })
     }
-}
-
-/// The operator of an aggregate: sessions have one of their own.
-fn aggregate_operator(
-    aggregate: &AggregateNode,
-    node: &Node,
-    store: usize,
-    retention: &StoreRetention,
-    emit: EmitPolicy,
-) -> Result<Box<dyn Operator>, FoldError> {
-    let &AggregateNode { strategy, needs_before, tombstones, .. } = aggregate;
-    let inputs = node.inputs.len();
-    let (output, fold) = (Arc::clone(&node.schema), Arc::clone(&aggregate.fold));
-    let windows = match (&aggregate.windows, retention) {
-        (Some(Windows::Session(windows)), StoreRetention::Sessions { span, retention }) => {
-            let retention = TimeSpan::from_millis(retention.millis() - span.millis()).unwrap_or_default();
-            let settings = SessionAggregateSettings {
-                store,
-                output,
-                fold,
-                windows: *windows,
-                retention,
-                span: *span,
-                strategy,
-                emit,
-                inputs,
-                needs_before,
-            };
-            return Ok(Box::new(SessionAggregate::new(settings)?));
-        }
-        (Some(Windows::Session(_)), _) => return Err(FoldError::of("the store is not one of sessions")),
-        (Some(Windows::Time(windows)), _) => Some(windows.clone()),
-        (None, _) => None,
-    };
-    let retention = retention.retention().unwrap_or_default();
-    let settings =
-        AggregateSettings { store, output, fold, windows, strategy, retention, emit, inputs, tombstones, needs_before };
-    Ok(Box::new(Aggregate::new(settings)?))
 }
 
 /// A changelog keeps the last change of each key. It has no retention by time even where windows expire: its timestamps are event

@@ -22,6 +22,8 @@ mod queries;
 mod recovery;
 mod row_ttl;
 mod shared_reads;
+mod sliding;
+mod suppress;
 mod table_aggregates;
 mod typed_joins;
 mod versioned;
