@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::VersionedStores;
 use crate::{
     operator::{EmitPolicy, FoldError, GlobalRows, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
@@ -77,6 +78,11 @@ pub trait OperatorNode: Send + Sync {
     /// record at a time where it could not tell otherwise which record they come from. Its own rows have the offsets of these.
     fn follows_stream_time(&self) -> bool {
         false
+    }
+
+    /// The stores of the versioned table that it keeps, if it keeps one.
+    fn versions(&self) -> Option<VersionedStores> {
+        None
     }
 
     /// Whether it must see every update of the tables above it by itself, whatever the emit policy, so that these do not merge updates of a commit.
