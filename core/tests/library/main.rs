@@ -18,6 +18,8 @@ mod join_windowed_keys;
 mod joins;
 mod late_records;
 mod nothing;
+mod processors;
+mod punctuation;
 mod queries;
 mod recovery;
 mod routing;
