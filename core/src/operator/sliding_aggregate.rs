@@ -263,42 +263,34 @@ impl SlidingAggregate {
 
     /// Takes a batch of rows with keys and values; gives the updates that are to be passed on at once.
     ///
-    /// A fold may leave nothing of a window, which then is no more and makes no others. Where that happens the rows are taken one by one.
+    /// If a fold can leave nothing of a window, which then is no more and makes no others, rows are taken one by one.
     fn process(&mut self, batch: &Batch, input: usize, stores: &mut [TaskStore]) -> Result<Processed, FoldError> {
         let mut done = Processed::default();
         let observed = self.observe(batch, input, &mut done.late);
-        let mut attempt = Processed::default();
-        if self.attempt(batch, input, &observed, stores, &mut attempt)? {
-            done.add(attempt, 0);
-            return Ok(done);
-        }
-        for row in 0..batch.len() {
-            let mut own = Processed::default();
-            self.attempt(&batch.slice(row, 1), input, &observed[row..=row], stores, &mut own)?;
-            done.add(own, row);
+        let at_once = if self.settings.fold.can_delete() { 1 } else { batch.len() };
+        for first in (0..batch.len()).step_by(at_once) {
+            let rows = first..first + at_once;
+            let part = self.process_part(&batch.slice(first, at_once), input, &observed[rows], stores)?;
+            done.add(part, first);
         }
         Ok(done)
     }
 
-    /// Takes rows; says no, having done nothing, if nothing is left of a window and there is more than one row.
-    fn attempt(
+    fn process_part(
         &mut self,
         batch: &Batch,
         input: usize,
         observed: &[Option<Timestamp>],
         stores: &mut [TaskStore],
-        done: &mut Processed,
-    ) -> Result<bool, FoldError> {
+    ) -> Result<Processed, FoldError> {
+        let mut done = Processed::default();
         let interval = self.assign(batch, observed, stores, &mut done.late)?;
         if interval.updates.is_empty() {
-            return Ok(true);
+            return Ok(done);
         }
         let SlidingAggregateSettings { store, fold, .. } = &self.settings;
         let rows = FoldedRows { batch, input, fold: fold.as_ref(), codec: &self.states };
-        let states = SlidingStates::fold(&interval, &rows, &mut stores[*store], done)?;
-        if states.has_gone() && batch.len() > 1 {
-            return Ok(false);
-        }
+        let states = SlidingStates::fold(&interval, &rows, &mut stores[*store], &mut done)?;
         self.latest_start = Timestamp(interval.latest_start);
         self.write(&interval, &states, stores)?;
         match (self.passes_each_on(), &self.finals) {
@@ -306,7 +298,7 @@ impl SlidingAggregate {
             (false, None) => self.touched.add(&interval, &states),
             (false, Some(_)) => {}
         }
-        Ok(true)
+        Ok(done)
     }
 
     /// Passes on the stored rows of windows that have closed.
