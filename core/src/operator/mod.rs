@@ -97,6 +97,7 @@ pub use stream_stream_join::{StreamStreamJoin, StreamStreamJoinSettings};
 pub use stream_table_join::StreamTableJoin;
 pub(crate) use table::stored_fields;
 pub use table::{IdentityRows, Table};
+pub use table_reader::GetMany;
 pub(crate) use table_reader::TableReader;
 pub use table_table_join::TableTableJoin;
 pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, StoreSpec, TaskStore};

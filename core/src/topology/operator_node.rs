@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::VersionedStores;
 use crate::{
     operator::{EmitPolicy, FoldError, GlobalRows, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
@@ -71,6 +72,11 @@ pub trait OperatorNode: Send + Sync {
     /// Whether its output says what was there before if its inputs do, so that these have to.
     fn passes_before_through(&self) -> bool {
         false
+    }
+
+    /// The stores of the versioned table that it keeps, if it keeps one.
+    fn versions(&self) -> Option<VersionedStores> {
+        None
     }
 
     /// Whether it makes a table of a stream: of records of one timestamp those that it takes come first.
