@@ -215,7 +215,7 @@ impl<K: Data, V: Data> ReadOnlyStore<K, V> {
         }
         Err(QueryError::WrongQuery {
             store: self.name().to_owned(),
-            holds: "one row a key, without its versions",
+            holds: "one row a key without its versions",
             asked,
             instead: "KeyQuery, KeysQuery or RangeQuery, or make the table versioned",
         })
