@@ -4,6 +4,7 @@
 //! to worker threads. Only [`Clock`] reads a clock.
 
 mod build;
+mod build_aggregate;
 mod build_join;
 mod build_progress;
 mod carry_over;

@@ -201,7 +201,8 @@ impl Task {
 
     /// Whose turn it is where records are taken one by one as they have arrived: the place of the record, and the number of its input.
     /// Records of the topology's own topics come first, so that what a record causes is done before the next one.
-    pub(super) fn next_arrival(&mut self, log: &dyn Log) -> Result<Option<(Turn, usize)>, StreamsError> {
+    pub(super) fn next_arrival(&mut self, log: &dyn Log, now: Duration) -> Result<Option<(Turn, usize)>, StreamsError> {
+        self.now = now;
         self.fill(log)?;
         while self.readers.iter().any(SourceReader::has_more_to_look_at) {
             self.fill(log)?;

@@ -142,9 +142,9 @@ impl Worker {
 
     /// Processes the one record that arrived first of all that wait; says whether there was one.
     pub(super) fn process_next_arrival(&mut self) -> Result<bool, StreamsError> {
-        let mut first: Option<(Turn, usize, usize)> = None;
+        let (mut first, now): (Option<(Turn, usize, usize)>, _) = (None, self.clock.monotonic());
         for (index, task) in self.tasks.iter_mut().enumerate() {
-            if let Some((turn, input)) = task.next_arrival(self.log.as_ref())?
+            if let Some((turn, input)) = task.next_arrival(self.log.as_ref(), now)?
                 && first.is_none_or(|(earliest, ..)| turn < earliest)
             {
                 first = Some((turn, index, input));
