@@ -318,3 +318,49 @@ fn a_scan_gives_arrow_batches_of_the_size_asked_for() {
     let stopped = store.scan(&RangeQuery::with_no_bounds(), 10, &mut |_| Err("enough".to_owned()));
     assert_eq!(stopped.err().as_ref().and_then(QueryError::read_problem), Some("enough"));
 }
+
+#[test]
+#[ignore = "it measures"]
+fn measure_questions_beside_running_tasks() {
+    use millstream::runtime::{Clock, SystemClock};
+    let (streams, log, _directory) = running(&prices(), &[("prices", 4)], 2);
+    let mut producer = log.producer("outside").expect("opens");
+    let keys = 200_000_i64;
+    let mut transaction = Transaction::default();
+    for number in 0..4 {
+        let of = |key: &i64| partition_for_key(format!("k{key}").as_bytes(), 4).0 == number;
+        let record = |key: i64| Record::new(format!("k{key}"), key.to_be_bytes());
+        let records: Records = (0..keys).filter(of).map(record).collect();
+        transaction.appends.push(Append { partition: partition("prices", number), records });
+    }
+    let ends = producer.commit(transaction).expect("commits").end_offsets;
+    let all = (0_u32..).zip(ends).map(|(number, end)| (partition("prices", number), end));
+    let store = streams.store::<String, i64>("prices").expect("is there");
+    let bounded = store.at_least(all.collect(), Duration::from_secs(60)).expect("is fed by it");
+    assert_eq!(bounded.query(KeysQuery::with_keys(["k1", "k2", "k3", "k7"])).expect("in time").result.len(), 4);
+    let clock = SystemClock::default();
+    let timed = |what: &str, count: i64, ask: &dyn Fn(i64)| {
+        let start = clock.monotonic();
+        (0..count).for_each(ask);
+        let each = (clock.monotonic() - start).as_secs_f64() * 1e6 / count as f64;
+        println!("{what}: {each:.1} us each");
+    };
+    timed("a key", 20_000, &|number| {
+        let key = number * 7_919 % keys;
+        assert_eq!(store.get(format!("k{key}")).expect("readable"), Some(key));
+    });
+    timed("a hundred keys", 200, &|number| {
+        let names = (0..100).map(|key| format!("k{}", (number * 100 + key) % keys));
+        assert_eq!(store.query(KeysQuery::with_keys(names)).expect("readable").result.len(), 100);
+    });
+    timed("all rows in batches", 3, &|_| {
+        let mut rows = 0;
+        let mut each = |batch: arrow::array::RecordBatch| {
+            rows += batch.num_rows();
+            Ok(())
+        };
+        store.scan(&RangeQuery::with_no_bounds(), 8_192, &mut each).expect("readable");
+        assert_eq!(rows, keys as usize);
+    });
+    streams.stop().expect("ends well");
+}
