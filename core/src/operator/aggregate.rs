@@ -42,7 +42,7 @@ use super::{
     Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
-    lateness::late_for_window,
+    lateness::{late_for_window, move_on},
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
 };
@@ -481,7 +481,7 @@ impl Operator for Aggregate {
         stream_time: Timestamp,
         context: &mut Context<'_>,
     ) -> Result<Option<Timestamp>, OperatorError> {
-        let Some(finals) = &self.finals else { return Ok(None) };
+        let Some(finals) = &self.finals else { return Ok(move_on(&mut self.stream_times, stream_time)) };
         let next = finals.next_due(self.stream_times[0], self.settings.store, context)?;
         if next.is_none_or(|next| next > stream_time) {
             return Ok(next);

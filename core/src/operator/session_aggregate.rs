@@ -30,7 +30,7 @@ use arrow::{
 
 use super::{
     Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
-    lateness::late_for_session,
+    lateness::{late_for_session, move_on},
     session_interval::{Part, SessionInterval, rounds},
     session_rows::{append_session, first_open_end, sessions_in, stretch_of},
     session_updates::{Final, SessionRows, by_key, updates},
@@ -478,7 +478,8 @@ impl Operator for SessionAggregate {
         context: &mut Context<'_>,
     ) -> Result<Option<Timestamp>, OperatorError> {
         if !self.settings.strategy.is_final() {
-            return Ok(None);
+            self.stream_time = self.stream_time.max(stream_time);
+            return Ok(move_on(&mut self.stream_times, stream_time));
         }
         let SessionAggregateSettings { store, windows, span, .. } = self.settings;
         let open_from = windows.closed_before(self.stream_time).millis();
