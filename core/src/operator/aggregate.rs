@@ -43,6 +43,7 @@ use super::{
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
     lateness::{late_for_window, move_on},
+    rounds::deal,
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
 };
@@ -387,17 +388,7 @@ impl Aggregate {
             new_group_values(Arc::clone(&self.group_schema), &GroupOrdering::None).map_err(FoldError::of)?;
         let mut groups = Vec::new();
         scratch.intern(&columns, &mut groups).map_err(FoldError::of)?;
-        let mut seen = vec![0_usize; scratch.len()];
-        let mut rounds: Vec<Vec<u32>> = Vec::new();
-        for (entry, &group) in groups.iter().enumerate() {
-            let round = seen[group];
-            seen[group] += 1;
-            if round == rounds.len() {
-                rounds.push(Vec::new());
-            }
-            rounds[round].push(entry as u32);
-        }
-        Ok(rounds)
+        Ok(deal(&groups, scratch.len()))
     }
 }
 

@@ -35,6 +35,7 @@ mod punctuation;
 mod record_encoder;
 mod record_store;
 mod retract;
+mod rounds;
 mod row_time;
 mod row_ttl;
 mod session_aggregate;

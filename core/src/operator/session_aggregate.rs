@@ -31,7 +31,8 @@ use arrow::{
 use super::{
     Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
     lateness::{late_for_session, move_on},
-    session_interval::{Part, SessionInterval, rounds},
+    rounds::rounds,
+    session_interval::{Part, SessionInterval},
     session_rows::{append_session, first_open_end, sessions_in, stretch_of},
     session_updates::{Final, SessionRows, by_key, updates},
     table::{drop_null_keys, stored_fields},
