@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     format::Wrapping,
-    operator::{IdentityRows, StoreRetention, StoreSpec, Tombstones},
+    operator::{IdentityRows, StoreOptions, StoreRetention, StoreSpec, Tombstones},
     record::TopicName,
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -129,7 +129,12 @@ impl Graph {
                 join.needs_before = true;
                 self.require_inputs_before(node);
             }
-            NodeKind::Transform(_) => self.require_inputs_before(node),
+            NodeKind::Transform(transform) => {
+                if let Some(telling) = transform.with_before() {
+                    *transform = telling;
+                }
+                self.require_inputs_before(node);
+            }
             NodeKind::Operator(operator) => {
                 let passes_through = operator.passes_before_through();
                 if let Some(telling) = operator.with_before() {
@@ -142,7 +147,7 @@ impl Graph {
             NodeKind::ForeignKey(ForeignKeyNode::Resolve { results: None, .. }) => {
                 let schema = Arc::clone(&self.nodes[node.0].schema);
                 let name = self.unnamed("foreign-key-result", &[node]);
-                let store = self.add_store(identity_store(name, &schema));
+                let store = self.add_store(identity_store(name, &schema, StoreOptions::default()));
                 if let NodeKind::ForeignKey(ForeignKeyNode::Resolve { results, .. }) = &mut self.nodes[node.0].kind {
                     *results = Some(store);
                 }
@@ -284,12 +289,13 @@ impl StreamsBuilder {
 
 /// The store of a table whose rows are stored as they are read. Bounds of windows are key columns like others: rows are kept until they are
 /// deleted.
-pub(super) fn identity_store(name: String, schema: &StreamSchema) -> StoreSpec {
+pub(super) fn identity_store(name: String, schema: &StreamSchema, options: StoreOptions) -> StoreSpec {
     StoreSpec {
         name,
         key: schema.whole_key().to_vec(),
         retention: StoreRetention::Forever,
         layout: Arc::new(IdentityRows::new(schema.value().to_vec())),
+        options,
     }
 }
 

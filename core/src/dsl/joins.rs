@@ -17,7 +17,7 @@ use crate::{
     expression::Expr,
     operator::{
         ForeignKeySchemas, JoinKind, KeyExpressions, KeyMapping, OpaqueRows, RecordStore, Routing, SIDE_COLUMNS,
-        StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind, ToStream,
+        StoreOptions, StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind, ToStream,
     },
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -88,7 +88,13 @@ impl ColumnStream {
         let name = stores.or(name).unwrap_or_else(|| graph.unnamed("join", &[left.node, right.node]));
         let mut store = |of: &str, retention: StoreRetention| {
             let name = format!("{name}-{of}");
-            graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
+            graph.add_store(StoreSpec {
+                name,
+                key: schema.key().to_vec(),
+                retention,
+                layout: Arc::new(OpaqueRows),
+                options: StoreOptions::default(),
+            })
         };
         let kept = RecordStore::store_retention(&windows, retention);
         let stores = [store("left", kept.clone()), store("right", kept)];
@@ -233,7 +239,13 @@ impl ColumnTable {
         let formats = Formats { key: graph.key_format(right.node), ..Formats::INTERNAL };
         let mut store = |of: &str, key: &StreamSchema| {
             let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);
-            graph.add_store(StoreSpec { name, key: key.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
+            graph.add_store(StoreSpec {
+                name,
+                key: key.key().to_vec(),
+                retention,
+                layout: Arc::new(OpaqueRows),
+                options: StoreOptions::default(),
+            })
         };
         let subscriptions = store("subscriptions", &right.schema);
         let unsettled = (kind == JoinKind::Inner).then(|| store("unsettled", &left.schema));

@@ -74,6 +74,12 @@ pub trait OperatorNode: Send + Sync {
         false
     }
 
+    /// Whether what it does with a row depends on stream time at that row, or on what it did with the rows before it: it must see rows of one
+    /// record at a time where it could not tell otherwise which record they come from. Its own rows have the offsets of these.
+    fn follows_stream_time(&self) -> bool {
+        false
+    }
+
     /// The stores of the versioned table that it keeps, if it keeps one.
     fn versions(&self) -> Option<VersionedStores> {
         None
