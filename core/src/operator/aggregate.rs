@@ -42,7 +42,8 @@ use super::{
     Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
-    lateness::late_for_window,
+    lateness::{late_for_window, move_on},
+    rounds::deal,
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
 };
@@ -399,17 +400,7 @@ impl Aggregate {
             new_group_values(Arc::clone(&self.group_schema), &GroupOrdering::None).map_err(FoldError::of)?;
         let mut groups = Vec::new();
         scratch.intern(&columns, &mut groups).map_err(FoldError::of)?;
-        let mut seen = vec![0_usize; scratch.len()];
-        let mut rounds: Vec<Vec<u32>> = Vec::new();
-        for (entry, &group) in groups.iter().enumerate() {
-            let round = seen[group];
-            seen[group] += 1;
-            if round == rounds.len() {
-                rounds.push(Vec::new());
-            }
-            rounds[round].push(entry as u32);
-        }
-        Ok(rounds)
+        Ok(deal(&groups, scratch.len()))
     }
 }
 
@@ -493,7 +484,7 @@ impl Operator for Aggregate {
         stream_time: Timestamp,
         context: &mut Context<'_>,
     ) -> Result<Option<Timestamp>, OperatorError> {
-        let Some(finals) = &self.finals else { return Ok(None) };
+        let Some(finals) = &self.finals else { return Ok(move_on(&mut self.stream_times, stream_time)) };
         let next = finals.next_due(self.stream_times[0], self.settings.store, context)?;
         if next.is_none_or(|next| next > stream_time) {
             return Ok(next);
