@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod aligned_windows;
+mod async_operator;
 mod crash_injection;
 mod driver;
 mod dsl;
