@@ -1,4 +1,4 @@
-//! What is said of records that are late.
+//! What is said of records that are late, and stream time that goes on without one.
 
 use crate::{
     record::Timestamp,
@@ -30,4 +30,10 @@ pub(super) fn late_for_sliding(windows: SlidingWindows, time: Timestamp, start: 
         "the record of {time} is late for the window {start} to {end}, which is included: stream time is {stream_time}, grace {}",
         windows.grace()
     )
+}
+
+/// Moves the stream time of each input on, of an operator that holds nothing back; gives when it has to let go of something: never.
+pub(super) fn move_on(stream_times: &mut [Timestamp], to: Timestamp) -> Option<Timestamp> {
+    stream_times.iter_mut().for_each(|time| *time = to.max(*time));
+    None
 }

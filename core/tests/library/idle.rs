@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use millstream::{
     StreamsBuilder,
-    dsl::{Consumed, Joined, KStream, Materialized, Produced},
+    dsl::{BufferLimit, Consumed, Joined, KStream, Materialized, Produced, Suppressed},
     expression::{col, lit},
     format::Format,
     log::{Append, SharedLog, TopicConfig, Transaction},
@@ -17,7 +17,7 @@ use millstream::{
     schema::WindowKind,
     testing::MemoryLog,
     topology::Topology,
-    window::{JoinWindows, SessionWindows, TimeWindows, WindowBounds, Windows, split_key},
+    window::{JoinWindows, SessionWindows, SlidingWindows, TimeWindows, WindowBounds, Windows, split_key},
 };
 use millstream_state::{StateBackend, StateConfig};
 use proptest::prelude::*;
@@ -220,6 +220,44 @@ fn records_that_wait_for_late_rows_are_joined() {
     assert_eq!(run.out(), []);
     run.pass(1);
     assert_eq!(run.out(), [(b"k".to_vec(), "5+3".to_owned(), 5)]);
+}
+
+#[test]
+fn what_is_suppressed_until_windows_close_is_passed_on_once() {
+    let windows: [Windows; 2] = [tens(5), SlidingWindows::new(span(9), span(5)).into()];
+    for windows in windows {
+        let builder = StreamsBuilder::new();
+        let grouped = builder.stream::<String, i64>("in", Consumed::kafka()).group_by_key().windowed_by(windows);
+        let counts = grouped.count("counts").suppress(Suppressed::until_window_closes(BufferLimit::unbounded()));
+        counts.to_stream().map_values(|count| count.to_string()).to("out", Produced::kafka());
+        let topology = builder.build().expect("legal");
+        for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+            let topology = topology.clone();
+            let mut run = Run::new(topology, 1, SynchronousConfig { emit, ..idle(100) });
+            run.push("in", 0, "k", &[9]);
+            run.pass(104);
+            assert_eq!(run.out(), [], "{emit}");
+            run.pass(1_000);
+            assert_eq!(run.out().len(), 1, "{emit}");
+            // The aggregation knows that the window is closed.
+            run.push("in", 0, "k", &[8]);
+            run.restart();
+            run.push("in", 0, "k", &[7]);
+            run.pass(1_000);
+            assert_eq!(run.out().len(), 1, "{emit}");
+        }
+    }
+}
+
+#[test]
+fn sliding_windows_close_too() {
+    let windows = SlidingWindows::new(span(10), span(5));
+    let mut run = Run::new(finals(windows), 1, idle(100));
+    run.push("in", 0, "k", &[20]);
+    run.pass(105);
+    assert_eq!(run.out(), [], "the window 10 to 20 accepts records at 25 still");
+    run.pass(1);
+    assert_eq!(run.out().iter().map(|(_, count, _)| count.as_str()).collect::<Vec<_>>(), ["1"]);
 }
 
 /// Windows of 10, then windows of 20 over their results by another key, through a repartition.
