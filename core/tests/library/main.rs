@@ -32,4 +32,5 @@ mod table_aggregates;
 mod table_folds;
 mod typed_joins;
 mod versioned;
+mod windowed_stores;
 mod windows;
