@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod aligned_windows;
+mod async_operator;
 mod cogroup;
 mod crash_injection;
 mod driver;
@@ -33,4 +34,5 @@ mod table_folds;
 mod typed_joins;
 mod versioned;
 mod versioned_queries;
+mod windowed_stores;
 mod windows;
