@@ -42,7 +42,8 @@ use super::{
     Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
-    lateness::late_for_window,
+    lateness::{last_gone, late_for_window, move_on},
+    rounds::deal,
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
 };
@@ -152,7 +153,7 @@ impl Aggregate {
         let mut rows = Vec::with_capacity(batch.len());
         let mut numbers = Vec::with_capacity(batch.len());
         let mut late = Vec::new();
-        let mut last_closed = windows.last_closed(stream_time).max(self.last_gone(windows));
+        let mut last_closed = windows.last_closed(stream_time).max(last_gone(windows, &self.stream_times));
         for (row, &time) in times.iter().enumerate() {
             if Timestamp(time) > stream_time {
                 self.finals.iter_mut().for_each(|finals| finals.advance(stream_time, Timestamp(time)));
@@ -174,18 +175,6 @@ impl Aggregate {
         self.stream_times[clock] = stream_time;
         context.reject_late(batch, late)?;
         Ok(Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) })
-    }
-
-    /// The number up to which windows are not kept any more because of another input's records; with one input they are closed before.
-    fn last_gone(&self, windows: &TimeWindows) -> i64 {
-        let newest = self.stream_times.iter().copied().max().filter(|newest| *newest != Timestamp::NONE);
-        match newest.filter(|_| self.settings.inputs > 1) {
-            None => i64::MIN,
-            Some(newest) => {
-                let oldest = windows.newest_start(newest).minus(windows.least_retention());
-                windows.first_from(Timestamp(oldest.millis().saturating_add(1))).saturating_sub(1)
-            }
-        }
     }
 
     /// Groups the rows at `assigned` and folds them.
@@ -399,17 +388,7 @@ impl Aggregate {
             new_group_values(Arc::clone(&self.group_schema), &GroupOrdering::None).map_err(FoldError::of)?;
         let mut groups = Vec::new();
         scratch.intern(&columns, &mut groups).map_err(FoldError::of)?;
-        let mut seen = vec![0_usize; scratch.len()];
-        let mut rounds: Vec<Vec<u32>> = Vec::new();
-        for (entry, &group) in groups.iter().enumerate() {
-            let round = seen[group];
-            seen[group] += 1;
-            if round == rounds.len() {
-                rounds.push(Vec::new());
-            }
-            rounds[round].push(entry as u32);
-        }
-        Ok(rounds)
+        Ok(deal(&groups, scratch.len()))
     }
 }
 
@@ -493,7 +472,7 @@ impl Operator for Aggregate {
         stream_time: Timestamp,
         context: &mut Context<'_>,
     ) -> Result<Option<Timestamp>, OperatorError> {
-        let Some(finals) = &self.finals else { return Ok(None) };
+        let Some(finals) = &self.finals else { return Ok(move_on(&mut self.stream_times, stream_time)) };
         let next = finals.next_due(self.stream_times[0], self.settings.store, context)?;
         if next.is_none_or(|next| next > stream_time) {
             return Ok(next);

@@ -9,6 +9,8 @@
 //! - A row that fails is counted and becomes a dead letter; only what would corrupt state is an [`OperatorError`].
 
 mod aggregate;
+mod async_map;
+mod async_pool;
 mod change_fold;
 mod dead_letter;
 mod dynamic_sink;
@@ -36,6 +38,7 @@ mod punctuation;
 mod record_encoder;
 mod record_store;
 mod retract;
+mod rounds;
 mod row_time;
 mod row_ttl;
 mod session_aggregate;
@@ -74,6 +77,8 @@ use std::{fmt, str::FromStr};
 use arrow::array::UInt32Array;
 
 pub use aggregate::{Aggregate, AggregateSettings};
+pub use async_map::{AsyncCalls, AsyncMap, AsyncOptions, AsyncOrder, AsyncRetry, BoxFuture, Call};
+pub use async_pool::AsyncPool;
 pub use dead_letter::{DeadLetter, Reason};
 pub use dynamic_sink::{DynamicSink, DynamicSinkSettings, PartitionCounts, TopicNameExtractor};
 pub use filter::Filter;
@@ -239,7 +244,8 @@ pub trait Operator: Send {
 
     /// Is told that no record has come for long and that stream time may be taken to be `stream_time`: the operator lets go of what is final by
     /// then, as if a record of that time had come that belongs to no key. Gives the earliest stream time at which it would let go of something
-    /// more; `None` if it holds nothing back. If nothing is final by `stream_time`, stream time stays.
+    /// more; `None` if it holds nothing back. If nothing is final by `stream_time`, stream time stays; that of an operator which decides about
+    /// lateness but holds nothing back goes on, so that what is final below stays so.
     ///
     /// Called between commits only, when everything that was read has been committed, and by whoever knows a clock: operators do not. An operator
     /// that passes on everything at once holds nothing back.

@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod aligned_windows;
+mod async_operator;
 mod cogroup;
 mod crash_injection;
 mod driver;
@@ -31,4 +32,5 @@ mod table_aggregates;
 mod table_folds;
 mod typed_joins;
 mod versioned;
+mod windowed_stores;
 mod windows;
