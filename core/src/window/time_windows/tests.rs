@@ -1,4 +1,4 @@
-//! Which windows hold a moment, where they lie, and when they are closed.
+//! Time windows by the clock of UTC, an offset and a zone: which windows hold a moment, and when they are closed or gone.
 
 use super::*;
 
