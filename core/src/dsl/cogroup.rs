@@ -21,9 +21,12 @@ use crate::{
     window::Windows,
 };
 
+type MakeLine<A> = dyn Fn() -> Result<Box<dyn Line<A>>, FoldError> + Send + Sync;
+type Aggregate<K, V, A> = dyn Fn(&K, V, A) -> A + Send + Sync;
+
 /// How the records of one stream change a state; makes the waiting line for them.
 pub(super) struct Aggregator<A> {
-    line: Arc<dyn Fn() -> Result<Box<dyn Line<A>>, FoldError> + Send + Sync>,
+    line: Arc<MakeLine<A>>,
 }
 
 impl<A> Clone for Aggregator<A> {
@@ -44,13 +47,13 @@ trait Line<A>: Send {
 struct TypedLine<K, V, A> {
     key: Shape<K>,
     value: Shape<V>,
-    aggregator: Arc<dyn Fn(&K, V, A) -> A + Send + Sync>,
+    aggregator: Arc<Aggregate<K, V, A>>,
     waiting: std::collections::VecDeque<(K, V)>,
 }
 
 impl<A: Data> Aggregator<A> {
     pub(super) fn new<K: Data, V: Data>(aggregator: impl Fn(&K, V, A) -> A + Send + Sync + 'static) -> Self {
-        let aggregator: Arc<dyn Fn(&K, V, A) -> A + Send + Sync> = Arc::new(aggregator);
+        let aggregator: Arc<Aggregate<K, V, A>> = Arc::new(aggregator);
         let line = move || -> Result<Box<dyn Line<A>>, FoldError> {
             let (key, value) = (Shape::of("key").map_err(FoldError::of)?, Shape::of("value").map_err(FoldError::of)?);
             let waiting = std::collections::VecDeque::new();

@@ -35,6 +35,9 @@ pub struct VersionedTable {
     emit: EmitPolicy,
 }
 
+/// What became of a row, and the newest row that was there before it.
+type PutOverNewest = (Put, Option<Vec<u8>>);
+
 impl VersionedTable {
     /// A table of `schema` whose newest rows are in store number `latest`, older ones in number `history` for `span`; says what was there
     /// before if `needs_before`.
@@ -60,7 +63,7 @@ impl VersionedTable {
     }
 
     /// Puts rows in; gives what became of each, and the newest row that was there before it.
-    fn put(&mut self, batch: &Batch, stores: &mut [TaskStore]) -> Result<Vec<(Put, Option<Vec<u8>>)>, FoldError> {
+    fn put(&mut self, batch: &Batch, stores: &mut [TaskStore]) -> Result<Vec<PutOverNewest>, FoldError> {
         let keys = self.keys.encode_binary(batch.keys()).map_err(FoldError::of)?;
         let mut columns = batch.values().to_vec();
         columns.push(Arc::clone(batch.rows().column(batch.schema().time_index())));

@@ -12,6 +12,9 @@ pub(super) struct MergedWalk<'s> {
     given: Option<usize>,
 }
 
+/// A stored key and its value.
+type Entry<'a> = (&'a [u8], &'a [u8]);
+
 #[derive(Default)]
 struct Head {
     key: Vec<u8>,
@@ -35,7 +38,7 @@ impl<'s> MergedWalk<'s> {
     }
 
     /// The next entry, borrowed until the one after it.
-    pub(super) fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, String> {
+    pub(super) fn next(&mut self) -> Result<Option<Entry<'_>>, String> {
         if self.walks.len() == 1 {
             return self.walks[0].next();
         }

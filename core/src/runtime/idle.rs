@@ -213,7 +213,7 @@ mod tests {
             task.wake(Duration::ZERO, &all);
         }
         all.saw(Timestamp(5), Duration::ZERO);
-        let mut step = |task: &mut TaskIdle| task.step(span, later, &all, &log).expect("memory does not fail");
+        let step = |task: &mut TaskIdle| task.step(span, later, &all, &log).expect("memory does not fail");
         assert_eq!(step(&mut lower), Some(Timestamp::NONE));
         lower.told(Some(Timestamp(10)), &all);
         assert_eq!(step(&mut lower), None, "the other has not said that it holds nothing");
