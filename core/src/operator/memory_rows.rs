@@ -128,7 +128,7 @@ mod tests {
             ends in (0_u16..1_500, 0_u16..1_500),
         ) {
             let (mut rows, mut model) = (MemoryRows::default(), BTreeMap::new());
-            let mut snapshots: Vec<(MemoryRows, BTreeMap<Vec<u8>, Vec<u8>>)> = Vec::new();
+            let mut snapshots = Vec::new();
             for (number, (key, what)) in steps.into_iter().enumerate() {
                 let key = key.to_be_bytes().to_vec();
                 if what < 3 {
@@ -143,7 +143,7 @@ mod tests {
                 }
                 if number % 1_000 == 999 {
                     rows.remove_below(&100_u16.to_be_bytes());
-                    model = model.split_off(&100_u16.to_be_bytes().to_vec());
+                    model = model.split_off(100_u16.to_be_bytes().as_slice());
                 }
                 prop_assert_eq!(rows.get(&key), model.get(&key).map(Vec::as_slice));
             }

@@ -1,6 +1,6 @@
 //! The entries of several partitions in one order of keys.
 
-use super::partition_snapshot::{EntryWalk, PartitionSnapshot, ScanOrder};
+use super::partition_snapshot::{Entry, EntryWalk, PartitionSnapshot, ScanOrder};
 
 /// Walks partitions side by side and gives the lowest key first, or the highest.
 pub(super) struct MergedWalk<'s> {
@@ -11,9 +11,6 @@ pub(super) struct MergedWalk<'s> {
     /// Whose head was given last.
     given: Option<usize>,
 }
-
-/// A stored key and its value.
-type Entry<'a> = (&'a [u8], &'a [u8]);
 
 #[derive(Default)]
 struct Head {

@@ -119,15 +119,18 @@ pub enum ScanOrder {
     Descending,
 }
 
+/// A stored key and its value.
+pub(super) type Entry<'a> = (&'a [u8], &'a [u8]);
+
 /// Entries one after another.
 pub(super) enum EntryWalk<'s> {
     Persistent(Box<Cursor<'s>>),
-    Memory(Box<dyn Iterator<Item = (&'s [u8], &'s [u8])> + 's>),
+    Memory(Box<dyn Iterator<Item = Entry<'s>> + 's>),
 }
 
 impl EntryWalk<'_> {
     /// The next entry, borrowed until the one after it.
-    pub(super) fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, String> {
+    pub(super) fn next(&mut self) -> Result<Option<Entry<'_>>, String> {
         match self {
             Self::Persistent(cursor) => cursor.next_entry().map_err(|error| error.to_string()),
             Self::Memory(entries) => Ok(entries.next()),

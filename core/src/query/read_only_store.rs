@@ -55,6 +55,9 @@ pub struct ReadOnlyStore<K, V> {
     bound: Option<(Position, Duration)>,
 }
 
+/// Rows, and the position they are as of.
+type Rows<K, V> = Answer<Vec<StoreRow<K, V>>>;
+
 /// Where the columns of the types lie among those of the view.
 struct Typed<K, V> {
     key: Shape<K>,
@@ -276,7 +279,7 @@ impl<K: Data, V: Data> ReadOnlyStore<K, V> {
     }
 
     /// The rows that a question asks for, typed.
-    pub(super) fn rows<Q: RowsQuery<K, V>>(&self, query: &Q) -> Result<Answer<Vec<StoreRow<Q::Key, V>>>, QueryError> {
+    pub(super) fn rows<Q: RowsQuery<K, V>>(&self, query: &Q) -> Result<Rows<Q::Key, V>, QueryError> {
         let batches = self.batches(query)?;
         let mut result = Vec::new();
         for batch in &batches.result {

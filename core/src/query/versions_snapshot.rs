@@ -23,6 +23,10 @@ pub(super) struct VersionsSnapshot {
 /// Reads a store: is given keys and what takes the rows.
 type ReadStore<'a> = dyn FnMut(&[&[u8]], &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> + 'a;
 
+/// Finds versions with what reads the newest rows and what reads the history.
+type Find<'a> =
+    dyn FnMut(&VersionedRows, &mut ReadStore<'_>, &mut ReadStore<'_>) -> Result<Vec<StoredVersion>, FoldError> + 'a;
+
 impl VersionsSnapshot {
     pub(super) fn new(
         view: View,
@@ -51,14 +55,7 @@ impl VersionsSnapshot {
     }
 
     /// What the first partition has that has anything.
-    fn read(
-        &self,
-        find: &mut dyn FnMut(
-            &VersionedRows,
-            &mut ReadStore<'_>,
-            &mut ReadStore<'_>,
-        ) -> Result<Vec<StoredVersion>, FoldError>,
-    ) -> Result<Vec<StoredVersion>, QueryError> {
+    fn read(&self, find: &mut Find<'_>) -> Result<Vec<StoredVersion>, QueryError> {
         for (latest, history) in &self.partitions {
             let reading =
                 |partition: &PartitionSnapshot, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)| {

@@ -59,6 +59,9 @@ pub(super) fn global_store_name(application: &str, store: &str) -> String {
     format!("{application}/{store}/global")
 }
 
+/// The place of a record among all of the log, and where it is: the number of the table and of the partition.
+type Arrival = (u64, (usize, usize));
+
 impl GlobalTables {
     /// Reads every global table of a topology to the end of its topic.
     ///
@@ -121,8 +124,8 @@ impl GlobalTables {
     }
 
     /// The place among all records of the log of the record that comes next, and where it is: the number of the table and of the partition.
-    pub(super) fn next_arrival(&mut self, log: &dyn Log) -> Result<Option<(u64, (usize, usize))>, StreamsError> {
-        let mut next: Option<(u64, (usize, usize))> = None;
+    pub(super) fn next_arrival(&mut self, log: &dyn Log) -> Result<Option<Arrival>, StreamsError> {
+        let mut next: Option<Arrival> = None;
         for (table, following) in self.tables.iter_mut().enumerate() {
             for (number, reader) in following.readers.iter_mut().enumerate() {
                 if reader.is_drained() {

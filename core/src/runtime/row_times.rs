@@ -30,8 +30,10 @@ impl Builder<'_> {
             let mut keeps_offsets = has_offsets;
             match &self.topology.nodes()[id.0].kind {
                 NodeKind::Operator(node) if node.follows_stream_time() => {
-                    let shares = |store: usize| *owners.entry(store).or_insert(id) != id;
-                    if !has_offsets || node.stores().written.into_iter().map(shares).any(|shares| shares) {
+                    let mut shares = |store: usize| *owners.entry(store).or_insert(id) != id;
+                    // Every store is looked at, so that each has its owner.
+                    let shared = node.stores().written.into_iter().filter(|store| shares(*store)).count();
+                    if !has_offsets || shared > 0 {
                         return true;
                     }
                 }

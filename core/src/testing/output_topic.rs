@@ -276,14 +276,14 @@ impl<K: Data, V: Data> TestOutputTopic<K, V> {
             return Err(error(batch.offsets.at(first.row), &first.problem));
         }
         let typed = keys.into_iter().zip(values).zip(batch.records.iter()).enumerate();
-        let record = |(row, ((key, value), raw)): (usize, ((Option<K>, Option<V>), crate::record::RecordRef<'_>))| {
+        let records = typed.filter_map(|(row, ((key, value), raw))| {
             Some(TestRecord {
                 key: key?,
                 value: value.filter(|_| is_there(row)),
                 timestamp: raw.timestamp,
                 headers: raw.headers.to_vec(),
             })
-        };
-        Ok(typed.filter_map(record).collect())
+        });
+        Ok(records.collect())
     }
 }
