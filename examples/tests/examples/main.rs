@@ -29,3 +29,6 @@ mod your_own_operator;
 
 #[path = "../../11_interactive_queries.rs"]
 mod interactive_queries;
+
+#[path = "../../12_errors_and_late_records.rs"]
+mod errors_and_late_records;
