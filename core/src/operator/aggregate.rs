@@ -42,7 +42,7 @@ use super::{
     Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
-    lateness::{late_for_window, move_on},
+    lateness::{last_gone, late_for_window, move_on},
     rounds::deal,
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
@@ -153,7 +153,7 @@ impl Aggregate {
         let mut rows = Vec::with_capacity(batch.len());
         let mut numbers = Vec::with_capacity(batch.len());
         let mut late = Vec::new();
-        let mut last_closed = windows.last_closed(stream_time).max(self.last_gone(windows));
+        let mut last_closed = windows.last_closed(stream_time).max(last_gone(windows, &self.stream_times));
         for (row, &time) in times.iter().enumerate() {
             if Timestamp(time) > stream_time {
                 self.finals.iter_mut().for_each(|finals| finals.advance(stream_time, Timestamp(time)));
@@ -175,18 +175,6 @@ impl Aggregate {
         self.stream_times[clock] = stream_time;
         context.reject_late(batch, late)?;
         Ok(Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) })
-    }
-
-    /// The number up to which windows are not kept any more because of another input's records; with one input they are closed before.
-    fn last_gone(&self, windows: &TimeWindows) -> i64 {
-        let newest = self.stream_times.iter().copied().max().filter(|newest| *newest != Timestamp::NONE);
-        match newest.filter(|_| self.settings.inputs > 1) {
-            None => i64::MIN,
-            Some(newest) => {
-                let oldest = windows.newest_start(newest).minus(windows.least_retention());
-                windows.first_from(Timestamp(oldest.millis().saturating_add(1))).saturating_sub(1)
-            }
-        }
     }
 
     /// Groups the rows at `assigned` and folds them.

@@ -408,3 +408,30 @@ fn threads_let_time_go_on_too() {
     }
     streams.stop().expect("stops");
 }
+
+#[test]
+fn sessions_of_a_forgotten_time_are_found_again() {
+    let updates = |stream_time_at_start, emit| {
+        let builder = StreamsBuilder::new();
+        let windows = SessionWindows::new(span(5), span(0)).expect("legal");
+        let grouped = builder.stream::<String, i64>("in", Consumed::kafka()).group_by_key().windowed_by(windows);
+        let kept = Materialized { retention: Some(span(100)), ..Materialized::named("counts") };
+        let counts = grouped.count(kept).to_stream();
+        counts.map_values(|count| count.to_string()).to("out", Produced::kafka());
+        let config = SynchronousConfig { stream_time_at_start, emit, idle_advance: None, ..idle(0) };
+        let mut run = Run::new(builder.build().expect("legal"), 1, config);
+        run.push("in", 0, "k", &[0, 20]);
+        run.restart();
+        run.push("in", 0, "k", &[3, 17]);
+        let late = run.streams.metrics().dropped_for(Reason::Late);
+        let windows = run.windows(WindowKind::Session).into_iter().filter(|(.., count)| count != "none");
+        (late, windows.skip(2).collect::<Vec<_>>())
+    };
+    let session = |start, end, count: &str| (start, end, count.to_owned());
+    for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+        let kept = updates(StreamTimeAtStart::AsCommitted, emit);
+        assert_eq!(kept, (1, vec![session(17, 20, "2")]), "{emit}");
+        let forgotten = updates(StreamTimeAtStart::Forgotten, emit);
+        assert_eq!(forgotten, (0, vec![session(0, 3, "2"), session(17, 20, "2")]), "{emit}");
+    }
+}
