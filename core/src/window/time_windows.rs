@@ -370,6 +370,14 @@ impl TimeWindows {
     }
 
     /// The highest number that a window closed at this stream time can have: windows up to it accept no more records.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{window::TimeWindows, record::Timestamp};
+    /// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::from_millis(5))?;
+    /// assert_eq!(windows.last_closed(Timestamp(25)), 10); // that of [10, 20)
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn last_closed(&self, stream_time: Timestamp) -> i64 {
         let reading = self.reading(stream_time.minus(self.grace));
         match self.shape {
