@@ -8,6 +8,7 @@ mod crash_injection;
 mod driver;
 mod dsl;
 mod global_tables;
+mod global_tables_running;
 mod handlers;
 mod headers;
 mod idle;

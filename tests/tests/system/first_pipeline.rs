@@ -53,12 +53,8 @@ fn write_crate(directory: &Path) {
     );
     fs::write(directory.join("Cargo.toml"), manifest).expect("written");
     fs::copy(repository().join("Cargo.lock"), directory.join("Cargo.lock")).expect("copied");
-    let main = format!(
-        "fn main() -> Result<(), Box<dyn std::error::Error>> {{\n{}\nprint!(\"{{}}\", topology.describe());\nOk(())\n}}\n",
-        example("## A first pipeline in Rust")
-    );
     fs::create_dir(directory.join("src")).expect("made");
-    fs::write(directory.join("src/main.rs"), main).expect("written");
+    fs::write(directory.join("src/main.rs"), example("## A first pipeline in Rust")).expect("written");
 }
 
 #[test]
@@ -78,7 +74,6 @@ fn the_example_of_the_readme_builds_and_runs_in_a_crate_of_its_own() {
         }
     }
     let run = run.env("CARGO_TARGET_DIR", target).env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").output().expect("cargo starts");
-    let (said, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "it does not build or run:\n{errors}");
-    assert!(said.contains("orders-per-customer") && said.contains("counts"), "it describes itself:\n{said}");
+    // The example asserts its own results.
+    assert!(run.status.success(), "it does not build or run:\n{}", String::from_utf8_lossy(&run.stderr));
 }
