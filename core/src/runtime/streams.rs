@@ -191,21 +191,6 @@ impl Streams {
     }
 
     /// What it is doing.
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Status, Streams, StreamsConfig}, testing::MemoryLog};
-    /// # use millstream_state::{StateBackend, StateConfig};
-    /// # let directory = tempfile::tempdir()?;
-    /// # let log = Arc::new(MemoryLog::new());
-    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
-    /// # let builder = StreamsBuilder::new();
-    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
-    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
-    /// # let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
-    /// assert_eq!(streams.status(), Status::Running);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
     pub fn status(&self) -> Status {
         self.status.lock().clone()
     }
