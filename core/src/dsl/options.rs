@@ -218,7 +218,7 @@ impl Produced {
     /// # let builder = StreamsBuilder::new();
     /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
     /// let formats = Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped };
-    /// orders.to("out", Produced::of(formats));
+    /// orders.columns().to("out", Produced::of(formats));
     /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 30)?;
     /// assert_eq!(driver.drain("out")?, [Record::new("ada", r#"{"value":30}"#)]);

@@ -36,9 +36,8 @@ pub enum ShutDown {}
 /// What happens when a buffer is full: [`EmitEarly`] or [`ShutDown`].
 ///
 /// ```
-/// # use millstream::{dsl::{EmitEarly, ShutDown}, operator::WhenFull};
+/// # use millstream::{dsl::{EmitEarly, FullBuffer, ShutDown}, operator::WhenFull};
 /// assert_eq!((EmitEarly::WHEN_FULL, ShutDown::WHEN_FULL), (WhenFull::EmitEarly, WhenFull::ShutDown));
-/// # use millstream::dsl::FullBuffer;
 /// ```
 pub trait FullBuffer {
     /// The same as a value.

@@ -85,9 +85,8 @@ impl ManualClock {
     /// A clock that shows `start`.
     ///
     /// ```
-    /// # use millstream::{record::Timestamp, runtime::ManualClock};
+    /// # use millstream::{record::Timestamp, runtime::{Clock, ManualClock}};
     /// assert_eq!(ManualClock::at(Timestamp(1_000)).wall(), Timestamp(1_000));
-    /// # use millstream::runtime::Clock;
     /// ```
     pub const fn at(start: Timestamp) -> Self {
         Self { start, passed_nanos: AtomicU64::new(0) }
@@ -98,7 +97,6 @@ impl ManualClock {
     /// ```
     /// # use std::time::Duration;
     /// # use millstream::{record::Timestamp, runtime::{Clock, ManualClock}};
-    /// # use millstream::runtime::Clock;
     /// let clock = ManualClock::at(Timestamp(1_000));
     /// clock.advance(Duration::from_micros(1_500));
     /// assert_eq!(clock.wall(), Timestamp(1_001));

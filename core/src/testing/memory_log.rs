@@ -81,9 +81,8 @@ impl MemoryLog {
     /// An empty log.
     ///
     /// ```
-    /// # use millstream::testing::MemoryLog;
+    /// # use millstream::{log::Log, testing::MemoryLog};
     /// assert!(MemoryLog::new().topics().is_ok_and(|topics| topics.is_empty()));
-    /// # use millstream::log::Log;
     /// ```
     pub fn new() -> Self {
         Self::default()
