@@ -17,7 +17,7 @@ use crate::{
 ///
 /// ```
 /// # use millstream::dsl::{BufferLimit, EmitEarly};
-/// let limit: BufferLimit<EmitEarly> = BufferLimit::max_records(1_000);
+/// let limit: BufferLimit<EmitEarly> = BufferLimit::max_records(100);
 /// # let _ = limit;
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub enum EmitEarly {}
 ///
 /// ```
 /// # use millstream::dsl::{BufferLimit, ShutDown};
-/// let limit: BufferLimit<ShutDown> = BufferLimit::max_records(1_000).shut_down_when_full();
+/// let limit: BufferLimit<ShutDown> = BufferLimit::max_records(100).shut_down_when_full();
 /// # let _ = limit;
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,8 @@ pub enum ShutDown {}
 /// What happens when a buffer is full: [`EmitEarly`] or [`ShutDown`].
 ///
 /// ```
-/// # use millstream::{dsl::{EmitEarly, FullBuffer, ShutDown}, operator::WhenFull};
+/// use millstream::{dsl::{EmitEarly, FullBuffer, ShutDown}, operator::WhenFull};
+///
 /// assert_eq!((EmitEarly::WHEN_FULL, ShutDown::WHEN_FULL), (WhenFull::EmitEarly, WhenFull::ShutDown));
 /// ```
 pub trait FullBuffer {
@@ -164,14 +165,6 @@ impl<F> BufferLimit<F> {
 }
 
 /// How long changes of a table with keys `K` are held back: see [`KTable::suppress`].
-///
-/// ```
-/// # use std::time::Duration;
-/// # use millstream::{StreamsBuilder, dsl::{BufferLimit, Consumed, Produced, Suppressed}};
-/// # let counts = StreamsBuilder::new().stream::<String, i64>("clicks", Consumed::kafka()).group_by_key().count("counts");
-/// let calmer = Suppressed::until_time_limit(Duration::from_secs(10), BufferLimit::max_records(1_000));
-/// counts.suppress(calmer.with_name("calmer-counts")).to_stream().to("counts", Produced::kafka());
-/// ```
 #[derive(Debug)]
 pub struct Suppressed<K> {
     /// `None`: until windows close.
