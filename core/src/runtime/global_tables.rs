@@ -36,6 +36,9 @@ pub(super) struct GlobalTables {
     dirty: bool,
 }
 
+/// The place of a record among all records of the log, and where it waits: the number of a table and that of a partition.
+type Arrival = (u64, (usize, usize));
+
 /// A global table that follows its topic.
 struct Following {
     name: String,
