@@ -62,9 +62,6 @@ pub(super) fn global_store_name(application: &str, store: &str) -> String {
     format!("{application}/{store}/global")
 }
 
-/// The place of a record among all of the log, and where it is: the number of the table and of the partition.
-type Arrival = (u64, (usize, usize));
-
 impl GlobalTables {
     /// Reads every global table of a topology to the end of its topic.
     ///
