@@ -3,6 +3,7 @@
 mod aggregates;
 mod aligned_windows;
 mod dsl;
+mod golden;
 mod headers;
 mod join_models;
 mod join_plans;
