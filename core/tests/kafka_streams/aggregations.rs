@@ -1,6 +1,12 @@
 //! Aggregations of streams without windows.
 
-use millstream::dsl::Materialized;
+use std::time::Duration;
+
+use millstream::{
+    StreamsBuilder,
+    dsl::{CogroupedKStream, Materialized},
+    window::{SessionWindows, SlidingWindows, TimeWindows},
+};
 
 use super::topology::{Text, Topology, changes, first_of, is_even, stream, text};
 
@@ -46,4 +52,52 @@ pub(crate) fn topologies() -> Vec<Topology> {
             changes(stream(b, "a").group_by_key().reduce(joined, kept()).map_values(marked));
         }),
     ]
+    .into_iter()
+    .chain(cogrouped())
+    .collect()
+}
+
+/// Two streams folded into one state, the values of the second in brackets.
+fn two(builder: &StreamsBuilder) -> CogroupedKStream<Text, String> {
+    let left = stream(builder, "a").group_by_key();
+    left.cogroup(first_line).cogroup(&stream(builder, "b").group_by_key(), second_line)
+}
+
+fn first_line(_: &Text, value: Text, state: String) -> String {
+    format!("{state}{}", text(&value))
+}
+
+fn second_line(_: &Text, value: Text, state: String) -> String {
+    format!("{state}({})", text(&value))
+}
+
+fn begin() -> String {
+    "=".to_owned()
+}
+
+fn cogrouped() -> Vec<Topology> {
+    let kept = Materialized::default;
+    let ms = Duration::from_millis;
+    let topologies = vec![
+        Topology::new("cogroup", move |b| changes(two(b).aggregate(begin, kept()))),
+        Topology::new("cogroup-tumbling", move |b| {
+            let windows = TimeWindows::tumbling(ms(10), ms(7)).expect("legal");
+            changes(two(b).windowed_by(windows).aggregate(begin, kept()));
+        }),
+        Topology::new("cogroup-session", move |b| {
+            let windows = SessionWindows::new(ms(5), ms(10)).expect("legal");
+            let merger = |one, two| format!("{one}|{two}");
+            changes(two(b).windowed_by(windows).aggregate_merging(begin, merger, kept()));
+        }),
+        Topology::new("cogroup-sliding", move |b| {
+            changes(two(b).windowed_by(SlidingWindows::new(ms(10), ms(7))).aggregate(begin, kept()));
+        }),
+        Topology::new("cogroup-rekeyed", move |b| {
+            let right = stream(b, "b").group_by(|_, v| first_of(v));
+            let left = stream(b, "a").group_by_key().cogroup(first_line);
+            changes(left.cogroup(&right, second_line).aggregate(begin, kept()));
+        })
+        .one_by_one(),
+    ];
+    topologies.into_iter().map(|topology| topology.reads(&["a", "b"])).collect()
 }

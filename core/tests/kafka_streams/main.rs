@@ -22,6 +22,7 @@ mod session_windowed;
 mod shrink;
 mod stateless;
 mod stream_joins;
+mod suppressions;
 mod table_joins;
 mod tables;
 mod time_windowed;
@@ -44,6 +45,7 @@ families! {
     session_windowed,
     stateless,
     stream_joins,
+    suppressions,
     table_joins,
     tables,
     time_windowed,

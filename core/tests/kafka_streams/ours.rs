@@ -2,6 +2,7 @@
 
 use millstream::{
     StreamsBuilder,
+    dsl::Tombstones,
     operator::EmitPolicy,
     testing::{DriverError, TopologyTestDriver},
 };
@@ -33,7 +34,7 @@ pub(crate) fn run(topology: &Topology, steps: &[Step], way: Way) -> Outcome {
 }
 
 fn run_into(topology: &Topology, steps: &[Step], way: Way, outputs: &mut Vec<Output>) -> Result<(), DriverError> {
-    let builder = StreamsBuilder::new();
+    let builder = StreamsBuilder::new().with_tombstones(Tombstones::AsKafkaStreams);
     (topology.build)(&builder);
     let built = builder.build().unwrap_or_else(|error| panic!("{}: {error}", topology.name));
     let mut driver = TopologyTestDriver::with(&built, 1, EmitPolicy::Record)?;

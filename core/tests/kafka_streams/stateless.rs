@@ -8,7 +8,7 @@ pub(crate) fn topologies() -> Vec<Topology> {
     let two: &[&str] = &["a", "b"];
     vec![
         Topology::new("filter", |b| out(stream(b, "a").filter(|_, v| is_even(v)))),
-        Topology::new("filter-not", |b| out(stream(b, "a").filter(|_, v| !is_even(v)))),
+        Topology::new("filter-not", |b| out(stream(b, "a").filter_not(|_, v| is_even(v)))),
         Topology::new("map-values", |b| out(stream(b, "a").map_values(|v| format!("{}!", text(&v))))),
         Topology::new("map-values-to-null", |b| out(stream(b, "a").map_values(|v| if is_even(&v) { None } else { v }))),
         Topology::new("map", |b| out(stream(b, "a").map(|k, v| (first_of(&v), format!("{}{}", text(&k), text(&v)))))),
@@ -20,7 +20,7 @@ pub(crate) fn topologies() -> Vec<Topology> {
             }));
         }),
         Topology::new("flat-map-values", |b| {
-            out(stream(b, "a").flat_map(|k, v| [(k.clone(), text(&v).to_owned()), (k, text(&v).repeat(2))]));
+            out(stream(b, "a").flat_map_values(|v| [text(&v).to_owned(), text(&v).repeat(2)]));
         }),
         Topology::new("select-key", |b| out(stream(b, "a").select_key(|_, v| first_of(v)))),
         Topology::new("merge", |b| out(stream(b, "a").merge(&stream(b, "b")))).reads(two),
@@ -46,6 +46,11 @@ pub(crate) fn topologies() -> Vec<Topology> {
         Topology::new("select-key-to-table", |b| {
             changes(stream(b, "a").select_key(|_, v| first_of(v)).to_table(Materialized::default()));
         }),
+        Topology::new("dynamic-topic", |b| {
+            let topic = |_: &Text, v: &Text| if is_even(v) { "out" } else { "out2" }.to_owned();
+            stream(b, "a").to_dynamic(topic, Produced::kafka());
+        })
+        .writes(&["out", "out2"]),
     ]
 }
 

@@ -2,66 +2,65 @@
 
 use std::time::Duration;
 
-use millstream::{
-    StreamsBuilder,
-    dsl::{KStream, Materialized},
-    operator::StreamJoinKind,
-    window::JoinWindows,
-};
-use serde::{Deserialize, Serialize};
+use millstream::{dsl::Materialized, window::JoinWindows};
 
-use super::topology::{Text, Topology, both, even, first_of, out, stream, table, text};
-
-/// The columns of a join.
-#[derive(Clone, Serialize, Deserialize)]
-struct Pair {
-    l: Text,
-    r: Text,
-}
+use super::topology::{Text, Topology, both, even, first_of, met, out, stream, table, text};
 
 fn windows(before: u64, after: u64, grace: u64) -> JoinWindows {
     JoinWindows::new(Duration::from_millis(before), Duration::from_millis(after))
         .with_grace(Duration::from_millis(grace))
 }
 
-fn joined(left: &KStream<Text, Text>, right: &KStream<Text, Text>, kind: StreamJoinKind, windows: JoinWindows) {
-    let names = ["l", "r"].map(str::to_owned);
-    let pairs =
-        KStream::<Text, Pair>::from_columns(&left.columns().join_stream(right.columns(), kind, windows, &names));
-    out(pairs.map_values(|pair| both(&pair.l, &pair.r)));
+fn streams(name: &str, windows: JoinWindows) -> Vec<Topology> {
+    let topologies = vec![
+        Topology::new(format!("stream-join-{name}"), move |b| {
+            out(stream(b, "a").join_stream(&stream(b, "b"), windows, met));
+        }),
+        Topology::new(format!("stream-left-join-{name}"), move |b| {
+            out(stream(b, "a").left_join_stream(&stream(b, "b"), windows, |_, l, r| both(&l, &r.flatten())));
+        }),
+        Topology::new(format!("stream-outer-join-{name}"), move |b| {
+            out(stream(b, "a").outer_join_stream(&stream(b, "b"), windows, |_, l, r| both(&l.flatten(), &r.flatten())));
+        }),
+    ];
+    topologies.into_iter().map(|topology| topology.reads(&["a", "b"])).collect()
 }
 
-fn streams(name: &str, windows: JoinWindows) -> Vec<Topology> {
-    let topology = |kind: &str, join: StreamJoinKind| {
-        let build = move |b: &StreamsBuilder| joined(&stream(b, "a"), &stream(b, "b"), join, windows);
-        Topology::new(format!("stream-{kind}-{name}"), build).reads(&["a", "b"])
-    };
-    vec![
-        topology("join", StreamJoinKind::Inner),
-        topology("left-join", StreamJoinKind::Left),
-        topology("outer-join", StreamJoinKind::Outer),
-    ]
+/// What meets what here goes through repartition topics at different speeds if there is more than one record at a time.
+fn rekeyed() -> Vec<Topology> {
+    let topologies = vec![
+        Topology::new("stream-join-rekeyed", |b| {
+            let left = stream(b, "a").select_key(|_, v| first_of(v));
+            out(left.join_stream(&stream(b, "b"), windows(10, 10, 6), met));
+        }),
+        Topology::new("table-join-rekeyed", |b| {
+            out(stream(b, "a").select_key(|_, v| first_of(v)).join(&table(b, "b"), |_, v, row| beside(&v, &row)));
+        }),
+        Topology::new("table-left-join-rekeyed", |b| {
+            let left = stream(b, "a").select_key(|_, v| first_of(v));
+            out(left.left_join(&table(b, "b"), |_, v, row| both(&v, &row)));
+        }),
+    ];
+    topologies.into_iter().map(|topology| topology.reads(&["a", "b"]).one_by_one()).collect()
+}
+
+fn beside(value: &Text, row: &str) -> String {
+    format!("{}+{row}", text(value))
 }
 
 fn with_tables() -> Vec<Topology> {
-    let joiner = |v: Text, row: String| format!("{}+{row}", text(&v));
-    let left_joiner = |v: Text, row: Option<String>| both(&v, &row);
     let topologies = vec![
-        Topology::new("table-join", move |b| out(stream(b, "a").join(&table(b, "b"), joiner))),
-        Topology::new("table-left-join", move |b| out(stream(b, "a").left_join(&table(b, "b"), left_joiner))),
-        Topology::new("table-join-rekeyed", move |b| {
-            out(stream(b, "a").select_key(|_, v| first_of(v)).join(&table(b, "b"), joiner));
+        Topology::new("table-join", |b| out(stream(b, "a").join(&table(b, "b"), |_, v, row| beside(&v, &row)))),
+        Topology::new("table-left-join", |b| {
+            out(stream(b, "a").left_join(&table(b, "b"), |_, v, row| both(&v, &row)));
         }),
-        Topology::new("table-left-join-rekeyed", move |b| {
-            out(stream(b, "a").select_key(|_, v| first_of(v)).left_join(&table(b, "b"), left_joiner));
-        }),
-        Topology::new("table-join-filtered", move |b| {
-            out(stream(b, "a").join(&table(b, "b").filter(|_, v| even(v)), joiner));
+        Topology::new("table-join-filtered", |b| {
+            out(stream(b, "a").join(&table(b, "b").filter(|_, v| even(v)), |_, v, row| beside(&v, &row)));
         }),
         Topology::new("table-join-aggregated", |b| {
             let reducer = |state: Text, v: Text| Some(format!("{}{}", text(&state), text(&v)));
             let rows = stream(b, "b").group_by_key().reduce(reducer, Materialized::default());
-            out(stream(b, "a").left_join(&rows, |v, row| both(&v, &row.flatten())));
+            out(stream(b, "a").left_join(&rows, |_, v, row| both(&v, &row.flatten())));
         }),
     ];
     topologies.into_iter().map(|topology| topology.reads(&["a", "b"])).collect()
@@ -75,13 +74,9 @@ pub(crate) fn topologies() -> Vec<Topology> {
     topologies.extend(streams("long-before", windows(15, 3, 5)));
     topologies.push(Topology::new("stream-self-join", |b| {
         let stream = stream(b, "a");
-        joined(&stream, &stream, StreamJoinKind::Inner, windows(5, 5, 10));
+        out(stream.join_stream(&stream, windows(5, 5, 10), met));
     }));
-    let rekeyed = Topology::new("stream-join-rekeyed", |b| {
-        let left = stream(b, "a").select_key(|_, v| first_of(v));
-        joined(&left, &stream(b, "b"), StreamJoinKind::Inner, windows(10, 10, 6));
-    });
-    topologies.push(rekeyed.reads(&["a", "b"]).one_by_one());
     topologies.extend(with_tables());
+    topologies.extend(rekeyed());
     topologies
 }

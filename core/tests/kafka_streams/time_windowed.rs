@@ -5,7 +5,8 @@ use std::time::Duration;
 use millstream::{
     StreamsBuilder,
     dsl::{KWindowedStream, Materialized},
-    window::{TimeWindows, Windows},
+    record::Timestamp,
+    window::{SlidingWindows, TimeWindows, Windows},
 };
 
 use super::topology::{Text, Topology, changes, first_of, stream, text};
@@ -66,6 +67,14 @@ fn hopping(name: &'static str, size: u64, advance: u64, grace: u64) -> By {
     By { name, windows: TimeWindows::hopping(ms(size), ms(advance), ms(grace)).expect("legal").into() }
 }
 
+fn sliding(name: &'static str, difference: u64, grace: u64) -> By {
+    By { name, windows: SlidingWindows::new(ms(difference), ms(grace)).into() }
+}
+
+fn unlimited(name: &'static str, start: i64) -> By {
+    By { name, windows: TimeWindows::unlimited(Timestamp(start)).into() }
+}
+
 pub(crate) fn topologies() -> Vec<Topology> {
     vec![
         tumbling("tumbling", 10, 0).counted(),
@@ -78,6 +87,31 @@ pub(crate) fn topologies() -> Vec<Topology> {
         hopping("hopping-grace", 10, 4, 7).aggregated(),
         hopping("hopping-half", 12, 6, 5).reduced(),
         hopping("hopping-grace", 10, 4, 7).when_closed(),
+        Topology::new("tumbling-filter", |b| {
+            let counts = tumbling("", 10, 7).stream(b).count(Materialized::default());
+            changes(counts.filter(|_, n| n % 2 == 0));
+        }),
+        Topology::new("tumbling-map-values", |b| {
+            let counts = tumbling("", 10, 7).stream(b).count(Materialized::default());
+            changes(counts.map_values(|n| format!("n{n}")));
+        }),
+        Topology::new("tumbling-rekeyed-count", |b| {
+            let counts = tumbling("", 10, 7).stream(b).count(Materialized::default());
+            let rekeyed = counts.to_stream().select_key(|windowed, _| windowed.key.clone());
+            changes(rekeyed.group_by_key().count(Materialized::default()));
+        }),
+        Topology::new("tumbling-group-by-key-count", |b| {
+            let counts = tumbling("", 10, 7).stream(b).count(Materialized::default());
+            let grouped = counts.group_by(|windowed, n| (windowed.key.clone(), *n));
+            changes(grouped.count(Materialized::default()));
+        }),
+        sliding("sliding", 10, 0).counted(),
+        sliding("sliding-grace", 10, 7).counted(),
+        sliding("sliding-grace", 10, 7).aggregated(),
+        sliding("sliding-grace", 6, 20).reduced(),
+        sliding("sliding-grace", 10, 7).when_closed(),
+        unlimited("unlimited", 20).counted(),
+        unlimited("unlimited", 0).aggregated(),
         Topology::new("tumbling-group-by-count", |b| {
             let windows = tumbling("", 10, 7).windows;
             let grouped = stream(b, "a").group_by(|_, v| first_of(v)).windowed_by(windows);

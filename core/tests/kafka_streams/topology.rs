@@ -94,7 +94,18 @@ pub(crate) fn first_of(value: &Text) -> Text {
     Some(value.as_deref().map(first).unwrap_or_default())
 }
 
+/// The key of another table that a value names by its first letter; `-` names none.
+pub(crate) fn foreign_key(value: &str) -> Option<Text> {
+    let first = first(value);
+    (first != "-").then_some(Some(first))
+}
+
 /// Both sides of a join.
 pub(crate) fn both(left: &Text, right: &Text) -> String {
     format!("{}+{}", text(left), text(right))
+}
+
+/// A joiner of records that have met.
+pub(crate) fn met(_: &Text, left: Text, right: Text) -> String {
+    both(&left, &right)
 }
