@@ -23,8 +23,8 @@ pub trait Data: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Data for T {}
 
 /// The columns of a type.
-pub(super) struct Shape<T> {
-    pub(super) fields: Vec<FieldRef>,
+pub(crate) struct Shape<T> {
+    pub(crate) fields: Vec<FieldRef>,
     /// Whether the type is one column and no struct.
     bare: bool,
     types: PhantomData<fn() -> T>,
@@ -37,7 +37,7 @@ impl<T> Clone for Shape<T> {
 }
 
 /// Values by row: a row that cannot be read has none, and is in the errors.
-pub(super) type Values<T> = Vec<Option<T>>;
+pub(crate) type Values<T> = Vec<Option<T>>;
 
 fn is_unit<T: 'static>() -> bool {
     TypeId::of::<T>() == TypeId::of::<()>()
@@ -45,7 +45,7 @@ fn is_unit<T: 'static>() -> bool {
 
 impl<T: Data> Shape<T> {
     /// The columns of `T`; a bare type's column is called `name`.
-    pub(super) fn of(name: &str) -> Result<Self, String> {
+    pub(crate) fn of(name: &str) -> Result<Self, String> {
         if is_unit::<T>() {
             return Ok(Self { fields: Vec::new(), bare: false, types: PhantomData });
         }
@@ -68,12 +68,12 @@ impl<T: Data> Shape<T> {
     }
 
     /// Whether the type is one column and no struct.
-    pub(super) fn is_bare(&self) -> bool {
+    pub(crate) fn is_bare(&self) -> bool {
         self.bare
     }
 
     /// A struct is written as a record even if it has one field, a bare type as a bare value.
-    pub(super) fn wrapping(&self) -> Wrapping {
+    pub(crate) fn wrapping(&self) -> Wrapping {
         if self.bare { Wrapping::Unwrapped } else { Wrapping::Wrapped }
     }
 
@@ -83,7 +83,7 @@ impl<T: Data> Shape<T> {
     }
 
     /// The values of `columns`, one a row. Only if some row cannot be read are the rows looked at one by one.
-    pub(super) fn read(&self, columns: &[ArrayRef], rows: usize, errors: &mut Vec<RowError>) -> Values<T> {
+    pub(crate) fn read(&self, columns: &[ArrayRef], rows: usize, errors: &mut Vec<RowError>) -> Values<T> {
         let mut values = Vec::with_capacity(rows);
         self.read_range(columns, 0, rows, &mut values, errors);
         values
@@ -127,7 +127,7 @@ impl<T: Data> Shape<T> {
     }
 
     /// The columns of `values`, one row a value.
-    pub(super) fn write(&self, values: &[T]) -> Result<Vec<ArrayRef>, String> {
+    pub(crate) fn write(&self, values: &[T]) -> Result<Vec<ArrayRef>, String> {
         if self.fields.is_empty() {
             return Ok(Vec::new());
         }
@@ -140,7 +140,7 @@ impl<T: Data> Shape<T> {
     }
 
     /// The keys of a batch. A windowed key is read as a struct of `key`, `start` and `end`, as [`Windowed`](super::Windowed) is.
-    pub(super) fn read_keys(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Values<T> {
+    pub(crate) fn read_keys(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Values<T> {
         let keys = batch.keys();
         if !batch.schema().is_windowed() {
             return self.read(keys, batch.len(), errors);

@@ -11,12 +11,11 @@ use arrow::{
     error::ArrowError,
 };
 use millstream_state::StoreSnapshot;
-use parking_lot::RwLock;
 
 use crate::{
     operator::{FoldError, StateLayout, StoreRetention, StoreSpec, sessions_in},
     row::RowCodec,
-    runtime::StoreHandle,
+    runtime::{StoreHandle, Visibility},
     schema::{ROWTIME, WINDOWEND, WINDOWSTART},
     window::Session,
 };
@@ -36,7 +35,7 @@ pub struct QueryError {
 pub struct View {
     spec: StoreSpec,
     partitions: Arc<[StoreHandle]>,
-    visibility: Arc<RwLock<()>>,
+    visibility: Arc<Visibility>,
     schema: SchemaRef,
 }
 
@@ -52,7 +51,7 @@ enum PartitionSnapshot {
 }
 
 impl View {
-    pub(crate) fn new(spec: StoreSpec, partitions: Vec<StoreHandle>, visibility: Arc<RwLock<()>>) -> Self {
+    pub(crate) fn new(spec: StoreSpec, partitions: Vec<StoreHandle>, visibility: Arc<Visibility>) -> Self {
         let mut fields: Vec<FieldRef> = spec.key.clone();
         if spec.retention.is_windowed() {
             fields.extend([WINDOWSTART, WINDOWEND].map(|name| Arc::new(Field::new(name, DataType::Int64, false))));
@@ -85,7 +84,6 @@ impl View {
     /// # Errors
     /// [`QueryError`] if a store has failed.
     pub fn snapshot(&self) -> Result<ViewSnapshot, QueryError> {
-        let _between_commits = self.visibility.write();
         let partition = |handle: &StoreHandle| match handle {
             StoreHandle::Persistent(store) => {
                 let snapshot = store.snapshot().map_err(|error| self.error(error))?;
@@ -93,7 +91,8 @@ impl View {
             }
             StoreHandle::Memory(rows) => Ok(PartitionSnapshot::Memory(rows.read().clone())),
         };
-        let partitions = self.partitions.iter().map(partition).collect::<Result<_, _>>()?;
+        let partitions =
+            self.visibility.between_commits(|_| self.partitions.iter().map(partition).collect::<Result<_, _>>())?;
         Ok(ViewSnapshot { view: self.clone(), partitions })
     }
 

@@ -7,11 +7,13 @@
 mod header_column;
 mod id;
 mod moment;
+mod position;
 mod records;
 mod time;
 
 pub use header_column::{headers_column, headers_of, headers_type, last_header, no_headers};
 pub use id::{GroupId, InvalidName, Offset, PartitionId, TopicName, TopicPartition};
 pub use moment::{MomentFormat, moments};
+pub use position::Position;
 pub use records::{Header, Record, RecordRef, Records, RecordsBuilder};
 pub use time::{TimeSpan, Timestamp};

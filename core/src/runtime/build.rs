@@ -11,6 +11,7 @@ use super::{
     StreamsError, build_join,
     metrics::Counters,
     partitions::Partitions,
+    progress::Progress,
     shared_reads::SharedReads,
     source_reader::{SourceReader, Turns},
     stores::{PersistentStore, store_name},
@@ -60,6 +61,7 @@ pub(super) struct Builder<'a> {
 pub(super) struct Built {
     pub(super) tasks: Vec<Task>,
     pub(super) stores: Vec<(usize, PartitionId, StoreHandle)>,
+    pub(super) progress: Progress,
 }
 
 /// The topic that holds the changes of a store.
@@ -89,7 +91,7 @@ impl Builder<'_> {
                 self.ensure_topic(&name, &config)?;
             }
         }
-        let mut built = Built { tasks: Vec::new(), stores: Vec::new() };
+        let mut built = Built { tasks: Vec::new(), stores: Vec::new(), progress: Progress::default() };
         for (number, part) in self.topology.subtopologies().iter().enumerate() {
             let count = partitions.tasks(self.topology, part)?;
             for &store in &part.stores {
@@ -102,6 +104,7 @@ impl Builder<'_> {
                 built.tasks.push(task);
             }
         }
+        built.progress = self.progress(&built.tasks, &partitions)?;
         Ok(built)
     }
 

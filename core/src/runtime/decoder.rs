@@ -25,7 +25,7 @@ use crate::{
 type Failure = (usize, Reason, String);
 
 /// Turns fetched bytes into batches.
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     schema: Arc<StreamSchema>,
     operator: String,
     key: Box<dyn Deserializer>,
@@ -40,7 +40,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`FormatError`] if a format cannot hold the columns.
-    pub(super) fn new(
+    pub(crate) fn new(
         name: &str,
         source: &SourceNode,
         decoded: &[bool],
@@ -66,7 +66,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`StreamsError::Format`] if a schema registry cannot be reached; the batch is to be decoded again.
-    pub(super) fn decode(
+    pub(crate) fn decode(
         &mut self,
         partition: &TopicPartition,
         batch: &FetchedBatch,

@@ -5,6 +5,7 @@
 
 mod build;
 mod build_join;
+mod build_progress;
 mod carry_over;
 mod clock;
 mod config;
@@ -12,20 +13,24 @@ mod decoder;
 mod error;
 mod metrics;
 mod partitions;
+mod progress;
 mod shared_reads;
 mod source_reader;
 mod stores;
 mod streams;
 mod synchronous;
 mod task;
+mod visibility;
 mod worker;
 
 pub(crate) use build::StoreHandle;
 pub use carry_over::{carry_over, delete_store, inputs};
 pub use clock::{Clock, SystemClock};
 pub use config::StreamsConfig;
+pub(crate) use decoder::Decoder;
 pub use error::StreamsError;
 pub use metrics::{Counters, Metrics};
 pub use shared_reads::SharedReads;
 pub use streams::{Status, Streams, delete_application};
 pub use synchronous::SynchronousStreams;
+pub(crate) use visibility::Visibility;

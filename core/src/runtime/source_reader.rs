@@ -44,6 +44,8 @@ pub(super) struct SourceReader {
     pub(super) next: Offset,
     /// Whether the last fetch came to the end.
     at_end: bool,
+    /// The longest run that is taken.
+    pub(super) most_rows: usize,
 }
 
 /// The others in the process that read the same, and what is decoded for all of them.
@@ -89,6 +91,7 @@ impl SourceReader {
             fetch_next: from,
             next: from,
             at_end: false,
+            most_rows: usize::MAX,
         })
     }
 
@@ -158,6 +161,7 @@ impl SourceReader {
                 batch.times().values().iter().position(|&time| time > limit.millis()).unwrap_or(batch.len()).max(1)
             }
         };
+        let run = run.min(self.most_rows);
         let taken = batch.slice(0, run);
         if run < batch.len() {
             self.buffered.push_front(batch.slice(run, batch.len() - run));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use millstream_state::Store;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
 use super::{
     Metrics, StreamsConfig, StreamsError,
@@ -19,6 +19,7 @@ use super::{
     carry_over::{delete_store, delete_topic},
     metrics::Counters,
     partitions::Partitions,
+    visibility::Visibility,
     worker::{Moment, Shared, Worker},
 };
 use crate::{
@@ -75,8 +76,8 @@ impl Streams {
         let name = |number: usize| format!("{}-{number}", config.application_id);
         let producers: Vec<_> =
             (0..config.threads.max(1)).map(|number| config.log.producer(&name(number))).collect::<Result<_, _>>()?;
-        let Built { tasks, stores } = builder.build()?;
-        let visibility = Arc::new(RwLock::new(()));
+        let Built { tasks, stores, progress } = builder.build()?;
+        let visibility = Arc::new(Visibility::new(progress));
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
@@ -263,7 +264,7 @@ fn spawn(
 pub(super) fn views(
     topology: &Topology,
     stores: &[(usize, PartitionId, StoreHandle)],
-    visibility: &Arc<RwLock<()>>,
+    visibility: &Arc<Visibility>,
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
         let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::RwLock;
+use millstream_state::{StateBackend, Store};
 
 use super::{
     Clock, Metrics, StreamsError,
-    build::{Builder, Built},
+    build::{Builder, Built, StoreHandle},
     metrics::Counters,
     streams::views,
+    visibility::Visibility,
     worker::{Shared, Worker},
 };
 use crate::{log::SharedLog, operator::EmitPolicy, query::View, record::Timestamp, topology::Topology};
@@ -21,6 +22,8 @@ use crate::{log::SharedLog, operator::EmitPolicy, query::View, record::Timestamp
 pub struct SynchronousStreams {
     worker: Worker,
     views: BTreeMap<String, View>,
+    /// Those on disk.
+    stores: Vec<Arc<Store>>,
 }
 
 /// A clock that stands still.
@@ -42,18 +45,32 @@ impl SynchronousStreams {
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
     pub fn new(topology: &Topology, application: &str, log: SharedLog, emit: EmitPolicy) -> Result<Self, StreamsError> {
+        Self::with_state(topology, application, log, emit, None)
+    }
+
+    /// Builds every task of `topology` over `log`, with stores on disk if there is a place for them.
+    ///
+    /// # Errors
+    /// As [`Streams::start`](super::Streams::start).
+    pub fn with_state(
+        topology: &Topology,
+        application: &str,
+        log: SharedLog,
+        emit: EmitPolicy,
+        state: Option<&StateBackend>,
+    ) -> Result<Self, StreamsError> {
         let counters = Arc::new(Counters::default());
         let builder = Builder {
             topology,
             application,
             log: log.as_ref(),
-            state: None,
+            state,
             reads: None,
             emit,
             counters: Arc::clone(&counters),
         };
-        let Built { tasks, stores } = builder.build()?;
-        let visibility = Arc::new(RwLock::new(()));
+        let Built { tasks, stores, progress } = builder.build()?;
+        let visibility = Arc::new(Visibility::new(progress));
         let views = views(topology, &stores, &visibility);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
@@ -73,7 +90,76 @@ impl SynchronousStreams {
             checkpoint: Box::new(|_| Ok(())),
             shared,
         };
-        Ok(Self { worker, views })
+        let on_disk = stores.into_iter().filter_map(|(_, _, handle)| match handle {
+            StoreHandle::Persistent(store) => Some(store),
+            StoreHandle::Memory(_) => None,
+        });
+        Ok(Self { worker, views, stores: on_disk.collect() })
+    }
+
+    /// Processes runs of input of at most `rows` rows together, each task some, without a commit; says whether there was any work, and how many
+    /// rows it was.
+    ///
+    /// # Errors
+    /// What a task fails with.
+    pub fn process(&mut self, rows: usize) -> Result<(bool, usize), StreamsError> {
+        let counters = Arc::clone(&self.worker.shared.counters);
+        let before = counters.read().records_in;
+        let done = || (counters.read().records_in - before) as usize;
+        if rows == usize::MAX {
+            return Ok((self.worker.process()?, done()));
+        }
+        let mut worked = false;
+        for task in &mut self.worker.tasks {
+            let left = rows - done();
+            if left == 0 {
+                break;
+            }
+            task.readers.iter_mut().for_each(|reader| reader.most_rows = left);
+            worked |= task.process(self.worker.log.as_ref())?;
+            task.readers.iter_mut().for_each(|reader| reader.most_rows = usize::MAX);
+        }
+        Ok((worked, done()))
+    }
+
+    /// Processes the one record that arrived first of all that wait, as [`run_in_order_of_arrival`](Self::run_in_order_of_arrival) does,
+    /// without a commit; says whether there was one.
+    ///
+    /// # Errors
+    /// What a task fails with.
+    pub fn process_next_arrival(&mut self) -> Result<bool, StreamsError> {
+        self.worker.process_next_arrival()
+    }
+
+    /// Whether a commit would change anything.
+    pub fn is_dirty(&self) -> bool {
+        self.worker.is_dirty()
+    }
+
+    /// Commits what was processed, in one step.
+    ///
+    /// # Errors
+    /// What a task or the commit fails with; the tasks are then of no further use.
+    pub fn commit(&mut self) -> Result<(), StreamsError> {
+        self.worker.commit()
+    }
+
+    /// How many stores it has on disk.
+    pub fn stores_on_disk(&self) -> usize {
+        self.stores.len()
+    }
+
+    /// Writes the first `stores` of the stores on disk as they were at the last commit, durably.
+    ///
+    /// # Errors
+    /// Those of the stores.
+    pub fn checkpoint(&self, stores: usize) -> Result<(), StreamsError> {
+        let error = |store: &Arc<Store>, problem: millstream_state::StoreError| StreamsError::Store {
+            store: store.name().to_owned(),
+            problem: problem.to_string(),
+        };
+        let mut stores = self.stores.iter().take(stores);
+        stores.try_for_each(|store| store.checkpoint().map_err(|problem| error(store, problem)))
     }
 
     /// Processes and commits until there is nothing left to read, through all repartition topics.

@@ -17,14 +17,16 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::RwLock;
-
 use super::{
     Clock, StreamsError,
     metrics::Counters,
     task::{Task, Turn},
+    visibility::Visibility,
 };
-use crate::log::{Producer, SharedLog, Transaction};
+use crate::{
+    log::{Producer, SharedLog, Transaction},
+    record::TopicPartition,
+};
 
 /// How many runs of input a worker takes before it looks at the clock.
 const RUNS_BETWEEN_LOOKS: usize = 4;
@@ -39,9 +41,8 @@ pub(super) struct Shared {
     /// Nothing is read while it is set.
     pub(super) paused: AtomicBool,
     pub(super) counters: Arc<Counters>,
-    /// Held for reading from before a commit until the stores have taken it over, for writing while a view is opened: a view sees whole
-    /// commits, and every commit that the log shows.
-    pub(super) visibility: Arc<RwLock<()>>,
+    /// What readers from outside see.
+    pub(super) visibility: Arc<Visibility>,
 }
 
 /// When a checkpoint is wanted.
@@ -150,23 +151,33 @@ impl Worker {
     /// Commits everything that was processed, in one step.
     pub(super) fn commit(&mut self) -> Result<(), StreamsError> {
         let mut transaction = Transaction::default();
-        let mut changes = Vec::new();
+        let (mut changes, mut read) = (Vec::new(), Vec::new());
         let mut records_out = 0;
         for (index, task) in self.tasks.iter_mut().enumerate().filter(|(_, task)| task.is_dirty()) {
             let contribution = task.prepare_commit()?;
             let first_append = transaction.appends.len();
             transaction.appends.extend(contribution.appends);
+            let next = contribution.offsets.iter().map(|offset| offset.position.next).collect();
+            read.push((task.id, next, first_append..transaction.appends.len()));
             transaction.offsets.extend(contribution.offsets);
             records_out += contribution.records_out;
             let placed = contribution.changes.into_iter();
             changes.extend(placed.map(|(store, records, append)| (index, store, records, first_append + append)));
         }
+        let written: Vec<TopicPartition> = transaction.appends.iter().map(|append| append.partition.clone()).collect();
         let visibility = Arc::clone(&self.shared.visibility);
-        let _hidden_until_taken_over = visibility.read();
+        let _announced = visibility.announce();
         let receipt = self.producer.commit(transaction)?;
+        let _hidden_until_taken_over = visibility.take_over();
         for (task, store, records, append) in changes {
             self.tasks[task].committed(store, &records, receipt.end_offsets[append].0)?;
         }
+        let mut progress = visibility.progress();
+        for (task, next, appends) in read {
+            let written = written[appends.clone()].iter().zip(receipt.end_offsets[appends].iter().copied());
+            progress.commit(task, next, written);
+        }
+        drop(progress);
         self.shared.counters.add_commit(records_out);
         Ok(())
     }
