@@ -69,7 +69,7 @@ deps:
 	found=
 	for pattern in "$${LIBCLANG_PATH:-/nowhere}/libclang*.so*" '/usr/lib/llvm-*/lib/libclang*.so*' '/usr/lib/*-linux-gnu/libclang*.so*' \
 	    '/usr/lib/libclang*.so*' '/usr/lib64/libclang*.so*' '/usr/local/lib/libclang*.so*'; do
-	    if compgen -G "$$pattern" >/dev/null; then found=yes; fi
+	    if compgen -G "$$pattern" | grep -qv libclang-cpp; then found=yes; fi
 	done
 	[ -n "$$found" ] || command -v brew >/dev/null || missing+=(libclang-dev)
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     format::Wrapping,
-    operator::{IdentityRows, StoreRetention, StoreSpec},
+    operator::{IdentityRows, StoreRetention, StoreSpec, Tombstones},
     record::TopicName,
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -38,6 +38,8 @@ pub struct StreamsBuilder {
 pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     pub(super) stores: Vec<StoreSpec>,
+    /// Whether deletions of what was not there are passed on.
+    pub(super) tombstones: Tombstones,
     error: Option<TopologyError>,
     /// How often each name was made up.
     made_up: BTreeMap<String, usize>,
@@ -82,6 +84,18 @@ impl Graph {
         let times = self.made_up.entry(name.clone()).or_default();
         *times += 1;
         if *times == 1 { name } else { format!("{name}-{times}") }
+    }
+
+    /// Gives a node the name that a user has for it.
+    pub(super) fn name(&mut self, node: NodeId, name: &str) {
+        let is_taken = |other: &Node| other.given_name.as_deref() == Some(name);
+        if name.is_empty() {
+            self.fail(&self.nodes[node.0].operator.clone(), "a name must not be empty");
+        } else if self.nodes.iter().any(is_taken) {
+            self.fail(name, "two operators are called so; give each its own name");
+        } else {
+            self.nodes[node.0].given_name = Some(name.to_owned());
+        }
     }
 
     /// Keeps the first mistake.
@@ -161,6 +175,12 @@ impl StreamsBuilder {
     /// An empty builder.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same builder, whose tables pass on tombstones so; to be said before the first operator. See [`Tombstones`].
+    pub fn with_tombstones(self, tombstones: Tombstones) -> Self {
+        self.graph.borrow_mut().tombstones = tombstones;
+        self
     }
 
     /// Reads `topic` as a stream of facts, typed by serde: a struct is a row of columns, anything else a single column called

@@ -3,23 +3,22 @@
 use std::{rc::Rc, sync::Arc};
 
 use super::{
-    ColumnTable,
+    ColumnGroup, ColumnTable,
     builder::{SharedGraph, identity_store},
     options::{Materialized, Produced, Repartitioned},
+    partitioner::ClosurePartitioner,
 };
 use crate::{
-    expression::{Aggregation, AggregationSet, Expr},
+    expression::Expr,
+    format::Side,
     operator::{
-        Column, Filter, FoldFactory, OpaqueRows, Project, ProjectError, StoreRetention, StoreSpec, Transform, Unnest,
-        stretch_span,
+        Column, Filter, OpaqueRows, Project, ProjectError, Routing, StoreRetention, StoreSpec, Transform, Unnest,
     },
     record::{TimeSpan, TopicName},
     schema::StreamSchema,
     topology::{
-        AggregateNode, Formats, NodeId, NodeKind, OffsetReset, RowTtlNode, SinkNode, SourceNode, TimestampExtractor,
-        TopicRef,
+        Formats, NodeId, NodeKind, OffsetReset, RowTtlNode, SinkNode, SourceNode, TimestampExtractor, TopicRef,
     },
-    window::{EmitStrategy, Windows},
 };
 
 /// A stream of rows: every record is a fact.
@@ -132,11 +131,15 @@ impl ColumnStream {
     /// The same with keys in a given format: it decides the partition, so that what is joined must have one.
     pub(super) fn repartition_with(&self, options: Repartitioned, key: crate::format::Format) -> Self {
         let formats = Formats { key, ..Formats::INTERNAL };
+        let routing = ClosurePartitioner::routing(options.partitioner.as_ref(), &self.schema);
         let mut graph = self.graph.borrow_mut();
+        let routing = routing.unwrap_or_else(|problem| {
+            graph.fail("repartition", problem);
+            Routing::ByKey
+        });
         let name = options.name.unwrap_or_else(|| graph.unnamed("repartition", &[self.node]));
         let topic = TopicRef::Internal { name: format!("{name}-repartition"), partitions: options.partitions };
-        let sink =
-            SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, partition_column: None };
+        let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, routing };
         graph.add("repartition-sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
         let source = SourceNode {
             topic,
@@ -156,30 +159,45 @@ impl ColumnStream {
         if !self.rekeyed {
             return self.clone();
         }
-        self.repartition(Repartitioned { name: name.map(str::to_owned), partitions: None })
+        self.repartition(Repartitioned { name: name.map(str::to_owned), ..Repartitioned::default() })
     }
 
     /// Writes the records to `topic`.
     pub fn to(&self, topic: &str, produced: Produced) {
-        let mut graph = self.graph.borrow_mut();
-        let check =
-            |side, format: &crate::format::Format, fields| format.serializer(side, produced.formats.wrapping, fields);
-        let problem = TopicName::new(topic).map_err(|error| error.to_string()).and_then(|name| {
-            check(crate::format::Side::Key, &produced.formats.key, self.schema.key())
-                .map_err(|error| error.to_string())?;
-            check(crate::format::Side::Value, &produced.formats.value, self.schema.value())
-                .map_err(|error| error.to_string())?;
-            Ok(name)
-        });
-        match problem {
-            Ok(name) => {
-                let topic = TopicRef::External(name);
-                let sink =
-                    SinkNode { topic, formats: produced.formats, computed_keys: self.rekeyed, partition_column: None };
-                graph.add("sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
+        let name = TopicName::new(topic).map_err(|error| error.to_string());
+        match name.and_then(|name| Ok((name, self.checked(&produced)?))) {
+            Ok((name, routing)) => {
+                let Produced { formats, name: operator, .. } = produced;
+                let sink = SinkNode { topic: TopicRef::External(name), formats, computed_keys: self.rekeyed, routing };
+                let mut graph = self.graph.borrow_mut();
+                let node = graph.add("sink", NodeKind::Sink(sink), vec![self.node], Arc::clone(&self.schema));
+                graph.nodes[node.0].given_name = operator;
             }
-            Err(problem) => graph.fail(&format!("to {topic}"), problem),
+            Err(problem) => drop(self.failed(&format!("to {topic}"), problem)),
         }
+    }
+
+    /// Whether the formats can hold the columns, and how rows find their partition.
+    pub(super) fn checked(&self, produced: &Produced) -> Result<Routing, String> {
+        let Formats { key, value, wrapping } = &produced.formats;
+        key.serializer(Side::Key, *wrapping, self.schema.key()).map_err(|error| error.to_string())?;
+        value.serializer(Side::Value, *wrapping, self.schema.value()).map_err(|error| error.to_string())?;
+        ClosurePartitioner::routing(produced.partitioner.as_ref(), &self.schema)
+    }
+
+    /// Gives the operator that this stream comes from a name, which metrics, errors, dead letters and plans use; it must be unique.
+    ///
+    /// ```
+    /// use millstream::{StreamsBuilder, dsl::Consumed};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("orders", Consumed::kafka()).filter(|_, amount| *amount > 100).named("big-orders");
+    /// assert!(builder.build()?.describe().contains("big-orders: filter"));
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
+    pub fn named(&self, name: &str) -> Self {
+        self.graph.borrow_mut().name(self.node, name);
+        self.clone()
     }
 
     /// Makes a table of the newest record of each key.
@@ -226,7 +244,7 @@ impl ColumnStream {
 
     /// Groups by the key there is.
     pub fn group_by_key(&self) -> ColumnGroup {
-        ColumnGroup { stream: self.clone(), windows: None, strategy: EmitStrategy::OnUpdate }
+        ColumnGroup::of(vec![self.clone()])
     }
 
     /// Keeps a mistake for `build` and goes on as if the operator were not there.
@@ -243,105 +261,4 @@ fn index_name(store: &str, stores: &[StoreSpec]) -> String {
     let base = store.rsplit_once("-v").filter(|(_, version)| is_version(version)).map_or(store, |(base, _)| base);
     let index = format!("{base}-by-time");
     if stores.iter().any(|other| other.name == index) { format!("{store}-by-time") } else { index }
-}
-
-/// A stream grouped by its key, with or without windows.
-#[derive(Clone)]
-pub struct ColumnGroup {
-    pub(super) stream: ColumnStream,
-    pub(super) windows: Option<Windows>,
-    pub(super) strategy: EmitStrategy,
-}
-
-impl ColumnGroup {
-    /// Groups by window, too.
-    pub fn windowed_by(mut self, windows: impl Into<Windows>) -> Self {
-        self.windows = Some(windows.into());
-        self
-    }
-
-    /// Passes on only the final result of each window, once, when it closes.
-    ///
-    /// # Ordering
-    /// By the end of windows, then by key. A window closes when a record of its partition moves stream time past its end and grace
-    /// (of a session: its gap and grace).
-    ///
-    /// # State
-    /// The view of the store shows open windows as well.
-    pub fn emit_final(self) -> Self {
-        self.emit_strategy(EmitStrategy::OnClose)
-    }
-
-    /// Which results of windows are passed on.
-    pub fn emit_strategy(mut self, strategy: EmitStrategy) -> Self {
-        self.strategy = strategy;
-        self
-    }
-
-    /// Computes aggregate expressions per group, such as `sum(col("amount")).alias("total")`.
-    pub fn aggregate(&self, calls: &[Expr], materialized: Materialized) -> ColumnTable {
-        let bound =
-            calls.iter().map(|call| Aggregation::bind(call, &self.stream.schema)).collect::<Result<Vec<_>, _>>();
-        let fold = match bound {
-            Ok(aggregations) => AggregationSet::new(aggregations),
-            Err(error) => {
-                self.stream.failed("aggregate", error);
-                AggregationSet::new(Vec::new())
-            }
-        };
-        self.fold(Arc::new(fold), materialized)
-    }
-
-    /// Folds each group in a way of one's own.
-    pub fn fold(&self, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
-        let input = self.stream.partitioned_by_key(materialized.name.as_deref());
-        let mut graph = self.stream.graph.borrow_mut();
-        let kind = self.windows.as_ref().map(Windows::kind).unwrap_or_default();
-        let schema = StreamSchema::new(input.schema.key().to_vec(), fold.result_fields(), kind);
-        let schema = schema.unwrap_or_else(|error| {
-            graph.fail("aggregate", error);
-            Arc::clone(&input.schema)
-        });
-        if input.schema.is_windowed() {
-            graph.fail("aggregate", "the key has a window already; group by other columns first");
-        }
-        if self.strategy.is_final() && self.windows.is_none() {
-            graph.fail("aggregate", "final results need windows: without them no result is final");
-        }
-        let retention = self.retention(materialized.retention, fold.as_ref()).unwrap_or_else(|problem| {
-            graph.fail("aggregate", problem);
-            StoreRetention::Forever
-        });
-        let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate", &[input.node]));
-        let layout = Arc::clone(&fold).layout();
-        let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
-        let (windows, strategy) = (self.windows.clone(), self.strategy);
-        let kind = NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, needs_before: false });
-        let node = graph.add("aggregate", kind, vec![input.node], Arc::clone(&schema));
-        drop(graph);
-        // The store of final results holds open windows, too: it is not the table.
-        let store = (!strategy.is_final()).then_some(store);
-        ColumnTable { graph: Rc::clone(&self.stream.graph), node, schema, store }
-    }
-
-    /// How the store keeps its rows, if they are wanted for so long.
-    fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {
-        let Some(windows) = &self.windows else { return Ok(StoreRetention::Forever) };
-        let least = windows.least_retention();
-        let retention = wanted.unwrap_or(least);
-        if retention < least {
-            return Err(format!("a retention of {retention} is shorter than window and grace: {least}"));
-        }
-        match windows {
-            Windows::Time(windows) => Ok(StoreRetention::Windows { windows: windows.clone(), retention }),
-            Windows::Session(windows) if fold.can_merge_states() => {
-                let span = stretch_span(*windows, retention);
-                let kept = TimeSpan::from_millis(retention.millis().saturating_add(span.millis()));
-                Ok(StoreRetention::Sessions { span, retention: kept.unwrap_or(retention) })
-            }
-            Windows::Session(_) => {
-                Err("sessions that meet are merged, which this closure cannot do: use aggregate_merging, reduce or expressions".to_owned())
-            }
-        }
-    }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     expression::{ExpressionError, RetractableAggregation, RetractableSet},
-    operator::{Column, Filter, Project, Retract, Transform},
+    operator::{Column, Filter, FoldFactory, Project, Retract, Tombstones, Transform},
     record::TimeSpan,
     schema::StreamSchema,
     topology::{Node, NodeId, NodeKind},
@@ -47,8 +47,8 @@ impl ColumnTable {
     pub fn filter(&self, predicate: &Expr) -> Self {
         match Filter::new(predicate, &self.schema) {
             Ok(filter) => {
-                self.graph.borrow_mut().require_before(self.node);
-                self.transform("filter", Arc::new(filter), Arc::clone(&self.schema))
+                self.require_before_to_filter();
+                self.transform("filter", Arc::new(filter.of_rows()), Arc::clone(&self.schema))
             }
             Err(error) => self.failed("filter", error),
         }
@@ -118,21 +118,37 @@ impl ColumnTable {
 
     /// Groups rows by other columns: what a row contributes is taken back when it changes or goes.
     pub fn group_by(&self, key: &[Column], value: &[Column]) -> ColumnTableGroup {
+        self.grouped(Retract::new(key, value, &self.schema).map_err(|error| error.to_string()))
+    }
+
+    /// Groups rows as `retract` says.
+    pub(super) fn grouped(&self, retract: Result<Retract, String>) -> ColumnTableGroup {
         self.graph.borrow_mut().require_before(self.node);
-        let retract = match Retract::new(key, value, &self.schema) {
-            Ok(retract) => retract,
-            Err(error) => {
-                self.failed("group_by", error);
-                Retract::new(&[], &[], &self.schema).expect("no columns cannot fail")
-            }
-        };
+        let retract = retract.unwrap_or_else(|problem| {
+            self.failed("group_by", problem);
+            Retract::new(&[], &[], &self.schema).expect("no columns cannot fail")
+        });
         ColumnTableGroup { table: self.clone(), retract }
+    }
+
+    /// Gives the operator that this table comes from a name: see [`ColumnStream::named`].
+    pub fn named(&self, name: &str) -> Self {
+        self.graph.borrow_mut().name(self.node, name);
+        self.clone()
     }
 
     /// Keeps a mistake for `build` and goes on as if the operator were not there.
     pub(super) fn failed(&self, operator: &str, problem: impl std::fmt::Display) -> Self {
         self.graph.borrow_mut().fail(operator, problem);
         self.clone()
+    }
+
+    /// Asks for changes that say what was there before, unless deletions of what was not there are wanted.
+    pub(super) fn require_before_to_filter(&self) {
+        let mut graph = self.graph.borrow_mut();
+        if graph.tombstones == Tombstones::OfRows {
+            graph.require_before(self.node);
+        }
     }
 
     /// Asks for changes that say what was there before.
@@ -172,13 +188,27 @@ impl ColumnTableGroup {
                 RetractableSet::new(Vec::new())
             }
         };
+        self.folded(retract, Arc::new(fold), materialized)
+    }
+
+    /// Keeps a mistake for `build` and gives the table that was to be grouped.
+    pub(super) fn failed(&self, operator: &str, problem: impl std::fmt::Display) -> ColumnTable {
+        self.table.failed(operator, problem)
+    }
+
+    /// Folds the changes of each group in a way of one's own: rows are those that [`Retract`] gives.
+    pub fn fold(&self, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
+        self.folded(self.retract.clone(), fold, materialized)
+    }
+
+    fn folded(&self, retract: Retract, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
         let schema = Arc::clone(retract.output());
         let kind = NodeKind::Transform(Arc::new(retract));
         let graph = Rc::clone(&self.table.graph);
         let node = graph.borrow_mut().add("group-by", kind, vec![self.table.node], Arc::clone(&schema));
         let stream = ColumnStream { graph, node, schema, rekeyed: true };
-        let stream = stream.repartition(Repartitioned { name: materialized.name.clone(), partitions: None });
-        stream.group_by_key().fold(Arc::new(fold), materialized)
+        let stream = stream.repartition(Repartitioned { name: materialized.name.clone(), ..Repartitioned::default() });
+        stream.group_by_key().fold(fold, materialized)
     }
 }
 

@@ -5,7 +5,8 @@ use std::{marker::PhantomData, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ColumnGroup, ColumnTable, ColumnTableGroup, KTable,
+    CogroupedKStream, ColumnGroup, ColumnStream, ColumnTable, KTable,
+    cogroup::Aggregator,
     options::Materialized,
     row_fold::RowFold,
     typed::{Data, Shape},
@@ -99,7 +100,7 @@ macro_rules! aggregations {
             match fold {
                 Ok(fold) => KTable::new(self.group.fold(Arc::new(fold), materialized)),
                 Err(problem) => {
-                    self.group.stream.failed("aggregate", problem);
+                    self.group.first().failed("aggregate", problem);
                     KTable::new(self.group.aggregate(&[], materialized))
                 }
             }
@@ -108,7 +109,7 @@ macro_rules! aggregations {
 }
 
 /// A table of columns as a typed one, if the columns are those of the type.
-fn typed<K: Data, T: Data>(table: ColumnTable) -> KTable<K, T> {
+pub(super) fn typed<K: Data, T: Data>(table: ColumnTable) -> KTable<K, T> {
     let expected = Shape::<T>::of("value").map(|shape| shape.fields);
     let columns = |fields: &[arrow::datatypes::FieldRef]| {
         fields.iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect::<Vec<_>>().join(", ")
@@ -139,6 +140,19 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         KWindowedStream { group: self.group.clone().windowed_by(windows), types: PhantomData }
     }
 
+    /// Begins to fold several streams of one key into one state per key: see [`CogroupedKStream`].
+    pub fn cogroup<A: Data>(
+        &self,
+        aggregator: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
+    ) -> CogroupedKStream<K, A> {
+        CogroupedKStream::begin(self.group.first(), Aggregator::new(aggregator))
+    }
+
+    /// The stream that is grouped.
+    pub(super) fn stream(&self) -> &ColumnStream {
+        self.group.first()
+    }
+
     aggregations!(K);
 }
 
@@ -167,50 +181,4 @@ impl<K: Data, V: Data> KWindowedStream<K, V> {
     }
 
     aggregations!(Windowed<K>);
-}
-
-/// A table grouped by another column than its key.
-pub struct KGroupedTable<K, V> {
-    group: ColumnTableGroup,
-    types: PhantomData<fn() -> (K, V)>,
-}
-
-impl<K: Data, V: Data> KGroupedTable<K, V> {
-    pub(super) fn new(group: ColumnTableGroup) -> Self {
-        Self { group, types: PhantomData }
-    }
-
-    /// How many rows.
-    pub fn count(&self, materialized: impl Into<Materialized>) -> KTable<K, i64> {
-        self.single(count(lit(1_i64)), materialized.into())
-    }
-
-    /// The sum of an expression over the rows.
-    pub fn sum<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
-        self.single(sum(of), materialized.into())
-    }
-
-    /// The mean of an expression over the rows.
-    pub fn avg(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, f64> {
-        self.single(avg(of), materialized.into())
-    }
-
-    /// The least value of an expression. The rows of each group are kept, so that the next one is known when it goes.
-    pub fn min<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
-        self.single(min(of), materialized.into())
-    }
-
-    /// The greatest value of an expression. The rows of each group are kept, so that the next one is known when it goes.
-    pub fn max<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
-        self.single(max(of), materialized.into())
-    }
-
-    /// Several aggregate expressions at once; `T` is a struct of their aliases.
-    pub fn aggregate_expr<T: Data>(&self, calls: &[Expr], materialized: impl Into<Materialized>) -> KTable<K, T> {
-        typed(self.group.aggregate(calls, materialized.into()))
-    }
-
-    fn single<T: Data>(&self, call: Expr, materialized: Materialized) -> KTable<K, T> {
-        typed(self.group.aggregate(&[call.alias("value")], materialized))
-    }
 }

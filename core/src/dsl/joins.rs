@@ -11,7 +11,8 @@ use super::{ColumnStream, ColumnTable, Materialized, Repartitioned, builder::Gra
 use crate::{
     expression::{Expr, Expression},
     operator::{
-        ForeignKeySchemas, JoinKind, OpaqueRows, RecordStore, StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind,
+        ForeignKeySchemas, JoinKind, OpaqueRows, RecordStore, Routing, StoreRetention, StoreSpec, StreamJoinKind,
+        TableJoinKind,
     },
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -219,7 +220,8 @@ fn through(
     schema: &Arc<StreamSchema>,
 ) -> NodeId {
     let topic = TopicRef::Internal { name: name.to_owned(), partitions: None };
-    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, partition_column };
+    let routing = partition_column.map_or(Routing::ByKey, Routing::Column);
+    let sink = SinkNode { topic: topic.clone(), formats: formats.clone(), computed_keys: false, routing };
     graph.add("sink", NodeKind::Sink(sink), vec![node], Arc::clone(schema));
     let source = SourceNode {
         topic,

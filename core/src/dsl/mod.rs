@@ -5,26 +5,43 @@
 //! Expressions are faster: closures make a row of every record and columns of every result.
 
 mod builder;
+mod change_row_fold;
 mod closure;
+mod cogroup;
+mod column_group;
 mod column_stream;
 mod column_table;
 mod columns_of;
+mod dynamic_topic;
 mod group;
+mod grouped_table;
 mod join_shape;
 mod joins;
 mod options;
+mod partitioner;
+mod printed;
+mod regroup;
 mod row_fold;
+mod row_states;
+mod split;
 mod stream;
 mod table;
 mod typed;
 
 pub use builder::StreamsBuilder;
-pub use column_stream::{ColumnGroup, ColumnStream};
+pub use cogroup::{CogroupedKStream, WindowedCogroupedKStream};
+pub use column_group::ColumnGroup;
+pub use column_stream::ColumnStream;
 pub use column_table::{ColumnTable, ColumnTableGroup};
 pub(crate) use columns_of::{column_list, short_name};
-pub use group::{KGroupedStream, KGroupedTable, KWindowedStream, Windowed};
+pub use group::{KGroupedStream, KWindowedStream, Windowed};
+pub use grouped_table::KGroupedTable;
 pub use options::{Consumed, Materialized, Produced, Repartitioned, SourceOptions};
-pub use stream::{KStream, Split};
+pub use printed::Printed;
+pub use split::Split;
+pub use stream::KStream;
 pub use table::KTable;
 pub use typed::Data;
 pub(crate) use typed::Shape;
+
+pub use crate::operator::Tombstones;

@@ -1,11 +1,13 @@
 //! One options struct an operation: what has a sensible default is here, what changes results is an argument.
 
-use std::marker::PhantomData;
+use std::{fmt, marker::PhantomData};
 
 use arrow::datatypes::FieldRef;
 
+use super::{partitioner::ClosurePartitioner, typed::Data};
 use crate::{
     format::{Format, Wrapping},
+    operator::Placement,
     record::TimeSpan,
     schema::WindowKind,
     topology::{Formats, InvalidTimestamps, OffsetReset, RecordPart, TimestampExtractor},
@@ -83,17 +85,54 @@ impl<K, V> Consumed<K, V> {
     }
 }
 
-/// How a topic is written.
-#[derive(Debug, Clone)]
+/// How a topic is written: formats, and where records go in it.
+///
+/// ```
+/// use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, operator::Placement};
+///
+/// let builder = StreamsBuilder::new();
+/// let first_letter = |key: &String, _: &i64, partitions: u32| match key.bytes().next() {
+///     Some(letter) => Placement::One(u32::from(letter) % partitions),
+///     None => Placement::Nowhere,
+/// };
+/// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// orders.to("by-letter", Produced::kafka().named("letters").partitioner(first_letter));
+/// assert!(builder.build()?.describe().contains("letters"));
+/// # Ok::<(), millstream::topology::TopologyError>(())
+/// ```
+#[derive(Clone)]
 pub struct Produced {
     /// How records are written.
     pub formats: Formats,
+    /// The name of the operator that writes; one is made up if there is none.
+    pub name: Option<String>,
+    pub(super) partitioner: Option<ClosurePartitioner>,
 }
 
 impl Produced {
     /// Keys and values in these formats.
     pub fn with(key: Format, value: Format) -> Self {
-        Self { formats: Formats { key, value, wrapping: Wrapping::Unwrapped } }
+        Self::of(Formats { key, value, wrapping: Wrapping::Unwrapped })
+    }
+
+    /// Records written so.
+    pub fn of(formats: Formats) -> Self {
+        Self { formats, name: None, partitioner: None }
+    }
+
+    /// Names the operator that writes.
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Lets a closure choose partitions: it is given key, value and how many partitions the topic has. Its types must be those of the stream.
+    pub fn partitioner<K: Data, V: Data>(
+        mut self,
+        choose: impl Fn(&K, &V, u32) -> Placement + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(ClosurePartitioner::new(choose));
+        self
     }
 
     /// JSON values and keys as Kafka's own serialisers write them.
@@ -130,11 +169,63 @@ impl From<&str> for Materialized {
     }
 }
 
-/// How records are moved to the partitions of their keys.
-#[derive(Debug, Clone, Default)]
+/// How records are moved through a topic of the topology's own, to the partitions of their keys or to those that a partitioner chooses.
+///
+/// ```
+/// use millstream::{StreamsBuilder, dsl::{Consumed, Repartitioned}, operator::Placement};
+///
+/// let builder = StreamsBuilder::new();
+/// let by_amount = |_: &String, amount: &i64, partitions: u32| Placement::One(*amount as u32 % partitions);
+/// let options = Repartitioned::named("by-amount").with_partitions(4).partitioner(by_amount);
+/// builder.stream::<String, i64>("orders", Consumed::kafka()).repartition(options);
+/// assert!(builder.build()?.describe().contains("by-amount-repartition"));
+/// # Ok::<(), millstream::topology::TopologyError>(())
+/// ```
+#[derive(Clone, Default)]
 pub struct Repartitioned {
     /// The middle of the topic's name: `<application>-<name>-repartition`.
     pub name: Option<String>,
     /// How many partitions; by default as many as what is read beside it, or as where it comes from.
     pub partitions: Option<u32>,
+    pub(super) partitioner: Option<ClosurePartitioner>,
+}
+
+impl Repartitioned {
+    /// Through a topic of this name: `<application>-<name>-repartition`.
+    pub fn named(name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// Over so many partitions.
+    pub fn with_partitions(mut self, partitions: u32) -> Self {
+        self.partitions = Some(partitions);
+        self
+    }
+
+    /// Lets a closure choose partitions: it is given key, value and how many partitions the topic has. Its types must be those of the stream.
+    /// What is joined or grouped by key afterwards must lie where its key lies: a closure that puts equal keys apart makes several groups of them.
+    pub fn partitioner<K: Data, V: Data>(
+        mut self,
+        choose: impl Fn(&K, &V, u32) -> Placement + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(ClosurePartitioner::new(choose));
+        self
+    }
+}
+
+impl fmt::Debug for Produced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { formats, name, partitioner } = self;
+        let mut debug = f.debug_struct("Produced");
+        debug.field("formats", formats).field("name", name).field("has_partitioner", &partitioner.is_some()).finish()
+    }
+}
+
+impl fmt::Debug for Repartitioned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, partitions, partitioner } = self;
+        let mut debug = f.debug_struct("Repartitioned");
+        debug.field("name", name).field("partitions", partitions);
+        debug.field("has_partitioner", &partitioner.is_some()).finish()
+    }
 }

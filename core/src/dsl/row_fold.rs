@@ -1,16 +1,19 @@
 //! Folding with closures: `reduce` and `aggregate`.
 //!
 //! A closure cannot be merged with itself, so records wait until the stored state is at hand and are then folded in order: at the commit, or
-//! at once where every record passes its update on.
+//! at once where every record passes its update on. A state of `None` deletes the row of its group.
 
 use std::sync::Arc;
 
 use arrow::{array::ArrayRef, datatypes::FieldRef};
 
-use super::typed::{Data, Shape};
+use super::{
+    row_states::{RowStates, merge_states},
+    typed::{Data, Shape},
+};
 use crate::{
     expression::RowError,
-    operator::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout, scatter},
+    operator::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout},
 };
 
 type Step<K, V, A> = dyn Fn(&K, V, Option<A>) -> A + Send + Sync;
@@ -91,21 +94,7 @@ impl<K: Data, V: Data, A: Data> FoldFactory for RowFold<K, V, A> {
     }
 
     fn merge_states(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
-        let Some(merger) = &self.merger else { return Err(FoldError::of("the closure cannot merge states")) };
-        let mut unreadable = Vec::new();
-        let mut merged: Vec<Option<A>> = (0..total).map(|_| None).collect();
-        let states = self.state.read(&parts.states, parts.groups.len(), &mut unreadable);
-        for (state, &group) in states.into_iter().zip(&parts.groups) {
-            merged[group] = match (merged[group].take(), state) {
-                (Some(earlier), Some(later)) => Some(merger(earlier, later)),
-                (one, other) => one.or(other),
-            };
-        }
-        if let Some(error) = unreadable.first() {
-            return Err(FoldError::of(format!("a stored state cannot be read: {}", error.problem)));
-        }
-        let merged: Option<Vec<A>> = merged.into_iter().collect();
-        self.state.write(&merged.ok_or_else(|| FoldError::of("a group without a part"))?).map_err(FoldError::of)
+        merge_states(&self.state, self.merger.as_deref(), parts, total)
     }
 }
 
@@ -120,39 +109,43 @@ struct Pending<K, V, A> {
 
 impl<K: Data, V: Data, A: Data> Fold for Pending<K, V, A> {
     fn add(&mut self, rows: &Rows<'_>, errors: &mut Vec<RowError>) -> Result<(), FoldError> {
-        let batch = rows.batch;
-        let keys = self.key.read(&batch.keys()[..batch.schema().key().len()], batch.len(), errors);
-        let values = self.value.read(batch.values(), batch.len(), errors);
-        for (index, &group) in rows.groups.iter().enumerate() {
-            let row = rows.picked.map_or(index, |picked| picked.value(index) as usize);
-            if let (Some(key), Some(value)) = (&keys[row], &values[row]) {
-                self.waiting.push((group, key.clone(), value.clone()));
-            }
+        for (group, key, value) in typed_rows(rows, &self.key, &self.value, errors) {
+            self.waiting.push((group, key, value));
         }
         Ok(())
     }
 
     fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError> {
-        let mut unreadable = Vec::new();
-        let mut states: Vec<Option<A>> = (0..total).map(|_| None).collect();
-        for (state, &group) in
-            self.state.read(&stored.states, stored.groups.len(), &mut unreadable).into_iter().zip(&stored.groups)
-        {
-            states[group] = state;
-        }
-        if let Some(error) = unreadable.first() {
-            return Err(FoldError::of(format!("a stored state cannot be read: {}", error.problem)));
-        }
+        let mut states = RowStates::read(&self.state, &stored, total)?;
         for (group, key, value) in self.waiting.drain(..) {
-            let state = states[group].take();
-            states[group] = Some((self.step)(&key, value, state));
+            let state = states.take(group);
+            states.put(group, (self.step)(&key, value, state))?;
         }
-        let (groups, there): (Vec<usize>, Vec<A>) =
-            states.into_iter().enumerate().filter_map(|(group, state)| Some((group, state?))).unzip();
-        let columns = self.state.write(&there).map_err(FoldError::of)?;
-        let mut present = vec![false; total];
-        groups.iter().for_each(|&group| present[group] = true);
-        let present = (groups.len() < total).then_some(present);
-        Ok(Finished { states: scatter(&columns, &groups, total)?, present })
+        states.finish()
     }
+}
+
+/// Groups, keys and values of rows; a row without value has one only if `V` is an `Option`.
+pub(super) fn typed_rows<K: Data, V: Data>(
+    rows: &Rows<'_>,
+    key: &Shape<K>,
+    value: &Shape<V>,
+    errors: &mut Vec<RowError>,
+) -> Vec<(usize, K, V)> {
+    let batch = rows.batch;
+    let keys = key.read(&batch.keys()[..batch.schema().key().len()], batch.len(), errors);
+    let values = value.read_present(batch.values(), batch.present(), batch.len(), errors);
+    let mut typed = Vec::with_capacity(rows.groups.len());
+    for (index, &group) in rows.groups.iter().enumerate() {
+        let row = rows.picked.map_or(index, |picked| picked.value(index) as usize);
+        match (&keys[row], &values[row]) {
+            (Some(key), Some(value)) => typed.push((group, key.clone(), value.clone())),
+            (Some(_), None) if batch.present().is_some_and(|present| present.is_null(row)) => {
+                let problem = "the record has no value: an aggregation over Options sees such records".to_owned();
+                errors.push(RowError { row, problem });
+            }
+            _ => {}
+        }
+    }
+    typed
 }

@@ -4,9 +4,12 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{
     ColumnStream, KTable,
-    closure::{Closure, Input},
+    closure::{Closure, Input, Look},
     group::KGroupedStream,
     options::{Materialized, Produced, Repartitioned},
+    partitioner::{TypedRows, TypedTopics},
+    printed::Printed,
+    split::Split,
     typed::{Data, Shape},
 };
 use crate::{expression::Expr, operator::JoinKind, schema::StreamSchema};
@@ -56,87 +59,226 @@ impl<K: Data, V: Data> KStream<K, V> {
         }
     }
 
-    /// Keeps the records for which `predicate` holds; records without value are left out.
+    /// Keeps the records for which `predicate` holds.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.filter(|_customer, amount| *amount > 10).to("big", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// # driver.push("orders", Record::new("ada", 5_i64.to_be_bytes()))?;
+    /// # driver.push("orders", Record::new("ada", 15_i64.to_be_bytes()))?;
+    /// # assert_eq!(driver.drain("big")?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
-        self.with(
-            "filter",
-            |input: Input<K, V>| Ok((input.filter(predicate), Arc::clone(self.columns.schema()))),
-            false,
-        )
+        let schema = Arc::clone(self.columns.schema());
+        self.with("filter", |input| Ok((input.filter("filter", predicate), schema)), Key::Kept)
     }
 
-    /// Keeps the records for which an expression is true.
+    /// Keeps the records for which `predicate` does not hold.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.filter_not(|customer, _amount| customer == "test").to("real", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// # driver.push("orders", Record::new("test", 5_i64.to_be_bytes()))?;
+    /// # assert_eq!(driver.drain("real")?.len(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        let schema = Arc::clone(self.columns.schema());
+        let fails = move |key: &K, value: &V| !predicate(key, value);
+        self.with("filter_not", |input| Ok((input.filter("filter_not", fails), schema)), Key::Kept)
+    }
+
+    /// Keeps the records for which an expression is true; null counts as false.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::{col, lit}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.filter_expr(col("value").gt(lit(10_i64))).to("big", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn filter_expr(&self, predicate: Expr) -> Self {
         Self::new(self.columns.filter(&predicate))
     }
 
-    /// Makes a record of each record.
+    /// Makes a record of each record. The key may change: what groups or joins by it moves records through a repartition topic first.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.map(|customer, amount| (amount, customer)).to("by-amount", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn map<K2: Data, V2: Data>(
         &self,
         function: impl Fn(K, V) -> (K2, V2) + Send + Sync + 'static,
     ) -> KStream<K2, V2> {
-        let schema = output_schema::<K2, V2>();
-        let closure =
-            |input: Input<K, V>, schema| input.flat_map("map", schema, move |key, value| [function(key, value)]);
-        self.with("map", |input| schema.and_then(|schema| Ok((closure(input, Arc::clone(&schema))?, schema))), true)
+        let make = |input: Input<K, V>| {
+            let schema = output_schema::<K2, V2>()?;
+            Ok((input.flat_map("map", Arc::clone(&schema), move |key, value| [function(key, value)])?, schema))
+        };
+        self.with("map", make, Key::Changed)
     }
 
     /// Makes a value of each value; keys stay, and so does where the records are.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.map_values(|amount| amount as f64 / 100.0).to("in-euros", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn map_values<V2: Data>(&self, function: impl Fn(V) -> V2 + Send + Sync + 'static) -> KStream<K, V2> {
-        let schema = value_schema::<V2>(self.columns.schema());
-        let closure = |input: Input<K, V>, schema| input.map_values(schema, move |_, value| function(value));
-        self.with(
-            "map_values",
-            |input| schema.and_then(|schema| Ok((closure(input, Arc::clone(&schema))?, schema))),
-            false,
-        )
+        let make = |input: Input<K, V>| {
+            let schema = value_schema::<V2>(self.columns.schema())?;
+            Ok((input.map_values(Arc::clone(&schema), function)?, schema))
+        };
+        self.with("map_values", make, Key::Kept)
     }
 
-    /// Makes any number of records of each record.
+    /// Makes a value of each key and value; keys stay.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.map_values_with_key(|customer, amount| format!("{customer}: {amount}")).to("labels", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
+    pub fn map_values_with_key<V2: Data>(
+        &self,
+        function: impl Fn(&K, V) -> V2 + Send + Sync + 'static,
+    ) -> KStream<K, V2> {
+        let make = |input: Input<K, V>| {
+            let schema = value_schema::<V2>(self.columns.schema())?;
+            Ok((input.map_values_with_key(Arc::clone(&schema), function)?, schema))
+        };
+        self.with("map_values", make, Key::Kept)
+    }
+
+    /// Makes any number of records of each record, with its timestamp and headers.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let lines = builder.stream::<String, String>("lines", Consumed::kafka());
+    /// let words = |_: String, line: String| line.split(' ').map(|word| (word.to_owned(), 1_i64)).collect::<Vec<_>>();
+    /// lines.flat_map(words).to("words", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn flat_map<K2: Data, V2: Data, I: IntoIterator<Item = (K2, V2)> + 'static>(
         &self,
         function: impl Fn(K, V) -> I + Send + Sync + 'static,
     ) -> KStream<K2, V2> {
-        let schema = output_schema::<K2, V2>();
-        let closure = |input: Input<K, V>, schema| input.flat_map("flat_map", schema, function);
-        self.with(
-            "flat_map",
-            |input| schema.and_then(|schema| Ok((closure(input, Arc::clone(&schema))?, schema))),
-            true,
-        )
+        let make = |input: Input<K, V>| {
+            let schema = output_schema::<K2, V2>()?;
+            Ok((input.flat_map("flat_map", Arc::clone(&schema), function)?, schema))
+        };
+        self.with("flat_map", make, Key::Changed)
+    }
+
+    /// Makes any number of values of each key and value; keys stay, and so does where the records are.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let lines = builder.stream::<String, String>("lines", Consumed::kafka());
+    /// let words = |_: &String, line: String| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    /// lines.flat_map_values(words).to("words", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
+    pub fn flat_map_values<V2: Data, I: IntoIterator<Item = V2> + 'static>(
+        &self,
+        function: impl Fn(&K, V) -> I + Send + Sync + 'static,
+    ) -> KStream<K, V2> {
+        let make = |input: Input<K, V>| {
+            let schema = value_schema::<V2>(self.columns.schema())?;
+            Ok((input.flat_map_values(Arc::clone(&schema), function)?, schema))
+        };
+        self.with("flat_map_values", make, Key::Kept)
     }
 
     /// Gives each record another key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.select_key(|_customer, amount| amount / 100).to("by-price", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn select_key<K2: Data>(&self, function: impl Fn(&K, &V) -> K2 + Send + Sync + 'static) -> KStream<K2, V> {
-        let schema = output_schema::<K2, V>();
-        let closure = |input: Input<K, V>, schema| {
-            input.flat_map("select_key", schema, move |key, value| [(function(&key, &value), value)])
+        let make = |input: Input<K, V>| {
+            let schema = output_schema::<K2, V>()?;
+            let rekeyed = move |key, value| [(function(&key, &value), value)];
+            Ok((input.flat_map("select_key", Arc::clone(&schema), rekeyed)?, schema))
         };
-        self.with(
-            "select_key",
-            |input| schema.and_then(|schema| Ok((closure(input, Arc::clone(&schema))?, schema))),
-            true,
-        )
+        self.with("select_key", make, Key::Changed)
     }
 
     /// Shows each record to `function` and passes it on. After a crash a record may be shown again.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.peek(|customer, amount| assert!(*amount > 0, "{customer}")).to("seen", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn peek(&self, function: impl Fn(&K, &V) + Send + Sync + 'static) -> Self {
-        self.with(
-            "peek",
-            |input: Input<K, V>| Ok((input.look(true, function), Arc::clone(self.columns.schema()))),
-            false,
-        )
+        let schema = Arc::clone(self.columns.schema());
+        self.with("peek", |input| Ok((input.look(Look::Peek, function), schema)), Key::Kept)
     }
 
-    /// Shows each record to `function`. After a crash a record may be shown again.
+    /// Shows each record to `function`; nothing is passed on. After a crash a record may be shown again.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.for_each(|customer, amount| eprintln!("{customer} {amount}"));
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn for_each(&self, function: impl Fn(&K, &V) + Send + Sync + 'static) {
-        let look = |input: Input<K, V>| Ok((input.look(false, function), Arc::clone(self.columns.schema())));
-        let _: Self = self.with("for_each", look, false);
+        let schema = Arc::clone(self.columns.schema());
+        let _: Self = self.with("for_each", |input| Ok((input.look(Look::ForEach, function), schema)), Key::Kept);
+    }
+
+    /// Prints each record; nothing is passed on. See [`Printed`].
+    pub fn print(&self, printed: Printed)
+    where
+        K: std::fmt::Debug,
+        V: std::fmt::Debug,
+    {
+        self.for_each(move |key, value| printed.print(key, value));
+    }
+
+    /// Gives the operator that this stream comes from a name: see [`ColumnStream::named`].
+    pub fn named(&self, name: &str) -> Self {
+        Self::new(self.columns.named(name))
     }
 
     /// Begins to share records out to branches: each goes to the first whose predicate holds.
     pub fn split(&self) -> Split<K, V> {
-        Split { stream: self.clone(), taken: Vec::new(), branches: Vec::new() }
+        Split::of(self.clone())
     }
 
     /// The records of both streams.
@@ -151,13 +293,46 @@ impl<K: Data, V: Data> KStream<K, V> {
 
     /// Writes the records to `topic`.
     pub fn to(&self, topic: &str, produced: Produced) {
+        if let Some(produced) = self.produced(produced) {
+            self.columns.to(topic, produced);
+        }
+    }
+
+    /// Writes each record to the topic that `topic` names; it must exist when the first record for it comes. A record whose topic does not is
+    /// a dead letter.
+    ///
+    /// ```
+    /// use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.to_dynamic(|_, amount| if *amount < 0 { "refunds".to_owned() } else { "sales".to_owned() }, Produced::kafka());
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.create_topic("sales", 1)?;
+    /// driver.push("orders", Record::new("ada", 30_i64.to_be_bytes()))?;
+    /// driver.push("orders", Record::new("bob", (-5_i64).to_be_bytes()))?;
+    /// assert_eq!(driver.drain("sales")?.len(), 1);
+    /// assert_eq!(driver.dead_letters()?.len(), 1, "there is no topic of refunds");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn to_dynamic(&self, topic: impl Fn(&K, &V) -> String + Send + Sync + 'static, produced: Produced) {
+        let Some(produced) = self.produced(produced) else { return };
+        match TypedRows::of() {
+            Ok(rows) => self.columns.to_dynamic(Arc::new(TypedTopics { rows, choose: topic }), produced),
+            Err(problem) => drop(self.columns.failed("to_dynamic", problem)),
+        }
+    }
+
+    /// The same options with values written as their type is.
+    fn produced(&self, produced: Produced) -> Option<Produced> {
         match Shape::<V>::of("value") {
             Ok(shape) => {
                 let formats = crate::topology::Formats { wrapping: shape.wrapping(), ..produced.formats };
-                self.columns.to(topic, Produced { formats });
+                Some(Produced { formats, ..produced })
             }
             Err(problem) => {
                 self.columns.failed("to", problem);
+                None
             }
         }
     }
@@ -218,11 +393,11 @@ impl<K: Data, V: Data> KStream<K, V> {
         &self,
         name: &str,
         make: impl FnOnce(Input<K, V>) -> Result<(Closure, Arc<StreamSchema>), String>,
-        rekeyed: bool,
+        key: Key,
     ) -> KStream<K2, V2> {
-        let columns = match Input::new().and_then(make) {
+        let columns = match Input::of_stream().and_then(make) {
             Ok((closure, schema)) => {
-                self.columns.transform(name, Arc::new(closure), schema, rekeyed || self.columns.rekeyed)
+                self.columns.transform(name, Arc::new(closure), schema, key == Key::Changed || self.columns.rekeyed)
             }
             Err(problem) => self.columns.failed(name, problem),
         };
@@ -230,43 +405,18 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 }
 
+/// Whether an operator may give records other keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Kept,
+    Changed,
+}
+
 /// A stream's value and the row it met.
 #[derive(Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Joined<V, T> {
     pub(super) stream: V,
     pub(super) table: Option<T>,
-}
-
-/// A stream being shared out: see [`KStream::split`].
-pub struct Split<K, V> {
-    stream: KStream<K, V>,
-    taken: Vec<Arc<Predicate<K, V>>>,
-    branches: Vec<KStream<K, V>>,
-}
-
-type Predicate<K, V> = dyn Fn(&K, &V) -> bool + Send + Sync;
-
-impl<K: Data, V: Data> Split<K, V> {
-    /// A branch of the records for which `predicate` holds and which no earlier branch has taken.
-    pub fn branch(mut self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
-        let (earlier, predicate) = (self.taken.clone(), Arc::new(predicate));
-        self.taken.push(Arc::clone(&predicate) as Arc<Predicate<K, V>>);
-        let own = move |key: &K, value: &V| predicate(key, value) && !earlier.iter().any(|taken| taken(key, value));
-        self.branches.push(self.stream.filter(own));
-        self
-    }
-
-    /// The branches, in order; records that none has taken are left out.
-    pub fn no_default_branch(self) -> Vec<KStream<K, V>> {
-        self.branches
-    }
-
-    /// The branches, in order, and last the records that none of them has taken.
-    pub fn default_branch(mut self) -> Vec<KStream<K, V>> {
-        let earlier = std::mem::take(&mut self.taken);
-        self.branches.push(self.stream.filter(move |key, value| !earlier.iter().any(|taken| taken(key, value))));
-        self.branches
-    }
 }
 
 fn output_schema<K: Data, V: Data>() -> Result<Arc<StreamSchema>, String> {

@@ -4,13 +4,14 @@ use std::{marker::PhantomData, sync::Arc};
 
 use super::{
     ColumnTable, KStream,
-    closure::Input,
-    group::KGroupedTable,
+    closure::{Closure, Input},
+    grouped_table::KGroupedTable,
     options::Materialized,
+    regroup::ClosureRegroup,
     stream::value_schema,
     typed::{Data, Shape},
 };
-use crate::{expression::Expr, operator::Column, record::TimeSpan};
+use crate::{expression::Expr, operator::Column, record::TimeSpan, schema::StreamSchema};
 
 /// A table with keys `K` and rows `V`: the newest record of a key is its row.
 pub struct KTable<K, V> {
@@ -35,14 +36,45 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Keeps the rows for which `predicate` holds; a row that no longer passes is deleted.
+    ///
+    /// # Ordering
+    /// A change of a row that does not pass and did not pass before gives nothing, unless tombstones are to be as in Kafka Streams: see
+    /// [`StreamsBuilder::with_tombstones`](super::StreamsBuilder::with_tombstones).
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.filter(|_item, left| *left > 0).to_stream().to("in-stock", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
-        self.columns.require_before();
-        match Input::new() {
+        self.filtered("filter", predicate)
+    }
+
+    /// Keeps the rows for which `predicate` does not hold; otherwise as [`filter`](Self::filter).
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.filter_not(|_item, left| *left > 0).to_stream().to("sold-out", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
+    pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.filtered("filter_not", move |key, value| !predicate(key, value))
+    }
+
+    fn filtered(&self, what: &'static str, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.columns.require_before_to_filter();
+        match Input::of_table() {
             Ok(input) => {
                 let schema = Arc::clone(self.columns.schema());
-                Self::new(self.columns.transform("filter", Arc::new(input.filter(predicate)), schema))
+                Self::new(self.columns.transform(what, Arc::new(input.filter(what, predicate)), schema))
             }
-            Err(problem) => Self::new(self.columns.failed("filter", problem)),
+            Err(problem) => Self::new(self.columns.failed(what, problem)),
         }
     }
 
@@ -51,14 +83,51 @@ impl<K: Data, V: Data> KTable<K, V> {
         Self::new(self.columns.filter(&predicate))
     }
 
-    /// Makes a row of each row.
+    /// Makes a row of each row; deleted rows stay deleted. A result of `None` deletes, too.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.map_values(|left| format!("{left} left")).to_stream().to("labels", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn map_values<V2: Data>(&self, function: impl Fn(V) -> V2 + Send + Sync + 'static) -> KTable<K, V2> {
-        self.columns.require_before();
+        self.mapped(|input, schema| input.map_values(schema, function))
+    }
+
+    /// Makes a row of each key and row; otherwise as [`map_values`](Self::map_values).
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.map_values_with_key(|item, left| format!("{left} {item}s")).to_stream().to("labels", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
+    pub fn map_values_with_key<V2: Data>(
+        &self,
+        function: impl Fn(&K, V) -> V2 + Send + Sync + 'static,
+    ) -> KTable<K, V2> {
+        self.mapped(|input, schema| input.map_values_with_key(schema, function))
+    }
+
+    fn mapped<V2: Data>(
+        &self,
+        make: impl FnOnce(Input<K, V>, Arc<StreamSchema>) -> Result<Closure, String>,
+    ) -> KTable<K, V2> {
         let mapped = value_schema::<V2>(self.columns.schema()).and_then(|schema| {
-            let closure = Input::<K, V>::new()?.map_values(Arc::clone(&schema), move |_, value| function(value))?;
+            let closure = make(Input::of_table()?, Arc::clone(&schema))?;
             Ok(self.columns.transform("map_values", Arc::new(closure), schema))
         });
         KTable::new(mapped.unwrap_or_else(|problem| self.columns.failed("map_values", problem)))
+    }
+
+    /// Gives the operator that this table comes from a name: see [`ColumnStream::named`](super::ColumnStream::named).
+    pub fn named(&self, name: &str) -> Self {
+        Self::new(self.columns.named(name))
     }
 
     /// Keeps the table in a store, so that it can be joined with and queried.
@@ -77,8 +146,26 @@ impl<K: Data, V: Data> KTable<K, V> {
         KStream::new(self.columns.to_stream())
     }
 
-    /// Groups rows by a column; what a row contributes is taken back when it changes.
-    pub fn group_by<K2: Data>(&self, key: Expr) -> KGroupedTable<K2, V> {
+    /// Groups rows by another key, with another value; what a row contributes is taken back when it changes or goes. A row for which key or value is
+    /// `None` of an `Option` is in no group. See [`KGroupedTable`].
+    pub fn group_by<K2: Data, V2: Data>(
+        &self,
+        function: impl Fn(&K, &V) -> (K2, V2) + Send + Sync + 'static,
+    ) -> KGroupedTable<K2, V2> {
+        KGroupedTable::new(self.columns.grouped(ClosureRegroup::<K, V, K2, V2, _>::retract(function)))
+    }
+
+    /// Groups rows by an expression over their columns; otherwise as [`group_by`](Self::group_by).
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::col};
+    /// # let builder = StreamsBuilder::new();
+    /// # let parcels = builder.table::<String, String>("parcels", Consumed::kafka(), "parcels".into());
+    /// parcels.group_by_expr::<String>(col("value")).count("parcels-by-city").to_stream().to("counts", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
+    pub fn group_by_expr<K2: Data>(&self, key: Expr) -> KGroupedTable<K2, V> {
         let value: Vec<Column> = self
             .columns
             .schema()

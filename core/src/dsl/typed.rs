@@ -2,14 +2,25 @@
 //!
 //! A struct is one column a field. Anything else (text, numbers, enums ...) is one column, called `key` or `value`. The unit type `()` is
 //! no column at all: the key of records that have none.
+//!
+//! Nothing is a value of `Option`: a record without key or value is read as `None` into an `Option<T>`, and `None` is written as a record
+//! without key or value, in a table a tombstone. Other types have no value for such records.
 
 use std::{any::TypeId, marker::PhantomData, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, StructArray},
+    array::{Array, ArrayRef, BooleanArray, StructArray},
+    buffer::NullBuffer,
+    compute::nullif,
     datatypes::{DataType, Field, FieldRef, Fields},
 };
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{
+    Serialize,
+    de::{
+        DeserializeOwned,
+        value::{Error as ValueError, UnitDeserializer},
+    },
+};
 use serde_arrow::{
     schema::{SchemaLike, TracingOptions},
     utils::{Item, Items},
@@ -27,12 +38,14 @@ pub(crate) struct Shape<T> {
     pub(crate) fields: Vec<FieldRef>,
     /// Whether the type is one column and no struct.
     bare: bool,
+    /// Whether the type has a value for nothing, as `Option` has.
+    nullable: bool,
     types: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Shape<T> {
     fn clone(&self) -> Self {
-        Self { fields: self.fields.clone(), bare: self.bare, types: PhantomData }
+        Self { fields: self.fields.clone(), bare: self.bare, nullable: self.nullable, types: PhantomData }
     }
 }
 
@@ -47,7 +60,7 @@ impl<T: Data> Shape<T> {
     /// The columns of `T`; a bare type's column is called `name`.
     pub(crate) fn of(name: &str) -> Result<Self, String> {
         if is_unit::<T>() {
-            return Ok(Self { fields: Vec::new(), bare: false, types: PhantomData });
+            return Ok(Self { fields: Vec::new(), bare: false, nullable: false, types: PhantomData });
         }
         let options = || {
             TracingOptions::default()
@@ -59,17 +72,28 @@ impl<T: Data> Shape<T> {
         };
         let nullable = |field: &FieldRef| Arc::new(field.as_ref().clone().with_nullable(true));
         if let Ok(fields) = Vec::<FieldRef>::from_type::<T>(options()) {
-            return Ok(Self { fields: fields.iter().map(nullable).collect(), bare: false, types: PhantomData });
+            return Ok(Self {
+                fields: fields.iter().map(nullable).collect(),
+                bare: false,
+                nullable: false,
+                types: PhantomData,
+            });
         }
         let fields = Vec::<FieldRef>::from_type::<Item<T>>(options())
             .map_err(|error| format!("{} has no columns: {error}", std::any::type_name::<T>()))?;
         let fields = fields.iter().map(|field| Arc::new(field.as_ref().clone().with_name(name).with_nullable(true)));
-        Ok(Self { fields: fields.collect(), bare: true, types: PhantomData })
+        let is_option = T::deserialize(UnitDeserializer::<ValueError>::new()).is_ok();
+        Ok(Self { fields: fields.collect(), bare: true, nullable: is_option, types: PhantomData })
     }
 
     /// Whether the type is one column and no struct.
     pub(crate) fn is_bare(&self) -> bool {
         self.bare
+    }
+
+    /// Whether the type has a value for nothing, as `Option` has.
+    pub(super) fn is_nullable(&self) -> bool {
+        self.nullable
     }
 
     /// A struct is written as a record even if it has one field, a bare type as a bare value.
@@ -116,7 +140,7 @@ impl<T: Data> Shape<T> {
             return Ok(Vec::new());
         }
         if is_unit::<T>() {
-            let unit = || T::deserialize(serde::de::value::UnitDeserializer::<serde::de::value::Error>::new());
+            let unit = || T::deserialize(UnitDeserializer::<ValueError>::new());
             return (0..rows).map(|_| unit().map_err(|error| error.to_string())).collect();
         }
         if self.bare {
@@ -124,6 +148,44 @@ impl<T: Data> Shape<T> {
             return Ok(values);
         }
         serde_arrow::from_arrow(&self.fields, columns).map_err(|error| error.to_string())
+    }
+
+    /// The values of rows of which some are not there: those have none, or are `None` if the type has that. Rows that are not there make no
+    /// errors.
+    pub(super) fn read_present(
+        &self,
+        columns: &[ArrayRef],
+        present: Option<&NullBuffer>,
+        rows: usize,
+        errors: &mut Vec<RowError>,
+    ) -> Values<T> {
+        let Some(present) = present else { return self.read(columns, rows, errors) };
+        let mut found = Vec::new();
+        let mut values = match (&columns, self.nullable) {
+            ([column], true) => {
+                let absent = BooleanArray::new(!present.inner(), None);
+                match nullif(column, &absent) {
+                    Ok(masked) => self.read(&[masked], rows, &mut found),
+                    Err(error) => {
+                        found.extend((0..rows).map(|row| RowError { row, problem: error.to_string() }));
+                        (0..rows).map(|_| None).collect()
+                    }
+                }
+            }
+            _ => self.read(columns, rows, &mut found),
+        };
+        if !self.nullable {
+            values.iter_mut().enumerate().filter(|(row, _)| present.is_null(*row)).for_each(|(_, value)| *value = None);
+        }
+        errors.extend(found.into_iter().filter(|error| present.is_valid(error.row)));
+        values
+    }
+
+    /// The columns of `values`, and which of them are there: of an `Option` those that are not `None`.
+    pub(super) fn write_present(&self, values: &[T]) -> Result<(Vec<ArrayRef>, Option<NullBuffer>), String> {
+        let columns = self.write(values)?;
+        let present = columns.first().filter(|_| self.nullable).and_then(|column| column.logical_nulls());
+        Ok((columns, present))
     }
 
     /// The columns of `values`, one row a value.
@@ -183,6 +245,24 @@ mod tests {
         let mut errors = Vec::new();
         let read: Vec<T> = shape.read(&written, values.len(), &mut errors).into_iter().flatten().collect();
         assert_eq!((read.as_slice(), errors.len()), (values, 0));
+    }
+
+    #[test]
+    fn nothing_is_a_value_of_an_option() {
+        let shape = Shape::<Option<i64>>::of("value").expect("has columns");
+        assert!(shape.is_nullable() && !Shape::<i64>::of("value").expect("has columns").is_nullable());
+        let (columns, present) = shape.write_present(&[Some(1), None, Some(3)]).expect("can be written");
+        let present = present.expect("one is missing");
+        assert_eq!((0..3).filter(|&row| present.is_valid(row)).collect::<Vec<_>>(), [0, 2]);
+        let mut errors = Vec::new();
+        let mask = NullBuffer::from(vec![false, true, true]);
+        let read = shape.read_present(&columns, Some(&mask), 3, &mut errors);
+        assert_eq!((read, errors.len()), (vec![Some(None), Some(None), Some(Some(3))], 0));
+        let plain = Shape::<i64>::of("value").expect("has columns");
+        let mask = NullBuffer::from(vec![true, false, true]);
+        assert_eq!(plain.read_present(&columns, Some(&mask), 3, &mut errors), [Some(1), None, Some(3)]);
+        assert_eq!(errors.len(), 0, "what is not there is no error");
+        check(&[Some(Order { item: "tea".into(), amount: 1.0, note: None }), None], &["value"]);
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //! rows   a b a a b      rounds  1: a b    2: a b    3: a      updates are put back into the order of the rows
 //! ```
 //!
+//! Cogrouped streams are several inputs of one aggregate. Each has a stream time of its own, as in Kafka Streams, unless only final results are
+//! passed on: then they share one.
+//!
 //! Invariants: stream time never goes back and includes the record that is looked at; a closed window never reopens; a record
 //! revises each open window that holds it once. The timestamp of a result is the highest of the records in it.
 //!
@@ -36,6 +39,7 @@ use datafusion::physical_plan::aggregates::{
 
 use super::{
     Context, EmitPolicy, Finished, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
+    Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
     table::{drop_null_keys, stored_fields},
@@ -68,6 +72,10 @@ pub struct AggregateSettings {
     pub retention: TimeSpan,
     /// When updates are passed on.
     pub emit: EmitPolicy,
+    /// How many inputs it has: more than one where streams are cogrouped.
+    pub inputs: usize,
+    /// Whether a deletion is passed on of what was not there.
+    pub tombstones: Tombstones,
     /// Whether someone below needs to know what was there before.
     pub needs_before: bool,
 }
@@ -75,7 +83,8 @@ pub struct AggregateSettings {
 /// Aggregates rows by key, or by key and window.
 pub struct Aggregate {
     settings: AggregateSettings,
-    stream_time: Timestamp,
+    /// One for each input.
+    stream_times: Vec<Timestamp>,
     /// What is to be passed on if only final results are.
     finals: Option<FinalResults>,
     keys: RowCodec,
@@ -118,7 +127,7 @@ impl Aggregate {
         }
         let group_schema = Arc::new(Schema::new(group_fields));
         Ok(Self {
-            stream_time: Timestamp::NONE,
+            stream_times: vec![Timestamp::NONE; settings.inputs],
             finals: settings
                 .windows
                 .as_ref()
@@ -137,40 +146,40 @@ impl Aggregate {
         let Some(windows) = &self.settings.windows else {
             return Assigned { rows: (0..batch.len() as u32).collect(), numbers: None };
         };
+        let clock = if self.finals.is_some() { 0 } else { context.input };
+        let mut stream_time = self.stream_times[clock];
         let mut rows = Vec::with_capacity(batch.len());
         let mut numbers = Vec::with_capacity(batch.len());
         let mut late = Vec::new();
-        let mut last_closed = windows.last_closed(self.stream_time);
+        let mut last_closed = windows.last_closed(stream_time);
         for (row, &time) in times.iter().enumerate() {
-            if Timestamp(time) > self.stream_time {
-                self.finals.iter_mut().for_each(|finals| finals.advance(self.stream_time, Timestamp(time)));
-                self.stream_time = Timestamp(time);
-                last_closed = windows.last_closed(self.stream_time);
+            if Timestamp(time) > stream_time {
+                self.finals.iter_mut().for_each(|finals| finals.advance(stream_time, Timestamp(time)));
+                stream_time = Timestamp(time);
+                last_closed = windows.last_closed(stream_time);
             }
             for number in windows.numbers(Timestamp(time)) {
                 if number <= last_closed {
-                    late.push((row, self.lateness(windows, Timestamp(time), number)));
+                    late.push((row, lateness(windows, Timestamp(time), number, stream_time)));
                 } else {
                     rows.push(row as u32);
                     numbers.push(number);
                 }
             }
         }
+        self.stream_times[clock] = stream_time;
         context.reject(batch, Reason::Late, late);
         Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) }
     }
 
-    fn lateness(&self, windows: &TimeWindows, time: Timestamp, number: i64) -> String {
-        let (bounds, stream_time) = (windows.bounds(number), self.stream_time);
-        let (start, end) = (Timestamp(bounds.start), Timestamp(bounds.end));
-        format!(
-            "the record of {time} is late for the window {start} to {end}: stream time is {stream_time}, grace {}",
-            windows.grace()
-        )
-    }
-
     /// Groups the rows at `assigned` and folds them.
-    fn fold(&mut self, batch: &Batch, assigned: &Assigned, errors: &mut Vec<RowError>) -> Result<(), FoldError> {
+    fn fold(
+        &mut self,
+        batch: &Batch,
+        assigned: &Assigned,
+        input: usize,
+        errors: &mut Vec<RowError>,
+    ) -> Result<(), FoldError> {
         let every_row =
             assigned.rows.len() == batch.len() && assigned.numbers.as_ref().is_none_or(|_| is_identity(&assigned.rows));
         let picked = (!every_row).then_some(&assigned.rows);
@@ -193,7 +202,7 @@ impl Aggregate {
             let newest = &mut self.interval.times[group];
             *newest = (*newest).max(times[row as usize]);
         }
-        self.interval.fold.add(&Rows { batch, picked, groups: &groups, total }, errors)
+        self.interval.fold.add(&Rows { batch, picked, groups: &groups, total, input }, errors)
     }
 
     /// Merges the interval into the store and gives one row a touched group, in the order of first touch.
@@ -210,11 +219,12 @@ impl Aggregate {
         let keys: Vec<&[u8]> = (0..total).map(|group| store_keys.value(group)).collect();
 
         let (stored, stored_times) = self.read(store, &keys)?;
+        let mut had = vec![false; total];
+        stored.groups.iter().for_each(|&group| had[group] = true);
         let before = if self.settings.needs_before {
             let results = self.settings.fold.results_of(&stored.states)?;
-            let mut had = vec![false; total];
-            stored.groups.iter().for_each(|&group| had[group] = true);
-            Some(Before { values: scatter(&results, &stored.groups, total)?, present: Some(NullBuffer::from(had)) })
+            let present = Some(NullBuffer::from(had.clone()));
+            Some(Before { values: scatter(&results, &stored.groups, total)?, present })
         } else {
             None
         };
@@ -222,17 +232,22 @@ impl Aggregate {
         for (&group, &time) in stored.groups.iter().zip(stored_times.values()) {
             times[group] = times[group].max(time);
         }
-        let Finished { states, present } = self.interval.fold.finish(stored, total)?;
+        let Finished { states, mut present, gone } = self.interval.fold.finish(stored, total)?;
+        if let (Some(gone), Tombstones::OfRows) = (&gone, self.settings.tombstones) {
+            let present = present.get_or_insert_with(|| vec![true; total]);
+            (0..total).filter(|&group| gone[group] && !had[group]).for_each(|group| present[group] = false);
+        }
         let results = self.settings.fold.results_of(&states)?;
         let times: ArrayRef = Arc::new(Int64Array::from(times));
-        self.write(store, store_keys, &states, &times, present.as_deref())?;
+        self.write(store, store_keys, &states, &times, (present.as_deref(), gone.as_deref()))?;
 
         if let (Some(numbers), Some(windows)) = (numbers, &self.settings.windows) {
             columns.extend(windows.bound_columns(numbers));
         }
         columns.extend(results);
         columns.extend([times, Batch::no_offsets(total)]);
-        let updates = Batch::new(Arc::clone(&self.settings.output), columns).with_before(before);
+        let there = gone.map(|gone| NullBuffer::from_iter(gone.into_iter().map(|gone| !gone)));
+        let updates = Batch::new(Arc::clone(&self.settings.output), columns).with_present(there).with_before(before);
         let rows = match &present {
             None => updates,
             Some(present) => updates.filter(&BooleanArray::from(present.clone())).map_err(FoldError::of)?,
@@ -245,7 +260,7 @@ impl Aggregate {
         let Some(finals) = &mut self.finals else { return Ok(()) };
         let AggregateSettings { store, output, fold, .. } = &self.settings;
         let rows = StoredWindows { store: *store, output, fold: fold.as_ref(), keys: &self.keys, states: &self.states };
-        finals.emit(self.stream_time, &rows, context)
+        finals.emit(self.stream_times[0], &rows, context)
     }
 
     fn store_keys(&self, columns: &[ArrayRef], numbers: Option<&ArrayRef>) -> Result<BinaryArray, FoldError> {
@@ -289,12 +304,17 @@ impl Aggregate {
         keys: BinaryArray,
         states: &[ArrayRef],
         times: &ArrayRef,
-        present: Option<&[bool]>,
+        (present, gone): (Option<&[bool]>, Option<&[bool]>),
     ) -> Result<(), FoldError> {
         debug_assert_eq!(rows_of(states), keys.len(), "one state a group");
         let columns: Vec<ArrayRef> = states.iter().chain([times]).cloned().collect();
         let rows = self.states.encode(&columns).map_err(FoldError::of)?;
-        let rows = rows.try_into_binary().map_err(FoldError::of)?;
+        let mut rows = rows.try_into_binary().map_err(FoldError::of)?;
+        if let Some(gone) = gone {
+            let (offsets, bytes, _) = rows.into_parts();
+            let kept = NullBuffer::from_iter(gone.iter().map(|gone| !gone));
+            rows = BinaryArray::new(offsets, bytes, Some(kept));
+        }
         let changes = Records::new(keys, rows, times.as_primitive::<Int64Type>().clone(), None);
         store.put_all(match present {
             None => changes,
@@ -311,7 +331,7 @@ impl Aggregate {
         &mut self,
         batch: &Batch,
         assigned: &Assigned,
-        store: &mut TaskStore,
+        (input, store): (usize, &mut TaskStore),
         errors: &mut Vec<RowError>,
     ) -> Result<Option<Batch>, FoldError> {
         let mut updates = Vec::new();
@@ -328,7 +348,7 @@ impl Aggregate {
                 numbers: numbers.map_err(FoldError::of)?.map(|numbers| Int64Array::from(numbers.to_data())),
             };
             let first_error = errors.len();
-            self.fold(&part, &own, errors)?;
+            self.fold(&part, &own, input, errors)?;
             errors[first_error..].iter_mut().for_each(|error| error.row = rows.value(error.row) as usize);
             // No key occurs twice in a round: group `i` is entry `i`.
             if let Some(update) = self.flush(store)? {
@@ -410,10 +430,11 @@ impl Operator for Aggregate {
         let assigned = self.assign(&batch, context);
         let mut errors = Vec::new();
         let folded = match self.settings.emit {
-            _ if self.finals.is_some() => self.fold(&batch, &assigned, &mut errors).map(|()| None),
-            EmitPolicy::Commit => self.fold(&batch, &assigned, &mut errors).map(|()| None),
+            _ if self.finals.is_some() => self.fold(&batch, &assigned, context.input, &mut errors).map(|()| None),
+            EmitPolicy::Commit => self.fold(&batch, &assigned, context.input, &mut errors).map(|()| None),
             EmitPolicy::Record => {
-                self.fold_each(&batch, &assigned, &mut context.stores[self.settings.store], &mut errors)
+                let store = &mut context.stores[self.settings.store];
+                self.fold_each(&batch, &assigned, (context.input, store), &mut errors)
             }
         };
         context.output.extend(folded.map_err(|error| context.error(error))?);
@@ -436,11 +457,30 @@ impl Operator for Aggregate {
     }
 
     fn stream_time(&self) -> Option<Timestamp> {
-        self.settings.windows.as_ref().map(|_| self.stream_time)
+        self.settings.windows.as_ref().map(|_| self.stream_times[0])
     }
 
     fn restore_stream_time(&mut self, stream_time: Timestamp) {
-        self.stream_time = self.stream_time.max(stream_time);
+        self.stream_times[0] = self.stream_times[0].max(stream_time);
         self.finals.iter_mut().for_each(|finals| finals.restore(stream_time));
     }
+
+    fn clocks(&self) -> Vec<Timestamp> {
+        self.stream_times[1..].to_vec()
+    }
+
+    fn restore_clock(&mut self, index: usize, time: Timestamp) {
+        if let Some(stream_time) = self.stream_times.get_mut(index + 1) {
+            *stream_time = time.max(*stream_time);
+        }
+    }
+}
+
+fn lateness(windows: &TimeWindows, time: Timestamp, number: i64, stream_time: Timestamp) -> String {
+    let bounds = windows.bounds(number);
+    let (start, end) = (Timestamp(bounds.start), Timestamp(bounds.end));
+    format!(
+        "the record of {time} is late for the window {start} to {end}: stream time is {stream_time}, grace {}",
+        windows.grace()
+    )
 }

@@ -199,7 +199,7 @@ impl Fold for ChangeFold {
         present.resize(total, false);
         stored.groups.iter().for_each(|&group| present[group] = true);
         let all = present.iter().all(|&present| present);
-        Ok(Finished { states, present: (!all).then_some(present) })
+        Ok(Finished { states, present: (!all).then_some(present), gone: None })
     }
 }
 

@@ -27,6 +27,8 @@ use crate::{
 /// Keeps the rows for which a predicate is true.
 pub struct Filter {
     predicate: Expression,
+    /// Whether rows are those of a table: what does not pass is deleted.
+    of_rows: bool,
 }
 
 impl Filter {
@@ -41,7 +43,12 @@ impl Filter {
             let problem = format!("is of type {kind}; a filter needs a boolean");
             return Err(ExpressionError { expression: predicate.to_string(), problem });
         }
-        Ok(Self { predicate: bound })
+        Ok(Self { predicate: bound, of_rows: false })
+    }
+
+    /// The same filter of the rows of a table: what does not pass is deleted, even if it is not known whether it was there.
+    pub fn of_rows(self) -> Self {
+        Self { of_rows: true, ..self }
     }
 
     /// Which rows are there and pass.
@@ -88,6 +95,7 @@ impl Transform for Filter {
     fn apply(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
         let passes = self.passes(batch.rows(), batch.present(), errors);
         match batch.before() {
+            None if self.of_rows => Ok(batch.clone().with_present(Some(NullBuffer::new(passes)))),
             None => batch.filter(&BooleanArray::new(passes, None)).map_err(TransformError::of),
             Some(before) => {
                 let old = rows_before(batch, before);

@@ -104,6 +104,8 @@ pub struct Rows<'a> {
     pub groups: &'a [usize],
     /// How many groups there are by now.
     pub total: usize,
+    /// Which input of the aggregation they come from: 0 but where streams are cogrouped.
+    pub input: usize,
 }
 
 /// Stored states that exist already: row `i` is that of group `groups[i]`.
@@ -120,6 +122,8 @@ pub struct Finished {
     pub states: Vec<ArrayRef>,
     /// Which groups have one; `None` if all have. A group has none if none of its rows could be read.
     pub present: Option<Vec<bool>>,
+    /// Which groups are to be deleted: their states mean nothing. `None` if none is.
+    pub gone: Option<Vec<bool>>,
 }
 
 /// The uncommitted part of an aggregation in one task.
@@ -204,14 +208,14 @@ impl Fold for VectorisedFold {
     fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError> {
         let partial = self.set.take_states(&mut self.partial).map_err(FoldError::of)?;
         if stored.groups.is_empty() {
-            return Ok(Finished { states: partial, present: None });
+            return Ok(Finished { states: partial, present: None, gone: None });
         }
         let mut whole = self.set.accumulators().map_err(FoldError::of)?;
         let all: Vec<usize> = (0..total).collect();
         self.set.merge(&mut whole, &stored.states, &stored.groups, total).map_err(FoldError::of)?;
         self.set.merge(&mut whole, &partial, &all, total).map_err(FoldError::of)?;
         let states = self.set.take_states(&mut whole).map_err(FoldError::of)?;
-        Ok(Finished { states, present: None })
+        Ok(Finished { states, present: None, gone: None })
     }
 }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, Int8Array, RecordBatch, UInt32Array},
+    buffer::NullBuffer,
     compute,
     datatypes::{DataType, Field, FieldRef, Int8Type},
 };
@@ -43,11 +44,33 @@ pub(crate) fn was(name: &str) -> String {
     format!("__was_{name}")
 }
 
+/// What a row is in a group: computes the new key and the values of rows.
+pub trait Regroup: Send + Sync {
+    /// The columns of the new key and of the values, and which rows have both; `None` if all have. Rows that fail are added to `errors` and have
+    /// neither. Rows without value are not looked at.
+    fn regroup(&self, rows: &Batch, errors: &mut Vec<RowError>) -> Regrouped;
+
+    /// Which columns of a row it needs.
+    fn reads(&self) -> Reads;
+
+    /// What it does, for `describe`.
+    fn describe(&self) -> String;
+}
+
+/// What rows are in their groups.
+pub struct Regrouped {
+    /// The columns of the new key.
+    pub keys: Vec<ArrayRef>,
+    /// The value columns.
+    pub values: Vec<ArrayRef>,
+    /// Which rows are in a group; `None` if all those are that have a value and no null in their key.
+    pub there: Option<Vec<bool>>,
+}
+
 /// Turns changes into changes under a new key.
 #[derive(Clone)]
 pub struct Retract {
-    key: Vec<Expression>,
-    value: Vec<Expression>,
+    regroup: Arc<dyn Regroup>,
     /// The encoding of the new key.
     codec: Arc<RowCodec>,
     /// The encoding of the old key, if rows carry it.
@@ -75,16 +98,28 @@ impl Retract {
         let (bound_key, bound_value) = (bind(key)?, bind(value)?);
         let field =
             |name: &str, bound: &Expression| Arc::new(Field::new(name, bound.field().data_type().clone(), true));
-        let fields = |columns: &[Column], bound: &[Expression], name: &dyn Fn(&str) -> String| -> Vec<FieldRef> {
-            columns.iter().zip(bound).map(|(column, bound)| field(&name(&column.name), bound)).collect()
+        let fields = |columns: &[Column], bound: &[Expression]| -> Vec<FieldRef> {
+            columns.iter().zip(bound).map(|(column, bound)| field(&column.name, bound)).collect()
         };
-        let keys = fields(key, &bound_key, &str::to_owned);
-        let mut values = fields(value, &bound_value, &str::to_owned);
-        values.push(Arc::new(Field::new(CHANGE, DataType::Int8, true)));
-        values.extend(fields(value, &bound_value, &was));
-        let codec = RowCodec::new(&keys).map_err(|error| SchemaError::Encoding { problem: error.to_string() })?;
-        let output = StreamSchema::new(keys, values, false)?;
-        Ok(Self { key: bound_key, value: bound_value, codec: Arc::new(codec), identity: None, output })
+        let regroup = ByExpressions {
+            names: key.iter().chain(value).map(|column| column.name.clone()).collect(),
+            key: bound_key.clone(),
+            value: bound_value.clone(),
+        };
+        Self::of(Arc::new(regroup), fields(key, &bound_key), fields(value, &bound_value))
+    }
+
+    /// Changes of `value` columns under `key` columns, both as `regroup` computes them.
+    ///
+    /// # Errors
+    /// [`ProjectError`] if names clash or a key has no row encoding.
+    pub fn of(regroup: Arc<dyn Regroup>, key: Vec<FieldRef>, value: Vec<FieldRef>) -> Result<Self, ProjectError> {
+        let past = |field: &FieldRef| Arc::new(field.as_ref().clone().with_name(was(field.name())));
+        let change: FieldRef = Arc::new(Field::new(CHANGE, DataType::Int8, true));
+        let values = value.iter().cloned().chain([change]).chain(value.iter().map(past)).collect();
+        let codec = RowCodec::new(&key).map_err(|error| SchemaError::Encoding { problem: error.to_string() })?;
+        let output = StreamSchema::new(key, values, false)?;
+        Ok(Self { regroup, codec: Arc::new(codec), identity: None, output })
     }
 
     /// The same with `__row`, for rows of `input`.
@@ -105,15 +140,18 @@ impl Retract {
         &self.output
     }
 
-    /// Computes a side; only rows that are `present` may complain.
-    fn side(&self, rows: &RecordBatch, present: &dyn Fn(usize) -> bool, errors: &mut Vec<RowError>) -> Side {
+    /// Computes a side; only rows that have a value may complain.
+    fn side(&self, rows: &Batch, errors: &mut Vec<RowError>) -> Side {
+        let present = |row: usize| rows.present().is_none_or(|present| present.is_valid(row));
         let mut found = Vec::new();
-        let keys = evaluate(&self.key, rows, &mut found);
-        let values = evaluate(&self.value, rows, &mut found);
+        let Regrouped { keys, values, there } = self.regroup.regroup(rows, &mut found);
         errors.extend(found.into_iter().filter(|error| present(error.row)));
         let nulls: Vec<_> = keys.iter().filter_map(|key| key.logical_nulls()).collect();
-        let there = |row| present(row) && nulls.iter().all(|nulls| nulls.is_valid(row));
-        let there = (0..rows.num_rows()).map(there).collect();
+        let is_there = |row: usize| {
+            let is_grouped = there.as_ref().is_none_or(|there| there[row]);
+            present(row) && is_grouped && nulls.iter().all(|nulls| nulls.is_valid(row))
+        };
+        let there = (0..rows.len()).map(is_there).collect();
         Side { keys, values, there }
     }
 }
@@ -127,10 +165,11 @@ struct Change {
 
 impl Transform for Retract {
     fn apply(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
-        let comes = self.side(batch.rows(), &|row| batch.present().is_none_or(|present| present.is_valid(row)), errors);
+        let comes = self.side(batch, errors);
         let goes = batch.before().map(|before| {
-            let there = |row| before.present.as_ref().is_none_or(|present| present.is_valid(row));
-            self.side(&rows_before(batch, before), &there, &mut Vec::new())
+            let columns = rows_before(batch, before).columns().to_vec();
+            let past = Batch::new(Arc::clone(batch.schema()), columns).with_present(before.present.clone());
+            self.side(&past, &mut Vec::new())
         });
         let changes = self.changes(batch.len(), &comes, goes.as_ref())?;
         let rows: UInt32Array = changes.iter().map(|change| change.row).collect();
@@ -175,20 +214,57 @@ impl Transform for Retract {
     }
 
     fn reads(&self) -> Reads {
+        self.regroup.reads()
+    }
+
+    fn describe(&self) -> String {
+        format!("take back and add, {}", self.regroup.describe())
+    }
+}
+
+/// Groups computed by expressions.
+struct ByExpressions {
+    /// The names of key columns, then of value columns.
+    names: Vec<String>,
+    key: Vec<Expression>,
+    value: Vec<Expression>,
+}
+
+impl Regroup for ByExpressions {
+    fn regroup(&self, rows: &Batch, errors: &mut Vec<RowError>) -> Regrouped {
+        let keys = evaluate(&self.key, rows.rows(), errors);
+        Regrouped { keys, values: evaluate(&self.value, rows.rows(), errors), there: None }
+    }
+
+    fn reads(&self) -> Reads {
         Reads::Only(self.key.iter().chain(&self.value).flat_map(Expression::columns).collect())
     }
 
     fn describe(&self) -> String {
-        let list = |fields: &[FieldRef], expressions: &[Expression]| {
-            let column = |(field, expression): (&FieldRef, &Expression)| format!("{} = {expression}", field.name());
-            fields.iter().zip(expressions).map(column).collect::<Vec<_>>().join(", ")
+        let list = |names: &[String], expressions: &[Expression]| {
+            let column = |(name, expression): (&String, &Expression)| format!("{name} = {expression}");
+            names.iter().zip(expressions).map(column).collect::<Vec<_>>().join(", ")
         };
-        let key = list(self.output.key(), &self.key);
-        match list(&self.output.value()[..self.value.len()], &self.value) {
-            value if value.is_empty() => format!("take back and add, key {key}"),
-            value => format!("take back and add, key {key}; {value}"),
+        let (key_names, value_names) = self.names.split_at(self.key.len());
+        match (list(key_names, &self.key), list(value_names, &self.value)) {
+            (key, value) if value.is_empty() => format!("key {key}"),
+            (key, value) => format!("key {key}; {value}"),
         }
     }
+}
+
+/// The value columns of the side that comes and of the one that goes, and which rows have them.
+pub(crate) fn change_sides(
+    batch: &Batch,
+    value_columns: usize,
+) -> Result<[(Vec<ArrayRef>, NullBuffer); 2], TransformError> {
+    let sides = sides(batch)?;
+    let columns = batch.values();
+    let there = |side: i8| NullBuffer::from_iter(sides.values().iter().map(|found| found & side != 0));
+    let past = value_columns + 1;
+    let columns = [&columns[..value_columns], &columns[past..past + value_columns]].map(<[ArrayRef]>::to_vec);
+    let [new, old] = columns;
+    Ok([(new, there(COMES)), (old, there(GOES))])
 }
 
 impl Retract {
@@ -242,7 +318,7 @@ pub(crate) fn rows_that_go(batch: &Batch) -> Result<RecordBatch, TransformError>
 
 #[cfg(test)]
 mod tests {
-    use arrow::{array::Int64Array, buffer::NullBuffer};
+    use arrow::array::Int64Array;
 
     use super::*;
     use crate::{batch::Before, expression::col};

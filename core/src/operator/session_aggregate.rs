@@ -64,6 +64,8 @@ pub struct SessionAggregateSettings {
     pub strategy: EmitStrategy,
     /// When updates are passed on.
     pub emit: EmitPolicy,
+    /// How many inputs it has: more than one where streams are cogrouped.
+    pub inputs: usize,
     /// Whether someone below needs to know what was there before.
     pub needs_before: bool,
 }
@@ -71,7 +73,10 @@ pub struct SessionAggregateSettings {
 /// Aggregates rows by key and session.
 pub struct SessionAggregate {
     settings: SessionAggregateSettings,
+    /// The highest timestamp of all inputs.
     stream_time: Timestamp,
+    /// That of each input, which decides about its records.
+    stream_times: Vec<Timestamp>,
     /// The stream time of the last flush: no stored session ends later.
     flushed_at: Timestamp,
     /// The stream time at which final results were passed on last.
@@ -93,6 +98,7 @@ impl SessionAggregate {
     pub fn new(settings: SessionAggregateSettings) -> Result<Self, FoldError> {
         Ok(Self {
             stream_time: Timestamp::NONE,
+            stream_times: vec![Timestamp::NONE; settings.inputs],
             flushed_at: Timestamp::NONE,
             emitted_at: Timestamp::NONE,
             keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
@@ -101,6 +107,14 @@ impl SessionAggregate {
             interval: SessionInterval::default(),
             settings,
         })
+    }
+
+    fn restore_clock_of(&mut self, input: usize, time: Timestamp) {
+        if let Some(stream_time) = self.stream_times.get_mut(input) {
+            *stream_time = time.max(*stream_time);
+            self.stream_time = self.stream_time.max(time);
+            self.flushed_at = self.stream_time;
+        }
     }
 
     fn rows(&self) -> SessionRows<'_> {
@@ -128,10 +142,13 @@ impl SessionAggregate {
         for ((&key, &time), &stream_time) in numbers.iter().zip(times).zip(observed) {
             let newest = match self.settings.emit {
                 EmitPolicy::Commit => self.flushed_at,
+                // Sessions of another input may end later.
+                EmitPolicy::Record if self.settings.inputs > 1 => stream_time.max(self.flushed_at),
                 EmitPolicy::Record => stream_time,
             };
             if newest != Timestamp::NONE {
-                let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(self.open_from(newest));
+                let open_from = self.open_from(newest.min(stream_time));
+                let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(open_from);
                 self.interval.missing(key, earliest, newest.millis(), self.settings.span, &mut lookups);
             }
         }
@@ -160,7 +177,7 @@ impl SessionAggregate {
         &mut self,
         batch: &Batch,
         observed: &[Timestamp],
-        store: &mut TaskStore,
+        (input, store): (usize, &mut TaskStore),
         errors: &mut Vec<RowError>,
     ) -> Result<Late, FoldError> {
         let key_columns = &batch.keys()[..self.settings.output.key().len()];
@@ -185,7 +202,7 @@ impl SessionAggregate {
         let picked = (rows.len() < batch.len()).then(|| UInt32Array::from(rows));
         let total = self.interval.groups;
         if !groups.is_empty() {
-            self.fold.add(&Rows { batch, picked: picked.as_ref(), groups: &groups, total }, errors)?;
+            self.fold.add(&Rows { batch, picked: picked.as_ref(), groups: &groups, total, input }, errors)?;
         }
         Ok(late)
     }
@@ -305,7 +322,7 @@ impl SessionAggregate {
         &mut self,
         batch: &Batch,
         observed: &[Timestamp],
-        store: &mut TaskStore,
+        (input, store): (usize, &mut TaskStore),
         errors: &mut Vec<RowError>,
     ) -> Result<(Option<Batch>, Late), FoldError> {
         let (mut updates, mut positions, mut late): (Vec<Batch>, Vec<u32>, _) = (Vec::new(), Vec::new(), Vec::new());
@@ -314,7 +331,7 @@ impl SessionAggregate {
             let part = batch.take(&rows).map_err(FoldError::of)?;
             let observed: Vec<Timestamp> = rows.values().iter().map(|&row| observed[row as usize]).collect();
             let first_error = errors.len();
-            let round_late = self.fold(&part, &observed, store, errors)?;
+            let round_late = self.fold(&part, &observed, (input, store), errors)?;
             late.extend(round_late.into_iter().map(|(row, problem)| (rows.value(row) as usize, problem)));
             errors[first_error..].iter_mut().for_each(|error| error.row = rows.value(error.row) as usize);
             // No key occurs twice in a round: key `i` is row `i`.
@@ -407,19 +424,21 @@ impl Operator for SessionAggregate {
         if batch.is_empty() {
             return Ok(());
         }
-        let mut stream_time = self.stream_time;
+        let clock = if self.settings.strategy.is_final() { 0 } else { context.input };
+        let mut stream_time = self.stream_times[clock];
         let observe = |&time: &i64| {
             stream_time = stream_time.max(Timestamp(time));
             stream_time
         };
         let observed: Vec<Timestamp> = batch.times().values().iter().map(observe).collect();
-        self.stream_time = stream_time;
-        let mut errors = Vec::new();
+        self.stream_times[clock] = stream_time;
+        self.stream_time = self.stream_time.max(stream_time);
+        let (input, mut errors) = (context.input, Vec::new());
         let store = &mut context.stores[self.settings.store];
         let each = self.settings.emit == EmitPolicy::Record && !self.settings.strategy.is_final();
         let folded = match each {
-            true => self.fold_each(&batch, &observed, store, &mut errors),
-            false => self.fold(&batch, &observed, store, &mut errors).map(|late| (None, late)),
+            true => self.fold_each(&batch, &observed, (input, store), &mut errors),
+            false => self.fold(&batch, &observed, (input, store), &mut errors).map(|late| (None, late)),
         };
         let (updates, late) = folded.map_err(|error| context.error(error))?;
         context.output.extend(updates);
@@ -449,8 +468,15 @@ impl Operator for SessionAggregate {
     }
 
     fn restore_stream_time(&mut self, stream_time: Timestamp) {
-        self.stream_time = self.stream_time.max(stream_time);
-        self.flushed_at = self.stream_time;
+        self.restore_clock_of(0, stream_time);
         self.emitted_at = self.stream_time;
+    }
+
+    fn clocks(&self) -> Vec<Timestamp> {
+        self.stream_times[1..].to_vec()
+    }
+
+    fn restore_clock(&mut self, index: usize, time: Timestamp) {
+        self.restore_clock_of(index + 1, time);
     }
 }

@@ -1,31 +1,16 @@
-//! Sink: rows to records of a topic, each to the partition of its key.
-//!
-//! The partition is that of Kafka's own partitioner over the key's bytes (of a windowed key: over the key without its window, so
-//! that all windows of a key stay together), or one that a column says. Records without a key go to the partition of the task.
+//! Sink: rows to records of a topic, each to the partition that its [`Routing`] says.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Int32Type, Int64Type};
-
-use super::{Context, Operator, OperatorError};
+use super::{
+    Context, Operator, OperatorError, Partitioning, Reason, RecordFormats, Routing, record_encoder::RecordEncoder,
+};
 use crate::{
     Batch,
-    format::{Format, FormatError, Serializer, Side, Wrapping},
-    log::partition_for_key,
-    record::{PartitionId, Records, Timestamp, TopicName, headers_of},
+    format::FormatError,
+    record::{PartitionId, Records, Timestamp, TopicName},
     schema::StreamSchema,
-    window::with_windows,
 };
-
-/// How records without a key are spread, and over how many partitions all are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Partitioning {
-    /// How many partitions the topic has.
-    pub partitions: u32,
-    /// Where records without a key go, modulo the above.
-    pub keyless: PartitionId,
-}
 
 /// What a sink is built from.
 #[derive(Debug, Clone)]
@@ -34,17 +19,11 @@ pub struct SinkSettings {
     pub topic: TopicName,
     /// The columns that arrive.
     pub schema: Arc<StreamSchema>,
-    /// How keys are written.
-    pub key_format: Format,
-    /// How values are written.
-    pub value_format: Format,
-    /// Whether a single value column is a field of a record.
-    pub wrapping: Wrapping,
-    /// Whether keys were computed: one of several columns, all null, is then a key of nulls and not the lack of a key.
-    pub computed_keys: bool,
-    /// The value column, of whole numbers of 32 bits, that says which partition a row goes to; `None`: its key does.
-    pub partition_column: Option<usize>,
-    /// Where records go.
+    /// How records are written.
+    pub formats: RecordFormats,
+    /// How rows find their partition.
+    pub routing: Routing,
+    /// Over how many partitions records go.
     pub partitioning: Partitioning,
 }
 
@@ -61,9 +40,10 @@ pub struct SinkRecords {
 
 /// Writes rows to a topic.
 pub struct Sink {
-    settings: SinkSettings,
-    key: Box<dyn Serializer>,
-    value: Box<dyn Serializer>,
+    topic: TopicName,
+    routing: Routing,
+    partitioning: Partitioning,
+    encoder: RecordEncoder,
 }
 
 impl Sink {
@@ -72,59 +52,23 @@ impl Sink {
     /// # Errors
     /// [`FormatError`] if the formats cannot hold the columns.
     pub fn new(settings: SinkSettings) -> Result<Self, FormatError> {
-        let keeps_nulls = settings.computed_keys
-            && settings.schema.key().len() > 1
-            && matches!(settings.key_format, Format::Json | Format::Delimited { .. });
-        // These formats write both sides alike but for rows of nulls.
-        let side = if keeps_nulls { Side::Value } else { Side::Key };
-        let key = settings.key_format.serializer(side, Wrapping::Wrapped, settings.schema.key())?;
-        let value = settings.value_format.serializer(Side::Value, settings.wrapping, settings.schema.value())?;
-        Ok(Self { settings, key, value })
-    }
-
-    fn encode(&mut self, batch: &Batch) -> Result<Vec<SinkRecords>, FormatError> {
-        let key_columns = self.settings.schema.key().len();
-        let bare_keys = self.key.encode(&batch.keys()[..key_columns], batch.len(), None)?;
-        let values = self.value.encode(batch.values(), batch.len(), batch.present())?;
-        let keys = match batch.keys()[key_columns..] {
-            [ref starts, ref ends] => {
-                let (starts, ends) = (starts.as_primitive::<Int64Type>(), ends.as_primitive::<Int64Type>());
-                with_windows(self.settings.schema.window(), &bare_keys, starts, ends)
-            }
-            _ => bare_keys.clone(),
-        };
-        let headers = batch.headers().map(|headers| headers_of(headers).into());
-        let records = Records::new(keys, values, batch.times().clone(), headers);
-        let Partitioning { partitions, keyless } = self.settings.partitioning;
-        let of = |partition: u32, records: Records| SinkRecords {
-            topic: self.settings.topic.clone(),
-            partition: PartitionId(partition),
-            records,
-        };
-        if partitions == 1 {
-            return Ok(vec![of(0, records)]);
-        }
-        let mut rows: Vec<Vec<u32>> = vec![Vec::new(); partitions as usize];
-        let told = self.settings.partition_column.map(|column| batch.values()[column].as_primitive::<Int32Type>());
-        for row in 0..batch.len() {
-            let partition = if let Some(told) = told.filter(|told| told.is_valid(row)) {
-                told.value(row).cast_unsigned() % partitions
-            } else if bare_keys.is_valid(row) {
-                partition_for_key(bare_keys.value(row), partitions).0
-            } else {
-                keyless.0 % partitions
-            };
-            rows[partition as usize].push(row as u32);
-        }
-        let filled = rows.iter().enumerate().filter(|(_, rows)| !rows.is_empty());
-        Ok(filled.map(|(partition, rows)| of(partition as u32, records.take(rows))).collect())
+        let SinkSettings { topic, schema, formats, routing, partitioning } = settings;
+        Ok(Self { topic, routing, partitioning, encoder: RecordEncoder::new(&formats, schema)? })
     }
 }
 
 impl Operator for Sink {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
-        let records = self.encode(&batch).map_err(|error| context.error(error))?;
-        context.sinks.extend(records);
+        let encoded = self.encoder.encode(&batch).map_err(|error| context.error(error))?;
+        let mut errors = Vec::new();
+        let spread = self.routing.spread(&batch, &encoded, self.partitioning, &mut errors).into_iter();
+        let topic = &self.topic;
+        context.sinks.extend(spread.map(|(partition, records)| SinkRecords {
+            topic: topic.clone(),
+            partition,
+            records,
+        }));
+        context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
         Ok(())
     }
 

@@ -18,11 +18,11 @@ use super::{
     task::{RunningNode, RunningStore, Task},
 };
 use crate::{
-    log::{CleanupPolicy, Log, LogError, TopicConfig},
+    log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
     operator::{
         Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator,
-        Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink, SinkSettings,
-        StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+        PartitionCounts, Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink,
+        SinkSettings, StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
     record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
     topology::{
@@ -48,7 +48,7 @@ pub(crate) enum StoreHandle {
 pub(super) struct Builder<'a> {
     pub(super) topology: &'a Topology,
     pub(super) application: &'a str,
-    pub(super) log: &'a dyn Log,
+    pub(super) log: &'a SharedLog,
     /// `None`: stores are in memory.
     pub(super) state: Option<&'a StateBackend>,
     /// `None`: each source reads for itself.
@@ -82,7 +82,7 @@ pub(crate) fn dead_letter_topic(application: &str) -> Result<TopicName, StreamsE
 impl Builder<'_> {
     /// Makes internal topics where they are missing and builds every task.
     pub(super) fn build(&self) -> Result<Built, StreamsError> {
-        let partitions = Partitions::find(self.topology, self.application, self.log)?;
+        let partitions = Partitions::find(self.topology, self.application, self.log.as_ref())?;
         self.ensure_topic(&dead_letter_topic(self.application)?, &TopicConfig::default())?;
         for node in self.topology.nodes() {
             if let NodeKind::Source(SourceNode { topic: topic @ TopicRef::Internal { .. }, .. }) = &node.kind {
@@ -106,6 +106,12 @@ impl Builder<'_> {
         }
         built.progress = self.progress(&built.tasks, &partitions)?;
         Ok(built)
+    }
+
+    /// What tells operators how many partitions a topic has.
+    fn partition_counts(&self) -> PartitionCounts {
+        let log = Arc::clone(self.log);
+        Arc::new(move |topic| log.describe_topic(topic).ok().map(|topic| topic.config.partitions))
     }
 
     fn ensure_topic(&self, topic: &TopicName, config: &TopicConfig) -> Result<(), StreamsError> {
@@ -339,6 +345,7 @@ impl Builder<'_> {
                     store: local_store,
                     specs: self.topology.stores(),
                     inputs: &inputs,
+                    partition_counts: &self.partition_counts(),
                     output: &node.schema,
                 };
                 own.create(&site).map_err(fold_error)?
@@ -349,16 +356,9 @@ impl Builder<'_> {
             NodeKind::Sink(sink) => {
                 let topic = Partitions::resolve(self.application, &sink.topic)?;
                 let partitioning = Partitioning { partitions: partitions.of(&topic), keyless: id.partition };
-                let settings = SinkSettings {
-                    topic,
-                    schema: Arc::clone(&node.schema),
-                    key_format: sink.formats.key.clone(),
-                    value_format: sink.formats.value.clone(),
-                    wrapping: sink.formats.wrapping,
-                    computed_keys: sink.computed_keys,
-                    partition_column: sink.partition_column,
-                    partitioning,
-                };
+                let formats = sink.formats.of_records(sink.computed_keys);
+                let (schema, routing) = (Arc::clone(&node.schema), sink.routing.clone());
+                let settings = SinkSettings { topic, schema, formats, routing, partitioning };
                 let sink = Sink::new(settings);
                 Box::new(sink.map_err(|source| StreamsError::Format { operator: node.name.clone(), source })?)
             }
@@ -384,7 +384,7 @@ impl Builder<'_> {
             }
         };
         let mut store = TaskStore::new(committed, spec.retention.clone());
-        restore(&mut store, self.log, &changelog, incarnation, &error)?;
+        restore(&mut store, self.log.as_ref(), &changelog, incarnation, &error)?;
         Ok((RunningStore { name: spec.name.clone(), store, changelog, incarnation }, handle))
     }
 }
@@ -397,7 +397,8 @@ fn aggregate_operator(
     retention: &StoreRetention,
     emit: EmitPolicy,
 ) -> Result<Box<dyn Operator>, FoldError> {
-    let &AggregateNode { strategy, needs_before, .. } = aggregate;
+    let &AggregateNode { strategy, needs_before, tombstones, .. } = aggregate;
+    let inputs = node.inputs.len();
     let (output, fold) = (Arc::clone(&node.schema), Arc::clone(&aggregate.fold));
     let windows = match (&aggregate.windows, retention) {
         (Some(Windows::Session(windows)), StoreRetention::Sessions { span, retention }) => {
@@ -411,6 +412,7 @@ fn aggregate_operator(
                 span: *span,
                 strategy,
                 emit,
+                inputs,
                 needs_before,
             };
             return Ok(Box::new(SessionAggregate::new(settings)?));
@@ -420,7 +422,8 @@ fn aggregate_operator(
         (None, _) => None,
     };
     let retention = retention.retention().unwrap_or_default();
-    let settings = AggregateSettings { store, output, fold, windows, strategy, retention, emit, needs_before };
+    let settings =
+        AggregateSettings { store, output, fold, windows, strategy, retention, emit, inputs, tombstones, needs_before };
     Ok(Box::new(Aggregate::new(settings)?))
 }
 

@@ -66,7 +66,7 @@ impl Streams {
         let builder = Builder {
             topology,
             application: &config.application_id,
-            log: config.log.as_ref(),
+            log: &config.log,
             state: Some(config.state.as_ref()),
             reads: Some(config.reads.as_ref()),
             emit: config.emit,

@@ -60,15 +60,8 @@ impl SynchronousStreams {
         state: Option<&StateBackend>,
     ) -> Result<Self, StreamsError> {
         let counters = Arc::new(Counters::default());
-        let builder = Builder {
-            topology,
-            application,
-            log: log.as_ref(),
-            state,
-            reads: None,
-            emit,
-            counters: Arc::clone(&counters),
-        };
+        let builder =
+            Builder { topology, application, log: &log, state, reads: None, emit, counters: Arc::clone(&counters) };
         let Built { tasks, stores, progress } = builder.build()?;
         let visibility = Arc::new(Visibility::new(progress));
         let views = views(topology, &stores, &visibility);

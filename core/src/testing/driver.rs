@@ -132,6 +132,23 @@ impl TopologyTestDriver {
         TestOutputTopic::new(Arc::clone(&self.state), topic)
     }
 
+    /// Makes a topic that the topology does not name, such as one that it chooses record by record.
+    ///
+    /// # Errors
+    /// If the name is not legal, or there is such a topic with another number of partitions.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, String>("orders", Consumed::kafka()).to_dynamic(|city, _| city.clone(), Produced::kafka());
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.create_topic("Rome", 2)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn create_topic(&mut self, topic: &str, partitions: u32) -> Result<(), DriverError> {
+        self.state.lock().add_topic(&TopicName::new(topic)?, partitions)
+    }
+
     /// Writes a record to `topic`, to the partition of its key, and runs until there is nothing left to do.
     ///
     /// # Errors

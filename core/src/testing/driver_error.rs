@@ -4,7 +4,7 @@ use crate::{
     format::FormatError,
     log::{CommitError, LogError},
     query::QueryError,
-    record::{InvalidName, TopicPartition},
+    record::{InvalidName, TopicName, TopicPartition},
     runtime::StreamsError,
 };
 
@@ -42,6 +42,16 @@ pub enum DriverError {
         does: &'static str,
         /// The topics that it does read or write.
         known: String,
+    },
+    /// There is such a topic, made otherwise.
+    #[error("topic {topic}: there is one already, with {there} partitions and not {wanted}")]
+    PartitionsDiffer {
+        /// The topic.
+        topic: TopicName,
+        /// How many partitions it has.
+        there: u32,
+        /// How many were asked for.
+        wanted: u32,
     },
     /// A topic does not hold the types asked for.
     #[error("topic {topic}: the {side} has the columns {problem}")]

@@ -279,6 +279,16 @@ impl DriverState {
         Ok(())
     }
 
+    /// Makes a topic, if there is none of this name.
+    pub(super) fn add_topic(&self, topic: &TopicName, partitions: u32) -> Result<(), DriverError> {
+        create_topic(&self.log, topic, partitions)?;
+        let there = self.partitions(topic)?;
+        if there == partitions {
+            return Ok(());
+        }
+        Err(DriverError::PartitionsDiffer { topic: topic.clone(), there, wanted: partitions })
+    }
+
     /// How many records of each partition of a topic there are.
     pub(super) fn ends(&self, topic: &TopicName) -> Result<BTreeMap<TopicPartition, Offset>, DriverError> {
         let partitions =

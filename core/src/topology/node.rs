@@ -10,7 +10,7 @@ use arrow::{
 use super::{ForeignKeyNode, JoinNode, OperatorNode, StreamJoinNode, TableJoinNode};
 use crate::{
     format::{Format, Wrapping},
-    operator::{FoldFactory, Transform},
+    operator::{FoldFactory, RecordFormats, Routing, Tombstones, Transform},
     record::{MomentFormat, PartitionId, TimeSpan, TopicName, headers_type, last_header, no_headers},
     schema::StreamSchema,
     window::{EmitStrategy, Windows},
@@ -126,6 +126,12 @@ pub struct Formats {
 }
 
 impl Formats {
+    /// The same as how records of a sink are written.
+    pub(crate) fn of_records(&self, computed_keys: bool) -> RecordFormats {
+        let Self { key, value, wrapping } = self.clone();
+        RecordFormats { key, value, wrapping, computed_keys }
+    }
+
     /// How internal topics are written.
     pub const INTERNAL: Self = Self { key: Format::Row, value: Format::Row, wrapping: Wrapping::Wrapped };
 }
@@ -255,6 +261,8 @@ pub struct AggregateNode {
     pub windows: Option<Windows>,
     /// Which results of windows are passed on.
     pub strategy: EmitStrategy,
+    /// Whether deletions are passed on of what was not there.
+    pub tombstones: Tombstones,
     /// Whether someone below needs to know what was there before.
     pub needs_before: bool,
 }
@@ -262,8 +270,8 @@ pub struct AggregateNode {
 /// Writes a topic.
 #[derive(Debug, Clone)]
 pub struct SinkNode {
-    /// The value column that says which partition a row goes to; `None`: its key does.
-    pub partition_column: Option<usize>,
+    /// How rows find their partition.
+    pub routing: Routing,
     /// The topic.
     pub topic: TopicRef,
     /// How records are written.

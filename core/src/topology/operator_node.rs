@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    operator::{EmitPolicy, FoldError, Operator, Reads, StoreSpec, TaskId},
+    operator::{EmitPolicy, FoldError, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
 };
 
@@ -22,6 +22,8 @@ pub struct Site<'a> {
     pub specs: &'a [StoreSpec],
     /// The columns of each input.
     pub inputs: &'a [Arc<StreamSchema>],
+    /// How many partitions topics have.
+    pub partition_counts: &'a PartitionCounts,
     /// The columns of the output.
     pub output: &'a Arc<StreamSchema>,
 }

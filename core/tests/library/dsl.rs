@@ -85,7 +85,7 @@ fn lists_become_rows() {
     };
     let people = builder.stream_columns("people", options).unnest(&["names", "ages"]);
     let columns = ["country", "names", "ages"].map(|name| millstream::operator::Column::new(name, col(name)));
-    people.select(&columns).to("out", Produced { formats });
+    people.select(&columns).to("out", Produced::of(formats));
     let topology = builder.build().expect("legal");
     let records = [
         Some(r#"{"names":["john","paul"],"country":"UK","ages":[23]}"#),

@@ -113,7 +113,7 @@ fn headers_and_the_partition_are_read_as_columns() {
         reset: OffsetReset::Earliest,
     };
     let records = || vec![record("a", "1", 0, &["x"]), record("b", "2", 1, &[]), record("a", "3", 2, &["y", "z"])];
-    let json = Produced { formats: Formats { wrapping: Wrapping::Wrapped, ..Produced::json().formats } };
+    let json = Produced::of(Formats { wrapping: Wrapping::Wrapped, ..Produced::json().formats });
     check(
         |builder| {
             let columns = ["P", "Y", "ALL"].map(|name| Column::new(name, col(name)));

@@ -100,7 +100,7 @@ fn streams(case: Case) -> Topology {
     let (left, right) = (stream(&builder, "left"), stream(&builder, "right"));
     let windows = JoinWindows::new(span(case.before), span(case.after));
     let windows = case.grace.map_or(windows, |grace| windows.with_grace(span(grace)));
-    left.join_stream(&right, case.kind, windows, &names(&["l", "r"])).to("out", Produced { formats: FORMATS });
+    left.join_stream(&right, case.kind, windows, &names(&["l", "r"])).to("out", Produced::of(FORMATS));
     builder.build().expect("legal")
 }
 
@@ -185,9 +185,9 @@ proptest! {
             let builder = StreamsBuilder::new();
             let (left, right) = (table(&builder, "left"), table(&builder, "right"));
             let joined = left.join_table(&right, kind, &names(&["l", "r"]));
-            joined.to_stream().to("out", Produced { formats: FORMATS });
+            joined.to_stream().to("out", Produced::of(FORMATS));
             let kept = joined.filter(&col("l").is_not_null());
-            kept.to_stream().to("filtered", Produced { formats: FORMATS });
+            kept.to_stream().to("filtered", Produced::of(FORMATS));
             let topology = builder.build().expect("legal");
             let mut last: [BTreeMap<u8, (u8, i64)>; 2] = Default::default();
             for &(is_left, key, value, time) in &inputs {
@@ -238,7 +238,7 @@ proptest! {
             let builder = StreamsBuilder::new();
             let left = builder.table_columns("left", options(&["fk"]), Materialized::named("left"));
             let joined = left.join_foreign(&table(&builder, "right"), &[col("fk")], kind, &names(&["fk", "r"]));
-            joined.to_stream().to("out", Produced { formats: FORMATS });
+            joined.to_stream().to("out", Produced::of(FORMATS));
             let topology = builder.build().expect("legal");
             let mut last: [BTreeMap<u8, u8>; 2] = Default::default();
             for &(is_left, key, value, _) in &inputs {

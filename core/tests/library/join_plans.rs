@@ -21,7 +21,7 @@ fn foreign() -> Topology {
     let builder = StreamsBuilder::new();
     let left = builder.table_columns("left", options(&["fk"]), Materialized::named("left"));
     let joined = left.join_foreign(&table(&builder, "right"), &[col("fk")], JoinKind::Inner, &names(&["fk", "r"]));
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    joined.to_stream().to("out", Produced::of(FORMATS));
     builder.build().expect("legal")
 }
 
@@ -43,7 +43,7 @@ fn joins_are_described_with_all_that_can_change_a_result() {
     let windows = JoinWindows::new(span(10_000), span(5_000)).with_grace(span(1_000));
     let (left, right) = (stream(&builder, "left"), stream(&builder, "right"));
     let joined = left.join_stream(&right, StreamJoinKind::Outer, windows, &names(&["l", "r"]));
-    joined.to("out", Produced { formats: FORMATS });
+    joined.to("out", Produced::of(FORMATS));
     let source = |topic: &str| format!("topic {topic} (key KAFKA, value DELIMITED), decodes [v]");
     let (left, right) = (source("left"), source("right"));
     let join = "outer join of streams WITHIN (10 s, 5 s) GRACE PERIOD 1 s, records in store `join-left-right-by-k-left` and store `join-left-right-by-k-right`, waiting ones in store `join-left-right-by-k-waiting`";
@@ -52,7 +52,7 @@ fn joins_are_described_with_all_that_can_change_a_result() {
     let builder = StreamsBuilder::new();
     let joined =
         table(&builder, "left").join_table(&table(&builder, "right"), TableJoinKind::Right, &names(&["l", "r"]));
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    joined.to_stream().to("out", Produced::of(FORMATS));
     let kept = |name: &str| format!("table: newest record per key, store `{name}`");
     let join = "right join of the tables in store `left` and store `right`";
     check(&builder.build().expect("legal"), &[&[&left, &kept("left"), &right, &kept("right"), join, "to stream"]]);

@@ -25,17 +25,17 @@ fn topologies() -> Vec<Topology> {
     let (left, right) = (stream(&streams, "left"), stream(&streams, "right"));
     let windows = JoinWindows::new(span(10), span(10)).with_grace(span(20));
     let joined = left.join_stream(&right, StreamJoinKind::Outer, windows, &names(&["l", "r"]));
-    joined.to("out", Produced { formats: FORMATS });
+    joined.to("out", Produced::of(FORMATS));
 
     let tables = StreamsBuilder::new();
     let (left, right) = (table(&tables, "left"), table(&tables, "right"));
     let joined = left.join_table(&right, TableJoinKind::Outer, &names(&["l", "r"]));
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    joined.to_stream().to("out", Produced::of(FORMATS));
 
     let foreign = StreamsBuilder::new();
     let left = foreign.table_columns("left", options(&["fk"]), Materialized::named("left"));
     let joined = left.join_foreign(&table(&foreign, "right"), &[col("fk")], JoinKind::Left, &names(&["fk", "r"]));
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    joined.to_stream().to("out", Produced::of(FORMATS));
     [streams, tables, foreign].into_iter().map(|builder| builder.build().expect("legal")).collect()
 }
 

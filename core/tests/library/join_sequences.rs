@@ -97,14 +97,14 @@ fn right(value: &'static str, time: i64) -> Push<'static> {
 fn streams(kind: StreamJoinKind, windows: JoinWindows) -> Topology {
     let builder = StreamsBuilder::new();
     let (left, right) = (stream(&builder, "left"), stream(&builder, "right"));
-    left.join_stream(&right, kind, windows, &names(&["l", "r"])).to("out", Produced { formats: FORMATS });
+    left.join_stream(&right, kind, windows, &names(&["l", "r"])).to("out", Produced::of(FORMATS));
     builder.build().expect("legal")
 }
 
 fn tables(kind: TableJoinKind) -> Topology {
     let builder = StreamsBuilder::new();
     let (left, right) = (table(&builder, "left"), table(&builder, "right"));
-    left.join_table(&right, kind, &names(&["l", "r"])).to_stream().to("out", Produced { formats: FORMATS });
+    left.join_table(&right, kind, &names(&["l", "r"])).to_stream().to("out", Produced::of(FORMATS));
     builder.build().expect("legal")
 }
 
@@ -201,7 +201,7 @@ fn a_stream_is_joined_with_itself() {
     let left = stream(&builder, "left");
     let windows = JoinWindows::new(span(10), span(10));
     let joined = left.join_stream(&left, StreamJoinKind::Inner, windows, &names(&["l", "r"]));
-    joined.to("out", Produced { formats: FORMATS });
+    joined.to("out", Produced::of(FORMATS));
     let pushes = [self::left("A", 1), self::left("B", 2)];
     check(&builder.build().expect("legal"), &pushes, &["k A,A@1", "k B,A@2", "k A,B@2", "k B,B@2"]);
 
@@ -209,7 +209,7 @@ fn a_stream_is_joined_with_itself() {
     let builder = StreamsBuilder::new();
     let (left, right) = (stream(&builder, "left"), stream(&builder, "left").select(&[Column::new("w", col("v"))]));
     let joined = left.join_stream(&right, StreamJoinKind::Inner, windows, &names(&["l", "r"]));
-    joined.to("out", Produced { formats: FORMATS });
+    joined.to("out", Produced::of(FORMATS));
     check(&builder.build().expect("legal"), &pushes, &["k A,A@1", "k A,B@2", "k B,A@2", "k B,B@2"]);
 }
 
@@ -220,7 +220,7 @@ fn rekeyed_streams_meet_after_a_repartition() {
     let (left, right) = (key(stream(&builder, "left")), key(stream(&builder, "right")));
     let windows = JoinWindows::new(span(10), span(10));
     let joined = left.join_stream(&right, StreamJoinKind::Left, windows, &names(&["l", "r"]));
-    joined.to("out", Produced { formats: FORMATS });
+    joined.to("out", Produced::of(FORMATS));
     let topology = builder.build().expect("legal");
     check(&topology, &[left_of("a", "x"), right_of("b", "x"), right_of("c", "y")], &["x a,@1", "x a,b@1"]);
     for partitions in [1, 3] {
@@ -290,7 +290,7 @@ fn a_join_of_tables_feeds_filters_aggregates_and_further_joins() {
     let joined = left.join_table(&right, TableJoinKind::Left, &names(&["l", "r"]));
     let kept = joined.filter(&col("r").is_not_null());
     let third = kept.join_table(&table(&builder, "third"), TableJoinKind::Inner, &names(&["l", "r", "t"]));
-    third.to_stream().to("out", Produced { formats: FORMATS });
+    third.to_stream().to("out", Produced::of(FORMATS));
     let pushes = [
         self::left("A", 1),
         ("third", Some("k"), Some("1"), 2),
@@ -307,7 +307,7 @@ fn a_join_of_tables_feeds_filters_aggregates_and_further_joins() {
     let key = [Column::new("r", col("r"))];
     let counts = joined.group_by(&key, &[Column::new("l", col("l"))]);
     let counts = counts.aggregate(&[count(lit(1_i64)).alias("n")], Materialized::named("counts"));
-    counts.to_stream().to("out", Produced { formats: FORMATS });
+    counts.to_stream().to("out", Produced::of(FORMATS));
     let topology = builder.build().expect("legal");
     let mut driver = TopologyTestDriver::new(&topology).expect("can be run");
     let at = |topic, key, value| (topic, Some(key), value, 1);
@@ -336,7 +336,7 @@ fn a_stream_meets_tables_that_are_results() {
     let (left, right) = (table(&builder, "left"), table(&builder, "right"));
     let joined = left.join_table(&right, TableJoinKind::Outer, &names(&["l", "r"])).filter(&col("r").is_not_null());
     let events = stream(&builder, "events").join(&joined, JoinKind::Left, &names(&["e", "l", "r"]));
-    events.to("out", Produced { formats: FORMATS });
+    events.to("out", Produced::of(FORMATS));
     let event = |value, time| ("events", Some("k"), Some(value), time);
     let pushes = [
         event("1", 1),
@@ -355,7 +355,7 @@ fn a_table_is_joined_with_itself() {
     let builder = StreamsBuilder::new();
     let left = table(&builder, "left");
     let joined = left.join_table(&left, TableJoinKind::Inner, &names(&["l", "r"])).filter(&col("l").eq(col("r")));
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    joined.to_stream().to("out", Produced::of(FORMATS));
     let pushes = [self::left("A", 1), self::left("B", 2), ("left", Some("k"), None, 3)];
     check(&builder.build().expect("legal"), &pushes, &["k A,A@1", "k -@2", "k B,B@2", "k -@3"]);
 }
@@ -366,7 +366,7 @@ fn foreign(kind: JoinKind) -> Topology {
     let left = builder.table_columns("left", options(&["name", "fk"]), Materialized::named("left"));
     let right = table(&builder, "right");
     let joined = left.join_foreign(&right, &[col("fk")], kind, &names(&["name", "fk", "r"]));
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    joined.to_stream().to("out", Produced::of(FORMATS));
     builder.build().expect("legal")
 }
 
@@ -428,7 +428,7 @@ fn a_foreign_key_join_feeds_filters_and_joins() {
     let joined = left.join_foreign(&middle, &[col("fk")], JoinKind::Inner, &names(&["name", "fk", "m"]));
     let joined = joined.filter(&col("m").not_eq(lit("hidden")));
     let joined = joined.join_table(&table(&builder, "right"), TableJoinKind::Left, &names(&["name", "fk", "m", "r"]));
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    joined.to_stream().to("out", Produced::of(FORMATS));
     let at = |topic, key, value, time| (topic, Some(key), value, time);
     let pushes = [
         at("middle", "0", Some("100"), 0),
@@ -475,7 +475,7 @@ fn an_aggregate_feeds_a_join_of_tables() {
     let events = stream(&builder, "events").group_by_key();
     let counts = events.aggregate(&[count(lit(1_i64)).alias("n")], Materialized::named("counts"));
     let joined = counts.join_table(&table(&builder, "right"), TableJoinKind::Outer, &names(&["n", "r"]));
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    joined.to_stream().to("out", Produced::of(FORMATS));
     let topology = builder.build().expect("legal");
     let event = |time| ("events", Some("k"), Some("x"), time);
     let pushes = [event(1), right("a", 2), event(3), event(4), right("b", 5)];

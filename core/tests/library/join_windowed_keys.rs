@@ -42,7 +42,7 @@ fn streams(kinds: [WindowKind; 2], kind: StreamJoinKind) -> Topology {
     });
     let joined = left.join_stream(&right, kind, JoinWindows::new(span(60), span(60)), &names(&["l", "r"]));
     let columns = [Column::new("l", col("l")), Column::new("r", col("r")), Column::new("end", col("WINDOWEND"))];
-    joined.select(&columns).to("out", Produced { formats: FORMATS });
+    joined.select(&columns).to("out", Produced::of(FORMATS));
     builder.build().expect("legal")
 }
 
@@ -99,8 +99,8 @@ fn tables(sessions: bool) -> Topology {
     let notes = builder.table_columns("notes", source.clone(), Materialized::named("notes"));
     let joined = counts.join_table(&notes, TableJoinKind::Left, &names(&["n", "note"]));
     let asked = builder.stream_columns("asked", source).join(&counts, JoinKind::Inner, &names(&["v", "n"]));
-    asked.to("answers", Produced { formats: FORMATS });
-    joined.to_stream().to("out", Produced { formats: FORMATS });
+    asked.to("answers", Produced::of(FORMATS));
+    joined.to_stream().to("out", Produced::of(FORMATS));
     builder.build().expect("legal")
 }
 

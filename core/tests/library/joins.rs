@@ -121,7 +121,7 @@ fn a_filtered_table_deletes_rows_that_no_longer_pass() {
 fn a_grouped_table_takes_back_what_changed() {
     let builder = StreamsBuilder::new();
     let users = builder.table::<String, User>("users", Consumed::json(), Materialized::named("users"));
-    let ages = users.group_by::<String>(col("city")).sum::<i64>(col("age"), "ages");
+    let ages = users.group_by_expr::<String>(col("city")).sum::<i64>(col("age"), "ages");
     ages.to_stream().to("ages", Produced::kafka());
     let mut driver = TopologyTestDriver::new(&builder.build().expect("legal")).expect("can be run");
     let mut push = |key: &str, value: Option<(&str, i64)>| {

@@ -38,7 +38,7 @@ fn topology(ttl: i64) -> Topology {
     table.to_stream().to("out", Produced::kafka());
     let words = builder.table::<String, String>("words", Consumed::kafka(), Materialized::named("words"));
     let live = words.expire_after(span(ttl), "live");
-    live.group_by::<String>(col("value")).count("counts").to_stream().to("counts", Produced::kafka());
+    live.group_by_expr::<String>(col("value")).count("counts").to_stream().to("counts", Produced::kafka());
     builder.build().expect("a legal topology")
 }
 

@@ -50,7 +50,7 @@ fn topology() -> Topology {
     let teens = below_three(count(lit(1_i64))).alias("teens");
     let newest = datafusion::functions_aggregate::first_last::last_value(age(), Vec::new()).alias("newest");
     let calls: Vec<_> = calls.into_iter().chain([teens, newest]).collect();
-    let cities = users.group_by::<String>(col("city")).aggregate_expr::<City>(&calls, "cities");
+    let cities = users.group_by_expr::<String>(col("city")).aggregate_expr::<City>(&calls, "cities");
     cities.to_stream().to("cities", Produced::json());
     builder.build().expect("a legal topology")
 }

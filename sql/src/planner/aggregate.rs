@@ -402,7 +402,7 @@ impl Grouping {
         } else {
             let (values, renamed) = self.values();
             // Named apart from the store: that may have versions, what is on its way must not be lost.
-            let moved = Repartitioned { name: Some(repartition.to_owned()), partitions: None };
+            let moved = Repartitioned::named(repartition);
             (stream.select_key(&self.key_columns(), &values).repartition(moved), self.renamed_calls(&renamed))
         };
         let group: ColumnGroup = match windows {

@@ -150,7 +150,7 @@ fn plan_with(
             (timed(stream, &source, at)?, view)
         }
     };
-    stream.to(&source.topic, Produced { formats });
+    stream.to(&source.topic, Produced::of(formats));
     let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
     let cleanup = match (properties.cleanup_policy, create.kind, source.window) {
         (Some(given), ..) => given,
@@ -214,7 +214,7 @@ pub fn plan_insert(catalog: &Catalog, insert: &InsertSelect, reset: OffsetReset)
     }
     let split = into_sink::split_like(&selected, split(&selected, &target.name)?, &target)?;
     let (stream, _) = shape(&selected, &split)?;
-    stream.to(&target.topic, Produced { formats: input::formats(&target) });
+    stream.to(&target.topic, Produced::of(input::formats(&target)));
     let topology = builder.build().map_err(|error| PlanError::invalid(selected.at, error.to_string()))?;
     let topic = SinkTopic {
         name: target.topic.clone(),

@@ -72,10 +72,10 @@ fn fold(set: &RetractableSet, schema: &Arc<StreamSchema>, changes: &[Change], cu
     let mut results = Vec::new();
     for part in changes.chunks(cut) {
         let batch = batch(schema, part);
-        let rows = Rows { batch: &batch, picked: None, groups: &vec![0; part.len()], total: 1 };
+        let rows = Rows { batch: &batch, picked: None, groups: &vec![0; part.len()], total: 1, input: 0 };
         fold.add(&rows, &mut Vec::new()).expect("folds");
         let groups = if stored.is_empty() { Vec::new() } else { vec![0] };
-        let Finished { states, present } = fold.finish(Folded { states: stored, groups }, 1).expect("finishes");
+        let Finished { states, present, .. } = fold.finish(Folded { states: stored, groups }, 1).expect("finishes");
         assert_eq!(present, None, "a group that had a row stays");
         let result = &StateLayout::results_of(set, &states).expect("has results")[0];
         results.push(array_value_to_string(result, 0).expect("can be shown"));

@@ -1,0 +1,146 @@
+//! Streams of columns grouped by their key: what is aggregated, by which windows, and when results are passed on.
+
+use std::{rc::Rc, sync::Arc};
+
+use super::{
+    ColumnStream, ColumnTable,
+    options::{Materialized, Repartitioned},
+};
+use crate::{
+    expression::{Aggregation, AggregationSet, Expr},
+    operator::{FoldFactory, StoreRetention, StoreSpec, stretch_span},
+    record::TimeSpan,
+    schema::StreamSchema,
+    topology::{AggregateNode, NodeId, NodeKind},
+    window::{EmitStrategy, Windows},
+};
+
+/// A stream grouped by its key, with or without windows.
+#[derive(Clone)]
+pub struct ColumnGroup {
+    /// What is grouped: more than one stream if they are cogrouped. All have the same key.
+    pub(super) streams: Vec<ColumnStream>,
+    pub(super) windows: Option<Windows>,
+    pub(super) strategy: EmitStrategy,
+}
+
+impl ColumnGroup {
+    pub(super) fn of(streams: Vec<ColumnStream>) -> Self {
+        Self { streams, windows: None, strategy: EmitStrategy::OnUpdate }
+    }
+
+    /// The first stream: where mistakes are told.
+    pub(super) fn first(&self) -> &ColumnStream {
+        self.streams.first().expect("a group is made of a stream")
+    }
+
+    /// Groups by window, too.
+    pub fn windowed_by(mut self, windows: impl Into<Windows>) -> Self {
+        self.windows = Some(windows.into());
+        self
+    }
+
+    /// Passes on only the final result of each window, once, when it closes.
+    ///
+    /// # Ordering
+    /// By the end of windows, then by key. A window closes when a record of its partition moves stream time past its end and grace
+    /// (of a session: its gap and grace).
+    ///
+    /// # State
+    /// The view of the store shows open windows as well.
+    pub fn emit_final(self) -> Self {
+        self.emit_strategy(EmitStrategy::OnClose)
+    }
+
+    /// Which results of windows are passed on.
+    pub fn emit_strategy(mut self, strategy: EmitStrategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Computes aggregate expressions per group, such as `sum(col("amount")).alias("total")`.
+    pub fn aggregate(&self, calls: &[Expr], materialized: Materialized) -> ColumnTable {
+        let bound =
+            calls.iter().map(|call| Aggregation::bind(call, &self.first().schema)).collect::<Result<Vec<_>, _>>();
+        let fold = match bound {
+            Ok(aggregations) => AggregationSet::new(aggregations),
+            Err(error) => {
+                self.first().failed("aggregate", error);
+                AggregationSet::new(Vec::new())
+            }
+        };
+        self.fold(Arc::new(fold), materialized)
+    }
+
+    /// Folds each group in a way of one's own.
+    pub fn fold(&self, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
+        let inputs = self.inputs(materialized.name.as_deref());
+        let input = &inputs[0];
+        let mut graph = input.graph.borrow_mut();
+        let kind = self.windows.as_ref().map(Windows::kind).unwrap_or_default();
+        let schema = StreamSchema::new(input.schema.key().to_vec(), fold.result_fields(), kind);
+        let schema = schema.unwrap_or_else(|error| {
+            graph.fail("aggregate", error);
+            Arc::clone(&input.schema)
+        });
+        if input.schema.is_windowed() {
+            graph.fail("aggregate", "the key has a window already; group by other columns first");
+        }
+        if self.strategy.is_final() && self.windows.is_none() {
+            graph.fail("aggregate", "final results need windows: without them no result is final");
+        }
+        let retention = self.retention(materialized.retention, fold.as_ref()).unwrap_or_else(|problem| {
+            graph.fail("aggregate", problem);
+            StoreRetention::Forever
+        });
+        let nodes: Vec<NodeId> = inputs.iter().map(|input| input.node).collect();
+        let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate", &nodes));
+        let layout = Arc::clone(&fold).layout();
+        let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
+        let (windows, strategy, tombstones) = (self.windows.clone(), self.strategy, graph.tombstones);
+        let kind =
+            NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, tombstones, needs_before: false });
+        let node = graph.add("aggregate", kind, nodes, Arc::clone(&schema));
+        drop(graph);
+        // The store of final results holds open windows, too: it is not the table.
+        let store = (!strategy.is_final()).then_some(store);
+        ColumnTable { graph: Rc::clone(&input.graph), node, schema, store }
+    }
+
+    /// The streams with every record in the partition of its key. Keys that are written in different ways lie in different partitions: if there
+    /// are such, all streams move.
+    fn inputs(&self, name: Option<&str>) -> Vec<ColumnStream> {
+        let graph = &self.first().graph;
+        let formats: Vec<_> = self.streams.iter().map(|stream| graph.borrow().key_format(stream.node)).collect();
+        let alike = self.streams.iter().zip(&formats).all(|(stream, format)| !stream.rekeyed && *format == formats[0]);
+        if alike || self.streams.len() == 1 {
+            return self.streams.iter().map(|stream| stream.partitioned_by_key(name)).collect();
+        }
+        let moved = |(number, stream): (usize, &ColumnStream)| {
+            let name = name.map(|name| format!("{name}-{number}"));
+            stream.repartition(Repartitioned { name, ..Repartitioned::default() })
+        };
+        self.streams.iter().enumerate().map(moved).collect()
+    }
+
+    /// How the store keeps its rows, if they are wanted for so long.
+    fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {
+        let Some(windows) = &self.windows else { return Ok(StoreRetention::Forever) };
+        let least = windows.least_retention();
+        let retention = wanted.unwrap_or(least);
+        if retention < least {
+            return Err(format!("a retention of {retention} is shorter than window and grace: {least}"));
+        }
+        match windows {
+            Windows::Time(windows) => Ok(StoreRetention::Windows { windows: windows.clone(), retention }),
+            Windows::Session(windows) if fold.can_merge_states() => {
+                let span = stretch_span(*windows, retention);
+                let kept = TimeSpan::from_millis(retention.millis().saturating_add(span.millis()));
+                Ok(StoreRetention::Sessions { span, retention: kept.unwrap_or(retention) })
+            }
+            Windows::Session(_) => {
+                Err("sessions that meet are merged, which this closure cannot do: use aggregate_merging, reduce or expressions".to_owned())
+            }
+        }
+    }
+}

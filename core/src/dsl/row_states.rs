@@ -1,0 +1,100 @@
+//! States of groups as Rust values: read from a store, changed by closures, written back.
+
+use arrow::array::ArrayRef;
+
+use super::typed::{Data, Shape};
+use crate::operator::{Finished, FoldError, Folded, scatter};
+
+/// The states of the groups of one flush.
+pub(super) struct RowStates<'a, A> {
+    shape: &'a Shape<A>,
+    states: Vec<Option<A>>,
+    /// Which groups a record came to.
+    touched: Vec<bool>,
+}
+
+impl<'a, A: Data> RowStates<'a, A> {
+    /// The stored states of groups `0..total`.
+    ///
+    /// # Errors
+    /// [`FoldError`] if a state cannot be read.
+    pub(super) fn read(shape: &'a Shape<A>, stored: &Folded, total: usize) -> Result<Self, FoldError> {
+        let mut states: Vec<Option<A>> = (0..total).map(|_| None).collect();
+        for (state, &group) in read_states(shape, stored)?.into_iter().zip(&stored.groups) {
+            states[group] = state;
+        }
+        Ok(Self { shape, states, touched: vec![false; total] })
+    }
+
+    /// Takes the state of a group out, to be changed.
+    pub(super) fn take(&mut self, group: usize) -> Option<A> {
+        self.touched[group] = true;
+        self.states[group].take()
+    }
+
+    /// Gives a group its state; `None` of an optional type is no state: the group is deleted if nothing follows.
+    ///
+    /// # Errors
+    /// [`FoldError`] if the state has no columns.
+    pub(super) fn put(&mut self, group: usize, state: A) -> Result<(), FoldError> {
+        self.states[group] = settled(self.shape, state)?;
+        Ok(())
+    }
+
+    /// All states, as columns.
+    ///
+    /// # Errors
+    /// [`FoldError`] if a state cannot be written.
+    pub(super) fn finish(self) -> Result<Finished, FoldError> {
+        let Self { shape, states, touched } = self;
+        let total = states.len();
+        let gone: Vec<bool> = states.iter().zip(&touched).map(|(state, touched)| state.is_none() && *touched).collect();
+        let known: Vec<bool> = states.iter().zip(&gone).map(|(state, gone)| state.is_some() || *gone).collect();
+        let (groups, there): (Vec<usize>, Vec<A>) =
+            states.into_iter().enumerate().filter_map(|(group, state)| Some((group, state?))).unzip();
+        let columns = shape.write(&there).map_err(FoldError::of)?;
+        Ok(Finished {
+            states: scatter(&columns, &groups, total)?,
+            present: known.contains(&false).then_some(known),
+            gone: gone.contains(&true).then_some(gone),
+        })
+    }
+}
+
+/// A state, unless it is the `None` of an optional type.
+pub(super) fn settled<A: Data>(shape: &Shape<A>, state: A) -> Result<Option<A>, FoldError> {
+    if !shape.is_nullable() {
+        return Ok(Some(state));
+    }
+    let (_, present) = shape.write_present(std::slice::from_ref(&state)).map_err(FoldError::of)?;
+    Ok(present.is_none_or(|present| present.is_valid(0)).then_some(state))
+}
+
+/// Stored states, one a row.
+pub(super) fn read_states<A: Data>(shape: &Shape<A>, stored: &Folded) -> Result<Vec<Option<A>>, FoldError> {
+    let mut unreadable = Vec::new();
+    let states = shape.read(&stored.states, stored.groups.len(), &mut unreadable);
+    match unreadable.first() {
+        None => Ok(states),
+        Some(error) => Err(FoldError::of(format!("a stored state cannot be read: {}", error.problem))),
+    }
+}
+
+/// One state for each of `total` groups, merged from its parts in their order.
+pub(super) fn merge_states<A: Data>(
+    shape: &Shape<A>,
+    merger: Option<&(dyn Fn(A, A) -> A + Send + Sync)>,
+    parts: &Folded,
+    total: usize,
+) -> Result<Vec<ArrayRef>, FoldError> {
+    let Some(merger) = merger else { return Err(FoldError::of("the closure cannot merge states")) };
+    let mut merged: Vec<Option<A>> = (0..total).map(|_| None).collect();
+    for (state, &group) in read_states(shape, parts)?.into_iter().zip(&parts.groups) {
+        merged[group] = match (merged[group].take(), state) {
+            (Some(earlier), Some(later)) => Some(merger(earlier, later)),
+            (one, other) => one.or(other),
+        };
+    }
+    let merged: Option<Vec<A>> = merged.into_iter().collect();
+    shape.write(&merged.ok_or_else(|| FoldError::of("a group without a part"))?).map_err(FoldError::of)
+}
