@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream::{
     StreamsBuilder,
     dsl::{CogroupedKStream, Materialized},
-    window::{SessionWindows, SlidingWindows, TimeWindows},
+    window::{SessionWindows, TimeWindows},
 };
 
 use super::topology::{Text, Topology, changes, first_of, is_even, stream, text};
@@ -88,9 +88,6 @@ fn cogrouped() -> Vec<Topology> {
             let windows = SessionWindows::new(ms(5), ms(10)).expect("legal");
             let merger = |one, two| format!("{one}|{two}");
             changes(two(b).windowed_by(windows).aggregate_merging(begin, merger, kept()));
-        }),
-        Topology::new("cogroup-sliding", move |b| {
-            changes(two(b).windowed_by(SlidingWindows::new(ms(10), ms(7))).aggregate(begin, kept()));
         }),
         Topology::new("cogroup-rekeyed", move |b| {
             let right = stream(b, "b").group_by(|_, v| first_of(v));

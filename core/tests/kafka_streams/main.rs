@@ -21,9 +21,6 @@ mod report;
 mod session_windowed;
 mod shrink;
 mod stateless;
-mod stream_joins;
-mod suppressions;
-mod table_joins;
 mod tables;
 mod time_windowed;
 mod topology;
@@ -44,9 +41,6 @@ families! {
     aggregations,
     session_windowed,
     stateless,
-    stream_joins,
-    suppressions,
-    table_joins,
     tables,
     time_windowed,
 }

@@ -20,7 +20,7 @@ pub(crate) fn topologies() -> Vec<Topology> {
             }));
         }),
         Topology::new("flat-map-values", |b| {
-            out(stream(b, "a").flat_map_values(|v| [text(&v).to_owned(), text(&v).repeat(2)]));
+            out(stream(b, "a").flat_map_values(|_, v| [text(&v).to_owned(), text(&v).repeat(2)]));
         }),
         Topology::new("select-key", |b| out(stream(b, "a").select_key(|_, v| first_of(v)))),
         Topology::new("merge", |b| out(stream(b, "a").merge(&stream(b, "b")))).reads(two),
