@@ -45,6 +45,12 @@ impl Batch {
         Self { schema, rows, present: None, before: None, headers: None }
     }
 
+    /// No rows of these columns.
+    pub fn empty(schema: &Arc<StreamSchema>) -> Self {
+        let columns = schema.columns().fields().iter().map(|field| arrow::array::new_empty_array(field.data_type()));
+        Self::new(Arc::clone(schema), columns.collect())
+    }
+
     /// Says which rows have a value; the others are null values: tombstones in a table.
     pub fn with_present(mut self, present: Option<NullBuffer>) -> Self {
         self.present = present.filter(|present| present.null_count() > 0);

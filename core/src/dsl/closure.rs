@@ -3,6 +3,8 @@
 //! A record that cannot be read into the closure's types, because a field that is not an `Option` is null for instance, is a dead letter and is
 //! left out. A record without value is `None` to a closure that takes an `Option`; to others it is such a record, unless what they do can be
 //! done without: values that are mapped stay missing, and peeks do not see it. The rows of tables that are deleted are never shown.
+//!
+//! Closures may fail, each for its record: those that cannot are a case of those that can. A panic is a failure, too: see [`guarded`].
 
 use std::sync::Arc;
 
@@ -11,7 +13,10 @@ use arrow::{
     buffer::{BooleanBuffer, NullBuffer},
 };
 
-use super::typed::{Data, Shape};
+use super::{
+    guarded::guarded,
+    typed::{Data, Shape},
+};
 use crate::{
     Batch,
     batch::Before,
@@ -20,7 +25,7 @@ use crate::{
     schema::StreamSchema,
 };
 
-type Apply = dyn Fn(&Batch, &mut Vec<RowError>) -> Result<Batch, TransformError> + Send + Sync;
+pub(super) type Apply = dyn Fn(&Batch, &mut Vec<RowError>) -> Result<Batch, TransformError> + Send + Sync;
 
 /// A transform around a closure.
 pub(super) struct Closure {
@@ -30,7 +35,7 @@ pub(super) struct Closure {
 
 impl Transform for Closure {
     fn apply(&self, batch: &Batch, errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
-        (self.apply)(batch, errors)
+        guarded(&*self.apply, batch, errors)
     }
 
     fn reads(&self) -> Reads {
@@ -103,11 +108,20 @@ impl<K: Data, V: Data> Input<K, V> {
         what: &'static str,
         predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static,
     ) -> Closure {
+        self.try_filter(what, move |key, value| Ok(predicate(key, value)))
+    }
+
+    /// As [`filter`](Self::filter); a record that the predicate fails for does not pass.
+    pub(super) fn try_filter(
+        self,
+        what: &'static str,
+        predicate: impl Fn(&K, &V) -> Result<bool, String> + Send + Sync + 'static,
+    ) -> Closure {
         let is_table = self.is_table;
         let passes = move |batch: &Batch, errors: &mut Vec<RowError>| {
             let mut passes = vec![false; batch.len()];
             for (row, key, value) in self.records(batch, Missing::Reported, errors) {
-                passes[row] = predicate(&key, &value);
+                passes[row] = gather(row, predicate(&key, &value), errors).unwrap_or(false);
             }
             BooleanBuffer::from(passes)
         };
@@ -132,9 +146,18 @@ impl<K: Data, V: Data> Input<K, V> {
         output: Arc<StreamSchema>,
         function: impl Fn(V) -> V2 + Send + Sync + 'static,
     ) -> Result<Closure, String> {
+        self.try_map_values(output, move |value| Ok(function(value)))
+    }
+
+    /// As [`map_values`](Self::map_values).
+    pub(super) fn try_map_values<V2: Data>(
+        self,
+        output: Arc<StreamSchema>,
+        function: impl Fn(V) -> Result<V2, String> + Send + Sync + 'static,
+    ) -> Result<Closure, String> {
         let mapped = move |batch: &Batch, errors: &mut Vec<RowError>| {
             let values = self.values(batch, Missing::Skipped, errors).into_iter().enumerate();
-            values.filter_map(|(row, value)| Some((row, function(value?)))).unzip()
+            values.filter_map(|(row, value)| Some((row, gather(row, function(value?), errors)?))).unzip()
         };
         mapped_values("map_values", output, mapped)
     }
@@ -145,9 +168,18 @@ impl<K: Data, V: Data> Input<K, V> {
         output: Arc<StreamSchema>,
         function: impl Fn(&K, V) -> V2 + Send + Sync + 'static,
     ) -> Result<Closure, String> {
+        self.try_map_values_with_key(output, move |key, value| Ok(function(key, value)))
+    }
+
+    /// As [`map_values_with_key`](Self::map_values_with_key).
+    pub(super) fn try_map_values_with_key<V2: Data>(
+        self,
+        output: Arc<StreamSchema>,
+        function: impl Fn(&K, V) -> Result<V2, String> + Send + Sync + 'static,
+    ) -> Result<Closure, String> {
         let mapped = move |batch: &Batch, errors: &mut Vec<RowError>| {
             let records = self.records(batch, Missing::Skipped, errors).into_iter();
-            records.map(|(row, key, value)| (row, function(&key, value))).unzip()
+            records.filter_map(|(row, key, value)| Some((row, gather(row, function(&key, value), errors)?))).unzip()
         };
         mapped_values("map_values", output, mapped)
     }
@@ -158,11 +190,20 @@ impl<K: Data, V: Data> Input<K, V> {
         output: Arc<StreamSchema>,
         function: impl Fn(&K, V) -> I + Send + Sync + 'static,
     ) -> Result<Closure, String> {
+        self.try_flat_map_values(output, move |key, value| Ok(function(key, value)))
+    }
+
+    /// As [`flat_map_values`](Self::flat_map_values).
+    pub(super) fn try_flat_map_values<V2: Data, I: IntoIterator<Item = V2>>(
+        self,
+        output: Arc<StreamSchema>,
+        function: impl Fn(&K, V) -> Result<I, String> + Send + Sync + 'static,
+    ) -> Result<Closure, String> {
         let shape = Shape::<V2>::of("value")?;
         let apply = move |batch: &Batch, errors: &mut Vec<RowError>| {
             let (mut rows, mut values) = (Vec::new(), Vec::new());
             for (row, key, value) in self.records(batch, Missing::Reported, errors) {
-                for value in function(&key, value) {
+                for value in gather(row, function(&key, value), errors).into_iter().flatten() {
                     rows.push(row as u32);
                     values.push(value);
                 }
@@ -183,11 +224,21 @@ impl<K: Data, V: Data> Input<K, V> {
         output: Arc<StreamSchema>,
         function: impl Fn(K, V) -> I + Send + Sync + 'static,
     ) -> Result<Closure, String> {
+        self.try_flat_map(what, output, move |key, value| Ok(function(key, value)))
+    }
+
+    /// As [`flat_map`](Self::flat_map).
+    pub(super) fn try_flat_map<K2: Data, V2: Data, I: IntoIterator<Item = (K2, V2)>>(
+        self,
+        what: &'static str,
+        output: Arc<StreamSchema>,
+        function: impl Fn(K, V) -> Result<I, String> + Send + Sync + 'static,
+    ) -> Result<Closure, String> {
         let (key_shape, value_shape) = (Shape::<K2>::of("key")?, Shape::<V2>::of("value")?);
         let apply = move |batch: &Batch, errors: &mut Vec<RowError>| {
             let (mut rows, mut keys, mut values) = (Vec::new(), Vec::new(), Vec::new());
             for (row, key, value) in self.records(batch, Missing::Reported, errors) {
-                for (key, value) in function(key, value) {
+                for (key, value) in gather(row, function(key, value), errors).into_iter().flatten() {
                     rows.push(row as u32);
                     keys.push(key);
                     values.push(value);
@@ -203,10 +254,24 @@ impl<K: Data, V: Data> Input<K, V> {
 
     /// A look at each record; all are passed on, or none.
     pub(super) fn look(self, what: Look, function: impl Fn(&K, &V) + Send + Sync + 'static) -> Closure {
+        self.try_look(what, move |key, value| {
+            function(key, value);
+            Ok(())
+        })
+    }
+
+    /// As [`look`](Self::look); a record that the function fails for is reported, and passed on if the others are.
+    pub(super) fn try_look(
+        self,
+        what: Look,
+        function: impl Fn(&K, &V) -> Result<(), String> + Send + Sync + 'static,
+    ) -> Closure {
         let apply = move |batch: &Batch, errors: &mut Vec<RowError>| {
             let mut unseen = Vec::new();
             let records = self.records(batch, Missing::Skipped, &mut unseen);
-            records.iter().for_each(|(_, key, value)| function(key, value));
+            for (row, key, value) in &records {
+                gather(*row, function(key, value), errors);
+            }
             match what {
                 // What cannot be read is passed on all the same.
                 Look::Peek => Ok(batch.clone()),
@@ -218,6 +283,11 @@ impl<K: Data, V: Data> Input<K, V> {
         };
         Closure { what: if what == Look::Peek { "peek" } else { "for_each" }, apply: Box::new(apply) }
     }
+}
+
+/// What a closure gave for a row, if it did not fail.
+fn gather<T>(row: usize, given: Result<T, String>, errors: &mut Vec<RowError>) -> Option<T> {
+    given.map_err(|problem| errors.push(RowError { row, problem })).ok()
 }
 
 /// Why records are looked at.

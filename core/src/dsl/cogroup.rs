@@ -64,7 +64,7 @@ impl<K: Data, V: Data, A: Data> Line<A> for TypedLine<K, V, A> {
     fn add(&mut self, rows: &Rows<'_>, errors: &mut Vec<RowError>) -> Vec<usize> {
         let typed = typed_rows(rows, &self.key, &self.value, errors);
         let mut groups = Vec::with_capacity(typed.len());
-        for (group, key, value) in typed {
+        for (_, group, key, value) in typed {
             groups.push(group);
             self.waiting.push_back((key, value));
         }

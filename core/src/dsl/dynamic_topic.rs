@@ -24,6 +24,7 @@ impl OperatorNode for DynamicSinkNode {
             routing: self.routing.clone(),
             keyless: site.task.partition,
             counts: Arc::clone(site.partition_counts),
+            largest_record: site.largest_record,
         };
         Ok(Box::new(DynamicSink::new(settings).map_err(FoldError::of)?))
     }

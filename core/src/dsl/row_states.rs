@@ -1,8 +1,13 @@
 //! States of groups as Rust values: read from a store, changed by closures, written back.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use arrow::array::ArrayRef;
 
-use super::typed::{Data, Shape};
+use super::{
+    guarded::message,
+    typed::{Data, Shape},
+};
 use crate::operator::{Finished, FoldError, Folded, scatter};
 
 /// The states of the groups of one flush.
@@ -41,6 +46,26 @@ impl<'a, A: Data> RowStates<'a, A> {
         Ok(())
     }
 
+    /// Changes the state of a group by a closure that may panic: then the state stays, and what the panic says is given.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub(super) fn attempt(
+        &mut self,
+        group: usize,
+        step: impl FnOnce(Option<A>) -> A,
+    ) -> Result<Option<String>, FoldError> {
+        let before = (self.states[group].clone(), self.touched[group]);
+        let state = self.take(group);
+        match catch_unwind(AssertUnwindSafe(|| step(state))) {
+            Ok(state) => self.put(group, state).map(|()| None),
+            Err(panic) => {
+                (self.states[group], self.touched[group]) = before;
+                Ok(Some(message(panic.as_ref())))
+            }
+        }
+    }
+
     /// All states, as columns.
     ///
     /// # Errors
@@ -49,13 +74,12 @@ impl<'a, A: Data> RowStates<'a, A> {
         let Self { shape, states, touched } = self;
         let total = states.len();
         let gone: Vec<bool> = states.iter().zip(&touched).map(|(state, touched)| state.is_none() && *touched).collect();
-        let known: Vec<bool> = states.iter().zip(&gone).map(|(state, gone)| state.is_some() || *gone).collect();
         let (groups, there): (Vec<usize>, Vec<A>) =
             states.into_iter().enumerate().filter_map(|(group, state)| Some((group, state?))).unzip();
         let columns = shape.write(&there).map_err(FoldError::of)?;
         Ok(Finished {
             states: scatter(&columns, &groups, total)?,
-            present: known.contains(&false).then_some(known),
+            present: touched.contains(&false).then_some(touched),
             gone: gone.contains(&true).then_some(gone),
         })
     }

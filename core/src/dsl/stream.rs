@@ -389,7 +389,7 @@ impl<K: Data, V: Data> KStream<K, V> {
         }
     }
 
-    fn with<K2: Data, V2: Data>(
+    pub(super) fn with<K2: Data, V2: Data>(
         &self,
         name: &str,
         make: impl FnOnce(Input<K, V>) -> Result<(Closure, Arc<StreamSchema>), String>,
@@ -407,7 +407,7 @@ impl<K: Data, V: Data> KStream<K, V> {
 
 /// Whether an operator may give records other keys.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Key {
+pub(super) enum Key {
     Kept,
     Changed,
 }
@@ -419,7 +419,7 @@ pub(super) struct Joined<V, T> {
     pub(super) table: Option<T>,
 }
 
-fn output_schema<K: Data, V: Data>() -> Result<Arc<StreamSchema>, String> {
+pub(super) fn output_schema<K: Data, V: Data>() -> Result<Arc<StreamSchema>, String> {
     StreamSchema::new(Shape::<K>::of("key")?.fields, Shape::<V>::of("value")?.fields, false)
         .map_err(|error| error.to_string())
 }

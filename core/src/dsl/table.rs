@@ -50,7 +50,7 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// # Ok::<(), millstream::topology::TopologyError>(())
     /// ```
     pub fn filter(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
-        self.filtered("filter", predicate)
+        self.filtered("filter", move |key, value| Ok(predicate(key, value)))
     }
 
     /// Keeps the rows for which `predicate` does not hold; otherwise as [`filter`](Self::filter).
@@ -64,15 +64,19 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// # Ok::<(), millstream::topology::TopologyError>(())
     /// ```
     pub fn filter_not(&self, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
-        self.filtered("filter_not", move |key, value| !predicate(key, value))
+        self.filtered("filter_not", move |key, value| Ok(!predicate(key, value)))
     }
 
-    fn filtered(&self, what: &'static str, predicate: impl Fn(&K, &V) -> bool + Send + Sync + 'static) -> Self {
+    pub(super) fn filtered(
+        &self,
+        what: &'static str,
+        predicate: impl Fn(&K, &V) -> Result<bool, String> + Send + Sync + 'static,
+    ) -> Self {
         self.columns.require_before_to_filter();
         match Input::of_table() {
             Ok(input) => {
                 let schema = Arc::clone(self.columns.schema());
-                Self::new(self.columns.transform(what, Arc::new(input.filter(what, predicate)), schema))
+                Self::new(self.columns.transform(what, Arc::new(input.try_filter(what, predicate)), schema))
             }
             Err(problem) => Self::new(self.columns.failed(what, problem)),
         }
@@ -114,7 +118,7 @@ impl<K: Data, V: Data> KTable<K, V> {
         self.mapped(|input, schema| input.map_values_with_key(schema, function))
     }
 
-    fn mapped<V2: Data>(
+    pub(super) fn mapped<V2: Data>(
         &self,
         make: impl FnOnce(Input<K, V>, Arc<StreamSchema>) -> Result<Closure, String>,
     ) -> KTable<K, V2> {

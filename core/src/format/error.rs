@@ -120,6 +120,13 @@ pub enum FormatError {
     },
 }
 
+impl FormatError {
+    /// Whether it is the values of some rows that cannot be written, and others could be: not the columns, and not a registry that is away.
+    pub fn is_of_values(&self) -> bool {
+        matches!(self, Self::Value { .. } | Self::TooLarge { .. } | Self::RowEncoding { .. })
+    }
+}
+
 /// The name of a type in SQL, or Arrow's own where SQL has none.
 pub(super) fn type_name(data_type: &DataType) -> String {
     match data_type {

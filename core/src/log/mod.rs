@@ -103,6 +103,11 @@ pub trait Log: Send + Sync {
         None
     }
 
+    /// How large a record may be: bytes of its key, its value and its headers. One that is larger makes a commit fail.
+    fn largest_record(&self) -> usize {
+        usize::MAX
+    }
+
     /// Waits until something was committed after `seen`, or for `timeout`; returns the present count of commits, to be
     /// passed as `seen` the next time. The first call passes 0.
     fn wait_for_commit(&self, seen: u64, timeout: Duration) -> u64;

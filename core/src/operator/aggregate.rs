@@ -42,6 +42,7 @@ use super::{
     Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
+    lateness::late_for_window,
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
 };
@@ -140,11 +141,11 @@ impl Aggregate {
         })
     }
 
-    /// Finds each row's windows; rows that missed one or more closed windows become dead letters.
-    fn assign(&mut self, batch: &Batch, context: &mut Context<'_>) -> Assigned {
+    /// Finds each row's windows; rows that missed one or more closed windows are late.
+    fn assign(&mut self, batch: &Batch, context: &mut Context<'_>) -> Result<Assigned, OperatorError> {
         let times = batch.times().values();
         let Some(windows) = &self.settings.windows else {
-            return Assigned { rows: (0..batch.len() as u32).collect(), numbers: None };
+            return Ok(Assigned { rows: (0..batch.len() as u32).collect(), numbers: None });
         };
         let clock = if self.finals.is_some() { 0 } else { context.input };
         let mut stream_time = self.stream_times[clock];
@@ -160,7 +161,7 @@ impl Aggregate {
             }
             for number in windows.numbers(Timestamp(time)) {
                 if number <= last_closed {
-                    late.push((row, lateness(windows, Timestamp(time), number, stream_time)));
+                    late.push((row, late_for_window(windows, Timestamp(time), number, stream_time)));
                 } else {
                     rows.push(row as u32);
                     numbers.push(number);
@@ -168,8 +169,8 @@ impl Aggregate {
             }
         }
         self.stream_times[clock] = stream_time;
-        context.reject(batch, Reason::Late, late);
-        Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) }
+        context.reject_late(batch, late)?;
+        Ok(Assigned { rows: UInt32Array::from(rows), numbers: Some(Int64Array::from(numbers)) })
     }
 
     /// Groups the rows at `assigned` and folds them.
@@ -427,7 +428,7 @@ impl Operator for Aggregate {
         if batch.is_empty() {
             return Ok(());
         }
-        let assigned = self.assign(&batch, context);
+        let assigned = self.assign(&batch, context)?;
         let mut errors = Vec::new();
         let folded = match self.settings.emit {
             _ if self.finals.is_some() => self.fold(&batch, &assigned, context.input, &mut errors).map(|()| None),
@@ -449,6 +450,7 @@ impl Operator for Aggregate {
 
     fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let updates = self.flush(&mut context.stores[self.settings.store]).map_err(|error| context.error(error))?;
+        context.reject_folded(self.interval.fold.take_failures());
         match &self.finals {
             None => context.output.extend(updates.map(|updates| updates.rows)),
             Some(_) => self.emit_final(context)?,
@@ -465,6 +467,27 @@ impl Operator for Aggregate {
         self.finals.iter_mut().for_each(|finals| finals.restore(stream_time));
     }
 
+    fn forget_stream_time(&mut self) {
+        if self.finals.is_none() {
+            self.stream_times.fill(Timestamp::NONE);
+        }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        let Some(finals) = &self.finals else { return Ok(None) };
+        let next = finals.next_due(self.stream_times[0], self.settings.store, context)?;
+        if next.is_none_or(|next| next > stream_time) {
+            return Ok(next);
+        }
+        self.stream_times[0] = stream_time;
+        self.emit_final(context)?;
+        self.on_idle(Timestamp::NONE, context)
+    }
+
     fn clocks(&self) -> Vec<Timestamp> {
         self.stream_times[1..].to_vec()
     }
@@ -474,13 +497,4 @@ impl Operator for Aggregate {
             *stream_time = time.max(*stream_time);
         }
     }
-}
-
-fn lateness(windows: &TimeWindows, time: Timestamp, number: i64, stream_time: Timestamp) -> String {
-    let bounds = windows.bounds(number);
-    let (start, end) = (Timestamp(bounds.start), Timestamp(bounds.end));
-    format!(
-        "the record of {time} is late for the window {start} to {end}: stream time is {stream_time}, grace {}",
-        windows.grace()
-    )
 }

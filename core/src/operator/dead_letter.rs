@@ -4,6 +4,7 @@ use std::fmt;
 
 use arrow::array::Array;
 
+use super::FoldFailure;
 use crate::{
     Batch,
     record::{Header, Offset, Record, RecordRef, Timestamp, TopicPartition},
@@ -23,14 +24,26 @@ pub enum Reason {
     NullKey,
     /// It has no value where one is needed.
     NullValue,
-    /// An expression failed for it.
+    /// An expression or a closure failed for it.
     Expression,
+    /// The format of the topic that it goes to cannot hold it.
+    Unwritable,
+    /// It is larger than the log takes.
+    TooLarge,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 6] =
-        [Self::Undecodable, Self::Timestamp, Self::Late, Self::NullKey, Self::NullValue, Self::Expression];
+    pub const ALL: [Self; 8] = [
+        Self::Undecodable,
+        Self::Timestamp,
+        Self::Late,
+        Self::NullKey,
+        Self::NullValue,
+        Self::Expression,
+        Self::Unwritable,
+        Self::TooLarge,
+    ];
 }
 
 impl fmt::Display for Reason {
@@ -42,6 +55,8 @@ impl fmt::Display for Reason {
             Self::NullKey => "null key",
             Self::NullValue => "null value",
             Self::Expression => "expression",
+            Self::Unwritable => "unwritable",
+            Self::TooLarge => "too large",
         })
     }
 }
@@ -61,6 +76,8 @@ pub struct DeadLetter {
     pub offset: Option<Offset>,
     /// Its bytes as they were read, or its columns as JSON text where it was decoded already.
     pub record: Record,
+    /// Whether it is the columns as JSON text.
+    pub is_row: bool,
 }
 
 impl DeadLetter {
@@ -86,6 +103,21 @@ impl DeadLetter {
                 timestamp: Timestamp(batch.times().value(row)),
                 headers: Vec::new(),
             },
+            is_row: true,
+        }
+    }
+
+    /// A row that could not be folded.
+    pub fn of_folded(operator: &str, origin: Option<&TopicPartition>, failure: FoldFailure) -> Self {
+        let FoldFailure { problem, timestamp, offset, row } = failure;
+        Self {
+            reason: Reason::Expression,
+            problem,
+            operator: operator.to_owned(),
+            origin: origin.cloned(),
+            offset,
+            record: Record { key: None, value: Some(row), timestamp, headers: Vec::new() },
+            is_row: true,
         }
     }
 
@@ -110,6 +142,7 @@ impl DeadLetter {
                 timestamp: record.timestamp,
                 headers: record.headers.to_vec(),
             },
+            is_row: false,
         }
     }
 
@@ -117,6 +150,17 @@ impl DeadLetter {
     pub fn size_bytes(&self) -> usize {
         let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         of(&self.record.key) + of(&self.record.value) + self.problem.len() + 256
+    }
+
+    /// Cuts off what a log would not take: a value beyond so many bytes, with a header that says how many there were.
+    pub fn shorten(&mut self, bytes: usize) {
+        if let Some(value) = &mut self.record.value
+            && value.len() > bytes
+        {
+            let whole = value.len().to_string().into_bytes();
+            value.truncate(bytes);
+            self.record.headers.push(Header { name: "millstream.truncated".to_owned(), value: Some(whole) });
+        }
     }
 
     /// The record as it goes to the dead-letter topic: unchanged, with headers that say where it was and why it is here.

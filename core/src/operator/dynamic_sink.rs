@@ -42,6 +42,8 @@ pub struct DynamicSinkSettings {
     pub keyless: PartitionId,
     /// How many partitions topics have.
     pub counts: PartitionCounts,
+    /// How large a record may be: bytes of its key, its value and its headers.
+    pub largest_record: usize,
 }
 
 /// Writes rows to topics.
@@ -99,14 +101,20 @@ impl Operator for DynamicSink {
             };
             let indices = UInt32Array::from(rows);
             let own = batch.take(&indices).map_err(|error| context.error(error))?;
-            let encoded = self.encoder.encode(&own).map_err(|error| context.error(error))?;
+            let most = self.settings.largest_record;
+            let written = self.encoder.write(&own, most).map_err(|error| context.error(error))?;
             let partitioning = Partitioning { partitions, keyless: self.settings.keyless };
-            let mut misplaced = Vec::new();
-            let spread = self.settings.routing.spread(&own, &encoded, partitioning, &mut misplaced).into_iter();
-            let records = |(partition, records)| SinkRecords { topic: topic.clone(), partition, records };
-            context.sinks.extend(spread.map(records));
-            let found = |error: RowError| RowError { row: indices.value(error.row) as usize, ..error };
-            errors.extend(misplaced.into_iter().map(found));
+            for (rows, encoded) in written.parts {
+                let (part, mut misplaced) = (own.slice(rows.start, rows.len()), Vec::new());
+                let spread = self.settings.routing.spread(&part, &encoded, partitioning, &mut misplaced).into_iter();
+                let records = |(partition, records)| SinkRecords { topic: topic.clone(), partition, records };
+                context.sinks.extend(spread.map(records));
+                let found = |error: RowError| RowError { row: indices.value(rows.start + error.row) as usize, ..error };
+                errors.extend(misplaced.into_iter().map(found));
+            }
+            for (row, reason, problem) in written.rejected {
+                context.reject(&own, reason, [(row, problem)]);
+            }
         }
         context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
         Ok(())

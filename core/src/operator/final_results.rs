@@ -156,6 +156,24 @@ impl FinalResults {
         Ok((Batch::new(Arc::clone(stored.output), columns), numbers))
     }
 
+    /// The earliest stream time at which a window closes that is open at `stream_time`; `None` if none is open.
+    pub(crate) fn next_due(
+        &self,
+        stream_time: Timestamp,
+        store: usize,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        let mut from = Vec::new();
+        window_key(self.windows.last_closed(stream_time).saturating_add(1), &[], &mut from);
+        let mut first = None;
+        let mut each = |key: &[u8], _: &[u8]| {
+            first = split_window_key(key).map(|(number, _)| number);
+            false
+        };
+        context.stores[store].range(&from, None, &mut each).map_err(|problem| context.error(problem))?;
+        Ok(first.map(|number| Timestamp(self.windows.bounds(number).end).plus(self.windows.grace())))
+    }
+
     /// Takes the stream time of the last commit back: what had closed by then was passed on by it.
     pub(crate) fn restore(&mut self, stream_time: Timestamp) {
         self.looked_at = self.looked_at.max(stream_time);

@@ -11,6 +11,7 @@ use datafusion::logical_expr::GroupsAccumulator;
 use crate::{
     Batch,
     expression::{AggregationSet, RowError},
+    record::{Offset, Timestamp},
 };
 
 /// Why rows could not be folded or read.
@@ -139,6 +140,25 @@ pub trait Fold: Send {
     /// # Errors
     /// As [`add`](Self::add).
     fn finish(&mut self, stored: Folded, total: usize) -> Result<Finished, FoldError>;
+
+    /// The rows that failed when they were brought together with their states, since the last call. They changed no state. Most folds have none:
+    /// what fails fails in [`add`](Self::add).
+    fn take_failures(&mut self) -> Vec<FoldFailure> {
+        Vec::new()
+    }
+}
+
+/// A row that failed when it was folded, which may be long after it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoldFailure {
+    /// What happened.
+    pub problem: String,
+    /// The timestamp of the row.
+    pub timestamp: Timestamp,
+    /// Its offset, if it was read and not computed.
+    pub offset: Option<Offset>,
+    /// What was folded, as JSON text.
+    pub row: Vec<u8>,
 }
 
 impl StateLayout for AggregationSet {

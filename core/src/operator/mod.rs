@@ -21,6 +21,8 @@ mod foreign_key_notify;
 mod foreign_key_resolve;
 mod foreign_key_subscribe;
 mod join_kind;
+mod late_output;
+mod lateness;
 mod merge;
 mod placement;
 mod project;
@@ -50,19 +52,22 @@ mod waiting_records;
 
 use std::{fmt, str::FromStr};
 
+use arrow::array::UInt32Array;
+
 pub use aggregate::{Aggregate, AggregateSettings};
 pub use dead_letter::{DeadLetter, Reason};
 pub use dynamic_sink::{DynamicSink, DynamicSinkSettings, PartitionCounts, TopicNameExtractor};
 pub use filter::Filter;
 pub(crate) use filter::{filter_changes, rows_before};
 pub(crate) use fold::scatter;
-pub use fold::{Finished, Fold, FoldError, FoldFactory, Folded, Rows, StateLayout};
+pub use fold::{Finished, Fold, FoldError, FoldFactory, FoldFailure, Folded, Rows, StateLayout};
 pub use foreign_key_answer::ForeignKeyAnswer;
 pub use foreign_key_join::ForeignKeySchemas;
 pub use foreign_key_notify::ForeignKeyNotify;
 pub use foreign_key_resolve::ForeignKeyResolve;
 pub use foreign_key_subscribe::ForeignKeySubscribe;
 pub use join_kind::{JoinKind, StreamJoinKind, TableJoinKind};
+pub use late_output::LateOutput;
 pub use merge::Merge;
 pub use placement::{Partitioner, Partitioning, Placement, Routing};
 pub use project::{Column, Project, ProjectError};
@@ -165,6 +170,27 @@ pub trait Operator: Send {
 
     /// Takes clock number `index` of the last commit back after a restart. An operator without clocks is never asked to.
     fn restore_clock(&mut self, _index: usize, _time: Timestamp) {}
+
+    /// Forgets the stream time that was taken back, as Kafka Streams does at a start: lateness is decided anew from the next record on. What was
+    /// passed on as final must stay so. An operator may keep a time that belongs to what it has stored; most operators have none.
+    fn forget_stream_time(&mut self) {}
+
+    /// Is told that no record has come for long and that stream time may be taken to be `stream_time`: the operator lets go of what is final by
+    /// then, as if a record of that time had come that belongs to no key. Gives the earliest stream time at which it would let go of something
+    /// more; `None` if it holds nothing back. If nothing is final by `stream_time`, stream time stays.
+    ///
+    /// Called between commits only, when everything that was read has been committed, and by whoever knows a clock: operators do not. An operator
+    /// that passes on everything at once holds nothing back.
+    ///
+    /// # Errors
+    /// As [`on_batch`](Self::on_batch).
+    fn on_idle(
+        &mut self,
+        _stream_time: Timestamp,
+        _context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        Ok(None)
+    }
 }
 
 /// What an operator may touch while it runs.
@@ -177,6 +203,8 @@ pub struct Context<'a> {
     pub sinks: &'a mut Vec<SinkRecords>,
     /// Where rows go that could not be processed.
     pub dead_letters: &'a mut Vec<DeadLetter>,
+    /// Where late records go that someone asked for.
+    pub late: &'a mut LateOutput,
     /// The name of the operator that runs.
     pub operator: &'a str,
     /// Which of the operator's inputs the batch comes from: 0 for the first. Joins have two.
@@ -207,5 +235,35 @@ impl Context<'_> {
             let letter = DeadLetter::of_row(self.operator, self.origin, batch, row, reason, problem);
             self.dead_letters.push(letter);
         }
+    }
+
+    /// Keeps rows that a fold has failed for.
+    pub fn reject_folded(&mut self, failures: Vec<FoldFailure>) {
+        let letter = |failure: FoldFailure| DeadLetter::of_folded(self.operator, self.origin, failure);
+        self.dead_letters.extend(failures.into_iter().map(letter));
+    }
+
+    /// Leaves out rows of `batch` that are late, each with its own problem: for those who asked for the late records of this input, or else as
+    /// dead letters. A row may come several times, one after another, if several of its windows are closed.
+    ///
+    /// # Errors
+    /// If a row is not in the batch.
+    pub fn reject_late(
+        &mut self,
+        batch: &Batch,
+        rows: impl IntoIterator<Item = (usize, String)>,
+    ) -> Result<(), OperatorError> {
+        if !self.late.wanted.contains(&self.input) {
+            self.reject(batch, Reason::Late, rows);
+            return Ok(());
+        }
+        let mut late: Vec<u32> = rows.into_iter().map(|(row, _)| row as u32).collect();
+        self.late.misses += late.len() as u64;
+        late.dedup();
+        if !late.is_empty() {
+            let records = batch.take(&UInt32Array::from(late)).map_err(|error| self.error(error))?;
+            self.late.records.push((self.input, records));
+        }
+        Ok(())
     }
 }

@@ -30,8 +30,9 @@ use arrow::{
 
 use super::{
     Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
-    session_interval::{Part, SessionInterval},
-    session_rows::{append_session, sessions_in, stretch_of},
+    lateness::late_for_session,
+    session_interval::{Part, SessionInterval, rounds},
+    session_rows::{append_session, first_open_end, sessions_in, stretch_of},
     session_updates::{Final, SessionRows, by_key, updates},
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
@@ -81,6 +82,8 @@ pub struct SessionAggregate {
     flushed_at: Timestamp,
     /// The stream time at which final results were passed on last.
     emitted_at: Timestamp,
+    /// A stream time that was forgotten at the start: stored sessions may end by then.
+    forgotten: Timestamp,
     keys: RowCodec,
     states: RowCodec,
     fold: Box<dyn Fold>,
@@ -101,6 +104,7 @@ impl SessionAggregate {
             stream_times: vec![Timestamp::NONE; settings.inputs],
             flushed_at: Timestamp::NONE,
             emitted_at: Timestamp::NONE,
+            forgotten: Timestamp::NONE,
             keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
             states: RowCodec::new(&stored_fields(settings.fold.clone().layout().as_ref())).map_err(FoldError::of)?,
             fold: settings.fold.create()?,
@@ -144,7 +148,7 @@ impl SessionAggregate {
                 EmitPolicy::Commit => self.flushed_at,
                 // Sessions of another input may end later.
                 EmitPolicy::Record if self.settings.inputs > 1 => stream_time.max(self.flushed_at),
-                EmitPolicy::Record => stream_time,
+                EmitPolicy::Record => stream_time.max(self.forgotten),
             };
             if newest != Timestamp::NONE {
                 let open_from = self.open_from(newest.min(stream_time));
@@ -196,7 +200,7 @@ impl SessionAggregate {
                     rows.push(row as u32);
                     groups.push(group);
                 }
-                Err(session) => late.push((row, lateness(windows, time, session, stream_time))),
+                Err(session) => late.push((row, late_for_session(windows, time, session, stream_time))),
             }
         }
         let picked = (rows.len() < batch.len()).then(|| UInt32Array::from(rows));
@@ -356,17 +360,7 @@ impl SessionAggregate {
     /// Deals rows into rounds in which no key occurs twice.
     fn rounds(&self, batch: &Batch) -> Result<Vec<Vec<u32>>, FoldError> {
         let keys = self.keys.encode(&batch.keys()[..self.settings.output.key().len()]).map_err(FoldError::of)?;
-        let mut seen: hashbrown::HashMap<&[u8], usize> = hashbrown::HashMap::with_capacity(batch.len());
-        let mut rounds: Vec<Vec<u32>> = Vec::new();
-        for row in 0..keys.num_rows() {
-            let round = seen.entry(keys.row(row).data()).or_insert(0);
-            if *round == rounds.len() {
-                rounds.push(Vec::new());
-            }
-            rounds[*round].push(row as u32);
-            *round += 1;
-        }
-        Ok(rounds)
+        Ok(rounds(&keys))
     }
 
     /// The final results of sessions that have closed since the last time, by end, start and key.
@@ -408,16 +402,6 @@ impl SessionAggregate {
     }
 }
 
-fn lateness(windows: SessionWindows, time: i64, session: Session, stream_time: Timestamp) -> String {
-    let (start, end) = (Timestamp(session.start), Timestamp(session.end));
-    format!(
-        "the record of {} is late for the session {start} to {end}: stream time is {stream_time}, gap {}, grace {}",
-        Timestamp(time),
-        windows.gap(),
-        windows.grace()
-    )
-}
-
 impl Operator for SessionAggregate {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let batch = drop_null_keys(batch, context)?;
@@ -442,7 +426,7 @@ impl Operator for SessionAggregate {
         };
         let (updates, late) = folded.map_err(|error| context.error(error))?;
         context.output.extend(updates);
-        context.reject(&batch, Reason::Late, late);
+        context.reject_late(&batch, late)?;
         errors.sort_by_key(|error| error.row);
         errors.dedup_by_key(|error| error.row);
         context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
@@ -460,6 +444,7 @@ impl Operator for SessionAggregate {
             Err(error) => Err(error),
         };
         context.output.extend(updates.map_err(|error| context.error(error))?);
+        context.reject_folded(self.fold.take_failures());
         Ok(())
     }
 
@@ -478,5 +463,32 @@ impl Operator for SessionAggregate {
 
     fn restore_clock(&mut self, index: usize, time: Timestamp) {
         self.restore_clock_of(index + 1, time);
+    }
+
+    fn forget_stream_time(&mut self) {
+        if !self.settings.strategy.is_final() {
+            self.forgotten = self.stream_time;
+            self.stream_times.fill(Timestamp::NONE);
+        }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        if !self.settings.strategy.is_final() {
+            return Ok(None);
+        }
+        let SessionAggregateSettings { store, windows, span, .. } = self.settings;
+        let open_from = windows.closed_before(self.stream_time).millis();
+        let end = first_open_end(open_from, span, &mut context.stores[store]).map_err(|error| context.error(error))?;
+        let next = end.map(|end| windows.closes_at(end));
+        if next.is_none_or(|next| next > stream_time) {
+            return Ok(next);
+        }
+        (self.stream_times[0], self.stream_time) = (stream_time, stream_time);
+        self.on_flush(context)?;
+        self.on_idle(Timestamp::NONE, context)
     }
 }

@@ -9,8 +9,11 @@
 
 use std::ops::Range;
 
+use millstream_state::key::{split_window_key, window_key};
+
+use super::{FoldError, TaskStore};
 use crate::{
-    record::TimeSpan,
+    record::{TimeSpan, Timestamp},
     window::{Session, SessionWindows},
 };
 
@@ -52,6 +55,28 @@ pub(crate) fn sessions_in(value: &[u8]) -> impl Iterator<Item = (Session, Range<
         next = row.end;
         Some((Session { start: i64::from_le_bytes(*start), end: i64::from_le_bytes(*end) }, row))
     })
+}
+
+/// The earliest end of a session in the store that does not lie before `open_from`.
+pub(crate) fn first_open_end(
+    open_from: i64,
+    span: TimeSpan,
+    store: &mut TaskStore,
+) -> Result<Option<Timestamp>, FoldError> {
+    let mut from = Vec::new();
+    window_key(stretch_of(open_from, span), &[], &mut from);
+    let mut first: Option<i64> = None;
+    let mut each = |key: &[u8], value: &[u8]| {
+        let Some((stretch, _)) = split_window_key(key) else { return true };
+        if first.is_some_and(|end| stretch_of(end, span) < stretch) {
+            return false;
+        }
+        let ends = sessions_in(value).map(|(session, _)| session.end).filter(|&end| end >= open_from);
+        first = ends.chain(first).min();
+        true
+    };
+    store.range(&from, None, &mut each).map_err(FoldError::of)?;
+    Ok(first.map(Timestamp))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Sink: rows to records of a topic, each to the partition that its [`Routing`] says.
+//! Sink: rows to records of a topic, each to the partition that its [`Routing`] says. Rows that cannot be written are left out and reported.
 
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub struct SinkSettings {
     pub routing: Routing,
     /// Over how many partitions records go.
     pub partitioning: Partitioning,
+    /// How large a record may be: bytes of its key, its value and its headers.
+    pub largest_record: usize,
 }
 
 /// Records for one partition of a topic.
@@ -43,6 +45,7 @@ pub struct Sink {
     topic: TopicName,
     routing: Routing,
     partitioning: Partitioning,
+    largest_record: usize,
     encoder: RecordEncoder,
 }
 
@@ -52,23 +55,25 @@ impl Sink {
     /// # Errors
     /// [`FormatError`] if the formats cannot hold the columns.
     pub fn new(settings: SinkSettings) -> Result<Self, FormatError> {
-        let SinkSettings { topic, schema, formats, routing, partitioning } = settings;
-        Ok(Self { topic, routing, partitioning, encoder: RecordEncoder::new(&formats, schema)? })
+        let SinkSettings { topic, schema, formats, routing, partitioning, largest_record } = settings;
+        Ok(Self { topic, routing, partitioning, largest_record, encoder: RecordEncoder::new(&formats, schema)? })
     }
 }
 
 impl Operator for Sink {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
-        let encoded = self.encoder.encode(&batch).map_err(|error| context.error(error))?;
-        let mut errors = Vec::new();
-        let spread = self.routing.spread(&batch, &encoded, self.partitioning, &mut errors).into_iter();
-        let topic = &self.topic;
-        context.sinks.extend(spread.map(|(partition, records)| SinkRecords {
-            topic: topic.clone(),
-            partition,
-            records,
-        }));
-        context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
+        let written = self.encoder.write(&batch, self.largest_record).map_err(|error| context.error(error))?;
+        for (rows, encoded) in written.parts {
+            let (part, mut errors) = (batch.slice(rows.start, rows.len()), Vec::new());
+            let spread = self.routing.spread(&part, &encoded, self.partitioning, &mut errors).into_iter();
+            let topic = &self.topic;
+            let records = |(partition, records)| SinkRecords { topic: topic.clone(), partition, records };
+            context.sinks.extend(spread.map(records));
+            context.reject(&part, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
+        }
+        for (row, reason, problem) in written.rejected {
+            context.reject(&batch, reason, [(row, problem)]);
+        }
         Ok(())
     }
 

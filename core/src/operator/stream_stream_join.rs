@@ -67,6 +67,8 @@ pub struct StreamStreamJoin {
     keys: RowCodec,
     /// How many columns of the batch's key say which records meet.
     key_columns: usize,
+    /// The columns of the left input.
+    left: Arc<StreamSchema>,
     output: Arc<StreamSchema>,
 }
 
@@ -117,6 +119,11 @@ struct Work {
 }
 
 impl Work {
+    fn new(own: JoinSide, rows: usize) -> Self {
+        let (stored, released) = (Default::default(), Stored::default());
+        Self { own, rows: rows as u32, joined: Vec::with_capacity(rows), stored, released }
+    }
+
     /// The number of a stored row among all rows of its side.
     fn stored(&mut self, side: JoinSide, row: &[u8]) -> u32 {
         let before = if side == self.own { self.rows } else { 0 };
@@ -178,6 +185,7 @@ impl StreamStreamJoin {
             waiting: waiting.map(WaitingRecords::new),
             keys: codec(&inputs[0].columns().fields()[..key_columns])?,
             key_columns,
+            left: Arc::clone(&inputs[0]),
             output,
         })
     }
@@ -232,13 +240,7 @@ impl StreamStreamJoin {
         });
         let others = self.sides[index(other)].records.load(wanted, stores)?;
 
-        let mut work = Work {
-            own,
-            rows: batch.len() as u32,
-            joined: Vec::with_capacity(batch.len()),
-            stored: Default::default(),
-            released: Stored::default(),
-        };
+        let mut work = Work::new(own, batch.len());
         let (mut kept, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
         for row in 0..batch.len() {
             if !has_key(row) {
@@ -255,6 +257,21 @@ impl StreamStreamJoin {
         }
         self.sides[index(own)].records.insert(&kept, stores)?;
         Ok((self.assemble(batch, &columns, work)?, late))
+    }
+
+    /// Moves the clocks of both sides on and gives what can meet nothing any more, if there is anything.
+    fn release(&mut self, stream_time: Timestamp, stores: &mut [TaskStore]) -> Result<Option<Batch>, FoldError> {
+        let Some(waiting) = &mut self.waiting else { return Ok(None) };
+        if waiting.next_due(&self.windows, stores)?.is_none_or(|due| due > stream_time) {
+            return Ok(None);
+        }
+        self.sides.iter_mut().for_each(|side| side.records.advance(stream_time));
+        let none = Batch::empty(&self.left);
+        let mut columns = none.values().to_vec();
+        columns.extend_from_slice(&none.keys()[self.left.key().len()..]);
+        let mut work = Work::new(JoinSide::Left, 0);
+        waiting.release(&self.windows, stream_time, stores)?.into_iter().for_each(|one| work.release(one, 0));
+        self.assemble(&none, &columns, work)
     }
 
     /// Joins one record.
@@ -383,8 +400,7 @@ impl Operator for StreamStreamJoin {
                 ),
             )
         };
-        context.reject(&batch, Reason::Late, late.into_iter().map(problem));
-        Ok(())
+        context.reject_late(&batch, late.into_iter().map(problem))
     }
 
     fn on_flush(&mut self, _context: &mut Context<'_>) -> Result<(), OperatorError> {
@@ -405,5 +421,16 @@ impl Operator for StreamStreamJoin {
         if let Some(side) = self.sides.get_mut(index) {
             side.records.advance(time);
         }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        let released = self.release(stream_time, context.stores).map_err(|error| context.error(error))?;
+        context.output.extend(released);
+        let Some(waiting) = &mut self.waiting else { return Ok(None) };
+        waiting.next_due(&self.windows, context.stores).map_err(|error| context.error(error))
     }
 }

@@ -105,6 +105,24 @@ impl WaitingRecords {
         Ok(())
     }
 
+    /// The earliest stream time at which something can meet nothing any more; `None` if nothing waits.
+    pub(crate) fn next_due(
+        &mut self,
+        windows: &JoinWindows,
+        stores: &mut [TaskStore],
+    ) -> Result<Option<Timestamp>, FoldError> {
+        let mut first: Option<Timestamp> = None;
+        for name in &*self.index(stores)? {
+            let (time, side, _) = split(name)?;
+            if first.is_some_and(|first| first < Timestamp(time)) {
+                break;
+            }
+            let closes = windows.closes_after(side, Timestamp(time)).millis().saturating_add(1);
+            first = first.into_iter().chain([Timestamp(closes)]).min();
+        }
+        Ok(first)
+    }
+
     /// Takes out what can meet nothing any more at this stream time.
     pub(crate) fn release(
         &mut self,

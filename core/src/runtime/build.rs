@@ -8,10 +8,11 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    StreamsError, build_join,
+    StreamsError, TaskSettings, build_join,
     metrics::Counters,
     partitions::Partitions,
     progress::Progress,
+    rejected::Rejected,
     shared_reads::SharedReads,
     source_reader::{SourceReader, Turns},
     stores::{PersistentStore, store_name},
@@ -55,6 +56,7 @@ pub(super) struct Builder<'a> {
     pub(super) reads: Option<&'a SharedReads>,
     pub(super) emit: EmitPolicy,
     pub(super) counters: Arc<Counters>,
+    pub(super) settings: TaskSettings,
 }
 
 /// Tasks, and their stores as others may read them: store number, partition, handle.
@@ -83,7 +85,7 @@ impl Builder<'_> {
     /// Makes internal topics where they are missing and builds every task.
     pub(super) fn build(&self) -> Result<Built, StreamsError> {
         let partitions = Partitions::find(self.topology, self.application, self.log.as_ref())?;
-        self.ensure_topic(&dead_letter_topic(self.application)?, &TopicConfig::default())?;
+        self.ensure_dead_letter_topic()?;
         for node in self.topology.nodes() {
             if let NodeKind::Source(SourceNode { topic: topic @ TopicRef::Internal { .. }, .. }) = &node.kind {
                 let name = Partitions::resolve(self.application, topic)?;
@@ -104,6 +106,7 @@ impl Builder<'_> {
                 built.tasks.push(task);
             }
         }
+        self.tell_upstream(&mut built.tasks)?;
         built.progress = self.progress(&built.tasks, &partitions)?;
         Ok(built)
     }
@@ -161,21 +164,28 @@ impl Builder<'_> {
                 _ => Some(self.operator(node_id, id, partitions, &local_store)?),
             };
             let consumers = self.takers(node_id, part);
-            nodes.push(RunningNode { name: node.name.clone(), word: node.operator.clone(), operator, consumers });
+            let late_consumers = self.late_takers(node_id, part);
+            let (name, word) = (node.name.clone(), node.operator.clone());
+            nodes.push(RunningNode { name, word, operator, consumers, late_consumers });
         }
-        let dead_letters = TopicPartition::new(dead_letter_topic(self.application)?, PartitionId(0));
-        let mut task = Task::new(id, group, nodes, readers, stores, dead_letters, Arc::clone(&self.counters));
+        let only_input = if let [reader] = &readers[..] { Some(reader.partition.clone()) } else { None };
+        let handlers = Arc::clone(&self.settings.handlers);
+        let rejected = Rejected::new(id, handlers, self.dead_letters()?, only_input, self.log.largest_record());
+        let counters = Arc::clone(&self.counters);
+        let mut task = Task::new(id, group, nodes, readers, stores, rejected, counters, self.settings.clone());
         metadata.iter().for_each(|metadata| task.restore_stream_times(metadata));
         Ok(task)
     }
 
     /// The nodes of a part, by their place in it, that take the output of `node`, and at which of their inputs.
     fn takers(&self, node: NodeId, part: &Subtopology) -> Vec<(usize, usize)> {
+        let late = self.late_takers(node, part);
         let inputs = part.nodes.iter().enumerate().flat_map(|(place, id)| {
             let inputs = self.topology.nodes()[id.0].inputs.iter().enumerate();
             inputs.map(move |(number, input)| (*input, (place, number)))
         });
-        inputs.filter(|(input, _)| *input == node).map(|(_, taker)| taker).collect()
+        let takers = inputs.filter(|(input, _)| *input == node).map(|(_, taker)| taker);
+        takers.filter(|(place, _)| late.iter().all(|(_, taker)| taker != place)).collect()
     }
 
     /// Whether a join sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
@@ -308,7 +318,7 @@ impl Builder<'_> {
         Ok(match &node.kind {
             NodeKind::Source(_) => unreachable!("sources are readers, not operators"),
             NodeKind::Transform(transform) => Box::new(Transformer::new(Arc::clone(transform))),
-            NodeKind::Merge => Box::new(Merge),
+            NodeKind::Merge | NodeKind::Late { .. } => Box::new(Merge),
             NodeKind::Table { store, needs_before } => {
                 Box::new(Table::new(local_store(*store), &node.schema, *needs_before, self.emit).map_err(fold_error)?)
             }
@@ -346,6 +356,7 @@ impl Builder<'_> {
                     specs: self.topology.stores(),
                     inputs: &inputs,
                     partition_counts: &self.partition_counts(),
+                    largest_record: self.log.largest_record(),
                     output: &node.schema,
                 };
                 own.create(&site).map_err(fold_error)?
@@ -358,7 +369,8 @@ impl Builder<'_> {
                 let partitioning = Partitioning { partitions: partitions.of(&topic), keyless: id.partition };
                 let formats = sink.formats.of_records(sink.computed_keys);
                 let (schema, routing) = (Arc::clone(&node.schema), sink.routing.clone());
-                let settings = SinkSettings { topic, schema, formats, routing, partitioning };
+                let largest_record = self.log.largest_record();
+                let settings = SinkSettings { topic, schema, formats, routing, partitioning, largest_record };
                 let sink = Sink::new(settings);
                 Box::new(sink.map_err(|source| StreamsError::Format { operator: node.name.clone(), source })?)
             }

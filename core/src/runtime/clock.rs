@@ -1,6 +1,9 @@
 //! The one place that reads a clock.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use crate::record::Timestamp;
 
@@ -35,5 +38,44 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
+    }
+}
+
+/// A clock that is set by hand, for tests: it stands still in between.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{record::Timestamp, runtime::{Clock, ManualClock}};
+///
+/// let clock = ManualClock::at(Timestamp(1_000));
+/// clock.advance(Duration::from_millis(500));
+/// assert_eq!((clock.wall(), clock.monotonic()), (Timestamp(1_500), Duration::from_millis(500)));
+/// ```
+#[derive(Debug)]
+pub struct ManualClock {
+    start: Timestamp,
+    passed_nanos: AtomicU64,
+}
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub const fn at(start: Timestamp) -> Self {
+        Self { start, passed_nanos: AtomicU64::new(0) }
+    }
+
+    /// Lets time pass: by the calendar whole milliseconds show.
+    pub fn advance(&self, by: Duration) {
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.passed_nanos.fetch_add(nanos, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn wall(&self) -> Timestamp {
+        self.start.plus(self.monotonic().into())
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_nanos(self.passed_nanos.load(Ordering::Relaxed))
     }
 }

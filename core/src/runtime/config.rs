@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use millstream_state::StateBackend;
 
-use super::{Clock, SharedReads, SystemClock};
+use super::{Clock, ErrorHandlers, MaxTaskIdle, SharedReads, StreamTimeAtStart, SystemClock};
 use crate::{log::SharedLog, operator::EmitPolicy};
 
 /// The settings of a running topology.
@@ -32,6 +32,20 @@ pub struct StreamsConfig {
     pub reads: Arc<SharedReads>,
     /// Whether it waits, at first, to be told to read.
     pub paused: bool,
+    /// What becomes of records that cannot be read, processed or written.
+    pub handlers: ErrorHandlers,
+    /// How long a task waits for an input that is empty while others are not.
+    pub max_task_idle: MaxTaskIdle,
+    /// After how long without a record, by the clock, stream time goes on all the same, so that the last windows close. `None`, the
+    /// default: only records move stream time, as in Kafka Streams.
+    ///
+    /// A task is idle once none of its inputs has had a record for so long, none has one unread, and neither have the tasks that write its
+    /// inputs. Operators that hold results back (final results of windows and sessions, records of outer joins that wait for a partner) then go on
+    /// to the highest timestamp that the application has processed, plus what it as a whole has been idle beyond this span. They do so only
+    /// when it lets a result go; that stream time is committed with the results, so that what comes later is late or not for good.
+    pub idle_advance: Option<Duration>,
+    /// What operators know at the start of the stream time that they had observed before.
+    pub stream_time_at_start: StreamTimeAtStart,
 }
 
 impl StreamsConfig {
@@ -49,6 +63,10 @@ impl StreamsConfig {
             checkpoint_interval: Duration::from_secs(30),
             reads: Arc::default(),
             paused: false,
+            handlers: ErrorHandlers::default(),
+            max_task_idle: MaxTaskIdle::default(),
+            stream_time_at_start: StreamTimeAtStart::default(),
+            idle_advance: None,
         }
     }
 }

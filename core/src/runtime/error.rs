@@ -3,7 +3,7 @@
 use crate::{
     format::FormatError,
     log::{CommitError, LogError},
-    operator::{FoldError, OperatorError, TaskId},
+    operator::{FoldError, OperatorError, Reason, TaskId},
     record::{InvalidName, TopicName},
 };
 
@@ -36,6 +36,23 @@ pub enum StreamsError {
         /// What happened.
         #[source]
         source: OperatorError,
+    },
+    /// A handler of errors said that a record ends the task.
+    #[error(
+        "task {task}: operator={operator}{place}: {reason}: {problem}; the handler for such records says fail: mend the record, or let \
+         the handler continue or keep dead letters"
+    )]
+    Rejected {
+        /// Where.
+        task: TaskId,
+        /// The operator that met the record.
+        operator: String,
+        /// Where the record was read, as far as that is known: ` topic=orders partition=3 offset=17`.
+        place: String,
+        /// Why it is not processed.
+        reason: Reason,
+        /// Why, in full.
+        problem: String,
     },
     /// A format cannot hold the columns.
     #[error("{operator}: {source}")]

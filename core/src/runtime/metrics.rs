@@ -1,6 +1,11 @@
 //! What a running topology has done: plain counters, read at any time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
 
 use crate::operator::Reason;
 
@@ -11,6 +16,10 @@ pub struct Counters {
     records_out: AtomicU64,
     commits: AtomicU64,
     dead_letters: [AtomicU64; Reason::ALL.len()],
+    dropped: Mutex<BTreeMap<(String, Reason), u64>>,
+    enforced: AtomicU64,
+    lateness_sum: AtomicU64,
+    lateness_max: AtomicU64,
 }
 
 /// Counters at one moment.
@@ -22,8 +31,46 @@ pub struct Metrics {
     pub records_out: u64,
     /// Commits.
     pub commits: u64,
-    /// Records that could not be processed, by reason; all are in the dead-letter topic.
+    /// Records that could not be processed and are in the dead-letter topic, by reason.
     pub dead_letters: Vec<(Reason, u64)>,
+    /// All records that were not processed, by operator and reason, whatever became of them: dead letters, those that a handler has dropped,
+    /// and late ones that went to whoever asked for them. Counted when the interval they belong to is committed.
+    pub dropped: Vec<Dropped>,
+    /// How often a task went on without an input that it had waited for: see [`MaxTaskIdle`](super::MaxTaskIdle).
+    pub enforced_processing: u64,
+    /// By how much records were behind the highest timestamp that their task had read before them, in milliseconds: the mean over all records.
+    pub record_lateness_ms_avg: u64,
+    /// The same, the most.
+    pub record_lateness_ms_max: u64,
+}
+
+/// How many records an operator has not processed for one reason.
+///
+/// ```
+/// # use millstream::runtime::Metrics;
+/// let metrics = Metrics::default();
+/// assert_eq!(metrics.dropped.iter().map(|dropped| dropped.records).sum::<u64>(), 0);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// The name of the operator.
+    pub operator: String,
+    /// Why.
+    pub reason: Reason,
+    /// How many; a record that is late for several windows counts for each.
+    pub records: u64,
+}
+
+impl Metrics {
+    /// How many records were not processed for a reason, by whatever operator.
+    ///
+    /// ```
+    /// # use millstream::{operator::Reason, runtime::Metrics};
+    /// assert_eq!(Metrics::default().dropped_for(Reason::Late), 0);
+    /// ```
+    pub fn dropped_for(&self, reason: Reason) -> u64 {
+        self.dropped.iter().filter(|dropped| dropped.reason == reason).map(|dropped| dropped.records).sum()
+    }
 }
 
 impl Counters {
@@ -40,13 +87,42 @@ impl Counters {
         self.dead_letters[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn add_dropped(&self, counts: BTreeMap<(String, Reason), u64>) {
+        if !counts.is_empty() {
+            let mut dropped = self.dropped.lock();
+            counts.into_iter().for_each(|(of, records)| *dropped.entry(of).or_default() += records);
+        }
+    }
+
+    pub(super) fn add_enforced(&self) {
+        self.enforced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes the lateness of records: the sum, and the most.
+    pub(super) fn add_lateness(&self, sum: u64, most: u64) {
+        if most > 0 {
+            self.lateness_sum.fetch_add(sum, Ordering::Relaxed);
+            self.lateness_max.fetch_max(most, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn read(&self) -> Metrics {
+        let dropped = |((operator, reason), &records): (&(String, Reason), &u64)| Dropped {
+            operator: operator.clone(),
+            reason: *reason,
+            records,
+        };
+        let records_in = self.records_in.load(Ordering::Relaxed);
         let dead = |reason: Reason| (reason, self.dead_letters[reason as usize].load(Ordering::Relaxed));
         Metrics {
-            records_in: self.records_in.load(Ordering::Relaxed),
+            records_in,
             records_out: self.records_out.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             dead_letters: Reason::ALL.into_iter().map(dead).filter(|(_, count)| *count > 0).collect(),
+            dropped: self.dropped.lock().iter().map(dropped).collect(),
+            enforced_processing: self.enforced.load(Ordering::Relaxed),
+            record_lateness_ms_avg: self.lateness_sum.load(Ordering::Relaxed).checked_div(records_in).unwrap_or(0),
+            record_lateness_ms_max: self.lateness_max.load(Ordering::Relaxed),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Invariants: rows leave in offset order; a record that cannot be used becomes a dead letter when the rows before it have left, so that
 //! it is committed with them and neither lost nor repeated.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use super::{
     decoder::Decoder,
@@ -44,6 +44,8 @@ pub(super) struct SourceReader {
     pub(super) next: Offset,
     /// Whether the last fetch came to the end.
     at_end: bool,
+    /// Since when it has been known to be empty, by the monotonic clock.
+    pub(super) empty_since: Option<Duration>,
     /// The longest run that is taken.
     pub(super) most_rows: usize,
 }
@@ -91,6 +93,7 @@ impl SourceReader {
             fetch_next: from,
             next: from,
             at_end: false,
+            empty_since: None,
             most_rows: usize::MAX,
         })
     }

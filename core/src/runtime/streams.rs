@@ -14,7 +14,7 @@ use millstream_state::Store;
 use parking_lot::Mutex;
 
 use super::{
-    Metrics, StreamsConfig, StreamsError,
+    Metrics, StreamsConfig, StreamsError, TaskSettings,
     build::{Builder, Built, StoreHandle, dead_letter_topic},
     carry_over::{delete_store, delete_topic},
     metrics::Counters,
@@ -71,6 +71,7 @@ impl Streams {
             reads: Some(config.reads.as_ref()),
             emit: config.emit,
             counters: Arc::clone(&counters),
+            settings: TaskSettings::of(&config),
         };
         // Fences an earlier life before its positions are read: what it has not committed by now it never will.
         let name = |number: usize| format!("{}-{number}", config.application_id);

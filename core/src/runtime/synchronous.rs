@@ -9,7 +9,7 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    Clock, Metrics, StreamsError,
+    Clock, ErrorHandlers, ManualClock, MaxTaskIdle, Metrics, StreamTimeAtStart, StreamsError, TaskSettings,
     build::{Builder, Built, StoreHandle},
     metrics::Counters,
     streams::views,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{log::SharedLog, operator::EmitPolicy, query::View, record::Timestamp, topology::Topology};
 
-/// Tasks with stores in memory, driven by hand. It reads no clock.
+/// Tasks with stores in memory, driven by hand. It reads no clock but the one it is given.
 pub struct SynchronousStreams {
     worker: Worker,
     views: BTreeMap<String, View>,
@@ -26,16 +26,42 @@ pub struct SynchronousStreams {
     stores: Vec<Arc<Store>>,
 }
 
-/// A clock that stands still.
-struct NoClock;
+/// The settings of a topology that is run step by step; the default is that of a running one, with a clock that nobody moves.
+///
+/// ```
+/// # use millstream::{operator::EmitPolicy, runtime::SynchronousConfig};
+/// let config = SynchronousConfig { emit: EmitPolicy::Record, ..SynchronousConfig::default() };
+/// # let _ = config;
+/// ```
+#[derive(Clone)]
+pub struct SynchronousConfig {
+    /// When updates of tables are passed on.
+    pub emit: EmitPolicy,
+    /// What becomes of records that cannot be read, processed or written.
+    pub handlers: ErrorHandlers,
+    /// How long a task waits for an input that is empty while others are not.
+    pub max_task_idle: MaxTaskIdle,
+    /// What operators know at the start of the stream time that they had observed before.
+    pub stream_time_at_start: StreamTimeAtStart,
+    /// After how long without a record stream time goes on all the same: see [`StreamsConfig::idle_advance`](super::StreamsConfig::idle_advance).
+    pub idle_advance: Option<Duration>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where stores are, if they are to be on disk; `None`, the default: in memory.
+    pub state: Option<Arc<StateBackend>>,
+}
 
-impl Clock for NoClock {
-    fn wall(&self) -> Timestamp {
-        Timestamp(0)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
+impl Default for SynchronousConfig {
+    fn default() -> Self {
+        Self {
+            emit: EmitPolicy::default(),
+            handlers: ErrorHandlers::default(),
+            max_task_idle: MaxTaskIdle::default(),
+            stream_time_at_start: StreamTimeAtStart::default(),
+            idle_advance: None,
+            clock: Arc::new(ManualClock::at(Timestamp(0))),
+            state: None,
+        }
     }
 }
 
@@ -45,23 +71,30 @@ impl SynchronousStreams {
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
     pub fn new(topology: &Topology, application: &str, log: SharedLog, emit: EmitPolicy) -> Result<Self, StreamsError> {
-        Self::with_state(topology, application, log, emit, None)
+        Self::with_config(topology, application, log, SynchronousConfig { emit, ..SynchronousConfig::default() })
     }
 
-    /// Builds every task of `topology` over `log`, with stores on disk if there is a place for them.
+    /// Builds every task of `topology` over `log`, with settings.
     ///
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
-    pub fn with_state(
+    pub fn with_config(
         topology: &Topology,
         application: &str,
         log: SharedLog,
-        emit: EmitPolicy,
-        state: Option<&StateBackend>,
+        config: SynchronousConfig,
     ) -> Result<Self, StreamsError> {
         let counters = Arc::new(Counters::default());
-        let builder =
-            Builder { topology, application, log: &log, state, reads: None, emit, counters: Arc::clone(&counters) };
+        let builder = Builder {
+            topology,
+            application,
+            log: &log,
+            state: config.state.as_deref(),
+            reads: None,
+            emit: config.emit,
+            counters: Arc::clone(&counters),
+            settings: TaskSettings::of_synchronous(&config),
+        };
         let Built { tasks, stores, progress } = builder.build()?;
         let visibility = Arc::new(Visibility::new(progress));
         let views = views(topology, &stores, &visibility);
@@ -76,7 +109,7 @@ impl SynchronousStreams {
             tasks,
             producer: log.producer(application)?,
             log,
-            clock: Arc::new(NoClock),
+            clock: config.clock,
             commit_interval: Duration::ZERO,
             transaction_bytes: usize::MAX,
             checkpoint_interval: Duration::MAX,
@@ -109,7 +142,7 @@ impl SynchronousStreams {
                 break;
             }
             task.readers.iter_mut().for_each(|reader| reader.most_rows = left);
-            worked |= task.process(self.worker.log.as_ref())?;
+            worked |= task.process(self.worker.log.as_ref(), self.worker.clock.monotonic())?;
             task.readers.iter_mut().for_each(|reader| reader.most_rows = usize::MAX);
         }
         Ok((worked, done()))
@@ -135,6 +168,15 @@ impl SynchronousStreams {
     /// What a task or the commit fails with; the tasks are then of no further use.
     pub fn commit(&mut self) -> Result<(), StreamsError> {
         self.worker.commit()
+    }
+
+    /// Lets stream time go on for tasks that have been idle for long, if they are to: see [`SynchronousConfig::idle_advance`]. Says whether
+    /// anything came of it; what did waits for a commit.
+    ///
+    /// # Errors
+    /// What a task fails with.
+    pub fn advance_idle(&mut self) -> Result<bool, StreamsError> {
+        self.worker.advance_idle()
     }
 
     /// How many stores it has on disk.
@@ -169,6 +211,7 @@ impl SynchronousStreams {
                 self.worker.commit()?;
                 worked = true;
             }
+            worked |= self.worker.advance_idle()?;
             if !worked {
                 return Ok(());
             }
@@ -184,7 +227,7 @@ impl SynchronousStreams {
         if self.worker.is_dirty() {
             self.worker.commit()?;
         }
-        Ok(worked)
+        Ok(worked | self.worker.advance_idle()?)
     }
 
     /// Processes and commits one record after another, in the order in which they were written to whatever topic, each through all

@@ -2,13 +2,22 @@
 //!
 //! It knows no thread and no transaction: it is told to process and to flush, and hands over what belongs into the next commit.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::{StreamsError, metrics::Counters, source_reader::SourceReader};
+use super::{
+    StreamTimeAtStart, StreamsError, TaskSettings, idle::TaskIdle, metrics::Counters, rejected::Rejected,
+    source_reader::SourceReader, waiting::Readiness,
+};
 use crate::{
     Batch,
     log::{Append, GroupOffset, Log, OffsetCommit},
-    operator::{Context, DeadLetter, Operator, OperatorError, SinkRecords, TaskId, TaskStore},
+    operator::{Context, DeadLetter, LateOutput, Operator, OperatorError, Reason, SinkRecords, TaskId, TaskStore},
     record::{GroupId, Records, Timestamp, TopicPartition},
 };
 
@@ -23,6 +32,15 @@ pub(super) struct RunningNode {
     pub(super) operator: Option<Box<dyn Operator>>,
     /// The nodes of this task that take its output, each with the number of the input that it takes it at.
     pub(super) consumers: Vec<(usize, usize)>,
+    /// The nodes that take its late records: the number of the input by which these came, and the node.
+    pub(super) late_consumers: Vec<(usize, usize)>,
+}
+
+/// What an operator gives: batches, and late records for those who asked for them.
+#[derive(Default)]
+pub(super) struct Output {
+    batches: Vec<Batch>,
+    late: Vec<(usize, Batch)>,
 }
 
 /// A store in a task, and where its changes go.
@@ -42,12 +60,19 @@ pub(super) struct Task {
     /// The stores, and beside them what is known of each.
     stores: Vec<TaskStore>,
     store_infos: Vec<StoreInfo>,
-    dead_letter_topic: TopicPartition,
+    rejected: Rejected,
     sinks: Vec<SinkRecords>,
+    /// What no handler was asked about yet.
     dead_letters: Vec<DeadLetter>,
-    counters: Arc<Counters>,
+    pub(super) settings: TaskSettings,
+    /// The highest timestamp read.
+    read_up_to: Timestamp,
+    /// The moment, by the monotonic clock, at which it looked for input last.
+    pub(super) now: Duration,
+    pub(super) idle: TaskIdle,
+    pub(super) counters: Arc<Counters>,
     /// Whether anything was processed since the last commit.
-    dirty: bool,
+    pub(super) dirty: bool,
     /// Bytes of records and dead letters that wait for a commit, and what folded rows may cost: kept as they come, since the worker asks
     /// after every few runs.
     waiting_bytes: usize,
@@ -73,14 +98,16 @@ pub(super) struct Contribution {
 }
 
 impl Task {
+    #[expect(clippy::too_many_arguments, reason = "all of it is what a task is made of")]
     pub(super) fn new(
         id: TaskId,
         group: GroupId,
         nodes: Vec<RunningNode>,
         readers: Vec<SourceReader>,
         stores: Vec<RunningStore>,
-        dead_letter_topic: TopicPartition,
+        rejected: Rejected,
         counters: Arc<Counters>,
+        settings: TaskSettings,
     ) -> Self {
         let (stores, store_infos) = stores
             .into_iter()
@@ -96,50 +123,80 @@ impl Task {
             readers,
             stores,
             store_infos,
-            dead_letter_topic,
+            rejected,
             sinks: Vec::new(),
             dead_letters: Vec::new(),
+            settings,
+            read_up_to: Timestamp::NONE,
+            now: Duration::ZERO,
+            idle: TaskIdle::new(id),
             counters,
             dirty: false,
             waiting_bytes: 0,
         }
     }
 
-    /// Processes one run of input; says whether there was any.
-    pub(super) fn process(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
+    /// Processes one run of input at the moment `now`; says whether there was any.
+    pub(super) fn process(&mut self, log: &dyn Log, now: Duration) -> Result<bool, StreamsError> {
+        self.now = now;
         let passed = self.fill(log)?;
-        if self.readers.iter().any(SourceReader::has_more_to_look_at) {
-            return Ok(true);
+        match self.readiness() {
+            Readiness::LookOn => Ok(true),
+            Readiness::Wait => Ok(passed),
+            Readiness::Go => {
+                let Some((chosen, limit)) = self.choose() else { return Ok(passed) };
+                self.process_run(chosen, limit)
+            }
         }
-        let Some((chosen, limit)) = self.choose() else { return Ok(passed) };
-        self.process_run(chosen, limit)
     }
 
     /// Reads on where nothing waits; says whether positions moved past records that cannot be used.
     fn fill(&mut self, log: &dyn Log) -> Result<bool, StreamsError> {
-        let letters = self.dead_letters.len();
         for reader in self.readers.iter_mut().filter(|reader| reader.is_drained()) {
             reader.fill(log)?;
         }
         let passed = self.pass_rejected();
-        self.waiting_bytes += self.dead_letters[letters..].iter().map(DeadLetter::size_bytes).sum::<usize>();
+        self.handle_rejected()?;
         Ok(passed)
     }
 
     /// Processes rows of one input up to a timestamp, at least one.
     fn process_run(&mut self, chosen: usize, limit: Option<Timestamp>) -> Result<bool, StreamsError> {
-        let (sinks, letters) = (self.sinks.len(), self.dead_letters.len());
+        let sinks = self.sinks.len();
         let reader = &mut self.readers[chosen];
         let Some(batch) = reader.take_run(limit) else { return Ok(false) };
         let (node, partition) = (reader.node, reader.partition.clone());
         self.counters.add_in(batch.len());
+        self.observe(&batch);
         self.waiting_bytes += batch.len() * FOLDED_ROW_BYTES;
-        self.dead_letters.extend(reader.advance());
+        self.dead_letters.extend(self.readers[chosen].advance());
         self.dirty = true;
-        self.deliver(node, vec![batch], Some(&partition))?;
+        self.deliver(node, Output { batches: vec![batch], late: Vec::new() }, Some(&partition))?;
         self.waiting_bytes += self.sinks[sinks..].iter().map(|sink| sink.records.payload_bytes()).sum::<usize>();
-        self.waiting_bytes += self.dead_letters[letters..].iter().map(DeadLetter::size_bytes).sum::<usize>();
+        self.handle_rejected()?;
         Ok(true)
+    }
+
+    /// Asks handlers about what was rejected.
+    pub(super) fn handle_rejected(&mut self) -> Result<(), StreamsError> {
+        if !self.dead_letters.is_empty() {
+            self.waiting_bytes += self.rejected.take(self.dead_letters.drain(..))?;
+        }
+        Ok(())
+    }
+
+    /// Measures how far records are behind the highest timestamp read.
+    fn observe(&mut self, batch: &Batch) {
+        let (mut sum, mut most) = (0_u64, 0);
+        for &time in batch.times().values() {
+            self.read_up_to = self.read_up_to.max(Timestamp(time));
+            let behind = self.read_up_to.millis().abs_diff(time);
+            sum = sum.saturating_add(behind);
+            most = most.max(behind);
+        }
+        self.counters.add_lateness(sum, most);
+        self.settings.idleness.saw(self.read_up_to, self.now);
+        self.idle.wake(self.now, &self.settings.idleness);
     }
 
     /// Whose turn it is where records are taken one by one as they have arrived: the place of the record, and the number of its input.
@@ -194,46 +251,59 @@ impl Task {
 
     /// Hands batches that `node` has given to its consumers, and what those give to theirs, until nothing is left. What a consumer gives is
     /// through before the next consumer sees the batch, as in Kafka Streams: where branches meet again, order depends on it.
-    fn deliver(
+    pub(super) fn deliver(
         &mut self,
         node: usize,
-        batches: Vec<Batch>,
+        output: Output,
         origin: Option<&TopicPartition>,
     ) -> Result<(), StreamsError> {
         let mut waiting: Vec<(usize, usize, Batch)> = Vec::new();
-        let push = |waiting: &mut Vec<_>, consumers: &[(usize, usize)], batches: Vec<Batch>| {
-            for batch in batches.into_iter().rev() {
-                waiting.extend(consumers.iter().rev().map(|&(consumer, input)| (consumer, input, batch.clone())));
+        let push = |waiting: &mut Vec<_>, node: &RunningNode, output: Output| {
+            // The last one pushed is the first one delivered: late records come after what the others have made.
+            for (input, batch) in output.late.into_iter().rev() {
+                let takers = node.late_consumers.iter().rev().filter(|(wanted, _)| *wanted == input);
+                waiting.extend(takers.map(|&(_, taker)| (taker, 0, batch.clone())));
+            }
+            for batch in output.batches.into_iter().rev() {
+                waiting.extend(node.consumers.iter().rev().map(|&(taker, input)| (taker, input, batch.clone())));
             }
         };
-        push(&mut waiting, &self.nodes[node].consumers, batches);
+        push(&mut waiting, &self.nodes[node], output);
         while let Some((index, input, batch)) = waiting.pop() {
-            let mut output = Vec::new();
-            self.run(index, input, origin, &mut output, |operator, context| operator.on_batch(batch, context))?;
-            push(&mut waiting, &self.nodes[index].consumers, output);
+            let output = self.run(index, input, origin, |operator, context| operator.on_batch(batch, context))?;
+            push(&mut waiting, &self.nodes[index], output);
         }
         Ok(())
     }
 
-    fn run(
+    pub(super) fn run(
         &mut self,
         index: usize,
         input: usize,
         origin: Option<&TopicPartition>,
-        output: &mut Vec<Batch>,
         work: impl FnOnce(&mut dyn Operator, &mut Context<'_>) -> Result<(), OperatorError>,
-    ) -> Result<(), StreamsError> {
-        let RunningNode { name, operator: Some(operator), .. } = &mut self.nodes[index] else { return Ok(()) };
+    ) -> Result<Output, StreamsError> {
+        let RunningNode { name, operator: Some(operator), late_consumers, .. } = &mut self.nodes[index] else {
+            return Ok(Output::default());
+        };
+        let wanted = late_consumers.iter().map(|(input, _)| *input).collect();
+        let (mut batches, mut late) = (Vec::new(), LateOutput { wanted, ..LateOutput::default() });
         let mut context = Context {
             stores: &mut self.stores,
-            output,
+            output: &mut batches,
             sinks: &mut self.sinks,
             dead_letters: &mut self.dead_letters,
+            late: &mut late,
             operator: name,
             input,
             origin,
         };
-        work(operator.as_mut(), &mut context).map_err(|source| StreamsError::Operator { task: self.id, source })
+        // Closures catch their own panics, row by row; what arrives here cannot be blamed on a record and ends the task.
+        let worked = catch_unwind(AssertUnwindSafe(|| work(operator.as_mut(), &mut context)));
+        let worked = worked.unwrap_or_else(|panic| Err(context.error(panic_message(panic.as_ref()))));
+        worked.map_err(|source| StreamsError::Operator { task: self.id, source })?;
+        self.rejected.count(name, Reason::Late, late.misses);
+        Ok(Output { batches, late: late.records })
     }
 
     /// Whether a commit would change anything.
@@ -249,10 +319,10 @@ impl Task {
     /// Flushes every operator, inputs before outputs, and gives everything that belongs into the commit.
     pub(super) fn prepare_commit(&mut self) -> Result<Contribution, StreamsError> {
         for node in 0..self.nodes.len() {
-            let mut output = Vec::new();
-            self.run(node, 0, None, &mut output, |operator, context| operator.on_flush(context))?;
+            let output = self.run(node, 0, None, |operator, context| operator.on_flush(context))?;
             self.deliver(node, output, None)?;
         }
+        self.handle_rejected()?;
         let mut contribution = Contribution::default();
         let mut by_partition: BTreeMap<TopicPartition, Vec<Records>> = BTreeMap::new();
         for SinkRecords { topic, partition, records } in self.sinks.drain(..) {
@@ -262,11 +332,7 @@ impl Task {
         for (partition, records) in by_partition {
             contribution.appends.push(Append { partition, records: Records::concat(&records) });
         }
-        if !self.dead_letters.is_empty() {
-            self.dead_letters.iter().for_each(|letter| self.counters.add_dead_letter(letter.reason));
-            let records = self.dead_letters.drain(..).map(|letter| letter.into_record(self.id)).collect();
-            contribution.appends.push(Append { partition: self.dead_letter_topic.clone(), records });
-        }
+        contribution.appends.extend(self.rejected.commit(&self.counters));
         for (index, (store, info)) in self.stores.iter().zip(&self.store_infos).enumerate() {
             let changes = store.changes();
             if !changes.is_empty() {
@@ -311,7 +377,7 @@ impl Task {
     }
 
     /// The stream time and the clocks of each operator that has any, as JSON.
-    fn stream_times(&self) -> Vec<u8> {
+    pub(super) fn stream_times(&self) -> Vec<u8> {
         let mut times: BTreeMap<String, i64> = BTreeMap::new();
         let mut keep = |name: String, time: Timestamp| {
             if time != Timestamp::NONE {
@@ -335,6 +401,7 @@ impl Task {
     /// Takes back the stream times that were committed with a position.
     pub(super) fn restore_stream_times(&mut self, metadata: &[u8]) {
         let Ok(times) = serde_json::from_slice::<BTreeMap<String, i64>>(metadata) else { return };
+        times.values().for_each(|&time| self.settings.idleness.knows(Timestamp(time)));
         let mut names = LastingNames::default();
         for node in &mut self.nodes {
             let Some(operator) = &mut node.operator else { continue };
@@ -347,8 +414,16 @@ impl Task {
                     operator.restore_clock(index, Timestamp(time));
                 }
             }
+            if self.settings.stream_time_at_start == StreamTimeAtStart::Forgotten {
+                operator.forget_stream_time();
+            }
         }
     }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("it panicked: {}", text.unwrap_or("without a message"))
 }
 
 /// Names of operators in what is committed, which stay when others of another kind come or go and when a store gets another name: the word for

@@ -79,10 +79,12 @@ impl Worker {
                     self.commit()?;
                     last_commit = self.clock.monotonic();
                 }
+                let now = self.clock.monotonic();
+                self.tasks.iter_mut().for_each(|task| task.stay_awake(now));
                 seen = self.log.wait_for_commit(seen, IDLE_WAIT);
                 continue;
             }
-            let worked = self.process()?;
+            let worked = self.process()? | self.advance_idle()?;
             let now = self.clock.monotonic();
             let due = now.saturating_sub(last_commit) >= self.commit_interval;
             if self.is_dirty() && (due || self.uncommitted_bytes() > self.transaction_bytes) {
@@ -114,14 +116,23 @@ impl Worker {
 
     /// Gives every task some runs; says whether any had work.
     pub(super) fn process(&mut self) -> Result<bool, StreamsError> {
-        let mut worked = false;
+        let (mut worked, now) = (false, self.clock.monotonic());
         for task in &mut self.tasks {
             for _ in 0..RUNS_BETWEEN_LOOKS {
-                if !task.process(self.log.as_ref())? {
+                if !task.process(self.log.as_ref(), now)? {
                     break;
                 }
                 worked = true;
             }
+        }
+        Ok(worked)
+    }
+
+    /// Lets time go on for tasks that have been idle for long, if they are to; says whether anything came of it.
+    pub(super) fn advance_idle(&mut self) -> Result<bool, StreamsError> {
+        let (mut worked, now) = (false, self.clock.monotonic());
+        for task in &mut self.tasks {
+            worked |= task.advance_idle(self.log.as_ref(), now)?;
         }
         Ok(worked)
     }

@@ -1,8 +1,12 @@
 //! How a test driver runs: partitions, emit policy, when it commits, where its state is.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use crate::operator::EmitPolicy;
+use crate::{
+    operator::EmitPolicy,
+    record::Timestamp,
+    runtime::{ErrorHandlers, MaxTaskIdle, StreamTimeAtStart},
+};
 
 /// When the driver commits what was processed.
 ///
@@ -41,6 +45,17 @@ pub struct DriverOptions {
     pub commit: CommitPolicy,
     /// Where stores are kept on disk, as in production. `None`, the default: in memory; a restart then rebuilds them from their changelogs.
     pub state_directory: Option<PathBuf>,
+    /// What becomes of records that cannot be read, processed or written.
+    pub handlers: ErrorHandlers,
+    /// How long a task waits for an input that is empty while others are not, by the driver's clock.
+    pub max_task_idle: MaxTaskIdle,
+    /// What operators know after a restart of the stream time that they had observed before.
+    pub stream_time_at_start: StreamTimeAtStart,
+    /// After how long without a record, by the driver's clock, stream time goes on all the same: see
+    /// [`StreamsConfig::idle_advance`](crate::runtime::StreamsConfig::idle_advance).
+    pub idle_advance: Option<Duration>,
+    /// What the driver's clock shows at first; it stands still until [`advance_wall_clock`](super::TopologyTestDriver::advance_wall_clock).
+    pub wall_clock: Timestamp,
 }
 
 impl Default for DriverOptions {
@@ -51,6 +66,11 @@ impl Default for DriverOptions {
             emit: EmitPolicy::Record,
             commit: CommitPolicy::default(),
             state_directory: None,
+            handlers: ErrorHandlers::default(),
+            max_task_idle: MaxTaskIdle::default(),
+            stream_time_at_start: StreamTimeAtStart::default(),
+            idle_advance: None,
+            wall_clock: Timestamp(0),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{CommitFault, CommitPolicy, CrashPoint, DriverError, DriverOptions, M
 use crate::{
     log::{Append, FetchedBatch, Log, LogError, Producer, TopicConfig, Transaction, partition_for_key},
     record::{Offset, PartitionId, Record, Records, TopicName, TopicPartition},
-    runtime::{StreamsError, SynchronousStreams},
+    runtime::{ManualClock, StreamsError, SynchronousConfig, SynchronousStreams},
     topology::{NodeKind, SinkNode, SourceNode, TopicRef, Topology},
 };
 
@@ -36,6 +36,7 @@ pub(super) struct DriverState {
     producer: Box<dyn Producer>,
     pub(super) topology: Topology,
     options: DriverOptions,
+    pub(super) clock: Arc<ManualClock>,
     tasks: Tasks,
     /// Where stores on disk are; closed while nothing runs.
     backend: Option<Arc<StateBackend>>,
@@ -65,6 +66,7 @@ impl DriverState {
             faulty,
             producer,
             topology: topology.clone(),
+            clock: Arc::new(ManualClock::at(options.wall_clock)),
             options,
             tasks: Tasks::Crashed("not started".to_owned()),
             backend: None,
@@ -79,8 +81,12 @@ impl DriverState {
     fn start(&mut self) -> Result<(), DriverError> {
         self.backend = self.options.state_directory.as_deref().map(open_backend).transpose()?;
         let log = Arc::new(self.faulty.clone());
-        let (emit, backend) = (self.options.emit, self.backend.as_deref());
-        let streams = SynchronousStreams::with_state(&self.topology, APPLICATION, log, emit, backend)?;
+        let DriverOptions { emit, handlers, max_task_idle, stream_time_at_start, idle_advance, .. } =
+            self.options.clone();
+        let (clock, state) = (Arc::clone(&self.clock) as _, self.backend.clone());
+        let config =
+            SynchronousConfig { emit, handlers, max_task_idle, stream_time_at_start, idle_advance, clock, state };
+        let streams = SynchronousStreams::with_config(&self.topology, APPLICATION, log, config)?;
         self.tasks = Tasks::Running(Box::new(streams));
         Ok(())
     }
@@ -197,7 +203,7 @@ impl DriverState {
                     break;
                 }
             }
-            if !worked {
+            if !worked && !streams.advance_idle()? {
                 return Ok(streams.is_dirty());
             }
         }

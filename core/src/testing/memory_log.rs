@@ -20,6 +20,7 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct MemoryLog {
     shared: Arc<Shared>,
+    largest_record: Option<usize>,
 }
 
 #[derive(Default)]
@@ -69,6 +70,16 @@ impl MemoryLog {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// The same log, refusing records of more bytes, as an engine does whose records have a largest size.
+    ///
+    /// ```
+    /// # use millstream::{log::Log, testing::MemoryLog};
+    /// assert_eq!(MemoryLog::new().with_largest_record(1_000).largest_record(), 1_000);
+    /// ```
+    pub fn with_largest_record(self, bytes: usize) -> Self {
+        Self { largest_record: Some(bytes), ..self }
+    }
 }
 
 impl State {
@@ -90,6 +101,10 @@ impl State {
 }
 
 impl Log for MemoryLog {
+    fn largest_record(&self) -> usize {
+        self.largest_record.unwrap_or(usize::MAX)
+    }
+
     fn create_topic(&self, topic: &TopicName, config: &TopicConfig) -> Result<(), LogError> {
         let mut state = self.shared.state.lock();
         if state.topics.contains_key(topic) {

@@ -2,6 +2,7 @@
 
 mod crash_point;
 mod driver;
+mod driver_clock;
 mod driver_error;
 mod driver_faults;
 mod driver_options;

@@ -242,6 +242,8 @@ fn what(topology: &Topology, node: &Node) -> String {
         }
         NodeKind::ForeignKey(join) => join.describe(&store),
         NodeKind::Operator(node) => node.describe(&store),
+        NodeKind::Late { input: 0 } => "late records".to_owned(),
+        NodeKind::Late { input } => format!("late records of input {}", input + 1),
         NodeKind::Sink(sink) => format!("to topic {} ({})", sink.topic, sink.formats),
     }
 }

@@ -67,6 +67,11 @@ pub enum NodeKind {
     ForeignKey(ForeignKeyNode),
     /// Whatever its node makes.
     Operator(Arc<dyn OperatorNode>),
+    /// The records of input number `input` that its own input, an operator with windows, has left out as late.
+    Late {
+        /// The number of the input of that operator.
+        input: usize,
+    },
     /// Writes a topic.
     Sink(SinkNode),
 }
@@ -86,7 +91,7 @@ impl NodeKind {
                 let stores = node.stores();
                 stores.written.into_iter().chain(stores.read).collect()
             }
-            Self::Source(_) | Self::Transform(_) | Self::Merge | Self::Sink(_) => Vec::new(),
+            Self::Source(_) | Self::Transform(_) | Self::Merge | Self::Late { .. } | Self::Sink(_) => Vec::new(),
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Site<'a> {
     pub inputs: &'a [Arc<StreamSchema>],
     /// How many partitions topics have.
     pub partition_counts: &'a PartitionCounts,
+    /// How large a record may be: bytes of its key, its value and its headers.
+    pub largest_record: usize,
     /// The columns of the output.
     pub output: &'a Arc<StreamSchema>,
 }
@@ -66,6 +68,11 @@ pub trait OperatorNode: Send + Sync {
 
     /// Whether its output says what was there before if its inputs do, so that these have to.
     fn passes_before_through(&self) -> bool {
+        false
+    }
+
+    /// Whether its operator rejects late records by [`Context::reject_late`](crate::operator::Context::reject_late), so that one can ask for them.
+    fn has_late_records(&self) -> bool {
         false
     }
 

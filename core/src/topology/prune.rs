@@ -47,6 +47,12 @@ pub(super) fn prune(nodes: &mut [Node]) {
         let of_input = match &nodes[index].kind {
             NodeKind::Source(_) => continue,
             NodeKind::Merge => of_output,
+            // They are rows of what the operator takes, not of what it gives.
+            NodeKind::Late { input } => {
+                let operator = &nodes[nodes[index].inputs[0].0];
+                needed[operator.inputs[*input].0].add(of_output);
+                continue;
+            }
             NodeKind::Transform(transform) => of_output.through(transform.reads()),
             NodeKind::Operator(node) => of_output.through(node.reads()),
             NodeKind::Aggregate(aggregate) => match aggregate.fold.reads() {

@@ -92,7 +92,12 @@ impl JoinWindows {
 
     /// Whether a record of `side` at `time` that has met nothing can meet nothing any more at this stream time, late records included.
     pub fn is_closed(&self, side: JoinSide, time: Timestamp, stream_time: Timestamp) -> bool {
-        self.reach(side, time).1.plus(self.grace.unwrap_or_default()) < stream_time
+        self.closes_after(side, time) < stream_time
+    }
+
+    /// The last stream time at which a record of `side` at `time` can still meet something, late records included.
+    pub fn closes_after(&self, side: JoinSide, time: Timestamp) -> Timestamp {
+        self.reach(side, time).1.plus(self.grace.unwrap_or_default())
     }
 
     /// How long records are kept to be met: before, after and grace together, a day's grace if none was given.

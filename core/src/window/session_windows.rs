@@ -77,6 +77,11 @@ impl SessionWindows {
         stream_time.minus(self.grace).minus(self.gap)
     }
 
+    /// The first stream time at which a session that ends at `end` is closed.
+    pub fn closes_at(&self, end: Timestamp) -> Timestamp {
+        Timestamp(end.plus(self.gap).plus(self.grace).millis().saturating_add(1))
+    }
+
     /// Whether a session that ends at `end` is closed at this stream time.
     pub fn is_closed(&self, end: Timestamp, stream_time: Timestamp) -> bool {
         end < self.closed_before(stream_time)

@@ -2,7 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use millstream::{format::registry::ConfluentConfig, log::embedded::Durability, operator::EmitPolicy};
+use millstream::{
+    format::registry::ConfluentConfig,
+    log::embedded::Durability,
+    operator::EmitPolicy,
+    runtime::{ErrorHandlers, HandlerResponse, SynchronousConfig},
+};
 
 use crate::functions::Functions;
 
@@ -44,6 +49,16 @@ impl EngineConfig {
             functions: Functions::new(),
         }
     }
+}
+
+/// What becomes of records that a query cannot process: a query that cannot write a row has failed, everything else is a dead letter.
+pub(super) fn handlers() -> ErrorHandlers {
+    ErrorHandlers { production: HandlerResponse::Fail.into(), ..ErrorHandlers::default() }
+}
+
+/// How a query is run step by step.
+pub(super) fn synchronous(emit: EmitPolicy) -> SynchronousConfig {
+    SynchronousConfig { emit, handlers: handlers(), ..SynchronousConfig::default() }
 }
 
 /// What state may take if nothing is said and nothing is known.

@@ -18,6 +18,7 @@ use millstream::{
 use super::{
     assert,
     carry_out::ensure_topic,
+    config::synchronous,
     declare::{Applied, Effect, Started, change},
     error::EngineError,
     insert, names,
@@ -234,8 +235,9 @@ impl InMemoryEngine {
     fn start(&self, id: QueryId, plan: PersistentPlan) -> Result<Query, EngineError> {
         let PersistentPlan { topology, sink, view, .. } = plan;
         let emit = self.properties.emit(self.emit);
-        let streams = SynchronousStreams::new(&topology, &application(&id), Arc::clone(&self.log), emit)
-            .map_err(|error| EngineError::start_of(&id.0, &error, &self.catalog))?;
+        let streams =
+            SynchronousStreams::with_config(&topology, &application(&id), Arc::clone(&self.log), synchronous(emit))
+                .map_err(|error| EngineError::start_of(&id.0, &error, &self.catalog))?;
         Ok(Query { id, topology, sink: sink.name, view, streams, paused: false })
     }
 
@@ -291,9 +293,13 @@ impl InMemoryEngine {
     pub fn restart(&mut self) -> Result<(), EngineError> {
         let emit = self.properties.emit(self.emit);
         for query in &mut self.queries {
-            query.streams =
-                SynchronousStreams::new(&query.topology, &application(&query.id), Arc::clone(&self.log), emit)
-                    .map_err(|error| EngineError::start(&query.id.0, &error))?;
+            query.streams = SynchronousStreams::with_config(
+                &query.topology,
+                &application(&query.id),
+                Arc::clone(&self.log),
+                synchronous(emit),
+            )
+            .map_err(|error| EngineError::start(&query.id.0, &error))?;
         }
         Ok(())
     }
@@ -361,8 +367,13 @@ impl InMemoryEngine {
         let plan = plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest), Reader::SameThread)?;
         self.transient += 1;
         let application = format!("_millstream-push-{}", self.transient);
-        let streams = SynchronousStreams::new(&plan.topology, &application, Arc::clone(&self.log), self.emit)
-            .map_err(|error| EngineError::at(at, error))?;
+        let streams = SynchronousStreams::with_config(
+            &plan.topology,
+            &application,
+            Arc::clone(&self.log),
+            synchronous(self.emit),
+        )
+        .map_err(|error| EngineError::at(at, error))?;
         Ok(PushRun { plan, streams, batches: Vec::new() })
     }
 }

@@ -12,6 +12,7 @@ use millstream_connectors::{ConnectorState, RunningConnector};
 
 use super::{
     Inner,
+    config::handlers,
     error::EngineError,
     progress::{ConnectorProgress, Progress, QueryProgress, QueryState},
     properties::SessionProperties,
@@ -133,6 +134,7 @@ impl Inner {
         config.emit = properties.emit(self.config.emit);
         config.clock = Arc::clone(&self.clock);
         config.reads = Arc::clone(&self.reads);
+        config.handlers = handlers();
         config
     }
 

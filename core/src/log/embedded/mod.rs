@@ -62,6 +62,8 @@ use crate::record::{GroupId, Offset, Timestamp, TopicName, TopicPartition};
 
 /// Partitions that a topic can have.
 const MAX_PARTITIONS: u32 = 4096;
+/// Room in a batch of one record for what is not the record.
+const RECORD_OVERHEAD: usize = 64 << 10;
 /// Segments that one read looks at before it looks at the state again.
 const SEGMENTS_AT_ONCE: usize = 4;
 
@@ -309,6 +311,10 @@ fn check_config(topic: &TopicName, config: &TopicConfig) -> Result<(), LogError>
 }
 
 impl Log for EmbeddedLog {
+    fn largest_record(&self) -> usize {
+        batch::MAX_BODY_BYTES - RECORD_OVERHEAD
+    }
+
     fn create_topic(&self, topic: &TopicName, config: &TopicConfig) -> Result<(), LogError> {
         check_config(topic, config)?;
         let shared = &*self.shared;

@@ -35,6 +35,7 @@ fn the_index_has_an_entry_a_row() {
                 output: &mut output,
                 sinks: &mut sinks,
                 dead_letters: &mut dead_letters,
+                late: &mut crate::operator::LateOutput::default(),
                 operator: "row-ttl",
                 input: 0,
                 origin: None,
