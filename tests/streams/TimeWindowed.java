@@ -68,8 +68,9 @@ final class TimeWindowed extends Topologies {
         add("tumbling-map-values", b -> windowed(by(tumbling(10, 7)).apply(b).count().mapValues(n -> "n" + n)));
         add("tumbling-rekeyed-count", b -> numbers(by(tumbling(10, 7)).apply(b).count().toStream((k, n) -> k.key()).groupByKey(
             Grouped.with(TEXT, NUMBER)).count()));
-        add("tumbling-group-by-key-count", b -> numbers(by(tumbling(10, 7)).apply(b).count()
-            .groupBy((k, n) -> KeyValue.pair(k.key(), n), Grouped.with(TEXT, NUMBER)).count()));
+        add("tumbling-group-by-key-sum", b -> numbers(by(tumbling(10, 7)).apply(b).count()
+            .groupBy((k, n) -> KeyValue.pair(k.key(), n), Grouped.with(TEXT, NUMBER))
+            .aggregate(() -> 0L, (k, n, sum) -> sum + n, (k, n, sum) -> sum - n, Materialized.with(TEXT, NUMBER))));
         counted("sliding", by(sliding(10, 0)));
         counted("sliding-grace", by(sliding(10, 7)));
         aggregated("sliding-grace", by(sliding(10, 7)));

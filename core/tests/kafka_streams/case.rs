@@ -8,8 +8,7 @@ pub(crate) enum Step {
     /// A record arrives.
     Record { topic: &'static str, record: Record },
     /// The wall clock moves on by so many milliseconds.
-    #[expect(dead_code, reason = "for topologies that look at the wall clock")]
-    Clock(i64),
+    Clock(u64),
 }
 
 /// A record that came out.

@@ -16,11 +16,13 @@ pub(crate) struct Input {
     pub(crate) null_keys_one_in: u64,
     /// Every so many records has no value; none if 0.
     pub(crate) null_values_one_in: u64,
+    /// Before every so many records the wall clock moves on; it never does if 0.
+    pub(crate) clock_one_in: u64,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Self { topics: &["a"], null_keys_one_in: 15, null_values_one_in: 7 }
+        Self { topics: &["a"], null_keys_one_in: 15, null_values_one_in: 7, clock_one_in: 0 }
     }
 }
 
@@ -57,6 +59,9 @@ pub(crate) fn steps(input: &Input, seed: u64) -> Vec<Step> {
     let mut now = random.below(30) as i64;
     let mut steps = Vec::new();
     for _ in 0..records {
+        if random.one_in(input.clock_one_in) {
+            steps.push(Step::Clock(1 + random.below(25)));
+        }
         let topic = input.topics[random.below(input.topics.len() as u64) as usize];
         let record = record(input, &mut random, keys, &mut now);
         steps.push(Step::Record { topic, record });

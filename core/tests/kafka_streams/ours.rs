@@ -1,5 +1,7 @@
 //! A case in our own driver, in several ways of which each has to give the same.
 
+use std::time::Duration;
+
 use millstream::{
     StreamsBuilder,
     dsl::Tombstones,
@@ -38,6 +40,9 @@ fn run_into(topology: &Topology, steps: &[Step], way: Way, outputs: &mut Vec<Out
     (topology.build)(&builder);
     let built = builder.build().unwrap_or_else(|error| panic!("{}: {error}", topology.name));
     let mut driver = TopologyTestDriver::with(&built, 1, EmitPolicy::Record)?;
+    for topic in &topology.chosen {
+        driver.create_topic(topic, 1)?;
+    }
     match way {
         Way::Alone => {
             for (number, step) in steps.iter().enumerate() {
@@ -109,7 +114,7 @@ fn record(step: &Step) -> Option<millstream::record::Record> {
 fn take(driver: &mut TopologyTestDriver, step: &Step) -> Result<(), DriverError> {
     match step {
         Step::Record { topic, record } => driver.push(topic, record.clone()),
-        Step::Clock(_) => Ok(()),
+        Step::Clock(millis) => driver.advance_wall_clock(Duration::from_millis(*millis)),
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) fn difference(
         let mark = if left.get(row) == right.get(row) { '|' } else { '#' };
         writeln!(text, "  {:WIDTH$} {mark} {}", line(&left), line(&right)).expect("text takes it");
     }
-    let again = "cargo test -p millstream -p millstream-tests --test kafka_streams";
+    let again = "cargo test --workspace --test kafka_streams";
     write!(text, "again: MILLSTREAM_ORACLE_TOPOLOGY={} MILLSTREAM_ORACLE_SEED={seed} {again}", topology.name)
         .expect("text takes it");
     text

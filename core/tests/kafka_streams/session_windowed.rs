@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream::{
     StreamsBuilder,
     dsl::{KWindowedStream, Materialized},
-    window::SessionWindows,
+    window::{EmitStrategy, SessionWindows},
 };
 
 use super::topology::{Text, Topology, WindowedTable, changes, stream, text};
@@ -31,8 +31,12 @@ pub(crate) fn topologies() -> Vec<Topology> {
         }),
         Topology::new("session-aggregate", |b| changes(aggregated(&by(b, 5, 0)))),
         Topology::new("session-grace-aggregate", |b| changes(aggregated(&by(b, 5, 10)))),
-        Topology::new("session-final", |b| changes(aggregated(&by(b, 5, 0).emit_final()))),
-        Topology::new("session-grace-final", |b| changes(aggregated(&by(b, 5, 10).emit_final()))),
-        Topology::new("session-no-gap-count", move |b| changes(by(b, 0, 10).count(kept()))),
+        Topology::new("session-final", |b| {
+            changes(aggregated(&by(b, 5, 0).emit_strategy(EmitStrategy::OnCloseIfKept)))
+        }),
+        Topology::new("session-grace-final", |b| {
+            changes(aggregated(&by(b, 5, 10).emit_strategy(EmitStrategy::OnCloseIfKept)))
+        }),
+        Topology::new("session-short-count", move |b| changes(by(b, 1, 10).count(kept()))),
     ]
 }

@@ -50,7 +50,8 @@ pub(crate) fn topologies() -> Vec<Topology> {
             let topic = |_: &Text, v: &Text| if is_even(v) { "out" } else { "out2" }.to_owned();
             stream(b, "a").to_dynamic(topic, Produced::kafka());
         })
-        .writes(&["out", "out2"]),
+        .writes(&["out", "out2"])
+        .chosen_by_record(),
     ]
 }
 

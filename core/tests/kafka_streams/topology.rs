@@ -17,6 +17,8 @@ pub(crate) struct Topology {
     pub(crate) input: Input,
     /// The topics that it writes.
     pub(crate) outputs: Vec<&'static str>,
+    /// Those of them that are chosen by record, so that the topology does not name them.
+    pub(crate) chosen: Vec<&'static str>,
     /// Whether the output depends on one record being done before the next begins, even within one topic.
     pub(crate) one_by_one: bool,
 }
@@ -25,7 +27,7 @@ impl Topology {
     /// A topology that reads `a` and writes `out`.
     pub(crate) fn new(name: impl Into<String>, build: impl Fn(&StreamsBuilder) + Send + Sync + 'static) -> Self {
         let (name, build, input) = (name.into(), Box::new(build), Input::default());
-        Self { name, build, input, outputs: vec!["out"], one_by_one: false }
+        Self { name, build, input, outputs: vec!["out"], chosen: Vec::new(), one_by_one: false }
     }
 
     /// It reads these topics.
@@ -37,6 +39,18 @@ impl Topology {
     /// It writes these topics.
     pub(crate) fn writes(mut self, topics: &[&'static str]) -> Self {
         self.outputs = topics.to_vec();
+        self
+    }
+
+    /// The topics that it writes are chosen by record.
+    pub(crate) fn chosen_by_record(mut self) -> Self {
+        self.chosen = self.outputs.clone();
+        self
+    }
+
+    /// The wall clock moves on between records.
+    pub(crate) fn with_clock(mut self) -> Self {
+        self.input.clock_one_in = 3;
         self
     }
 
