@@ -115,16 +115,16 @@ final class Oracle {
         properties.put(StreamsConfig.STATESTORE_CACHE_MAX_BYTES_CONFIG, 0);
         properties.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
         properties.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.StringSerde.class);
-        properties.put(StreamsConfig.DSL_STORE_SUPPLIERS_CLASS_CONFIG, stores());
+        properties.put(StreamsConfig.DSL_STORE_SUPPLIERS_CLASS_CONFIG, stores(this.topology));
         // Otherwise the wall clock decides when windows that have closed are noticed.
         properties.put(StreamsConfig.InternalConfig.EMIT_INTERVAL_MS_KSTREAMS_WINDOWED_AGGREGATION, 0L);
         properties.put(StreamsConfig.InternalConfig.EMIT_INTERVAL_MS_KSTREAMS_OUTER_JOIN_SPURIOUS_RESULTS_FIX, 0L);
         return new TopologyTestDriver(builder.build(), properties, Instant.ofEpochMilli(0));
     }
 
-    /** Stores in memory, unless the environment asks for RocksDB: slower, and the same. */
-    private static Class<?> stores() {
-        boolean disk = "rocksdb".equals(System.getenv("MILLSTREAM_ORACLE_STORES"));
+    /** Stores in memory, unless the topology or the environment asks for RocksDB: slower, and the same. */
+    private static Class<?> stores(String topology) {
+        boolean disk = Topologies.isOnDisk(topology) || "rocksdb".equals(System.getenv("MILLSTREAM_ORACLE_STORES"));
         return disk ? BuiltInDslStoreSuppliers.RocksDBDslStoreSuppliers.class : BuiltInDslStoreSuppliers.InMemoryDslStoreSuppliers.class;
     }
 

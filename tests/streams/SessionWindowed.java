@@ -26,8 +26,8 @@ final class SessionWindowed extends Topologies {
         add("session-grace-reduce", b -> sessions(by(b, 4, 20).reduce((state, v) -> text(state) + text(v))));
         add("session-aggregate", b -> sessions(aggregated(by(b, 5, 0))));
         add("session-grace-aggregate", b -> sessions(aggregated(by(b, 5, 10))));
-        add("session-final", b -> sessions(aggregated(by(b, 5, 0).emitStrategy(EmitStrategy.onWindowClose()))));
-        add("session-grace-final", b -> sessions(aggregated(by(b, 5, 10).emitStrategy(EmitStrategy.onWindowClose()))));
+        addOnDisk("session-final", b -> sessions(aggregated(by(b, 5, 0).emitStrategy(EmitStrategy.onWindowClose()))));
+        addOnDisk("session-grace-final", b -> sessions(aggregated(by(b, 5, 10).emitStrategy(EmitStrategy.onWindowClose()))));
         add("session-short-count", b -> sessionNumbers(by(b, 1, 10).count()));
     }
 }

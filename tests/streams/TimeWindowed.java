@@ -47,7 +47,7 @@ final class TimeWindowed extends Topologies {
     }
 
     private static void whenClosed(String name, Function<StreamsBuilder, TimeWindowedKStream<String, String>> by) {
-        add(name + "-final", b -> windowed(by.apply(b).emitStrategy(EmitStrategy.onWindowClose())
+        addOnDisk(name + "-final", b -> windowed(by.apply(b).emitStrategy(EmitStrategy.onWindowClose())
             .aggregate(() -> "", (k, v, state) -> state + text(v), Materialized.with(TEXT, TEXT))));
     }
 

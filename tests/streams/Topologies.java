@@ -1,5 +1,7 @@
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.function.Consumer;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
@@ -15,6 +17,7 @@ import org.apache.kafka.streams.kstream.WindowedSerdes;
 /** All topologies by name, and what they are made of. The same names, in Rust, are in core/tests/kafka_streams. */
 class Topologies {
     private static final Map<String, Consumer<StreamsBuilder>> ALL = new TreeMap<>();
+    private static final Set<String> ON_DISK = new TreeSet<>();
 
     static {
         Stateless.addAll();
@@ -35,6 +38,16 @@ class Topologies {
         if (ALL.put(name, topology) != null) {
             throw new IllegalStateException("two topologies are called " + name);
         }
+    }
+
+    /** A topology whose stores are on disk: final results are not to be had from those in memory, which forget windows as they close. */
+    static void addOnDisk(String name, Consumer<StreamsBuilder> topology) {
+        add(name, topology);
+        ON_DISK.add(name);
+    }
+
+    static boolean isOnDisk(String name) {
+        return ON_DISK.contains(name);
     }
 
     static Consumer<StreamsBuilder> named(String name) {

@@ -88,7 +88,8 @@ fn cogrouped() -> Vec<Topology> {
             let windows = SessionWindows::new(ms(5), ms(10)).expect("legal");
             let merger = |one, two| format!("{one}|{two}");
             changes(two(b).windowed_by(windows).aggregate_merging(begin, merger, kept()));
-        }),
+        })
+        .without_headers(),
         Topology::new("cogroup-rekeyed", move |b| {
             let right = stream(b, "b").group_by(|_, v| first_of(v));
             let left = stream(b, "a").group_by_key().cogroup(first_line);

@@ -34,6 +34,12 @@ impl Outcome {
         self.by_topic()
     }
 
+    /// The same without headers.
+    pub(crate) fn without_headers(mut self) -> Self {
+        self.outputs.iter_mut().for_each(|output| output.record.headers.clear());
+        self
+    }
+
     /// In order of steps, of topics, of writing.
     pub(crate) fn by_topic(mut self) -> Self {
         self.outputs.sort_by(|one, two| (one.step, &one.topic).cmp(&(two.step, &two.topic)));

@@ -83,6 +83,7 @@ fn difference(kafka_streams: &KafkaStreams, topology: &Topology, asked: &Asked) 
 
 fn received(topology: &Topology, answer: &Receiver<Outcome>) -> Outcome {
     let outcome = answer.recv().unwrap_or_else(|_| panic!("Kafka Streams ended while it ran {}", topology.name));
+    let outcome = if topology.headers { outcome } else { outcome.without_headers() };
     outcome.by_topic()
 }
 

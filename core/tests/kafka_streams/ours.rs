@@ -32,6 +32,9 @@ pub(crate) fn run(topology: &Topology, steps: &[Step], way: Way) -> Outcome {
     if let Err(error) = run_into(topology, steps, way, &mut outcome.outputs) {
         outcome.failure = Some(error.to_string());
     }
+    if !topology.headers {
+        outcome = outcome.without_headers();
+    }
     if way == Way::Alone { outcome.by_topic() } else { outcome.altogether() }
 }
 

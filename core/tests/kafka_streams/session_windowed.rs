@@ -22,7 +22,7 @@ fn aggregated(windowed: &KWindowedStream<Text, Text>) -> WindowedTable<String> {
 
 pub(crate) fn topologies() -> Vec<Topology> {
     let kept = Materialized::default;
-    vec![
+    let topologies = vec![
         Topology::new("session-count", move |b| changes(by(b, 5, 0).count(kept()))),
         Topology::new("session-grace-count", move |b| changes(by(b, 5, 10).count(kept()))),
         Topology::new("session-grace-reduce", move |b| {
@@ -38,5 +38,6 @@ pub(crate) fn topologies() -> Vec<Topology> {
             changes(aggregated(&by(b, 5, 10).emit_strategy(EmitStrategy::OnCloseIfKept)))
         }),
         Topology::new("session-short-count", move |b| changes(by(b, 1, 10).count(kept()))),
-    ]
+    ];
+    topologies.into_iter().map(Topology::without_headers).collect()
 }

@@ -51,6 +51,7 @@ impl By {
                 Materialized::default(),
             ));
         })
+        .without_headers()
     }
 }
 

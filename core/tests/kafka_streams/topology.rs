@@ -19,6 +19,8 @@ pub(crate) struct Topology {
     pub(crate) outputs: Vec<&'static str>,
     /// Those of them that are chosen by record, so that the topology does not name them.
     pub(crate) chosen: Vec<&'static str>,
+    /// Whether headers are compared.
+    pub(crate) headers: bool,
     /// Whether the output depends on one record being done before the next begins, even within one topic.
     pub(crate) one_by_one: bool,
 }
@@ -27,7 +29,7 @@ impl Topology {
     /// A topology that reads `a` and writes `out`.
     pub(crate) fn new(name: impl Into<String>, build: impl Fn(&StreamsBuilder) + Send + Sync + 'static) -> Self {
         let (name, build, input) = (name.into(), Box::new(build), Input::default());
-        Self { name, build, input, outputs: vec!["out"], chosen: Vec::new(), one_by_one: false }
+        Self { name, build, input, outputs: vec!["out"], chosen: Vec::new(), headers: true, one_by_one: false }
     }
 
     /// It reads these topics.
@@ -45,6 +47,12 @@ impl Topology {
     /// The topics that it writes are chosen by record.
     pub(crate) fn chosen_by_record(mut self) -> Self {
         self.chosen = self.outputs.clone();
+        self
+    }
+
+    /// Headers are not compared: those of an aggregate are any of its records', and Kafka Streams has a rule for each kind.
+    pub(crate) fn without_headers(mut self) -> Self {
+        self.headers = false;
         self
     }
 
