@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .stream::<String, Order>("orders", Consumed::json())
         .filter(|_customer, order| order.amount > 0)
         // `join` would leave out orders of customers who are not there.
-        .left_join(&customers, |order, customer: Option<Customer>| Shipment {
+        .left_join(&customers, |_customer, order, customer: Option<Customer>| Shipment {
             item: order.item,
             city: customer.map(|customer| customer.city),
         })

@@ -23,6 +23,7 @@ pub struct Batch {
     present: Option<NullBuffer>,
     before: Option<Before>,
     headers: Option<ArrayRef>,
+    superseded: bool,
 }
 
 /// The rows that changes replace, one a row of the batch.
@@ -42,7 +43,7 @@ impl Batch {
     pub fn new(schema: Arc<StreamSchema>, columns: Vec<ArrayRef>) -> Self {
         let rows =
             RecordBatch::try_new(Arc::clone(schema.columns()), columns).expect("columns are those of the schema");
-        Self { schema, rows, present: None, before: None, headers: None }
+        Self { schema, rows, present: None, before: None, headers: None, superseded: false }
     }
 
     /// No rows of these columns.
@@ -68,6 +69,21 @@ impl Batch {
         debug_assert!(headers.as_ref().is_none_or(|headers| headers.len() == self.len()), "one list a row");
         self.headers = headers;
         self
+    }
+
+    /// Makes the rows versions of a versioned table that are not the newest of their keys: they change its past and not what it is now.
+    pub fn into_superseded(self) -> Self {
+        Self { superseded: true, ..self }
+    }
+
+    /// Makes the rows records like any others again.
+    pub fn into_current(self) -> Self {
+        Self { superseded: false, ..self }
+    }
+
+    /// Whether the rows are versions of a versioned table that are not the newest of their keys.
+    pub fn is_superseded(&self) -> bool {
+        self.superseded
     }
 
     /// The headers of the records that the rows come from; `None` if none of them has any.
@@ -145,6 +161,7 @@ impl Batch {
                 present: cut(&before.present),
             }),
             headers: self.headers.as_ref().map(|headers| headers.slice(from, length)),
+            superseded: self.superseded,
         }
     }
 
@@ -171,6 +188,7 @@ impl Batch {
             present: cut(&self.present)?,
             before,
             headers: self.headers.as_ref().map(|headers| compute::filter(headers, keep)).transpose()?,
+            superseded: self.superseded,
         })
     }
 
@@ -194,13 +212,13 @@ impl Batch {
         };
         let columns = self.rows.columns().iter().map(column).collect::<Result<_, _>>()?;
         let taken = Self::new(Arc::clone(&self.schema), columns).with_present(cut(&self.present)).with_before(before);
-        Ok(taken.with_headers(self.headers_at(indices)?))
+        Ok(Self { superseded: self.superseded, ..taken.with_headers(self.headers_at(indices)?) })
     }
 
     /// The batches one after another, as one.
     ///
     /// # Errors
-    /// If they differ in schema.
+    /// If they differ in schema. All are versions of one kind, or none is.
     ///
     /// # Panics
     /// If there is none.
@@ -246,7 +264,8 @@ impl Batch {
             }
         };
         let present = masks(&|batch| batch.present.clone());
-        Ok(Self { schema: Arc::clone(&first.schema), rows, present, before, headers })
+        let superseded = first.superseded;
+        Ok(Self { schema: Arc::clone(&first.schema), rows, present, before, headers, superseded })
     }
 
     /// A column of `rows` nulls for `ROWOFFSET`: the rows were computed, not read.

@@ -23,14 +23,15 @@ use crate::{
     record::TopicName,
     schema::{StreamSchema, WindowKind},
     topology::{
-        ForeignKeyNode, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError, topics_of,
+        ForeignKeyNode, GlobalTable, Node, NodeId, NodeKind, RecordPart, SourceNode, TopicRef, Topology, TopologyError,
+        VersionedStores, topics_of,
     },
 };
 
 /// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).
 #[derive(Clone, Default)]
 pub struct StreamsBuilder {
-    graph: Rc<RefCell<Graph>>,
+    pub(super) graph: Rc<RefCell<Graph>>,
 }
 
 /// What has been added so far.
@@ -38,6 +39,9 @@ pub struct StreamsBuilder {
 pub(super) struct Graph {
     pub(super) nodes: Vec<Node>,
     pub(super) stores: Vec<StoreSpec>,
+    pub(super) globals: Vec<GlobalTable>,
+    /// The stores of versioned tables, by the nodes that keep them.
+    pub(super) versioned: BTreeMap<usize, VersionedStores>,
     /// Whether deletions of what was not there are passed on.
     pub(super) tombstones: Tombstones,
     error: Option<TopologyError>,
@@ -147,6 +151,15 @@ impl Graph {
         }
     }
 
+    /// The stores of the versioned table that `node` is, or that its rows are computed from, and whether it is that table itself.
+    pub(super) fn versions(&self, node: NodeId) -> Option<(VersionedStores, bool)> {
+        match (&self.nodes[node.0].kind, self.versioned.get(&node.0)) {
+            (_, Some(stores)) => Some((*stores, true)),
+            (NodeKind::Transform(_), None) => Some((self.versions(self.nodes[node.0].inputs[0])?.0, false)),
+            _ => None,
+        }
+    }
+
     /// Whether two nodes take records of one topic, other than through further topics.
     pub(super) fn share_source(&self, left: NodeId, right: NodeId) -> bool {
         let [left, right] = [left, right].map(|node| {
@@ -199,7 +212,7 @@ impl StreamsBuilder {
         KTable::new(self.table_columns(topic, self.typed_source::<K, V>(topic, consumed), materialized))
     }
 
-    fn typed_source<K: Data, V: Data>(&self, topic: &str, consumed: Consumed<K, V>) -> SourceOptions {
+    pub(super) fn typed_source<K: Data, V: Data>(&self, topic: &str, consumed: Consumed<K, V>) -> SourceOptions {
         let shapes = Shape::<K>::of("key").and_then(|key| Ok((key, Shape::<V>::of("value")?)));
         match shapes {
             Ok((key, value)) => {
@@ -215,6 +228,15 @@ impl StreamsBuilder {
 
     /// Reads `topic` as a stream of columns.
     pub fn stream_columns(&self, topic: &str, options: SourceOptions) -> ColumnStream {
+        let (source, schema) = self.source(topic, options);
+        let mut graph = self.graph.borrow_mut();
+        let node = graph.add("source", NodeKind::Source(source), vec![], Arc::clone(&schema));
+        drop(graph);
+        ColumnStream { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
+    }
+
+    /// How a topic is read, and its columns.
+    pub(super) fn source(&self, topic: &str, options: SourceOptions) -> (SourceNode, Arc<StreamSchema>) {
         let mut graph = self.graph.borrow_mut();
         let operator = format!("source {topic}");
         if options.window == (WindowKind::Time { size: None }) {
@@ -239,9 +261,7 @@ impl StreamsBuilder {
             parts,
             decoded: vec![true; schema.value().len()],
         };
-        let node = graph.add("source", NodeKind::Source(source), vec![], Arc::clone(&schema));
-        drop(graph);
-        ColumnStream { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
+        (source, schema)
     }
 
     /// Reads `topic` as a table of columns, kept in a store.
@@ -258,7 +278,7 @@ impl StreamsBuilder {
         if let Some(error) = graph.error.take() {
             return Err(error);
         }
-        Topology::new(graph.nodes.clone(), graph.stores.clone())
+        Topology::new(graph.nodes.clone(), graph.stores.clone(), graph.globals.clone())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     Batch,
     batch::Before,
     expression::RowError,
-    operator::{Reads, Transform, TransformError, filter_changes, rows_before, scatter},
+    operator::{Reads, Transform, TransformError, filter_changes, image_before, scatter},
     schema::StreamSchema,
 };
 
@@ -49,7 +49,7 @@ impl Transform for Closure {
 
 /// What becomes of records without value where the closure has no use for them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
+pub(super) enum Missing {
     /// They are dead letters.
     Reported,
     /// They are passed over.
@@ -91,7 +91,7 @@ impl<K: Data, V: Data> Input<K, V> {
     }
 
     /// The records that a closure sees, with their rows.
-    fn records(&self, batch: &Batch, missing: Missing, errors: &mut Vec<RowError>) -> Vec<(usize, K, V)> {
+    pub(super) fn records(&self, batch: &Batch, missing: Missing, errors: &mut Vec<RowError>) -> Vec<(usize, K, V)> {
         let (mut found, mut of_keys) = (Vec::new(), Vec::new());
         let values = self.values(batch, missing, &mut found);
         let keys = self.key.read_keys(batch, &mut of_keys);
@@ -300,7 +300,7 @@ pub(super) enum Look {
 }
 
 /// A closure that gives values for rows; rows for which it gives none have none.
-fn mapped_values<V2: Data>(
+pub(super) fn mapped_values<V2: Data>(
     what: &'static str,
     output: Arc<StreamSchema>,
     mapped: impl Fn(&Batch, &mut Vec<RowError>) -> (Vec<usize>, Vec<V2>) + Send + Sync + 'static,
@@ -357,10 +357,4 @@ fn made_of(
     }
     let headers = batch.headers_at(rows).map_err(TransformError::of)?;
     Ok(Batch::new(Arc::clone(output), columns).with_present(present).with_headers(headers))
-}
-
-/// The rows that changes replace, as a batch of their own.
-fn image_before(batch: &Batch, before: &Before) -> Batch {
-    let columns = rows_before(batch, before).columns().to_vec();
-    Batch::new(Arc::clone(batch.schema()), columns).with_present(before.present.clone())
 }

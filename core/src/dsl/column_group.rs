@@ -86,6 +86,9 @@ impl ColumnGroup {
         if input.schema.is_windowed() {
             graph.fail("aggregate", "the key has a window already; group by other columns first");
         }
+        if materialized.history.is_some() {
+            graph.fail("aggregate", "the store of an aggregate has no versions: make a versioned table of the result");
+        }
         if self.strategy.is_final() && self.windows.is_none() {
             graph.fail("aggregate", "final results need windows: without them no result is final");
         }

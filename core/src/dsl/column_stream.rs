@@ -202,6 +202,9 @@ impl ColumnStream {
 
     /// Makes a table of the newest record of each key.
     pub fn to_table(&self, materialized: Materialized) -> ColumnTable {
+        if materialized.history.is_some() {
+            return self.to_versioned_table(materialized);
+        }
         let input = self.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.graph.borrow_mut();
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("table", &[input.node]));
@@ -224,6 +227,9 @@ impl ColumnStream {
         }
         if materialized.retention.is_some() {
             self.failed("row TTL", "a retention is for windows: the TTL says how long rows are kept");
+        }
+        if materialized.history.is_some() {
+            self.failed("row TTL", "a table with a TTL has no versions: make a versioned table of it");
         }
         if ttl == TimeSpan::ZERO {
             self.failed("row TTL", "it must be longer than zero milliseconds");

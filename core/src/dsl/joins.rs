@@ -2,30 +2,42 @@
 //!
 //! Both sides of a join have one partition a key: what is partitioned by other keys, or by other bytes of the same keys, moves through a
 //! repartition topic first. A table that is not kept in a store is kept for the join.
+//!
+//! The names that a join is given for its columns may be two more than the columns of both sides: the last two are then those of boolean
+//! columns that say whether there is a left and a right side. A side whose columns are all null is not a missing one.
 
 use std::{rc::Rc, sync::Arc};
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, Field, FieldRef};
 
-use super::{ColumnStream, ColumnTable, Materialized, Repartitioned, builder::Graph};
+use super::{
+    ColumnStream, ColumnTable, Joined, Materialized, Repartitioned, StreamJoined, TableJoined, builder::Graph,
+};
 use crate::{
-    expression::{Expr, Expression},
+    expression::Expr,
     operator::{
-        ForeignKeySchemas, JoinKind, OpaqueRows, RecordStore, Routing, StoreRetention, StoreSpec, StreamJoinKind,
-        TableJoinKind,
+        ForeignKeySchemas, JoinKind, KeyExpressions, KeyMapping, OpaqueRows, RecordStore, Routing, SIDE_COLUMNS,
+        StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind,
     },
     schema::{StreamSchema, WindowKind},
     topology::{
         ForeignKeyNode, Formats, JoinNode, KeptTable, NodeId, NodeKind, OffsetReset, SinkNode, SourceNode,
         StreamJoinNode, TableJoinNode, TimestampExtractor, TopicRef,
     },
-    window::JoinWindows,
 };
 
 impl ColumnStream {
     /// Meets each record with the row of its key in `table`. `names` are the value columns of the result: the stream's, then the
-    /// table's.
-    pub fn join(&self, table: &ColumnTable, kind: JoinKind, names: &[String]) -> Self {
+    /// table's, and two more if they are to say which sides there are.
+    pub fn join<'a>(&self, table: impl Into<Joined<'a, ColumnTable>>, kind: JoinKind, names: &[String]) -> Self {
+        let joined = table.into();
+        if let Some((versions, is_kept)) = joined.table.versions() {
+            return self.join_versions(joined, versions, is_kept, kind, names);
+        }
+        let Joined { table, name, grace } = joined;
+        if grace.is_some() {
+            return self.failed("join", "a grace needs a versioned table: materialize it with a history");
+        }
         let schema = match joined_schema(&self.schema, &table.schema, names) {
             Ok(schema) => schema,
             Err(problem) => return self.failed("join", problem),
@@ -38,7 +50,7 @@ impl ColumnStream {
         } else {
             (table.kept(), key)
         };
-        let input = if moves { self.repartition_with(Repartitioned::default(), key) } else { self.clone() };
+        let input = if moves { self.repartition_with(moved(name), key) } else { self.clone() };
         let KeptTable { store, layout } = table.in_store();
         let kind = NodeKind::Join(JoinNode { kind, store, layout });
         let node = self.graph.borrow_mut().add("join", kind, vec![input.node], Arc::clone(&schema));
@@ -46,48 +58,62 @@ impl ColumnStream {
     }
 
     /// Meets each record with those of `other` that have its key and lie within `windows` of it. `names` are the value columns of the
-    /// result: this stream's, then the other's. The key and its names are this stream's; so is the window of a windowed key.
+    /// result: this stream's, then the other's, and two more if they are to say which sides there are. The key and its names are this stream's; so is the window of a windowed key.
     ///
     /// # Ordering
     /// A record meets the records of the other side by their timestamps. The result has the higher timestamp of both.
     ///
     /// # State
-    /// The records of both sides, for as long as the windows and their grace last.
-    pub fn join_stream(&self, other: &Self, kind: StreamJoinKind, windows: JoinWindows, names: &[String]) -> Self {
+    /// The records of both sides, for as long as the windows and their grace last, or as is asked for.
+    pub fn join_stream(
+        &self,
+        other: &Self,
+        kind: StreamJoinKind,
+        windows: impl Into<StreamJoined>,
+        names: &[String],
+    ) -> Self {
+        let StreamJoined { windows, name, stores, retention } = windows.into();
+        let retention = retention.unwrap_or(windows.retention());
+        if retention < windows.retention() {
+            let least = windows.retention();
+            return self
+                .failed("join", format!("a retention of {retention} is shorter than windows and grace: {least}"));
+        }
         let schema = match joined_schema(&self.schema, &other.schema, names) {
             Ok(schema) => schema,
             Err(problem) => return self.failed("join", problem),
         };
-        let (left, right) = self.co_partitioned(other);
+        let (left, right) = self.co_partitioned(other, name.as_deref());
         let mut graph = self.graph.borrow_mut();
-        let name = graph.unnamed("join", &[left.node, right.node]);
+        let name = stores.or(name).unwrap_or_else(|| graph.unnamed("join", &[left.node, right.node]));
         let mut store = |of: &str, retention: StoreRetention| {
             let name = format!("{name}-{of}");
             graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
         };
-        let retention = RecordStore::store_retention(&windows);
-        let stores = [store("left", retention.clone()), store("right", retention)];
+        let kept = RecordStore::store_retention(&windows, retention);
+        let stores = [store("left", kept.clone()), store("right", kept)];
         let waits = kind != StreamJoinKind::Inner && windows.grace().is_some();
         let waiting = waits.then(|| store("waiting", StoreRetention::Forever));
-        let kind = NodeKind::StreamJoin(StreamJoinNode { kind, windows, stores, waiting });
+        let kind = NodeKind::StreamJoin(StreamJoinNode { kind, windows, retention, stores, waiting });
         let node = graph.add("join", kind, vec![left.node, right.node], Arc::clone(&schema));
         drop(graph);
         Self { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
     }
 
-    /// Both streams with equal keys in equal partitions.
-    fn co_partitioned(&self, other: &Self) -> (Self, Self) {
+    /// Both streams with equal keys in equal partitions; what moves goes through topics with `name` in their names.
+    fn co_partitioned(&self, other: &Self, name: Option<&str>) -> (Self, Self) {
         let formats = [self, other].map(|stream| self.graph.borrow().key_format(stream.node));
-        let moved = |stream: &Self, key| stream.repartition_with(Repartitioned::default(), key);
+        let left = |key| self.repartition_with(moved(name.map(|name| format!("{name}-left"))), key);
+        let right = |key| other.repartition_with(moved(name.map(|name| format!("{name}-right"))), key);
         match (self.rekeyed, other.rekeyed) {
             (false, false) if formats[0] == formats[1] => (self.clone(), other.clone()),
             // Keys with the id of a schema in front cannot be written again as they were.
             _ if formats.iter().any(|format| format.registered().is_some()) => {
-                (moved(self, Formats::INTERNAL.key), moved(other, Formats::INTERNAL.key))
+                (left(Formats::INTERNAL.key), right(Formats::INTERNAL.key))
             }
-            (false, _) => (self.clone(), moved(other, formats[0].clone())),
-            (true, false) => (moved(self, formats[1].clone()), other.clone()),
-            (true, true) => (moved(self, Formats::INTERNAL.key), moved(other, Formats::INTERNAL.key)),
+            (false, _) => (self.clone(), right(formats[0].clone())),
+            (true, false) => (left(formats[1].clone()), other.clone()),
+            (true, true) => (left(Formats::INTERNAL.key), right(Formats::INTERNAL.key)),
         }
     }
 }
@@ -120,7 +146,7 @@ impl ColumnTable {
     }
 
     /// Meets each row with that of `other` which has its key. `names` are the value columns of the result: this table's, then the
-    /// other's. The key and its names are this table's.
+    /// other's, and two more if they are to say which sides there are. The key and its names are this table's.
     ///
     /// # Ordering
     /// Each change of either table gives one of the result, with the higher timestamp of both rows.
@@ -157,13 +183,35 @@ impl ColumnTable {
     }
 
     /// Meets each row with the row of `other` whose key is what `foreign_key` computes from it: one expression for each key column of
-    /// `other`. `names` are the value columns of the result: this table's, then the other's. The key is this table's.
+    /// `other`. `names` are the value columns of the result: this table's, then the other's, and two more if they are to say which sides there
+    /// are. The key is this table's.
     ///
     /// # Ordering
     /// Changes pass through two internal topics. What a row causes that has changed again meanwhile is left out; deletions may come
     /// more than once. The timestamp is the higher one of both rows where this table's row caused the change, else that of the other.
-    pub fn join_foreign(&self, other: &Self, foreign_key: &[Expr], kind: JoinKind, names: &[String]) -> Self {
-        let checked = foreign_key_schemas(&self.schema, &other.schema, foreign_key, names);
+    pub fn join_foreign<'a>(
+        &self,
+        other: impl Into<TableJoined<'a, Self>>,
+        foreign_key: &[Expr],
+        kind: JoinKind,
+        names: &[String],
+    ) -> Self {
+        match KeyExpressions::new(foreign_key, &self.schema) {
+            Ok(foreign_key) => self.join_by(other.into(), Arc::new(foreign_key), kind, names),
+            Err(problem) => self.failed("foreign-key join", problem),
+        }
+    }
+
+    /// The same with a foreign key that is computed in whatever way.
+    pub(super) fn join_by(
+        &self,
+        joined: TableJoined<'_, Self>,
+        foreign_key: Arc<dyn KeyMapping>,
+        kind: JoinKind,
+        names: &[String],
+    ) -> Self {
+        let TableJoined { table: other, name } = joined;
+        let checked = foreign_key_schemas(&self.schema, &other.schema, foreign_key.as_ref(), names);
         let (schema, schemas) = match checked {
             Ok(checked) => checked,
             Err(problem) => return self.failed("foreign-key join", problem),
@@ -176,7 +224,7 @@ impl ColumnTable {
         left.require_before();
         let (left_store, right_store) = (left.in_store(), right.in_store());
         let mut graph = self.graph.borrow_mut();
-        let name = graph.unnamed("foreign-key-join", &[left.node, right.node]);
+        let name = name.unwrap_or_else(|| graph.unnamed("foreign-key-join", &[left.node, right.node]));
         let formats = Formats { key: graph.key_format(right.node), ..Formats::INTERNAL };
         let mut store = |of: &str, key: &StreamSchema| {
             let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);
@@ -188,7 +236,7 @@ impl ColumnTable {
             |graph: &mut Graph, operator: &str, join: ForeignKeyNode, input: NodeId, schema: &Arc<StreamSchema>| {
                 graph.add(operator, NodeKind::ForeignKey(join), vec![input], Arc::clone(schema))
             };
-        let subscribe = ForeignKeyNode::Subscribe { kind, foreign_key: foreign_key.to_vec(), unsettled };
+        let subscribe = ForeignKeyNode::Subscribe { kind, foreign_key, unsettled };
         let asked = add(&mut graph, "foreign-key-subscribe", subscribe, left.node, &subscription);
         let topic = format!("{name}-subscription-registration");
         let asked = through(&mut graph, (&topic, formats, None), asked, &subscription);
@@ -234,21 +282,34 @@ fn through(
     graph.add("source", NodeKind::Source(source), vec![], Arc::clone(schema))
 }
 
+/// How records move through a topic with this name in its name.
+pub(super) fn moved(name: Option<String>) -> Repartitioned {
+    Repartitioned { name, ..Repartitioned::default() }
+}
+
 fn types(fields: &[FieldRef]) -> Vec<DataType> {
     fields.iter().map(|field| field.data_type().clone()).collect()
 }
 
-fn renamed(left: &StreamSchema, right: &StreamSchema, names: &[String]) -> Result<Vec<FieldRef>, String> {
+/// The value columns of both sides under these names, and those that say which sides there are if there are two more names.
+pub(super) fn renamed(left: &StreamSchema, right: &StreamSchema, names: &[String]) -> Result<Vec<FieldRef>, String> {
     let columns = left.value().len() + right.value().len();
-    if names.len() != columns {
+    let sides = names.len().saturating_sub(columns);
+    if names.len() < columns || ![0, SIDE_COLUMNS].contains(&sides) {
         return Err(format!("{} names for {columns} columns", names.len()));
     }
     let field = |(name, field): (&String, &FieldRef)| Arc::new(field.as_ref().clone().with_name(name));
-    Ok(names.iter().zip(left.value().iter().chain(right.value())).map(field).collect())
+    let mut fields: Vec<FieldRef> = names.iter().zip(left.value().iter().chain(right.value())).map(field).collect();
+    fields.extend(names[columns..].iter().map(|name| Arc::new(Field::new(name, DataType::Boolean, true))));
+    Ok(fields)
 }
 
 /// The columns of a join by equal keys.
-fn joined_schema(left: &StreamSchema, right: &StreamSchema, names: &[String]) -> Result<Arc<StreamSchema>, String> {
+pub(super) fn joined_schema(
+    left: &StreamSchema,
+    right: &StreamSchema,
+    names: &[String],
+) -> Result<Arc<StreamSchema>, String> {
     let value = renamed(left, right, names)?;
     if types(left.key()) != types(right.key()) {
         return Err("the keys of both sides are of different types".to_owned());
@@ -271,7 +332,7 @@ fn joined_schema(left: &StreamSchema, right: &StreamSchema, names: &[String]) ->
 fn foreign_key_schemas(
     left: &StreamSchema,
     right: &StreamSchema,
-    foreign_key: &[Expr],
+    foreign_key: &dyn KeyMapping,
     names: &[String],
 ) -> Result<(Arc<StreamSchema>, ForeignKeySchemas), String> {
     if left.is_windowed() || right.is_windowed() {
@@ -280,9 +341,7 @@ fn foreign_key_schemas(
         );
     }
     let value = renamed(left, right, names)?;
-    let bound = foreign_key.iter().map(|expression| Expression::bind(expression, left));
-    let bound = bound.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    let given: Vec<DataType> = bound.iter().map(|expression| expression.field().data_type().clone()).collect();
+    let given = foreign_key.types();
     if given != types(right.key()) {
         let list = |types: &[DataType]| types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let (given, wanted) = (list(&given), list(&types(right.key())));

@@ -153,12 +153,39 @@ pub struct Materialized {
     pub name: Option<String>,
     /// How long windows are kept, from their start (sessions: from their end); at least size, or gap, and grace, which is the default.
     pub retention: Option<TimeSpan>,
+    /// How long it is kept what rows were before; `None`: it is not.
+    pub history: Option<TimeSpan>,
 }
 
 impl Materialized {
     /// A store of this name.
     pub fn named(name: &str) -> Self {
-        Self { name: Some(name.to_owned()), retention: None }
+        Self { name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// Makes the table versioned: records count by their timestamps, and what rows were before is kept for `history`.
+    ///
+    /// A join of a stream with such a table meets the row of the record's time. Joins of tables, foreign-key joins and aggregations leave out
+    /// records that are not the newest of their keys. A record older than stream time and `history` is a dead letter.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Materialized, Produced}, record::{Record, TimeSpan}, testing::TopologyTestDriver};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let builder = StreamsBuilder::new();
+    /// let hour = TimeSpan::from_millis(3_600_000).unwrap();
+    /// let prices = builder.table::<String, i64>("prices", Consumed::kafka(), Materialized::named("prices").versioned(hour));
+    /// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.join(&prices, |_, count, price| count * price).to("amounts", Produced::kafka());
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("prices", Record::new("tea", 3_i64.to_be_bytes()).at_ms(100))?;
+    /// driver.push("prices", Record::new("tea", 4_i64.to_be_bytes()).at_ms(200))?;
+    /// driver.push("orders", Record::new("tea", 2_i64.to_be_bytes()).at_ms(150))?;
+    /// assert_eq!(driver.drain("amounts")?, [Record::new("tea", 6_i64.to_be_bytes()).at_ms(150)]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn versioned(self, history: impl Into<TimeSpan>) -> Self {
+        Self { history: Some(history.into()), ..self }
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     split::Split,
     typed::{Data, Shape},
 };
-use crate::{expression::Expr, operator::JoinKind, schema::StreamSchema};
+use crate::{expression::Expr, schema::StreamSchema};
 
 /// A stream of records with keys `K` and values `V`: every record is a fact.
 ///
@@ -352,43 +352,6 @@ impl<K: Data, V: Data> KStream<K, V> {
         self.select_key(key).group_by_key()
     }
 
-    /// Meets each record with the row of its key in `table`; records that meet none are left out.
-    pub fn join<T: Data, R: Data>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, T) -> R + Send + Sync + 'static,
-    ) -> KStream<K, R> {
-        let joined: KStream<K, Joined<V, T>> = self.joined(table, JoinKind::Inner);
-        joined.filter(|_, both| both.table.is_some()).map_values(move |both| match both.table {
-            Some(row) => joiner(both.stream, row),
-            None => unreachable!("records without a row were filtered out"),
-        })
-    }
-
-    /// Meets each record with the row of its key in `table`, if there is one.
-    pub fn left_join<T: Data, R: Data>(
-        &self,
-        table: &KTable<K, T>,
-        joiner: impl Fn(V, Option<T>) -> R + Send + Sync + 'static,
-    ) -> KStream<K, R> {
-        let joined: KStream<K, Joined<V, T>> = self.joined(table, JoinKind::Left);
-        joined.map_values(move |both| joiner(both.stream, both.table))
-    }
-
-    /// The joined columns, nested so that a closure gets both values.
-    fn joined<T: Data>(&self, table: &KTable<K, T>, kind: JoinKind) -> KStream<K, Joined<V, T>> {
-        let names = (0..self.columns.schema().value().len())
-            .map(|index| format!("stream{index}"))
-            .chain((0..table.columns().schema().value().len()).map(|index| format!("table{index}")))
-            .collect::<Vec<_>>();
-        let flat = self.columns.join(table.columns(), kind, &names);
-        let nested = super::join_shape::nest::<V, T>(flat.schema(), kind);
-        match nested {
-            Ok((transform, schema)) => KStream::new(flat.transform("nest", transform, schema, false)),
-            Err(problem) => KStream::new(flat.failed("join", problem)),
-        }
-    }
-
     pub(super) fn with<K2: Data, V2: Data>(
         &self,
         name: &str,
@@ -410,13 +373,6 @@ impl<K: Data, V: Data> KStream<K, V> {
 pub(super) enum Key {
     Kept,
     Changed,
-}
-
-/// A stream's value and the row it met.
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-pub(super) struct Joined<V, T> {
-    pub(super) stream: V,
-    pub(super) table: Option<T>,
 }
 
 pub(super) fn output_schema<K: Data, V: Data>() -> Result<Arc<StreamSchema>, String> {

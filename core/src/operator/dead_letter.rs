@@ -26,6 +26,8 @@ pub enum Reason {
     NullValue,
     /// An expression or a closure failed for it.
     Expression,
+    /// It is a version of a row that is not the newest, where only the newest counts.
+    Superseded,
     /// The format of the topic that it goes to cannot hold it.
     Unwritable,
     /// It is larger than the log takes.
@@ -34,13 +36,14 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Undecodable,
         Self::Timestamp,
         Self::Late,
         Self::NullKey,
         Self::NullValue,
         Self::Expression,
+        Self::Superseded,
         Self::Unwritable,
         Self::TooLarge,
     ];
@@ -55,6 +58,7 @@ impl fmt::Display for Reason {
             Self::NullKey => "null key",
             Self::NullValue => "null value",
             Self::Expression => "expression",
+            Self::Superseded => "superseded",
             Self::Unwritable => "unwritable",
             Self::TooLarge => "too large",
         })

@@ -11,6 +11,8 @@
 //!                    0       1      ->      dropped
 //! ```
 
+use std::sync::Arc;
+
 use arrow::{
     array::{Array, AsArray, BooleanArray, RecordBatch},
     buffer::{BooleanBuffer, NullBuffer},
@@ -89,6 +91,12 @@ pub(crate) fn rows_before(batch: &Batch, before: &Before) -> RecordBatch {
     let mut columns = batch.rows().columns().to_vec();
     columns.splice(schema.value_range(), before.values.iter().cloned());
     RecordBatch::try_new(schema.columns().clone(), columns).expect("before-images have the value columns")
+}
+
+/// The same as a batch of its own.
+pub(crate) fn image_before(batch: &Batch, before: &Before) -> Batch {
+    let columns = rows_before(batch, before).columns().to_vec();
+    Batch::new(Arc::clone(batch.schema()), columns).with_present(before.present.clone())
 }
 
 impl Transform for Filter {

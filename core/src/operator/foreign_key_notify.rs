@@ -68,7 +68,7 @@ impl ForeignKeyNotify {
 impl Operator for ForeignKeyNotify {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let batch = drop_null_keys(batch, context)?;
-        if batch.is_empty() {
+        if batch.is_empty() || context.refuses_superseded(&batch) {
             return Ok(());
         }
         let notified = self.notify(&batch, context.stores).map_err(|error| context.error(error))?;

@@ -13,7 +13,7 @@ use arrow::{
 
 use super::{
     Context, EmitPolicy, FoldError, JoinKind, Operator, OperatorError, Table, TaskStore, foreign_key_join::RowHash,
-    table_reader::TableReader, unsettled_rows::UnsettledRows,
+    joined_sides::add_sides, table_reader::TableReader, unsettled_rows::UnsettledRows,
 };
 use crate::{Batch, record::Timestamp, schema::StreamSchema};
 
@@ -30,7 +30,8 @@ pub struct ForeignKeyResolve {
 }
 
 impl ForeignKeyResolve {
-    /// `left` reads the left table, whose value columns begin those of `output`. `unsettled` is the number of the store of
+    /// `left` reads the left table, whose value columns begin those of `output`; its last ones say which sides there are if two more are left
+    /// than those of both sides. `unsettled` is the number of the store of
     /// unsettled rows, `results` that of a store for the result.
     ///
     /// # Errors
@@ -75,9 +76,10 @@ impl ForeignKeyResolve {
         let gives = |row: usize| left.is_there(row) && (found.value(row) || self.kind == JoinKind::Left);
         let rows: UInt32Array = (0..batch.len()).map(|row| gives(row).then_some(row as u32)).collect();
         let mut columns = batch.keys().to_vec();
-        for column in left.values.iter().chain(right) {
-            columns.push(compute::take(column, &rows, None).map_err(FoldError::of)?);
-        }
+        let values = left.values.iter().chain(right).map(|column| compute::take(column, &rows, None));
+        let mut values = values.collect::<Result<Vec<ArrayRef>, _>>().map_err(FoldError::of)?;
+        add_sides(&mut values, &self.output, batch.len(), |row| left.is_there(row), |row| found.value(row));
+        columns.extend(values);
         columns.push(Arc::clone(batch.rows().column(batch.schema().time_index())));
         columns.push(Batch::no_offsets(batch.len()) as ArrayRef);
         let present = NullBuffer::from_iter((0..batch.len()).map(gives));

@@ -16,21 +16,21 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, UInt32Array},
+    array::{Array, ArrayRef, BinaryArray, Int32Array, Int64Array, UInt32Array},
     buffer::NullBuffer,
     compute,
 };
 
 use super::{
-    Context, FoldError, JoinKind, Operator, OperatorError, Reason,
-    filter::rows_before,
+    Context, FoldError, JoinKind, KeyMapping, Operator, OperatorError, Reason,
+    filter::image_before,
     foreign_key_join::{Instruction, RowHash},
     table::drop_null_keys,
     unsettled_rows::UnsettledRows,
 };
 use crate::{
     Batch,
-    expression::{Expr, Expression, RowError},
+    expression::RowError,
     record::{PartitionId, Timestamp},
     row::RowCodec,
     schema::StreamSchema,
@@ -39,7 +39,7 @@ use crate::{
 /// Turns changes of the left table into subscriptions.
 pub struct ForeignKeySubscribe {
     kind: JoinKind,
-    foreign_key: Vec<Expression>,
+    foreign_key: Arc<dyn KeyMapping>,
     keys: RowCodec,
     hash: RowHash,
     /// `None` in a left join, in which everything is answered.
@@ -95,23 +95,22 @@ fn instructions(
 }
 
 impl ForeignKeySubscribe {
-    /// Subscriptions of rows of `left` to what `foreign_key` computes. `output` are the columns of the subscription topic.
+    /// Subscriptions of rows of `left` to what `foreign_key` computes from them. `output` are the columns of the subscription topic.
     /// `unsettled` is the number of the store of unsettled rows, which inner joins need; `partition` is where the left rows are.
     ///
     /// # Errors
-    /// [`FoldError`] if an expression does not bind or a column has no row encoding.
+    /// [`FoldError`] if a column has no row encoding.
     pub fn new(
         kind: JoinKind,
-        foreign_key: &[Expr],
+        foreign_key: Arc<dyn KeyMapping>,
         left: &StreamSchema,
         unsettled: Option<usize>,
         partition: PartitionId,
         output: Arc<StreamSchema>,
     ) -> Result<Self, FoldError> {
-        let bound = foreign_key.iter().map(|expression| Expression::bind(expression, left).map_err(FoldError::of));
         Ok(Self {
             kind,
-            foreign_key: bound.collect::<Result<_, _>>()?,
+            foreign_key,
             keys: RowCodec::new(output.key()).map_err(FoldError::of)?,
             hash: RowHash::new(left.value())?,
             unsettled: unsettled.map(|store| UnsettledRows::new(store, left.key())).transpose()?,
@@ -120,13 +119,8 @@ impl ForeignKeySubscribe {
         })
     }
 
-    fn foreign_keys(&self, rows: &RecordBatch, errors: &mut Vec<RowError>) -> Result<ForeignKeys, FoldError> {
-        let column = |expression: &Expression| {
-            let mut evaluated = expression.evaluate(rows);
-            errors.append(&mut evaluated.errors);
-            evaluated.column
-        };
-        let columns: Vec<ArrayRef> = self.foreign_key.iter().map(column).collect();
+    fn foreign_keys(&self, rows: &Batch, errors: &mut Vec<RowError>) -> Result<ForeignKeys, FoldError> {
+        let columns = self.foreign_key.keys(rows, errors).map_err(FoldError::of)?;
         let nulls = columns
             .iter()
             .fold(None, |nulls, column| NullBuffer::union(nulls.as_ref(), column.logical_nulls().as_ref()));
@@ -141,10 +135,10 @@ impl ForeignKeySubscribe {
             before.is_some_and(|before| before.present.as_ref().is_none_or(|present| present.is_valid(row)))
         };
         let mut errors = Vec::new();
-        let new = self.foreign_keys(batch.rows(), &mut errors)?;
+        let new = self.foreign_keys(batch, &mut errors)?;
         let old = match before {
-            Some(before) => self.foreign_keys(&rows_before(batch, before), &mut Vec::new())?,
-            None => self.foreign_keys(batch.rows(), &mut Vec::new())?,
+            Some(before) => self.foreign_keys(&image_before(batch, before), &mut Vec::new())?,
+            None => self.foreign_keys(batch, &mut Vec::new())?,
         };
         errors.retain(|error| is_there(error.row));
         errors.sort_by_key(|error| error.row);
@@ -209,7 +203,7 @@ impl ForeignKeySubscribe {
 impl Operator for ForeignKeySubscribe {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let batch = drop_null_keys(batch, context)?;
-        if batch.is_empty() {
+        if batch.is_empty() || context.refuses_superseded(&batch) {
             return Ok(());
         }
         let subscriptions = self.subscriptions(&batch, context).map_err(|error| context.error(error))?;

@@ -20,7 +20,10 @@ mod foreign_key_join;
 mod foreign_key_notify;
 mod foreign_key_resolve;
 mod foreign_key_subscribe;
+mod global_join;
 mod join_kind;
+mod joined_sides;
+mod key_mapping;
 mod late_output;
 mod lateness;
 mod merge;
@@ -43,11 +46,15 @@ mod table;
 mod table_reader;
 mod table_table_join;
 mod task_store;
+mod time_buffer;
 mod to_stream;
 mod tombstones;
 mod transform;
 mod unnest;
 mod unsettled_rows;
+mod versioned_join;
+mod versioned_rows;
+mod versioned_table;
 mod waiting_records;
 
 use std::{fmt, str::FromStr};
@@ -58,7 +65,7 @@ pub use aggregate::{Aggregate, AggregateSettings};
 pub use dead_letter::{DeadLetter, Reason};
 pub use dynamic_sink::{DynamicSink, DynamicSinkSettings, PartitionCounts, TopicNameExtractor};
 pub use filter::Filter;
-pub(crate) use filter::{filter_changes, rows_before};
+pub(crate) use filter::{filter_changes, image_before};
 pub(crate) use fold::scatter;
 pub use fold::{Finished, Fold, FoldError, FoldFactory, FoldFailure, Folded, Rows, StateLayout};
 pub use foreign_key_answer::ForeignKeyAnswer;
@@ -66,7 +73,10 @@ pub use foreign_key_join::ForeignKeySchemas;
 pub use foreign_key_notify::ForeignKeyNotify;
 pub use foreign_key_resolve::ForeignKeyResolve;
 pub use foreign_key_subscribe::ForeignKeySubscribe;
+pub use global_join::{GlobalJoin, GlobalRows};
 pub use join_kind::{JoinKind, StreamJoinKind, TableJoinKind};
+pub(crate) use joined_sides::SIDE_COLUMNS;
+pub use key_mapping::{KeyExpressions, KeyMapping};
 pub use late_output::LateOutput;
 pub use merge::Merge;
 pub use placement::{Partitioner, Partitioning, Placement, Routing};
@@ -90,8 +100,11 @@ pub use table_table_join::TableTableJoin;
 pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, StoreSpec, TaskStore};
 pub use to_stream::ToStream;
 pub use tombstones::Tombstones;
-pub use transform::{Reads, Transform, TransformError, Transformer};
+pub use transform::{Reads, Superseded, Transform, TransformError, Transformer};
 pub use unnest::{Unnest, UnnestError};
+pub use versioned_join::{VersionedJoin, VersionedJoinSettings};
+pub use versioned_rows::{Version, VersionedRows};
+pub use versioned_table::VersionedTable;
 
 use crate::{
     Batch,
@@ -227,6 +240,15 @@ impl Context<'_> {
     /// An error of the operator that runs.
     pub fn error(&self, problem: impl fmt::Display) -> OperatorError {
         OperatorError { operator: self.operator.to_owned(), problem: problem.to_string() }
+    }
+
+    /// Whether `batch` is of versions of rows that are not the newest, which do not count here: they become dead letters.
+    pub(crate) fn refuses_superseded(&mut self, batch: &Batch) -> bool {
+        if batch.is_superseded() {
+            let problem = "a newer version of the row is there already".to_owned();
+            self.reject(batch, Reason::Superseded, (0..batch.len()).map(|row| (row, problem.clone())));
+        }
+        batch.is_superseded()
     }
 
     /// Keeps rows of `batch` that could not be processed, each with its own problem.

@@ -17,7 +17,7 @@ use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
-use super::{FoldError, StateLayout, StoreRetention, TaskStore};
+use super::{FoldError, StateLayout, StoreRetention, TaskStore, table_reader::GetMany};
 use crate::{
     record::{TimeSpan, Timestamp},
     window::{JoinWindows, TimeWindows},
@@ -109,16 +109,24 @@ impl Loaded<'_> {
 }
 
 impl RecordStore {
-    /// The records in store number `store` that `windows` may ask for.
-    pub(crate) fn new(store: usize, windows: &JoinWindows) -> Self {
-        let width = width(windows);
-        Self { store, width, retention: windows.retention(), newest: Timestamp::NONE }
+    /// The records in store number `store` that `windows` may ask for, each kept for `retention`.
+    pub(crate) fn new(store: usize, windows: &JoinWindows, retention: TimeSpan) -> Self {
+        Self::in_buckets(store, width(windows), retention)
+    }
+
+    /// The records in store number `store`, each kept for `retention`, in buckets of `width` milliseconds.
+    pub(crate) fn in_buckets(store: usize, width: i64, retention: TimeSpan) -> Self {
+        Self { store, width, retention, newest: Timestamp::NONE }
     }
 
     /// How long such a store keeps its buckets: until the last record of one is invisible.
-    pub(crate) fn store_retention(windows: &JoinWindows) -> StoreRetention {
-        let width = width(windows);
-        let whole = TimeSpan::from_millis(windows.retention().millis().saturating_add(width));
+    pub(crate) fn store_retention(windows: &JoinWindows, retention: TimeSpan) -> StoreRetention {
+        Self::bucket_retention(width(windows), retention)
+    }
+
+    /// The same for buckets of `width` milliseconds.
+    pub(crate) fn bucket_retention(width: i64, retention: TimeSpan) -> StoreRetention {
+        let whole = TimeSpan::from_millis(retention.millis().saturating_add(width));
         let size = TimeSpan::from_millis(width).unwrap_or_default();
         let windows = TimeWindows::tumbling(size, TimeSpan::ZERO).expect("a bucket is at least a millisecond wide");
         StoreRetention::Windows { windows, retention: whole.unwrap_or_default() }
@@ -148,6 +156,18 @@ impl RecordStore {
         wanted: impl Iterator<Item = (&'a [u8], Timestamp, Timestamp)>,
         stores: &mut [TaskStore],
     ) -> Result<Loaded<'a>, FoldError> {
+        self.load_from(wanted, &mut |names, each| stores[self.store].get_many(names, each))
+    }
+
+    /// The same, of cells that `get_many` gives.
+    ///
+    /// # Errors
+    /// Those of `get_many`, and damage.
+    pub(crate) fn load_from<'a>(
+        &self,
+        wanted: impl Iterator<Item = (&'a [u8], Timestamp, Timestamp)>,
+        get_many: &mut GetMany<'_>,
+    ) -> Result<Loaded<'a>, FoldError> {
         let mut loaded = Loaded { width: self.width, ..Loaded::default() };
         let mut cells: Vec<(i64, &[u8])> = Vec::new();
         for (key, from, to) in wanted.filter(|(_, from, to)| from <= to) {
@@ -160,13 +180,13 @@ impl RecordStore {
         }
         let mut sealed: Vec<(usize, u32)> = Vec::new();
         let names = Names::of(cells.iter().map(|&cell| (cell, 0)));
-        self.read(&names, stores, &mut |cell, value| {
+        read(&names, get_many, &mut |cell, value| {
             let (count, records) = split_head(value)?;
             sealed.extend((1..=count).map(|number| (cell, number)));
             loaded.take(cells[cell], u32::MAX, records)
         })?;
         let names = Names::of(sealed.iter().map(|&(cell, number)| (cells[cell], number)));
-        self.read(&names, stores, &mut |name, value| {
+        read(&names, get_many, &mut |name, value| {
             let (cell, number) = sealed[name];
             loaded.take(cells[cell], number, value)
         })?;
@@ -197,7 +217,7 @@ impl RecordStore {
         }
         let names = Names::of(cells.iter().map(|&cell| (cell, 0)));
         let mut heads: Vec<Head> = (0..cells.len()).map(|_| Head::default()).collect();
-        self.read(&names, stores, &mut |cell, value| {
+        read(&names, &mut |names, each| stores[self.store].get_many(names, each), &mut |cell, value| {
             let (sealed, content) = split_head(value)?;
             let count = records_of(content).count();
             heads[cell] = Head { sealed, count, content: content.to_vec() };
@@ -223,21 +243,21 @@ impl RecordStore {
         }
         Ok(())
     }
+}
 
-    fn read(&self, names: &Names, stores: &mut [TaskStore], each: &mut ReadCell<'_>) -> Result<(), FoldError> {
-        if names.ends.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<&[u8]> = (0..names.ends.len()).map(|place| names.get(place)).collect();
-        let mut damage = Ok(());
-        let mut visit = |index: usize, value: Option<&[u8]>| {
-            if let (Some(value), true) = (value, damage.is_ok()) {
-                damage = each(index, value);
-            }
-        };
-        stores[self.store].get_many(&keys, &mut visit).map_err(FoldError::of)?;
-        damage
+fn read(names: &Names, get_many: &mut GetMany<'_>, each: &mut ReadCell<'_>) -> Result<(), FoldError> {
+    if names.ends.is_empty() {
+        return Ok(());
     }
+    let keys: Vec<&[u8]> = (0..names.ends.len()).map(|place| names.get(place)).collect();
+    let mut damage = Ok(());
+    let mut visit = |index: usize, value: Option<&[u8]>| {
+        if let (Some(value), true) = (value, damage.is_ok()) {
+            damage = each(index, value);
+        }
+    };
+    get_many(&keys, &mut visit).map_err(FoldError::of)?;
+    damage
 }
 
 /// Takes the number of a name and the cell that it has.
@@ -344,8 +364,11 @@ mod tests {
     /// Inserts `times`, each with its number as its row, then reads from `from` to `to`.
     fn check(times: &[i64], from: i64, to: i64) -> Vec<(i64, usize)> {
         let windows = JoinWindows::new(span(600), span(600)).with_grace(span(0));
-        let store = RecordStore::new(0, &windows);
-        let mut stores = [TaskStore::new(Box::new(MemoryStore::default()), RecordStore::store_retention(&windows))];
+        let store = RecordStore::new(0, &windows, windows.retention());
+        let mut stores = [TaskStore::new(
+            Box::new(MemoryStore::default()),
+            RecordStore::store_retention(&windows, windows.retention()),
+        )];
         for (number, &time) in times.iter().enumerate() {
             let row = number.to_string();
             let kept = [Kept { key: b"k", time, row: row.as_bytes() }, Kept { key: b"other", time, row: b"x" }];
@@ -370,7 +393,7 @@ mod tests {
 
     #[test]
     fn the_clock_decides_what_is_visible() {
-        let mut store = RecordStore::new(0, &JoinWindows::new(span(10), span(10)).with_grace(span(5)));
+        let mut store = RecordStore::new(0, &JoinWindows::new(span(10), span(10)).with_grace(span(5)), span(25));
         store.advance(Timestamp(100));
         store.advance(Timestamp(90));
         assert_eq!((store.newest(), store.oldest_visible()), (Timestamp(100), Timestamp(76)));
@@ -379,9 +402,10 @@ mod tests {
     #[test]
     fn buckets_expire_when_no_record_of_them_is_visible() {
         let windows = JoinWindows::new(span(1_000), span(0)).with_grace(span(500));
-        let (mut store, committed) = (RecordStore::new(0, &windows), MemoryStore::default());
+        let (mut store, committed) = (RecordStore::new(0, &windows, windows.retention()), MemoryStore::default());
         let rows = committed.rows();
-        let mut stores = [TaskStore::new(Box::new(committed), RecordStore::store_retention(&windows))];
+        let mut stores =
+            [TaskStore::new(Box::new(committed), RecordStore::store_retention(&windows, windows.retention()))];
         for (time, left) in [(100, 1), (999, 1), (1_000, 2), (2_500, 3), (3_600, 2), (10_000, 1)] {
             store.advance(Timestamp(time));
             store.insert(&[Kept { key: b"k", time, row: b"r" }], &mut stores).expect("memory does not fail");

@@ -24,7 +24,9 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef, Int8Type},
 };
 
-use super::{Column, ProjectError, Reads, Transform, TransformError, filter::rows_before, project::evaluate};
+use super::{
+    Column, ProjectError, Reads, Superseded, Transform, TransformError, filter::rows_before, project::evaluate,
+};
 use crate::{
     Batch,
     expression::{Expression, ROW, RowError},
@@ -215,6 +217,10 @@ impl Transform for Retract {
 
     fn reads(&self) -> Reads {
         self.regroup.reads()
+    }
+
+    fn superseded(&self) -> Superseded {
+        Superseded::Refused
     }
 
     fn describe(&self) -> String {

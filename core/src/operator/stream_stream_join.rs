@@ -30,13 +30,14 @@ use arrow::{
 
 use super::{
     Context, FoldError, Operator, OperatorError, Reason, StreamJoinKind, TaskStore,
+    joined_sides::add_sides,
     record_store::{Kept, Loaded, RecordStore},
     table::drop_null_keys,
     waiting_records::{Released, WaitingRecords},
 };
 use crate::{
     Batch,
-    record::Timestamp,
+    record::{TimeSpan, Timestamp},
     row::RowCodec,
     schema::{StreamSchema, WindowKind},
     window::{JoinSide, JoinWindows},
@@ -48,13 +49,15 @@ pub struct StreamStreamJoinSettings {
     pub kind: StreamJoinKind,
     /// Which records meet.
     pub windows: JoinWindows,
+    /// How long records are kept to be met.
+    pub retention: TimeSpan,
     /// The numbers of the stores of the left and the right side.
     pub stores: [usize; 2],
     /// The number of the store of records that wait: there is one if a side is outer and the windows have a grace.
     pub waiting: Option<usize>,
     /// The columns of the left and the right input.
     pub inputs: [Arc<StreamSchema>; 2],
-    /// The key, the left values, the right values, under whatever names.
+    /// The key, the left values, the right values, under whatever names; then which sides there are, if two more columns are left.
     pub output: Arc<StreamSchema>,
 }
 
@@ -169,13 +172,13 @@ impl StreamStreamJoin {
     /// # Errors
     /// [`FoldError`] if a column has no row encoding.
     pub fn new(settings: StreamStreamJoinSettings) -> Result<Self, FoldError> {
-        let StreamStreamJoinSettings { kind, windows, stores, waiting, inputs, output } = settings;
+        let StreamStreamJoinSettings { kind, windows, retention, stores, waiting, inputs, output } = settings;
         let codec = |fields: &[FieldRef]| RowCodec::new(fields).map_err(FoldError::of);
         let side = |number: usize| -> Result<Side, FoldError> {
             let columns = inputs[number].columns().fields();
             let bounds = &columns[inputs[number].key().len()..inputs[number].key_width()];
             let fields: Vec<FieldRef> = inputs[number].value().iter().chain(bounds).cloned().collect();
-            Ok(Side { records: RecordStore::new(stores[number], &windows), rows: codec(&fields)? })
+            Ok(Side { records: RecordStore::new(stores[number], &windows, retention), rows: codec(&fields)? })
         };
         let key_columns = meeting_columns(&inputs[0]);
         Ok(Self {
@@ -354,8 +357,10 @@ impl StreamStreamJoin {
             let (of_left, of_right) = (&left[left_values + bound], &right[right_values + bound]);
             output.push(compute::kernels::zip::zip(&has_left, of_left, of_right).map_err(FoldError::of)?);
         }
-        output.extend_from_slice(&left[..left_values]);
-        output.extend_from_slice(&right[..right_values]);
+        let mut values = [&left[..left_values], &right[..right_values]].concat();
+        let has = |side: usize, row: usize| joined[row].sides[side].is_some();
+        add_sides(&mut values, &self.output, joined.len(), |row| has(0, row), |row| has(1, row));
+        output.extend(values);
         let times = Int64Array::from_iter_values(joined.iter().map(|joined| joined.time));
         output.extend([Arc::new(times) as ArrayRef, Batch::no_offsets(joined.len())]);
         let triggers: UInt32Array = joined.iter().map(|joined| Some(joined.trigger)).collect();

@@ -17,7 +17,7 @@ use arrow::{
 
 use super::{
     Context, FoldError, JoinKind, Operator, OperatorError, Reason, StoreRetention, fold::StateLayout,
-    table::drop_null_keys, table_reader::TableReader, task_store::TaskStore,
+    joined_sides::add_sides, table::drop_null_keys, table_reader::TableReader, task_store::TaskStore,
 };
 use crate::{Batch, record::Timestamp, schema::StreamSchema};
 
@@ -30,7 +30,7 @@ pub struct StreamTableJoin {
 
 impl StreamTableJoin {
     /// A join with the table in store number `store`, which keeps rows as `retention` says. Columns of `output` are the stream's key, the stream's values, the table's
-    /// values, under whatever names; if its keys have windows, so have the table's.
+    /// values, under whatever names, and then which sides there are if two more columns are left; if its keys have windows, so have the table's.
     ///
     /// # Errors
     /// [`FoldError`] if a column has no row encoding.
@@ -49,8 +49,9 @@ impl StreamTableJoin {
         let rows = self.table.read(batch.keys(), stores)?;
         let schema = batch.schema();
         let mut columns: Vec<ArrayRef> = batch.keys().to_vec();
-        columns.extend(batch.values().iter().cloned());
-        columns.extend(rows.values.iter().cloned());
+        let mut values: Vec<ArrayRef> = batch.values().iter().chain(&rows.values).cloned().collect();
+        add_sides(&mut values, &self.output, batch.len(), |_| true, |row| rows.is_there(row));
+        columns.extend(values);
         columns
             .extend([schema.time_index(), schema.offset_index()].map(|index| Arc::clone(batch.rows().column(index))));
         let joined = Batch::new(Arc::clone(&self.output), columns).with_headers(batch.headers().cloned());

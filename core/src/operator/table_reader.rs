@@ -30,6 +30,9 @@ pub(crate) struct TableReader {
     by_start: bool,
 }
 
+/// Gives each key's row, in no particular order.
+pub(crate) type GetMany<'a> = dyn FnMut(&[&[u8]], &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> + 'a;
+
 /// What was found: one row a key asked for.
 pub(crate) struct FoundRows {
     /// The value columns, null where there is no row.
@@ -81,6 +84,14 @@ impl TableReader {
     /// # Errors
     /// Those of the store.
     pub(crate) fn read(&self, keys: &[ArrayRef], stores: &mut [TaskStore]) -> Result<FoundRows, FoldError> {
+        self.read_from(keys, &mut |asked, each| stores[self.store].get_many(asked, each))
+    }
+
+    /// The same, of rows that `get_many` gives.
+    ///
+    /// # Errors
+    /// Those of `get_many`.
+    pub(crate) fn read_from(&self, keys: &[ArrayRef], get_many: &mut GetMany<'_>) -> Result<FoundRows, FoldError> {
         let encoded = self.keys.encode(&keys[..self.key_columns]).map_err(FoldError::of)?;
         let mut windowed = Vec::new();
         if self.by_start {
@@ -104,7 +115,7 @@ impl TableReader {
                 bytes.extend_from_slice(value);
             }
         };
-        stores[self.store].get_many(&asked, &mut each).map_err(FoldError::of)?;
+        get_many(&asked, &mut each).map_err(FoldError::of)?;
         let rows = met.iter().map(|&(_, start, end)| &bytes[start..end]);
         let mut states = self.rows.decode(rows).map_err(FoldError::of)?;
         let found_times = states.pop();

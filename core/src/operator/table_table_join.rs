@@ -24,6 +24,7 @@ use arrow::{
 
 use super::{
     Context, FoldError, Operator, OperatorError, TableJoinKind,
+    joined_sides::add_sides,
     table::drop_null_keys,
     table_reader::{FoundRows, TableReader},
     task_store::TaskStore,
@@ -41,7 +42,7 @@ pub struct TableTableJoin {
 
 impl TableTableJoin {
     /// A join of what `left` and `right` read. The first input is the left table's changes, the second one the right's. Columns of `output`
-    /// are the key, the left values, the right values, under whatever names.
+    /// are the key, the left values, the right values, under whatever names, and then which sides there are if two more columns are left.
     pub(crate) fn new(
         kind: TableJoinKind,
         left: TableReader,
@@ -79,13 +80,13 @@ impl TableTableJoin {
         };
 
         let mut columns = batch.keys().to_vec();
-        columns.extend(beside(batch.values(), batch.present(), &other, side)?);
+        columns.extend(self.values(batch.values(), batch.present(), &is_there, &other, side)?);
         let times = batch.times().values().iter().zip(&other.times);
         let times = times.map(|(&own, other)| other.map_or(own, |other| own.max(other)));
         columns.extend([Arc::new(Int64Array::from_iter_values(times)) as ArrayRef, Batch::no_offsets(batch.len())]);
         let before = match batch.before() {
             Some(before) if self.needs_before => Some(Before {
-                values: beside(&before.values, before.present.as_ref(), &other, side)?,
+                values: self.values(&before.values, before.present.as_ref(), &was_there, &other, side)?,
                 present: Some(result(&was_there)),
             }),
             _ => None,
@@ -98,6 +99,24 @@ impl TableTableJoin {
             return Ok(joined);
         }
         joined.filter(&BooleanArray::new(passed, None)).map_err(FoldError::of)
+    }
+}
+
+impl TableTableJoin {
+    /// The value columns of the result.
+    fn values(
+        &self,
+        own: &[ArrayRef],
+        present: Option<&NullBuffer>,
+        is_there: &dyn Fn(usize) -> bool,
+        other: &FoundRows,
+        side: JoinSide,
+    ) -> Result<Vec<ArrayRef>, FoldError> {
+        let mut values = beside(own, present, other, side)?;
+        let has = |of: JoinSide, row: usize| if of == side { is_there(row) } else { other.is_there(row) };
+        let rows = other.times.len();
+        add_sides(&mut values, &self.output, rows, |row| has(JoinSide::Left, row), |row| has(JoinSide::Right, row));
+        Ok(values)
     }
 }
 
@@ -126,7 +145,7 @@ fn beside(
 impl Operator for TableTableJoin {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let batch = drop_null_keys(batch, context)?;
-        if batch.is_empty() {
+        if batch.is_empty() || context.refuses_superseded(&batch) {
             return Ok(());
         }
         let side = JoinSide::of_input(context.input);

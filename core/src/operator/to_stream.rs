@@ -1,6 +1,6 @@
 //! To-stream: the changes of a table as records of a stream.
 
-use super::{Reads, Transform, TransformError};
+use super::{Reads, Superseded, Transform, TransformError};
 use crate::{Batch, expression::RowError};
 
 /// Forgets what was there before; a deleted row is a null value.
@@ -17,5 +17,9 @@ impl Transform for ToStream {
 
     fn describe(&self) -> String {
         "to stream".to_owned()
+    }
+
+    fn superseded(&self) -> Superseded {
+        Superseded::Records
     }
 }

@@ -35,6 +35,22 @@ pub trait Transform: Send + Sync {
 
     /// What it does, for `describe`: every setting that can change a result.
     fn describe(&self) -> String;
+
+    /// What becomes of versions of a versioned table that are not the newest of their keys.
+    fn superseded(&self) -> Superseded {
+        Superseded::PassedOn
+    }
+}
+
+/// What a transform makes of versions of rows that are not the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Superseded {
+    /// Versions that are not the newest either: it computes rows from rows.
+    PassedOn,
+    /// Records like any others: what was a table is a stream behind it.
+    Records,
+    /// Nothing: only the newest versions count. The others are dead letters.
+    Refused,
 }
 
 /// Which columns a transform needs.
@@ -62,8 +78,15 @@ impl Transformer {
 
 impl Operator for Transformer {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
+        if self.transform.superseded() == Superseded::Refused && context.refuses_superseded(&batch) {
+            return Ok(());
+        }
         let mut errors = Vec::new();
-        let output = self.transform.apply(&batch, &mut errors).map_err(|error| context.error(error))?;
+        let mut output = self.transform.apply(&batch, &mut errors).map_err(|error| context.error(error))?;
+        if batch.is_superseded() {
+            let is_table = self.transform.superseded() == Superseded::PassedOn;
+            output = if is_table { output.into_superseded() } else { output.into_current() };
+        }
         context.reject(&batch, Reason::Expression, errors.into_iter().map(|error| (error.row, error.problem)));
         if !output.is_empty() {
             context.output.push(output);

@@ -9,6 +9,7 @@ use millstream_state::{StateBackend, Store};
 
 use super::{
     StreamsError, TaskSettings, build_join,
+    global_tables::GlobalTables,
     metrics::Counters,
     partitions::Partitions,
     progress::Progress,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
     operator::{
-        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, MemoryStore, Merge, Operator,
+        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryStore, Merge, Operator,
         PartitionCounts, Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink,
         SinkSettings, StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
     },
@@ -63,6 +64,7 @@ pub(super) struct Builder<'a> {
 pub(super) struct Built {
     pub(super) tasks: Vec<Task>,
     pub(super) stores: Vec<(usize, PartitionId, StoreHandle)>,
+    pub(super) globals: GlobalTables,
     pub(super) progress: Progress,
 }
 
@@ -93,7 +95,9 @@ impl Builder<'_> {
                 self.ensure_topic(&name, &config)?;
             }
         }
-        let mut built = Built { tasks: Vec::new(), stores: Vec::new(), progress: Progress::default() };
+        let globals = GlobalTables::read(self)?;
+        let rows = globals.rows();
+        let mut built = Built { tasks: Vec::new(), stores: Vec::new(), globals, progress: Progress::default() };
         for (number, part) in self.topology.subtopologies().iter().enumerate() {
             let count = partitions.tasks(self.topology, part)?;
             for &store in &part.stores {
@@ -102,7 +106,7 @@ impl Builder<'_> {
             }
             for partition in (0..count).map(PartitionId) {
                 let id = TaskId { subtopology: number, partition };
-                let task = self.task(id, part, &partitions, &mut built.stores)?;
+                let task = self.task(id, part, (&partitions, &rows), &mut built.stores)?;
                 built.tasks.push(task);
             }
         }
@@ -135,7 +139,7 @@ impl Builder<'_> {
         &self,
         id: TaskId,
         part: &Subtopology,
-        partitions: &Partitions,
+        (partitions, globals): (&Partitions, &[Arc<dyn GlobalRows>]),
         handles: &mut Vec<(usize, PartitionId, StoreHandle)>,
     ) -> Result<Task, StreamsError> {
         let group = group_of(self.application, id.subtopology)?;
@@ -161,7 +165,7 @@ impl Builder<'_> {
                     readers.extend(reader);
                     None
                 }
-                _ => Some(self.operator(node_id, id, partitions, &local_store)?),
+                _ => Some(self.operator(node_id, id, (partitions, globals), &local_store)?),
             };
             let consumers = self.takers(node_id, part);
             let late_consumers = self.late_takers(node_id, part);
@@ -246,6 +250,7 @@ impl Builder<'_> {
                 }
                 NodeKind::StreamJoin(_) | NodeKind::TableJoin(_) => false,
                 NodeKind::Operator(node) => {
+                    feeds_table |= stateless && node.makes_table();
                     let stores = node.stores();
                     joined.extend(stores.read);
                     written.extend(stores.written);
@@ -310,7 +315,7 @@ impl Builder<'_> {
         &self,
         node_id: NodeId,
         id: TaskId,
-        partitions: &Partitions,
+        (partitions, globals): (&Partitions, &[Arc<dyn GlobalRows>]),
         local_store: &dyn Fn(usize) -> usize,
     ) -> Result<Box<dyn Operator>, StreamsError> {
         let node = &self.topology.nodes()[node_id.0];
@@ -354,6 +359,7 @@ impl Builder<'_> {
                     emit: self.emit_of(node_id, id),
                     store: local_store,
                     specs: self.topology.stores(),
+                    globals,
                     inputs: &inputs,
                     partition_counts: &self.partition_counts(),
                     largest_record: self.log.largest_record(),

@@ -27,10 +27,11 @@ pub(super) fn operator(
     let input = |number: usize| &topology.nodes()[node.inputs[number].0].schema;
     Ok(match &node.kind {
         NodeKind::StreamJoin(join) => {
-            let StreamJoinNode { kind, windows, stores, waiting } = *join;
+            let StreamJoinNode { kind, windows, retention, stores, waiting } = *join;
             let settings = StreamStreamJoinSettings {
                 kind,
                 windows,
+                retention,
                 stores: stores.map(local_store),
                 waiting: waiting.map(local_store),
                 inputs: [0, 1].map(|number| Arc::clone(input(number))),
@@ -47,7 +48,14 @@ pub(super) fn operator(
         NodeKind::ForeignKey(join) => match join {
             ForeignKeyNode::Subscribe { kind, foreign_key, unsettled } => {
                 let unsettled = unsettled.map(local_store);
-                Box::new(ForeignKeySubscribe::new(*kind, foreign_key, input(0), unsettled, partition, output)?)
+                Box::new(ForeignKeySubscribe::new(
+                    *kind,
+                    Arc::clone(foreign_key),
+                    input(0),
+                    unsettled,
+                    partition,
+                    output,
+                )?)
             }
             ForeignKeyNode::Answer { subscriptions, right } => {
                 let right = reader(right, input(0))?;

@@ -57,7 +57,7 @@ impl ErrorKind {
             Reason::Undecodable | Reason::Timestamp => Self::Deserialization,
             Reason::Expression => Self::Processing,
             Reason::Unwritable | Reason::TooLarge => Self::Production,
-            Reason::Late | Reason::NullKey | Reason::NullValue => Self::Skipped,
+            Reason::Late | Reason::NullKey | Reason::NullValue | Reason::Superseded => Self::Skipped,
         }
     }
 }

@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod decoder;
 mod error;
+mod global_tables;
 mod handlers;
 mod idle;
 mod metrics;

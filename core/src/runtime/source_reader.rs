@@ -173,6 +173,17 @@ impl SourceReader {
         Some(taken)
     }
 
+    /// Takes rows as they come, at most so many.
+    pub(super) fn take_at_most(&mut self, most: Option<usize>) -> Option<Batch> {
+        let batch = self.buffered.pop_front()?;
+        let taken = most.map_or(batch.len(), |most| most.min(batch.len()));
+        if taken < batch.len() {
+            self.buffered.push_front(batch.slice(taken, batch.len() - taken));
+        }
+        self.buffered_rows -= taken;
+        Some(batch.slice(0, taken))
+    }
+
     /// Moves the position past everything that has left, and gives the dead letters that lie before it.
     pub(super) fn advance(&mut self) -> impl Iterator<Item = DeadLetter> {
         self.next = match self.buffered.front() {

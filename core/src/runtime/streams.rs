@@ -17,6 +17,7 @@ use super::{
     Metrics, StreamsConfig, StreamsError, TaskSettings,
     build::{Builder, Built, StoreHandle, dead_letter_topic},
     carry_over::{delete_store, delete_topic},
+    global_tables::{GlobalTables, global_store_name},
     metrics::Counters,
     partitions::Partitions,
     visibility::Visibility,
@@ -26,7 +27,7 @@ use crate::{
     log::{Log, SharedLog},
     query::View,
     record::{GroupId, PartitionId, TopicPartition},
-    topology::{NodeKind, SourceNode, TopicRef, Topology},
+    topology::{GlobalTable, NodeKind, SourceNode, TopicRef, Topology},
 };
 
 /// What a running topology is doing.
@@ -77,7 +78,7 @@ impl Streams {
         let name = |number: usize| format!("{}-{number}", config.application_id);
         let producers: Vec<_> =
             (0..config.threads.max(1)).map(|number| config.log.producer(&name(number))).collect::<Result<_, _>>()?;
-        let Built { tasks, stores, progress } = builder.build()?;
+        let Built { tasks, stores, globals, progress } = builder.build()?;
         let visibility = Arc::new(Visibility::new(progress));
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
@@ -91,7 +92,8 @@ impl Streams {
             .iter()
             .flat_map(|task| task.readers.iter().map(|reader| (task.group.clone(), reader.partition.clone())));
         let inputs = inputs.collect();
-        let views = views(topology, &stores, &visibility);
+        let views = views(topology, &stores, &globals, &visibility);
+        let mut globals = Some(globals);
 
         let workers = config.threads.clamp(1, tasks.len().max(1));
         let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
@@ -122,6 +124,7 @@ impl Streams {
             let checkpoint = move |moment| stores.iter().try_for_each(|store| checkpoint(store, moment));
             let worker = Worker {
                 tasks,
+                globals: globals.take().unwrap_or_default(),
                 producer,
                 log: Arc::clone(&config.log),
                 clock: Arc::clone(&config.clock),
@@ -265,13 +268,19 @@ fn spawn(
 pub(super) fn views(
     topology: &Topology,
     stores: &[(usize, PartitionId, StoreHandle)],
+    globals: &GlobalTables,
     visibility: &Arc<Visibility>,
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
         let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());
         (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility)))
     };
-    topology.stores().iter().enumerate().filter(|(_, spec)| spec.layout.is_readable()).map(view).collect()
+    let global = |(table, handle): (&GlobalTable, StoreHandle)| {
+        (table.store.name.clone(), View::new(table.store.clone(), vec![handle], Arc::clone(visibility)))
+    };
+    let globals = topology.globals().iter().zip(globals.handles()).map(global);
+    let own = topology.stores().iter().enumerate().filter(|(_, spec)| spec.layout.is_readable()).map(view);
+    own.chain(globals).collect()
 }
 
 /// Removes what an application has left: its internal topics and its stores. It must not be running.
@@ -290,5 +299,13 @@ pub fn delete_application(
         }
     }
     delete_topic(&dead_letter_topic(application)?, log)?;
+    for table in topology.globals() {
+        let name = global_store_name(application, &table.store.name);
+        if state.store_names().contains(&name) {
+            let error =
+                |e: millstream_state::StoreError| StreamsError::Store { store: name.clone(), problem: e.to_string() };
+            state.drop_store(&name).map_err(error)?;
+        }
+    }
     topology.stores().iter().try_for_each(|spec| delete_store(&spec.name, application, log, Some(state)))
 }

@@ -95,9 +95,9 @@ impl SynchronousStreams {
             counters: Arc::clone(&counters),
             settings: TaskSettings::of_synchronous(&config),
         };
-        let Built { tasks, stores, progress } = builder.build()?;
+        let Built { tasks, stores, globals, progress } = builder.build()?;
         let visibility = Arc::new(Visibility::new(progress));
-        let views = views(topology, &stores, &visibility);
+        let views = views(topology, &stores, &globals, &visibility);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
@@ -107,6 +107,7 @@ impl SynchronousStreams {
         });
         let worker = Worker {
             tasks,
+            globals,
             producer: log.producer(application)?,
             log,
             clock: config.clock,

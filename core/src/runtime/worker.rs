@@ -19,6 +19,7 @@ use std::{
 
 use super::{
     Clock, StreamsError,
+    global_tables::GlobalTables,
     metrics::Counters,
     task::{Task, Turn},
     visibility::Visibility,
@@ -57,6 +58,8 @@ pub(super) enum Moment {
 /// One thread's work.
 pub(super) struct Worker {
     pub(super) tasks: Vec<Task>,
+    /// The global tables, if it is this worker that keeps them up to date for all.
+    pub(super) globals: GlobalTables,
     pub(super) log: SharedLog,
     pub(super) producer: Box<dyn Producer>,
     pub(super) clock: Arc<dyn Clock>,
@@ -116,7 +119,7 @@ impl Worker {
 
     /// Gives every task some runs; says whether any had work.
     pub(super) fn process(&mut self) -> Result<bool, StreamsError> {
-        let (mut worked, now) = (false, self.clock.monotonic());
+        let (mut worked, now) = (self.globals.update(self.log.as_ref())?, self.clock.monotonic());
         for task in &mut self.tasks {
             for _ in 0..RUNS_BETWEEN_LOOKS {
                 if !task.process(self.log.as_ref(), now)? {
@@ -147,12 +150,19 @@ impl Worker {
                 first = Some((turn, index, input));
             }
         }
-        let Some((_, task, input)) = first else { return Ok(false) };
+        let global = self.globals.next_arrival(self.log.as_ref())?;
+        let Some((turn, task, input)) = first else {
+            let Some((_, place)) = global else { return Ok(false) };
+            return self.globals.update_one(place, self.log.as_ref()).map(|()| true);
+        };
+        if let Some((_, place)) = global.filter(|(arrival, _)| is_before(*arrival, turn)) {
+            return self.globals.update_one(place, self.log.as_ref()).map(|()| true);
+        }
         self.tasks[task].process_one(input).map(|()| true)
     }
 
     pub(super) fn is_dirty(&self) -> bool {
-        self.tasks.iter().any(Task::is_dirty)
+        self.globals.is_dirty() || self.tasks.iter().any(Task::is_dirty)
     }
 
     fn uncommitted_bytes(&self) -> usize {
@@ -175,6 +185,10 @@ impl Worker {
             let placed = contribution.changes.into_iter();
             changes.extend(placed.map(|(store, records, append)| (index, store, records, first_append + append)));
         }
+        if let Some((letters, offsets)) = self.globals.contribution() {
+            transaction.appends.extend(letters);
+            transaction.offsets.extend(offsets);
+        }
         let written: Vec<TopicPartition> = transaction.appends.iter().map(|append| append.partition.clone()).collect();
         let visibility = Arc::clone(&self.shared.visibility);
         let _announced = visibility.announce();
@@ -192,4 +206,10 @@ impl Worker {
         self.shared.counters.add_commit(records_out);
         Ok(())
     }
+}
+
+/// Whether a record of a global table has arrived before the one whose turn it is. Records of the topology's own topics are what an earlier
+/// record has caused: they go first.
+fn is_before(arrival: u64, (is_external, (turn, _), _): Turn) -> bool {
+    is_external && i64::try_from(arrival).is_ok_and(|arrival| arrival < turn)
 }

@@ -48,12 +48,13 @@ pub(super) struct DriverState {
 impl DriverState {
     pub(super) fn new(topology: &Topology, options: DriverOptions) -> Result<Self, DriverError> {
         let log = MemoryLog::new();
-        for node in topology.nodes() {
-            let (NodeKind::Source(SourceNode { topic: TopicRef::External(topic), .. })
-            | NodeKind::Sink(SinkNode { topic: TopicRef::External(topic), .. })) = &node.kind
-            else {
-                continue;
-            };
+        let globals = topology.globals().iter().map(|table| &table.source.topic);
+        let read_or_written = topology.nodes().iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(SourceNode { topic, .. }) | NodeKind::Sink(SinkNode { topic, .. }) => Some(topic),
+            _ => None,
+        });
+        for topic in read_or_written.chain(globals) {
+            let TopicRef::External(topic) = topic else { continue };
             create_topic(&log, topic, options.partitions_of(topic.as_str()))?;
         }
         for (topic, &partitions) in &options.topic_partitions {

@@ -22,14 +22,17 @@ pub(super) struct TopicColumns {
 impl TopicColumns {
     /// Those of a topic that the topology reads.
     pub(super) fn of_input(topology: &Topology, topic: &str) -> Result<Self, DriverError> {
-        let read = topology.nodes().iter().filter_map(|node| match &node.kind {
-            NodeKind::Source(SourceNode { topic: TopicRef::External(topic), formats, parts, .. }) => {
-                let value = &node.schema.value()[..node.schema.value().len() - parts.len()];
-                let schema = StreamSchema::new(node.schema.key().to_vec(), value.to_vec(), node.schema.window());
-                let schema = schema.unwrap_or_else(|_| Arc::clone(&node.schema));
-                Some(Self { topic: topic.clone(), schema, formats: formats.clone() })
-            }
+        let sources = topology.nodes().iter().filter_map(|node| match &node.kind {
+            NodeKind::Source(source) => Some((source, &node.schema)),
             _ => None,
+        });
+        let globals = topology.globals().iter().map(|table| (&table.source, &table.schema));
+        let read = sources.chain(globals).filter_map(|(source, schema)| {
+            let SourceNode { topic: TopicRef::External(topic), formats, parts, .. } = source else { return None };
+            let value = &schema.value()[..schema.value().len() - parts.len()];
+            let written = StreamSchema::new(schema.key().to_vec(), value.to_vec(), schema.window());
+            let schema = written.unwrap_or_else(|_| Arc::clone(schema));
+            Some(Self { topic: topic.clone(), schema, formats: formats.clone() })
         });
         Self::find(read.collect(), topic, "reads")
     }

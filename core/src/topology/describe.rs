@@ -5,10 +5,11 @@ use std::fmt::Write;
 use arrow::datatypes::{DataType, FieldRef};
 
 use super::{
-    ForeignKeyNode, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, SourceNode, TimestampExtractor, TopicRef,
-    Topology,
+    ForeignKeyNode, GlobalTable, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, SourceNode,
+    TimestampExtractor, TopicRef, Topology,
     description::{
-        OperatorDescription, StoreDescription, SubtopologyDescription, TopicDescription, TopicRole, TopologyDescription,
+        GlobalTableDescription, OperatorDescription, StoreDescription, SubtopologyDescription, TopicDescription,
+        TopicRole, TopologyDescription,
     },
     node_names,
 };
@@ -30,6 +31,16 @@ pub(super) fn describe(topology: &Topology) -> TopologyDescription {
         subtopologies: topology.subtopologies().iter().map(part).collect(),
         topics: topics(topology),
         stores: stores(topology),
+        global_tables: topology.globals().iter().map(global_table).collect(),
+    }
+}
+
+fn global_table(table: &GlobalTable) -> GlobalTableDescription {
+    GlobalTableDescription {
+        name: table.store.name.clone(),
+        topic: table.source.topic.to_string(),
+        key: table.schema.key().to_vec(),
+        value: table.schema.value().to_vec(),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct TopologyDescription {
     pub topics: Vec<TopicDescription>,
     /// What is kept, in the order of the operators.
     pub stores: Vec<StoreDescription>,
+    /// What is read whole into each process.
+    pub global_tables: Vec<GlobalTableDescription>,
 }
 
 /// A part of a topology: one task a partition.
@@ -112,6 +114,19 @@ pub struct StoreDescription {
     pub growth: String,
 }
 
+/// A global table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlobalTableDescription {
+    /// The name of its store; a view of that name can be queried.
+    pub name: String,
+    /// The topic that it is read from.
+    pub topic: String,
+    /// The key columns.
+    pub key: Vec<FieldRef>,
+    /// The value columns.
+    pub value: Vec<FieldRef>,
+}
+
 impl TopologyDescription {
     /// The description as text; `type_name` gives the names of types.
     pub fn render(&self, type_name: &dyn Fn(&DataType) -> String) -> String {
@@ -144,6 +159,15 @@ impl TopologyDescription {
                 let _ = writeln!(text, "    value {}", columns(value, type_name));
             }
             let _ = writeln!(text, "    {growth}");
+        }
+        if !self.global_tables.is_empty() {
+            let _ = writeln!(text, "global tables");
+        }
+        for GlobalTableDescription { name, topic, key, value } in &self.global_tables {
+            let _ = writeln!(text, "  {name}: the whole topic {topic} in each process");
+            let _ = writeln!(text, "    key {}", columns(key, type_name));
+            let _ = writeln!(text, "    value {}", columns(value, type_name));
+            let _ = writeln!(text, "    one row a key of {topic}: grows with the number of keys");
         }
         text
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    expression::Expr,
     format::Format,
-    operator::{JoinKind, StateLayout, StreamJoinKind, TableJoinKind},
+    operator::{JoinKind, KeyMapping, StateLayout, StreamJoinKind, TableJoinKind},
+    record::TimeSpan,
     window::JoinWindows,
 };
 
@@ -36,6 +36,8 @@ pub struct StreamJoinNode {
     pub kind: StreamJoinKind,
     /// Which records meet.
     pub windows: JoinWindows,
+    /// How long records are kept to be met.
+    pub retention: TimeSpan,
     /// The numbers of the stores of the left and the right side.
     pub stores: [usize; 2],
     /// The number of the store of records that wait, if any do.
@@ -61,7 +63,7 @@ pub enum ForeignKeyNode {
         /// What becomes of rows that meet nothing.
         kind: JoinKind,
         /// How the right table's key is computed from a row of the left one.
-        foreign_key: Vec<Expr>,
+        foreign_key: Arc<dyn KeyMapping>,
         /// The number of the store of unsettled rows; there is one in inner joins.
         unsettled: Option<usize>,
     },
@@ -125,8 +127,7 @@ impl ForeignKeyNode {
     pub(super) fn describe(&self, store: &dyn Fn(usize) -> String) -> String {
         match self {
             Self::Subscribe { kind, foreign_key, .. } => {
-                let keys: Vec<String> = foreign_key.iter().map(ToString::to_string).collect();
-                format!("{kind} foreign-key join: subscribe to {}", keys.join(", "))
+                format!("{kind} foreign-key join: subscribe to {}", foreign_key.describe())
             }
             Self::Answer { subscriptions, right } => format!(
                 "foreign-key join: answer from the table in {}, subscriptions in {}",

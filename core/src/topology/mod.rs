@@ -6,6 +6,7 @@
 
 mod describe;
 mod description;
+mod global_table;
 mod join_node;
 mod node;
 mod node_names;
@@ -13,12 +14,16 @@ mod operator_node;
 mod prune;
 mod shared_source;
 mod subtopology;
+mod versioned_node;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use description::{
-    OperatorDescription, StoreDescription, SubtopologyDescription, TopicDescription, TopicRole, TopologyDescription,
+    GlobalTableDescription, OperatorDescription, StoreDescription, SubtopologyDescription, TopicDescription, TopicRole,
+    TopologyDescription,
 };
+pub(crate) use global_table::GlobalJoinNode;
+pub use global_table::GlobalTable;
 pub use join_node::{ForeignKeyNode, JoinNode, KeptTable, StreamJoinNode, TableJoinNode};
 pub use node::{
     AggregateNode, Formats, InvalidTimestamps, Node, NodeId, NodeKind, OffsetReset, RecordPart, RowTtlNode, SinkNode,
@@ -27,6 +32,8 @@ pub use node::{
 pub(crate) use node_names::topics_of;
 pub use operator_node::{NodeStores, OperatorNode, Site};
 pub use subtopology::Subtopology;
+pub use versioned_node::VersionedStores;
+pub(crate) use versioned_node::{VersionedJoinNode, VersionedTableNode};
 
 use crate::{operator::StoreSpec, record::InvalidName};
 
@@ -35,6 +42,7 @@ use crate::{operator::StoreSpec, record::InvalidName};
 pub struct Topology {
     nodes: Vec<Node>,
     stores: Vec<StoreSpec>,
+    globals: Vec<GlobalTable>,
     subtopologies: Vec<Subtopology>,
 }
 
@@ -81,12 +89,16 @@ impl Topology {
     ///
     /// # Errors
     /// [`TopologyError`] for a graph that could not run.
-    pub(crate) fn new(mut nodes: Vec<Node>, stores: Vec<StoreSpec>) -> Result<Self, TopologyError> {
+    pub(crate) fn new(
+        mut nodes: Vec<Node>,
+        stores: Vec<StoreSpec>,
+        globals: Vec<GlobalTable>,
+    ) -> Result<Self, TopologyError> {
         if !nodes.iter().any(|node| matches!(node.kind, NodeKind::Source(_))) {
             return Err(TopologyError::NoSource);
         }
         let mut names = BTreeSet::new();
-        for store in &stores {
+        for store in stores.iter().chain(globals.iter().map(|table| &table.store)) {
             if !names.insert(store.name.as_str()) {
                 return Err(TopologyError::DuplicateStore { name: store.name.clone() });
             }
@@ -113,7 +125,7 @@ impl Topology {
                 }
             }
         }
-        Ok(Self { nodes, stores, subtopologies })
+        Ok(Self { nodes, stores, globals, subtopologies })
     }
 
     /// The nodes, inputs before outputs.
@@ -124,6 +136,11 @@ impl Topology {
     /// The state stores, by the numbers that nodes use.
     pub fn stores(&self) -> &[StoreSpec] {
         &self.stores
+    }
+
+    /// The global tables, by the numbers that nodes use.
+    pub fn globals(&self) -> &[GlobalTable] {
+        &self.globals
     }
 
     /// The parts that run as tasks of their own.

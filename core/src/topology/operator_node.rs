@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::{
-    operator::{EmitPolicy, FoldError, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
+    operator::{EmitPolicy, FoldError, GlobalRows, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
 };
 
@@ -20,6 +20,8 @@ pub struct Site<'a> {
     pub store: &'a dyn Fn(usize) -> usize,
     /// The stores of the topology.
     pub specs: &'a [StoreSpec],
+    /// The rows of the topology's global tables, by their numbers.
+    pub globals: &'a [Arc<dyn GlobalRows>],
     /// The columns of each input.
     pub inputs: &'a [Arc<StreamSchema>],
     /// How many partitions topics have.
@@ -68,6 +70,11 @@ pub trait OperatorNode: Send + Sync {
 
     /// Whether its output says what was there before if its inputs do, so that these have to.
     fn passes_before_through(&self) -> bool {
+        false
+    }
+
+    /// Whether it makes a table of a stream: of records of one timestamp those that it takes come first.
+    fn makes_table(&self) -> bool {
         false
     }
 

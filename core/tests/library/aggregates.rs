@@ -49,7 +49,11 @@ fn topology(windows: Option<TimeWindows>) -> Topology {
             grouped.aggregate_expr::<Totals>(&calls, "totals").to_stream().to("out", Produced::json());
         }
         Some(windows) => {
-            let kept = Materialized { name: Some("totals".to_owned()), retention: Some(span(1_000_000)) };
+            let kept = Materialized {
+                name: Some("totals".to_owned()),
+                retention: Some(span(1_000_000)),
+                ..Materialized::default()
+            };
             let totals = grouped.windowed_by(windows).aggregate_expr::<Totals>(&calls, kept);
             totals.to_stream().to("out", Produced::json());
         }

@@ -214,7 +214,7 @@ fn a_view_tells_windows_of_one_start_apart_and_forgets_them_together() {
     let builder = StreamsBuilder::new();
     let stream = builder.stream::<String, String>("in", Consumed::kafka());
     let windows = TimeWindows::cumulating(span(6), span(2), span(0)).expect("legal");
-    let kept = Materialized { name: Some("joined".to_owned()), retention: Some(span(8)) };
+    let kept = Materialized { name: Some("joined".to_owned()), retention: Some(span(8)), ..Materialized::default() };
     stream.group_by_key().windowed_by(windows).reduce(|joined, value| joined + &value, kept);
     let topology = builder.build().expect("legal");
     let mut driver = TopologyTestDriver::with(&topology, 1, EmitPolicy::Commit).expect("can be run");

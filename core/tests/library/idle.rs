@@ -265,7 +265,7 @@ fn enriching() -> Topology {
     let builder = StreamsBuilder::new();
     let table = builder.table::<String, i64>("right", Consumed::kafka(), "rows".into());
     let stream = builder.stream::<String, i64>("in", Consumed::kafka());
-    let joined = stream.left_join(&table, |left, right| format!("{left}+{}", right.unwrap_or(-1)));
+    let joined = stream.left_join(&table, |_, left, right| format!("{left}+{}", right.unwrap_or(-1)));
     joined.to("out", Produced::kafka());
     builder.build().expect("legal")
 }

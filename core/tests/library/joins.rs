@@ -37,10 +37,12 @@ fn check(left: bool) -> Vec<(String, Option<String>)> {
     let users = builder.table::<String, User>("users", Consumed::json(), Materialized::named("users"));
     let clicks = builder.stream::<String, Click>("clicks", Consumed::json());
     let seen = if left {
-        clicks
-            .left_join(&users, |click, user: Option<User>| Seen { page: click.page, city: user.map(|user| user.city) })
+        clicks.left_join(&users, |_, click, user: Option<User>| Seen {
+            page: click.page,
+            city: user.map(|user| user.city),
+        })
     } else {
-        clicks.join(&users, |click, user: User| Seen { page: click.page, city: Some(user.city) })
+        clicks.join(&users, |_, click, user: User| Seen { page: click.page, city: Some(user.city) })
     };
     seen.to("seen", Produced::json());
     let mut driver = TopologyTestDriver::new(&builder.build().expect("legal")).expect("can be run");
@@ -77,7 +79,7 @@ fn records_of_both_sides_are_taken_in_the_order_of_their_timestamps() {
     let users = builder.table::<String, User>("users", Consumed::json(), Materialized::named("users"));
     let clicks = builder.stream::<String, Click>("clicks", Consumed::json());
     clicks
-        .join(&users, |click, user: User| Seen { page: click.page, city: Some(user.city) })
+        .join(&users, |_, click, user: User| Seen { page: click.page, city: Some(user.city) })
         .to("seen", Produced::json());
     let topology = builder.build().expect("legal");
     for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
@@ -150,7 +152,7 @@ fn of_one_timestamp_the_table_comes_first() {
     // Read behind a stateless operator, and after the stream.
     let users = builder.stream::<String, User>("users", Consumed::json()).map_values(|user| user).to_table("users");
     clicks
-        .join(&users, |click, user: User| Seen { page: click.page, city: Some(user.city) })
+        .join(&users, |_, click, user: User| Seen { page: click.page, city: Some(user.city) })
         .to("seen", Produced::json());
     let mut driver = TopologyTestDriver::new(&builder.build().expect("legal")).expect("can be run");
     driver.pause();
@@ -166,7 +168,7 @@ fn a_stream_that_makes_a_table_meets_its_own_newest_row() {
     let builder = StreamsBuilder::new();
     let users = builder.stream::<String, User>("users", Consumed::json());
     let table = users.to_table("users");
-    users.join(&table, |user, row: User| format!("{} {}", user.age, row.age)).to("ages", Produced::kafka());
+    users.join(&table, |_, user, row: User| format!("{} {}", user.age, row.age)).to("ages", Produced::kafka());
     let mut driver =
         TopologyTestDriver::with(&builder.build().expect("legal"), 1, EmitPolicy::Commit).expect("can be run");
     let user = |age: i64| Record::new("ada", format!(r#"{{"city":"x","age":{age}}}"#));
@@ -181,7 +183,7 @@ fn a_join_sees_an_aggregate_of_the_same_interval() {
     let builder = StreamsBuilder::new();
     let counts = builder.stream::<String, User>("users", Consumed::json()).group_by_key().count("counts");
     let clicks = builder.stream::<String, Click>("clicks", Consumed::json());
-    clicks.join(&counts, |click, count: i64| format!("{} {count}", click.page)).to("seen", Produced::kafka());
+    clicks.join(&counts, |_, click, count: i64| format!("{} {count}", click.page)).to("seen", Produced::kafka());
     let mut driver =
         TopologyTestDriver::with(&builder.build().expect("legal"), 1, EmitPolicy::Commit).expect("can be run");
     driver.pause();

@@ -3,6 +3,7 @@
 mod aggregates;
 mod aligned_windows;
 mod dsl;
+mod global_tables;
 mod golden;
 mod handlers;
 mod headers;
@@ -18,4 +19,6 @@ mod recovery;
 mod row_ttl;
 mod shared_reads;
 mod table_aggregates;
+mod typed_joins;
+mod versioned;
 mod windows;

@@ -275,7 +275,7 @@ fn windows_no_longer_kept_when_they_close_are_left_out_if_so_wanted() {
         let stream = builder.stream::<String, String>("in", Consumed::kafka());
         let windows = TimeWindows::tumbling(span(2), span(1)).expect("legal windows");
         let group = stream.columns().group_by_key().windowed_by(windows).emit_strategy(strategy);
-        let kept = Materialized { name: None, retention: retention.map(span) };
+        let kept = Materialized { retention: retention.map(span), ..Materialized::default() };
         let last = max(col("value")).alias("value");
         group.aggregate(&[last], kept).to_stream().to("out", Produced::kafka());
         let inputs: Vec<Input> = times.iter().map(|&time| (0, 'x', time)).collect();

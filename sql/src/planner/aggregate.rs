@@ -154,6 +154,7 @@ pub(super) fn aggregate(
     let materialized = Materialized {
         name: Some(context.versions.name(&context.store)),
         retention: window::retention(query, windows.as_ref())?,
+        ..Materialized::default()
     };
     let strategy = if is_final(query) { window::final_strategy(windows.as_ref()) } else { EmitStrategy::OnUpdate };
     let table = match flow {
