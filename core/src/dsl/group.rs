@@ -198,8 +198,11 @@ impl<K: Data, V: Data> KWindowedStream<K, V> {
         merger: impl Fn(A, A) -> A + Send + Sync + 'static,
         materialized: impl Into<Materialized>,
     ) -> KTable<Windowed<K>, A> {
-        let step = move |key: &K, value: V, state: Option<A>| aggregator(key, value, state.unwrap_or_else(&initial));
-        self.fold(RowFold::new("aggregate", step).map(|fold| fold.merging(merger)), materialized.into())
+        let initial = Arc::new(initial);
+        let begin = Arc::clone(&initial);
+        let step = move |key: &K, value: V, state: Option<A>| aggregator(key, value, state.unwrap_or_else(|| begin()));
+        let fold = RowFold::new("aggregate", step).map(|fold| fold.merging(merger).beginning(move || initial()));
+        self.fold(fold, materialized.into())
     }
 
     aggregations!(Windowed<K>);

@@ -37,6 +37,7 @@ mod row_ttl;
 mod session_aggregate;
 mod session_interval;
 mod session_rows;
+mod session_states;
 mod session_updates;
 mod sink;
 mod stream_stream_join;

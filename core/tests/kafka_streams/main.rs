@@ -15,12 +15,15 @@ mod aggregations;
 mod case;
 mod compare;
 mod generate;
+mod global_and_versioned;
 mod java;
 mod ours;
 mod report;
 mod session_windowed;
 mod shrink;
 mod stateless;
+mod stream_joins;
+mod table_joins;
 mod tables;
 mod time_windowed;
 mod topology;
@@ -39,8 +42,11 @@ macro_rules! families {
 
 families! {
     aggregations,
+    global_and_versioned,
     session_windowed,
     stateless,
+    stream_joins,
+    table_joins,
     tables,
     time_windowed,
 }
