@@ -2,13 +2,16 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use arrow::datatypes::FieldRef;
+
 use super::{
     ColumnStream, ColumnTable,
+    column_stream::index_name,
     options::{Materialized, Repartitioned},
 };
 use crate::{
     expression::{Aggregation, AggregationSet, Expr},
-    operator::{FoldFactory, StoreRetention, StoreSpec, stretch_span},
+    operator::{FoldFactory, OpaqueRows, StoreRetention, StoreSpec, sliding_stretch, stretch_span},
     record::TimeSpan,
     schema::StreamSchema,
     topology::{AggregateNode, NodeId, NodeKind},
@@ -92,6 +95,9 @@ impl ColumnGroup {
         if self.strategy.is_final() && self.windows.is_none() {
             graph.fail("aggregate", "final results need windows: without them no result is final");
         }
+        if self.strategy.is_final() && matches!(&self.windows, Some(Windows::Time(windows)) if windows.is_unlimited()) {
+            graph.fail("aggregate", "an unlimited window never closes, so that there is no final result: leave it out");
+        }
         let retention = self.retention(materialized.retention, fold.as_ref()).unwrap_or_else(|problem| {
             graph.fail("aggregate", problem);
             StoreRetention::Forever
@@ -99,10 +105,19 @@ impl ColumnGroup {
         let nodes: Vec<NodeId> = inputs.iter().map(|input| input.node).collect();
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate", &nodes));
         let layout = Arc::clone(&fold).layout();
+        let index = self.sliding_index(&name, schema.key(), &retention, &graph.stores);
         let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
+        let index = index.map(|index| graph.add_store(index));
         let (windows, strategy, tombstones) = (self.windows.clone(), self.strategy, graph.tombstones);
-        let kind =
-            NodeKind::Aggregate(AggregateNode { store, fold, windows, strategy, tombstones, needs_before: false });
+        let kind = NodeKind::Aggregate(AggregateNode {
+            store,
+            index,
+            fold,
+            windows,
+            strategy,
+            tombstones,
+            needs_before: false,
+        });
         let node = graph.add("aggregate", kind, nodes, Arc::clone(&schema));
         drop(graph);
         // The store of final results holds open windows, too: it is not the table.
@@ -141,9 +156,31 @@ impl ColumnGroup {
                 let kept = TimeSpan::from_millis(retention.millis().saturating_add(span.millis()));
                 Ok(StoreRetention::Sessions { span, retention: kept.unwrap_or(retention) })
             }
+            Windows::Sliding(windows) => {
+                let kept = retention.millis().saturating_add(windows.time_difference().millis()).saturating_add(1);
+                let retention = TimeSpan::from_millis(kept).unwrap_or(retention);
+                Ok(StoreRetention::Windows { windows: windows.as_time_windows(), retention })
+            }
             Windows::Session(_) => {
                 Err("sessions that meet are merged, which this closure cannot do: use aggregate_merging, reduce or expressions".to_owned())
             }
         }
+    }
+
+    /// The store beside a store of sliding windows: which windows there are of a key.
+    fn sliding_index(
+        &self,
+        name: &str,
+        key: &[FieldRef],
+        retention: &StoreRetention,
+        stores: &[StoreSpec],
+    ) -> Option<StoreSpec> {
+        let (Some(Windows::Sliding(windows)), Some(kept)) = (&self.windows, retention.retention()) else { return None };
+        let reach = windows.time_difference().millis().saturating_mul(2).saturating_add(1);
+        let span = sliding_stretch(TimeSpan::from_millis(reach)?, kept);
+        let retention = TimeSpan::from_millis(kept.millis().saturating_add(span.millis()))?;
+        let retention = StoreRetention::Sessions { span, retention };
+        let layout = Arc::new(OpaqueRows);
+        Some(StoreSpec { name: index_name(name, stores), key: key.to_vec(), retention, layout })
     }
 }

@@ -262,7 +262,7 @@ impl ColumnStream {
 
 /// What the index by time of a store is called: after the store without the version that `CREATE OR REPLACE` in SQL gives it, since what is
 /// in the index is right for each version. If there is such an index, of a store that happens to be called so, then after the whole name.
-fn index_name(store: &str, stores: &[StoreSpec]) -> String {
+pub(super) fn index_name(store: &str, stores: &[StoreSpec]) -> String {
     let is_version = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let base = store.rsplit_once("-v").filter(|(_, version)| is_version(version)).map_or(store, |(base, _)| base);
     let index = format!("{base}-by-time");

@@ -21,7 +21,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// Keeps the records for which `predicate` gives true; those that it fails for are processing errors.
     ///
     /// ```
-    /// # use millstream::{StreamsBuilder, Record, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+    /// # use millstream::{StreamsBuilder, record::Record, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
     /// let builder = StreamsBuilder::new();
     /// let texts = builder.stream::<String, String>("texts", Consumed::kafka());
     /// texts.try_filter(|_, text| text.parse::<i64>().map(|number| number > 1)).to("large", Produced::kafka());
@@ -70,7 +70,7 @@ impl<K: Data, V: Data> KStream<K, V> {
     /// Makes a value of each value; records that `function` fails for are processing errors.
     ///
     /// ```
-    /// # use millstream::{StreamsBuilder, Record, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+    /// # use millstream::{StreamsBuilder, record::Record, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
     /// let builder = StreamsBuilder::new();
     /// let texts = builder.stream::<String, String>("texts", Consumed::kafka());
     /// texts.try_map_values(|text| text.parse::<i64>()).to("numbers", Produced::kafka());

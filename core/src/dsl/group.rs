@@ -135,7 +135,7 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
         Self { group, types: PhantomData }
     }
 
-    /// Groups by window, too: by time windows or by sessions.
+    /// Groups by window, too: by time windows, sliding windows or sessions.
     pub fn windowed_by(&self, windows: impl Into<Windows>) -> KWindowedStream<K, V> {
         KWindowedStream { group: self.group.clone().windowed_by(windows), types: PhantomData }
     }

@@ -29,13 +29,31 @@ impl ColumnTable {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn late_records(&self) -> ColumnStream {
+        self.late_records_of(0)
+    }
+
+    /// The same for one of the streams that an aggregation brings together, by its number: 0 for the first that was cogrouped.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, window::TimeWindows};
+    /// # use std::time::Duration;
+    /// # let builder = StreamsBuilder::new();
+    /// # let windows = TimeWindows::tumbling(Duration::from_secs(60), Duration::ZERO)?;
+    /// # let [clicks, views] = ["clicks", "views"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).group_by_key());
+    /// let both = clicks.cogroup(|_, click, sum: i64| sum + click).cogroup(&views, |_, view, sum| sum + view);
+    /// let sums = both.windowed_by(windows).aggregate(|| 0, "sums");
+    /// sums.columns().late_records_of(1).to("late-views", Produced::kafka());
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn late_records_of(&self, input: usize) -> ColumnStream {
         let stream = ColumnStream {
             graph: Rc::clone(&self.graph),
             node: self.node,
             schema: Arc::clone(&self.schema),
             rekeyed: false,
         };
-        stream.late_at(0)
+        stream.late_at(input)
     }
 }
 
@@ -102,7 +120,7 @@ impl<K: Data, A: Data> KTable<Windowed<K>, A> {
     /// [`ColumnTable::late_records`]. `V` is the type of the values that were aggregated.
     ///
     /// ```
-    /// # use millstream::{StreamsBuilder, Record, dsl::{Consumed, Produced}, testing::TopologyTestDriver, window::TimeWindows};
+    /// # use millstream::{StreamsBuilder, record::Record, dsl::{Consumed, Produced}, testing::TopologyTestDriver, window::TimeWindows};
     /// # use std::time::Duration;
     /// let builder = StreamsBuilder::new();
     /// let minutes = TimeWindows::tumbling(Duration::from_secs(60), Duration::ZERO)?;

@@ -33,6 +33,7 @@ mod row_states;
 mod split;
 mod stream;
 mod stream_joins;
+mod suppressed;
 mod table;
 mod table_joins;
 mod typed;
@@ -52,6 +53,7 @@ pub use options::{Consumed, Materialized, Produced, Repartitioned, SourceOptions
 pub use printed::Printed;
 pub use split::Split;
 pub use stream::KStream;
+pub use suppressed::{BufferLimit, EmitEarly, FullBuffer, ShutDown, Suppressed};
 pub use table::KTable;
 pub use typed::Data;
 pub(crate) use typed::Shape;

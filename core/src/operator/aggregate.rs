@@ -159,6 +159,9 @@ impl Aggregate {
                 stream_time = Timestamp(time);
                 last_closed = windows.last_closed(stream_time);
             }
+            if windows.is_unlimited() && windows.numbers(Timestamp(time)).next().is_none() {
+                late.push((row, format!("the record of {} is before the window: {windows}", Timestamp(time))));
+            }
             for number in windows.numbers(Timestamp(time)) {
                 if number <= last_closed {
                     late.push((row, late_for_window(windows, Timestamp(time), number, stream_time)));

@@ -4,7 +4,7 @@
 //! any moment leaves a store that is some earlier point of its changelog. What was written and not committed lives here
 //! and dies with the task.
 
-use std::{collections::BTreeMap, hash::BuildHasher, ops::Bound, sync::Arc};
+use std::{hash::BuildHasher, sync::Arc};
 
 use arrow::{
     array::{BinaryBuilder, Int64Array},
@@ -12,7 +12,7 @@ use arrow::{
 };
 use hashbrown::HashTable;
 
-use super::fold::StateLayout;
+use super::{fold::StateLayout, memory_rows::MemoryRows};
 use crate::{
     record::{Records, TimeSpan, Timestamp},
     window::TimeWindows,
@@ -122,13 +122,13 @@ pub trait CommittedStore: Send {
 /// A committed store in memory, for tests and tools that need no disk.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    rows: Arc<parking_lot::RwLock<BTreeMap<Vec<u8>, Vec<u8>>>>,
+    rows: Arc<parking_lot::RwLock<MemoryRows>>,
     position: Option<(u128, u64)>,
 }
 
 impl MemoryStore {
     /// A handle to the rows, which sees every later change.
-    pub fn rows(&self) -> Arc<parking_lot::RwLock<BTreeMap<Vec<u8>, Vec<u8>>>> {
+    pub fn rows(&self) -> Arc<parking_lot::RwLock<MemoryRows>> {
         Arc::clone(&self.rows)
     }
 }
@@ -137,18 +137,14 @@ impl CommittedStore for MemoryStore {
     fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> {
         let rows = self.rows.read();
         for (index, key) in keys.iter().enumerate() {
-            each(index, rows.get(*key).map(Vec::as_slice));
+            each(index, rows.get(key));
         }
         Ok(())
     }
 
     fn range(&self, from: &[u8], to: Option<&[u8]>, each: &mut RangeVisitor<'_>) -> Result<(), String> {
-        if to.is_some_and(|to| to <= from) {
-            return Ok(());
-        }
-        let bounds = (Bound::Included(from), to.map_or(Bound::Unbounded, Bound::Excluded));
-        let rows = self.rows.read();
-        for (key, value) in rows.range::<[u8], _>(bounds) {
+        let rows = self.rows.read().clone();
+        for (key, value) in rows.range(from, to) {
             if !each(key, value) {
                 break;
             }
@@ -161,9 +157,9 @@ impl CommittedStore for MemoryStore {
         for change in changes.iter() {
             let Some(key) = change.key else { continue };
             match change.value {
-                Some(value) => rows.insert(key.to_vec(), value.to_vec()),
+                Some(value) => rows.insert(key, value),
                 None => rows.remove(key),
-            };
+            }
         }
         self.position = Some((incarnation, next));
         Ok(())
@@ -172,8 +168,7 @@ impl CommittedStore for MemoryStore {
     fn expire_before(&mut self, start: Timestamp) -> Result<(), String> {
         let mut bound = Vec::new();
         millstream_state::key::window_key(start.millis(), &[], &mut bound);
-        let mut rows = self.rows.write();
-        *rows = rows.split_off(&bound);
+        self.rows.write().remove_below(&bound);
         Ok(())
     }
 

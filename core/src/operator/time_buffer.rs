@@ -55,6 +55,16 @@ impl TimeBuffer {
         Ok(())
     }
 
+    /// The earliest timestamp of what waits; `None` if nothing does.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn first_time(&mut self, stores: &mut [TaskStore]) -> Result<Option<Timestamp>, FoldError> {
+        let (names, _) = self.index(stores)?;
+        let time = |name: &Vec<u8>| millstream_state::key::split_window_key(name).map(|(time, _)| Timestamp(time));
+        Ok(names.first().and_then(time))
+    }
+
     /// Takes out the rows of `until` and before, in order, each with its time.
     ///
     /// # Errors

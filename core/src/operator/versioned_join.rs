@@ -66,6 +66,8 @@ pub struct VersionedJoin {
 struct Waiting {
     grace: TimeSpan,
     buffer: TimeBuffer,
+    /// The columns of a record.
+    input: Arc<StreamSchema>,
     /// Keys, values and headers of a record.
     records: RowCodec,
     clock: Timestamp,
@@ -84,7 +86,7 @@ impl VersionedJoin {
             let fields: Vec<FieldRef> =
                 input.whole_key().iter().chain(input.value()).cloned().chain([headers]).collect();
             let (buffer, records) = (TimeBuffer::new(store), codec(&fields)?);
-            Ok(Waiting { grace, buffer, records, clock: Timestamp::NONE })
+            Ok(Waiting { grace, buffer, input: Arc::clone(&input), records, clock: Timestamp::NONE })
         };
         Ok(Self {
             kind,
@@ -159,18 +161,33 @@ impl Waiting {
             released.extend(self.buffer.release(self.clock.minus(self.grace), stores)?);
             turns.extend((first..batch.len() + released.len()).map(|row| row as u32));
         }
-        let all = Batch::concat(&[batch.clone(), self.waited(&batch, &released)?]).map_err(FoldError::of)?;
+        let all = Batch::concat(&[batch.clone(), self.waited(&released)?]).map_err(FoldError::of)?;
         all.take(&UInt32Array::from(turns)).map_err(FoldError::of)
     }
 
-    /// Records that have waited, as rows like those of `batch`.
-    fn waited(&self, batch: &Batch, released: &[(i64, Vec<u8>)]) -> Result<Batch, FoldError> {
+    /// The stream time at which the first of the records that wait is joined.
+    fn next_due(&mut self, stores: &mut [TaskStore]) -> Result<Option<Timestamp>, FoldError> {
+        Ok(self.buffer.first_time(stores)?.map(|time| time.plus(self.grace)))
+    }
+
+    /// The records whose turn it is at a stream time that no record has brought.
+    fn take_due(&mut self, stream_time: Timestamp, stores: &mut [TaskStore]) -> Result<Batch, FoldError> {
+        if self.next_due(stores)?.is_none_or(|due| due > stream_time) {
+            return Ok(Batch::empty(&self.input));
+        }
+        self.clock = stream_time;
+        let released = self.buffer.release(stream_time.minus(self.grace), stores)?;
+        self.waited(&released)
+    }
+
+    /// Records that have waited.
+    fn waited(&self, released: &[(i64, Vec<u8>)]) -> Result<Batch, FoldError> {
         let rows = released.iter().map(|(_, row)| row.as_slice());
         let mut columns = self.records.decode(rows).map_err(FoldError::of)?;
         let headers = columns.pop().filter(|headers| headers.as_list::<i32>().values().len() > 0);
         columns.push(Arc::new(Int64Array::from_iter_values(released.iter().map(|(time, _)| *time))));
         columns.push(Batch::no_offsets(released.len()));
-        Ok(Batch::new(Arc::clone(batch.schema()), columns).with_headers(headers))
+        Ok(Batch::new(Arc::clone(&self.input), columns).with_headers(headers))
     }
 }
 
@@ -203,5 +220,26 @@ impl Operator for VersionedJoin {
         if let Some(waiting) = &mut self.waiting {
             waiting.clock = stream_time;
         }
+    }
+
+    fn forget_stream_time(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.clock = Timestamp::NONE;
+        }
+    }
+
+    fn on_idle(
+        &mut self,
+        stream_time: Timestamp,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Timestamp>, OperatorError> {
+        let Some(waiting) = &mut self.waiting else { return Ok(None) };
+        let due = waiting.take_due(stream_time, context.stores).map_err(|error| context.error(error))?;
+        let next = waiting.next_due(context.stores).map_err(|error| context.error(error))?;
+        if !due.is_empty() {
+            let joined = self.join(&due, context.stores).map_err(|error| context.error(error))?;
+            context.output.extend((!joined.is_empty()).then_some(joined));
+        }
+        Ok(next)
     }
 }

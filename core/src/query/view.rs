@@ -1,57 +1,70 @@
 //! A view: the committed rows of a store over all partitions, as columns.
 //!
-//! A [`ViewSnapshot`] is one moment between commits: all partitions are taken while no commit is being taken over. Reading it
+//! A [`ViewSnapshot`] is one moment between commits: the partitions that it has are taken while no commit is being taken over. Reading it
 //! holds nobody back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use arrow::{
-    array::{ArrayRef, Int64Array, RecordBatch},
+    array::{Array, ArrayRef},
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
-    error::ArrowError,
 };
-use millstream_state::StoreSnapshot;
 
+use super::{QueryError, ViewSnapshot, partition_snapshot::PartitionSnapshot};
 use crate::{
-    operator::{FoldError, StateLayout, StoreRetention, StoreSpec, sessions_in},
-    row::RowCodec,
-    runtime::{StoreHandle, Visibility},
+    format::{Side, Wrapping},
+    log::partition_for_key,
+    operator::{StateLayout, StoreSpec, TaskId},
+    record::{PartitionId, Position, TopicPartition},
+    runtime::{Progress, StoreHandle, Visibility},
     schema::{ROWTIME, WINDOWEND, WINDOWSTART},
-    window::Session,
+    topology::{OwnerCertainty, StoreOwner},
 };
-
-/// Why a view could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("view {view}: {problem}")]
-pub struct QueryError {
-    /// The view.
-    pub view: String,
-    /// What happened.
-    pub problem: String,
-}
 
 /// The committed rows of a store. Cloning is cheap.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, operator::EmitPolicy, runtime::SynchronousStreams, testing::MemoryLog};
+/// # let log = MemoryLog::new();
+/// # log.create_topic(&"orders".parse()?, &Default::default())?;
+/// # let builder = StreamsBuilder::new();
+/// builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// let streams = SynchronousStreams::new(&builder.build()?, "app", std::sync::Arc::new(log), EmitPolicy::Commit)?;
+/// let view = streams.view("counts").ok_or("no such store")?;
+/// let columns: Vec<_> = view.schema().fields().iter().map(|field| field.name().as_str()).collect();
+/// assert_eq!((view.name(), view.key_columns(), columns), ("counts", 1, vec!["key", "value", "ROWTIME"]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct View {
-    spec: StoreSpec,
-    partitions: Arc<[StoreHandle]>,
+    pub(super) spec: StoreSpec,
+    /// By partition.
+    handles: Arc<[StoreHandle]>,
     visibility: Arc<Visibility>,
     schema: SchemaRef,
+    /// The part of the topology that the store belongs to; none of a global table, which no task feeds.
+    subtopology: Option<usize>,
+    owner: Option<Arc<StoreOwner>>,
 }
 
-/// A view at one moment.
-pub struct ViewSnapshot {
-    view: View,
-    partitions: Vec<PartitionSnapshot>,
-}
-
-enum PartitionSnapshot {
-    Persistent(Box<StoreSnapshot>),
-    Memory(BTreeMap<Vec<u8>, Vec<u8>>),
+/// The partitions that may have the rows of a key.
+pub(super) enum Owners {
+    /// This one and no other.
+    One(usize),
+    /// This one, or if it has none any other.
+    First(usize),
+    /// Any.
+    All,
 }
 
 impl View {
-    pub(crate) fn new(spec: StoreSpec, partitions: Vec<StoreHandle>, visibility: Arc<Visibility>) -> Self {
+    pub(crate) fn new(
+        spec: StoreSpec,
+        handles: Vec<StoreHandle>,
+        visibility: Arc<Visibility>,
+        subtopology: Option<usize>,
+        owner: Option<StoreOwner>,
+    ) -> Self {
         let mut fields: Vec<FieldRef> = spec.key.clone();
         if spec.retention.is_windowed() {
             fields.extend([WINDOWSTART, WINDOWEND].map(|name| Arc::new(Field::new(name, DataType::Int64, false))));
@@ -61,7 +74,8 @@ impl View {
         let is_hidden = spec.key.iter().any(|field| field.name() == ROWTIME);
         let time = if is_hidden { format!("__{ROWTIME}") } else { ROWTIME.to_owned() };
         fields.push(Arc::new(Field::new(time, DataType::Int64, false)));
-        Self { spec, partitions: partitions.into(), visibility, schema: Arc::new(Schema::new(fields)) }
+        let (handles, schema) = (handles.into(), Arc::new(Schema::new(fields)));
+        Self { spec, handles, visibility, schema, subtopology, owner: owner.map(Arc::new) }
     }
 
     /// The name of the store.
@@ -79,204 +93,105 @@ impl View {
         self.spec.key.len()
     }
 
+    /// How many partitions the store has.
+    pub fn partitions(&self) -> usize {
+        self.handles.len()
+    }
+
     /// The view as it is between two commits.
     ///
     /// # Errors
     /// [`QueryError`] if a store has failed.
     pub fn snapshot(&self) -> Result<ViewSnapshot, QueryError> {
-        let partition = |handle: &StoreHandle| match handle {
-            StoreHandle::Persistent(store) => {
-                let snapshot = store.snapshot().map_err(|error| self.error(error))?;
-                Ok(PartitionSnapshot::Persistent(Box::new(snapshot)))
-            }
-            StoreHandle::Memory(rows) => Ok(PartitionSnapshot::Memory(rows.read().clone())),
-        };
-        let partitions =
-            self.visibility.between_commits(|_| self.partitions.iter().map(partition).collect::<Result<_, _>>())?;
-        Ok(ViewSnapshot { view: self.clone(), partitions })
+        self.snapshot_of(&(0..self.handles.len()).collect::<Vec<_>>())
     }
 
-    fn error(&self, problem: impl std::fmt::Display) -> QueryError {
-        QueryError { view: self.spec.name.clone(), problem: problem.to_string() }
+    /// Some partitions of the view as they are between two commits.
+    pub(super) fn snapshot_of(&self, partitions: &[usize]) -> Result<ViewSnapshot, QueryError> {
+        let taken = self.visibility.between_commits(|progress| {
+            let one = |partition: &usize| Ok((*partition, PartitionSnapshot::of(&self.handles[*partition])?));
+            let snapshots = partitions.iter().map(one).collect::<Result<Vec<_>, String>>()?;
+            Ok((snapshots, self.position(partitions, progress)))
+        });
+        let (snapshots, position) = taken.map_err(|problem: String| self.error(problem))?;
+        Ok(ViewSnapshot::new(self.clone(), snapshots, position))
+    }
+
+    /// How far a partition has come.
+    fn reached(&self, partition: usize, progress: &Progress) -> Position {
+        let partition = PartitionId(partition as u32);
+        self.subtopology.map_or_else(Position::new, |subtopology| progress.position(TaskId { subtopology, partition }))
+    }
+
+    /// What some partitions include, all of them.
+    fn position(&self, partitions: &[usize], progress: &Progress) -> Position {
+        let mut position = Position::new();
+        for partition in partitions {
+            for (input, next) in self.reached(*partition, progress).iter() {
+                position.limit(input, next);
+            }
+        }
+        position
+    }
+
+    /// What feeds the store.
+    pub(super) fn inputs(&self) -> BTreeSet<TopicPartition> {
+        let all: Vec<usize> = (0..self.handles.len()).collect();
+        let position = self.visibility.between_commits(|progress| self.position(&all, progress));
+        position.iter().map(|(input, _)| input.clone()).collect()
+    }
+
+    /// Waits until each of some partitions includes what `bound` says of its inputs.
+    ///
+    /// # Errors
+    /// [`QueryError::Behind`] if one does not in time.
+    pub(super) fn wait_for(&self, partitions: &[usize], bound: &Position, timeout: Duration) -> Result<(), QueryError> {
+        let mut behind = None;
+        self.visibility.wait_until(timeout, |progress| {
+            let missing = partitions.iter().flat_map(|partition| {
+                let reached = self.reached(*partition, progress);
+                let missing = |(input, wanted)| {
+                    let reached = reached.get(input).filter(|reached| *reached < wanted)?;
+                    Some((input.clone(), wanted, reached))
+                };
+                bound.iter().filter_map(missing).collect::<Vec<_>>()
+            });
+            behind = missing.max_by_key(|(_, wanted, reached)| wanted.since(*reached));
+            behind.is_none()
+        });
+        let Some((partition, wanted, reached)) = behind else { return Ok(()) };
+        let records = wanted.since(reached);
+        Err(QueryError::Behind { store: self.spec.name.clone(), partition, wanted, reached, records })
+    }
+
+    /// The partitions that may have the rows of each key; `keys` are the key columns.
+    pub(super) fn owners(&self, keys: &[ArrayRef]) -> Vec<Owners> {
+        let rows = keys.first().map_or(0, |column| column.len());
+        let unknown =
+            || (0..rows).map(|_| if self.handles.len() == 1 { Owners::One(0) } else { Owners::All }).collect();
+        let Some(owner) = self.owner.as_ref().filter(|_| self.handles.len() > 1) else { return unknown() };
+        let serializer = owner.format.serializer(Side::Key, Wrapping::Wrapped, &owner.key);
+        let encoded = serializer.and_then(|mut serializer| serializer.encode(keys, rows, None));
+        let Ok(encoded) = encoded else { return unknown() };
+        let of = |bytes: Option<&[u8]>| {
+            let Some(bytes) = bytes else { return Owners::All };
+            let partition = partition_for_key(bytes, self.handles.len() as u32).0 as usize;
+            match owner.certainty {
+                OwnerCertainty::Certain => Owners::One(partition),
+                OwnerCertainty::Probable => Owners::First(partition),
+            }
+        };
+        encoded.iter().map(of).collect()
+    }
+
+    pub(super) fn error(&self, problem: impl std::fmt::Display) -> QueryError {
+        QueryError::Read { store: self.spec.name.clone(), problem: problem.to_string() }
     }
 }
 
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View").field("name", &self.spec.name).field("partitions", &self.partitions.len()).finish()
-    }
-}
-
-impl ViewSnapshot {
-    /// Gives every row, in batches of at most `batch_rows`, partition by partition, in the order of keys within each.
-    ///
-    /// # Errors
-    /// [`QueryError`] if a store cannot be read, or the text that `each` fails with.
-    pub fn scan(
-        &self,
-        batch_rows: usize,
-        each: &mut dyn FnMut(RecordBatch) -> Result<(), String>,
-    ) -> Result<(), QueryError> {
-        let mut rows = self.rows()?;
-        for partition in &self.partitions {
-            match partition {
-                PartitionSnapshot::Memory(entries) => {
-                    for (key, value) in entries {
-                        rows.push(key, value);
-                        rows.emit_if(batch_rows, each)?;
-                    }
-                }
-                PartitionSnapshot::Persistent(snapshot) => {
-                    let mut cursor = snapshot.scan().map_err(|error| self.view.error(error))?;
-                    while let Some((key, value)) = cursor.next_entry().map_err(|error| self.view.error(error))? {
-                        rows.push(key, value);
-                        rows.emit_if(batch_rows, each)?;
-                    }
-                }
-            }
-        }
-        rows.emit_if(1, each)
-    }
-
-    /// The rows of given keys, with all their windows: `keys` are the key columns, one key a row.
-    ///
-    /// # Errors
-    /// [`QueryError`] if the columns are not those of the key or a store cannot be read.
-    pub fn get(&self, keys: &[ArrayRef]) -> Result<RecordBatch, QueryError> {
-        let mut rows = self.rows()?;
-        let encoded = rows.keys.encode(keys).map_err(|error| self.view.error(error))?;
-        for key in &encoded {
-            for partition in &self.partitions {
-                self.get_one(partition, key.data(), &mut rows)?;
-            }
-        }
-        rows.take().map_err(|error| self.view.error(error))
-    }
-
-    fn get_one(&self, partition: &PartitionSnapshot, key: &[u8], rows: &mut RowReader<'_>) -> Result<(), QueryError> {
-        let windowed = self.view.spec.retention.is_windowed();
-        match partition {
-            PartitionSnapshot::Memory(entries) if windowed => {
-                for (stored, value) in entries {
-                    if millstream_state::key::split_window_key(stored).is_some_and(|(_, plain)| plain == key) {
-                        rows.push(stored, value);
-                    }
-                }
-            }
-            PartitionSnapshot::Memory(entries) => {
-                entries.get(key).into_iter().for_each(|value| rows.push(key, value));
-            }
-            PartitionSnapshot::Persistent(snapshot) if windowed => {
-                let found = snapshot.fetch(key, i64::MIN..i64::MAX).map_err(|error| self.view.error(error))?;
-                let mut stored = Vec::new();
-                for (start, value) in found {
-                    stored.clear();
-                    millstream_state::key::window_key(start, key, &mut stored);
-                    rows.push(&stored, &value);
-                }
-            }
-            PartitionSnapshot::Persistent(snapshot) => {
-                let values = snapshot.get_many([key]).map_err(|error| self.view.error(error))?;
-                values.get(0).into_iter().for_each(|value| rows.push(key, value));
-            }
-        }
-        Ok(())
-    }
-
-    fn rows(&self) -> Result<RowReader<'_>, QueryError> {
-        RowReader::new(&self.view).map_err(|error| self.view.error(error))
-    }
-}
-
-/// Collects stored entries and turns them into columns.
-struct RowReader<'a> {
-    view: &'a View,
-    keys: RowCodec,
-    states: RowCodec,
-    entries: Vec<(usize, usize, usize)>,
-    bytes: Vec<u8>,
-    /// The bounds of the sessions in `entries`, if there are sessions.
-    sessions: Vec<Session>,
-}
-
-impl<'a> RowReader<'a> {
-    fn new(view: &'a View) -> Result<Self, ArrowError> {
-        Ok(Self {
-            view,
-            keys: RowCodec::new(&view.spec.key)?,
-            states: RowCodec::new(&crate::operator::stored_fields(view.spec.layout.as_ref()))?,
-            entries: Vec::new(),
-            bytes: Vec::new(),
-            sessions: Vec::new(),
-        })
-    }
-
-    /// Takes what is stored under a key: a row, or several sessions.
-    fn push(&mut self, key: &[u8], value: &[u8]) {
-        if !matches!(self.view.spec.retention, StoreRetention::Sessions { .. }) {
-            return self.push_row(key, value);
-        }
-        for (session, row) in sessions_in(value) {
-            self.sessions.push(session);
-            self.push_row(key, &value[row]);
-        }
-    }
-
-    fn push_row(&mut self, key: &[u8], value: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(key);
-        let middle = self.bytes.len();
-        self.bytes.extend_from_slice(value);
-        self.entries.push((start, middle, self.bytes.len()));
-    }
-
-    fn emit_if(
-        &mut self,
-        rows: usize,
-        each: &mut dyn FnMut(RecordBatch) -> Result<(), String>,
-    ) -> Result<(), QueryError> {
-        if self.entries.len() < rows {
-            return Ok(());
-        }
-        let view = self.view;
-        self.take().map_err(|error| error.to_string()).and_then(each).map_err(|problem| view.error(problem))
-    }
-
-    /// The key columns of the entries, bounds of windows included.
-    fn keys(&self) -> Result<Vec<ArrayRef>, FoldError> {
-        let stored = self.entries.iter().map(|&(start, middle, _)| &self.bytes[start..middle]);
-        let windowed = |stored| {
-            let split = millstream_state::key::split_window_key(stored);
-            split.ok_or_else(|| FoldError::of("a stored key has no window"))
-        };
-        let (starts, ends): (Vec<i64>, Vec<i64>) = match &self.view.spec.retention {
-            StoreRetention::Forever => return self.keys.decode(stored).map_err(FoldError::of),
-            StoreRetention::Windows { windows, .. } => {
-                let numbers =
-                    stored.clone().map(|stored| Ok(windowed(stored)?.0)).collect::<Result<Vec<_>, FoldError>>()?;
-                let bounds = numbers.into_iter().map(|number| windows.bounds(number));
-                bounds.map(|bounds| (bounds.start, bounds.end)).unzip()
-            }
-            StoreRetention::Sessions { .. } => self.sessions.iter().map(|session| (session.start, session.end)).unzip(),
-        };
-        let plain = stored.map(|stored| Ok(windowed(stored)?.1)).collect::<Result<Vec<_>, FoldError>>()?;
-        let mut columns = self.keys.decode(plain).map_err(FoldError::of)?;
-        columns.extend([Arc::new(Int64Array::from(starts)) as ArrayRef, Arc::new(Int64Array::from(ends))]);
-        Ok(columns)
-    }
-
-    /// The entries collected so far as columns.
-    fn take(&mut self) -> Result<RecordBatch, FoldError> {
-        let mut columns = self.keys()?;
-        let states = self.entries.iter().map(|&(_, middle, end)| &self.bytes[middle..end]);
-        let mut states = self.states.decode(states).map_err(FoldError::of)?;
-        let times = states.pop();
-        columns.extend(self.view.spec.layout.results_of(&states)?);
-        columns.extend(times);
-        self.entries.clear();
-        self.bytes.clear();
-        self.sessions.clear();
-        RecordBatch::try_new(Arc::clone(&self.view.schema), columns).map_err(FoldError::of)
+        f.debug_struct("View").field("name", &self.spec.name).field("partitions", &self.handles.len()).finish()
     }
 }
 

@@ -8,7 +8,9 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    StreamsError, TaskSettings, build_join,
+    StreamsError, TaskSettings,
+    build_aggregate::{self, AggregateSite},
+    build_join,
     global_tables::GlobalTables,
     metrics::Counters,
     partitions::Partitions,
@@ -22,16 +24,12 @@ use super::{
 use crate::{
     log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
     operator::{
-        Aggregate, AggregateSettings, CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryStore, Merge, Operator,
-        PartitionCounts, Partitioning, RowTtl, RowTtlSettings, SessionAggregate, SessionAggregateSettings, Sink,
-        SinkSettings, StoreRetention, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore, Transformer,
+        CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryRows, MemoryStore, Merge, Operator, PartitionCounts,
+        Partitioning, RowTtl, RowTtlSettings, Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore,
+        Transformer,
     },
-    record::{GroupId, PartitionId, TimeSpan, TopicName, TopicPartition},
-    topology::{
-        AggregateNode, Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef,
-        Topology,
-    },
-    window::Windows,
+    record::{GroupId, PartitionId, TopicName, TopicPartition},
+    topology::{Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef, Topology},
 };
 
 /// Bytes of a changelog replayed at once.
@@ -43,7 +41,7 @@ pub(crate) enum StoreHandle {
     /// On disk.
     Persistent(Arc<Store>),
     /// In memory.
-    Memory(Arc<parking_lot::RwLock<std::collections::BTreeMap<Vec<u8>, Vec<u8>>>>),
+    Memory(Arc<parking_lot::RwLock<MemoryRows>>),
 }
 
 /// Builds the tasks of an application.
@@ -192,7 +190,7 @@ impl Builder<'_> {
         takers.filter(|(place, _)| late.iter().all(|(_, taker)| taker != place)).collect()
     }
 
-    /// Whether a join sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
+    /// Whether a join, or what else must see every update, sees what an aggregate does: it takes rows that come from it, or reads a store that it or one below it writes.
     fn feeds_join(&self, aggregate: NodeId, part: &Subtopology) -> bool {
         let kind = |id: NodeId| &self.topology.nodes()[id.0].kind;
         let consumers = self.topology.consumers();
@@ -205,6 +203,7 @@ impl Builder<'_> {
                     written.insert(*store);
                 }
                 NodeKind::Aggregate(aggregate) => drop(written.insert(aggregate.store)),
+                NodeKind::Operator(node) if node.needs_every_update() => return true,
                 NodeKind::Operator(node) => written.extend(node.stores().written),
                 _ => {}
             }
@@ -340,9 +339,9 @@ impl Builder<'_> {
             }
             NodeKind::Aggregate(aggregate) => {
                 let emit = self.emit_of(node_id, id);
-                let retention = &self.topology.stores()[aggregate.store].retention;
-                aggregate_operator(aggregate, node, local_store(aggregate.store), retention, emit)
-                    .map_err(fold_error)?
+                let (output, specs, inputs) = (&node.schema, self.topology.stores(), node.inputs.len());
+                let site = AggregateSite { output, specs, local_store, emit, inputs };
+                build_aggregate::operator(aggregate, &site).map_err(fold_error)?
             }
             NodeKind::Join(join) => {
                 let layout = Arc::clone(&join.layout);
@@ -405,44 +404,6 @@ impl Builder<'_> {
         restore(&mut store, self.log.as_ref(), &changelog, incarnation, &error)?;
         Ok((RunningStore { name: spec.name.clone(), store, changelog, incarnation }, handle))
     }
-}
-
-/// The operator of an aggregate: sessions have one of their own.
-fn aggregate_operator(
-    aggregate: &AggregateNode,
-    node: &Node,
-    store: usize,
-    retention: &StoreRetention,
-    emit: EmitPolicy,
-) -> Result<Box<dyn Operator>, FoldError> {
-    let &AggregateNode { strategy, needs_before, tombstones, .. } = aggregate;
-    let inputs = node.inputs.len();
-    let (output, fold) = (Arc::clone(&node.schema), Arc::clone(&aggregate.fold));
-    let windows = match (&aggregate.windows, retention) {
-        (Some(Windows::Session(windows)), StoreRetention::Sessions { span, retention }) => {
-            let retention = TimeSpan::from_millis(retention.millis() - span.millis()).unwrap_or_default();
-            let settings = SessionAggregateSettings {
-                store,
-                output,
-                fold,
-                windows: *windows,
-                retention,
-                span: *span,
-                strategy,
-                emit,
-                inputs,
-                needs_before,
-            };
-            return Ok(Box::new(SessionAggregate::new(settings)?));
-        }
-        (Some(Windows::Session(_)), _) => return Err(FoldError::of("the store is not one of sessions")),
-        (Some(Windows::Time(windows)), _) => Some(windows.clone()),
-        (None, _) => None,
-    };
-    let retention = retention.retention().unwrap_or_default();
-    let settings =
-        AggregateSettings { store, output, fold, windows, strategy, retention, emit, inputs, tombstones, needs_before };
-    Ok(Box::new(Aggregate::new(settings)?))
 }
 
 /// Brings a store up to the end of its changelog: from where it is, or from the start if it does not belong to this changelog.

@@ -268,7 +268,7 @@ impl GlobalRows for StoreHandle {
             }
             Self::Memory(rows) => {
                 let rows = rows.read();
-                keys.iter().enumerate().for_each(|(index, key)| each(index, rows.get(*key).map(Vec::as_slice)));
+                keys.iter().enumerate().for_each(|(index, key)| each(index, rows.get(key)));
             }
         }
         Ok(())

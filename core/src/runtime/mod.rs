@@ -4,6 +4,7 @@
 //! to worker threads. Only [`Clock`] reads a clock.
 
 mod build;
+mod build_aggregate;
 mod build_join;
 mod build_progress;
 mod carry_over;
@@ -37,6 +38,7 @@ pub(crate) use decoder::Decoder;
 pub use error::StreamsError;
 pub use handlers::{ErrorContext, ErrorHandler, ErrorHandlers, ErrorKind, HandlerResponse};
 pub use metrics::{Counters, Dropped, Metrics};
+pub(crate) use progress::Progress;
 pub use shared_reads::SharedReads;
 pub use streams::{Status, Streams, delete_application};
 pub use synchronous::{SynchronousConfig, SynchronousStreams};

@@ -273,10 +273,12 @@ pub(super) fn views(
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
         let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());
-        (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility)))
+        let part = topology.subtopologies().iter().position(|part| part.stores.contains(&number));
+        let owner = topology.owner_of(number);
+        (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility), part, owner))
     };
     let global = |(table, handle): (&GlobalTable, StoreHandle)| {
-        (table.store.name.clone(), View::new(table.store.clone(), vec![handle], Arc::clone(visibility)))
+        (table.store.name.clone(), View::new(table.store.clone(), vec![handle], Arc::clone(visibility), None, None))
     };
     let globals = topology.globals().iter().zip(globals.handles()).map(global);
     let own = topology.stores().iter().enumerate().filter(|(_, spec)| spec.layout.is_readable()).map(view);

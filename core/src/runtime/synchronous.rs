@@ -136,7 +136,7 @@ impl SynchronousStreams {
         if rows == usize::MAX {
             return Ok((self.worker.process()?, done()));
         }
-        let mut worked = false;
+        let mut worked = self.worker.globals.update(self.worker.log.as_ref())?;
         for task in &mut self.worker.tasks {
             let left = rows - done();
             if left == 0 {
@@ -247,6 +247,11 @@ impl SynchronousStreams {
     /// What was done so far.
     pub fn metrics(&self) -> Metrics {
         self.worker.shared.counters.read()
+    }
+
+    /// The views of all stores, by name.
+    pub fn views(&self) -> impl Iterator<Item = (&str, &View)> {
+        self.views.iter().map(|(name, view)| (name.as_str(), view))
     }
 
     /// The view of a store.

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     dsl::Data,
     operator::EmitPolicy,
+    query::ReadOnlyStore,
     record::{Offset, Record, TopicName},
     runtime::Metrics,
     topology::Topology,
@@ -318,6 +319,24 @@ impl TopologyTestDriver {
             }
         }
         Ok(records)
+    }
+
+    /// A store to be read between two steps: see [`ReadOnlyStore`]. It sees what is committed.
+    ///
+    /// # Errors
+    /// If there is no such store, it has other columns than the types, or the driver has ended.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 30)?;
+    /// assert_eq!(driver.store::<String, i64>("counts")?.get("ada")?, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn store<K: Data, V: Data>(&self, name: &str) -> Result<ReadOnlyStore<K, V>, DriverError> {
+        Ok(self.state.lock().streams()?.store(name)?)
     }
 
     /// Every row of a store, as columns.

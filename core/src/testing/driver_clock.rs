@@ -14,7 +14,7 @@ impl TopologyTestDriver {
     /// If a task fails, or the driver has ended.
     ///
     /// ```
-    /// # use millstream::{StreamsBuilder, Record, dsl::{Consumed, Produced}, testing::{DriverOptions, TopologyTestDriver}, window::TimeWindows};
+    /// # use millstream::{StreamsBuilder, record::Record, dsl::{Consumed, Produced}, testing::{DriverOptions, TopologyTestDriver}, window::TimeWindows};
     /// # use std::time::Duration;
     /// let builder = StreamsBuilder::new();
     /// let seconds = TimeWindows::tumbling(Duration::from_secs(1), Duration::ZERO)?;

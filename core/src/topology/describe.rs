@@ -102,7 +102,7 @@ fn owner(topology: &Topology, store: usize) -> Option<(&Node, usize)> {
     let writes = |node: &&Node| match &node.kind {
         NodeKind::Table { store: own, .. } => *own == store,
         NodeKind::RowTtl(ttl) => [ttl.store, ttl.index].contains(&store),
-        NodeKind::Aggregate(aggregate) => aggregate.store == store,
+        NodeKind::Aggregate(aggregate) => aggregate.store == store || aggregate.index == Some(store),
         NodeKind::StreamJoin(join) => join.stores.contains(&store) || join.waiting == Some(store),
         NodeKind::ForeignKey(join) => join.written_store() == Some(store) || is_unsettled(join, store),
         NodeKind::Operator(node) => node.stores().written.contains(&store),
@@ -164,6 +164,7 @@ fn growth(topology: &Topology, node: &Node, number: usize, store: &StoreSpec) ->
         (NodeKind::Aggregate(aggregate), Some(kept)) => {
             let windows = aggregate.windows.as_ref().map(ToString::to_string).unwrap_or_default();
             let (rows, what) = match store.retention {
+                _ if aggregate.index == Some(number) => ("which windows a key has in a stretch of time", "windows"),
                 StoreRetention::Sessions { .. } => ("sessions of one key and stretch of time", "sessions"),
                 _ => ("one row a key and window", "windows"),
             };

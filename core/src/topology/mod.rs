@@ -13,7 +13,9 @@ mod node_names;
 mod operator_node;
 mod prune;
 mod shared_source;
+mod store_owner;
 mod subtopology;
+mod suppress_node;
 mod versioned_node;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +33,9 @@ pub use node::{
 };
 pub(crate) use node_names::topics_of;
 pub use operator_node::{NodeStores, OperatorNode, Site};
+pub(crate) use store_owner::{OwnerCertainty, StoreOwner};
 pub use subtopology::Subtopology;
+pub(crate) use suppress_node::SuppressNode;
 pub use versioned_node::VersionedStores;
 pub(crate) use versioned_node::{VersionedJoinNode, VersionedTableNode};
 

@@ -82,7 +82,7 @@ impl NodeKind {
         match self {
             Self::Table { store, .. } => vec![*store],
             Self::RowTtl(node) => vec![node.store, node.index],
-            Self::Aggregate(aggregate) => vec![aggregate.store],
+            Self::Aggregate(aggregate) => std::iter::once(aggregate.store).chain(aggregate.index).collect(),
             Self::Join(join) => vec![join.store],
             Self::StreamJoin(join) => join.stores.into_iter().chain(join.waiting).collect(),
             Self::TableJoin(join) => join.tables.iter().map(|table| table.store).collect(),
@@ -260,6 +260,8 @@ pub struct RowTtlNode {
 pub struct AggregateNode {
     /// The number of the store.
     pub store: usize,
+    /// The number of the store that holds which windows a key has, if they are sliding ones.
+    pub index: Option<usize>,
     /// What is computed.
     pub fold: Arc<dyn FoldFactory>,
     /// Per which windows.

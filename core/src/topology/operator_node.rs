@@ -73,6 +73,11 @@ pub trait OperatorNode: Send + Sync {
         false
     }
 
+    /// Whether it must see every update of the tables above it by itself, whatever the emit policy, so that these do not merge updates of a commit.
+    fn needs_every_update(&self) -> bool {
+        false
+    }
+
     /// Whether it makes a table of a stream: of records of one timestamp those that it takes come first.
     fn makes_table(&self) -> bool {
         false

@@ -6,6 +6,7 @@ mod invalid_window;
 mod join_windows;
 mod local_time;
 mod session_windows;
+mod sliding_windows;
 mod time_windows;
 mod windowed_key;
 
@@ -15,6 +16,7 @@ pub use invalid_window::InvalidWindow;
 pub use join_windows::{GRACE_WITHOUT_ONE, JoinSide, JoinWindows};
 pub use local_time::LocalTime;
 pub use session_windows::{Session, SessionWindows};
+pub use sliding_windows::SlidingWindows;
 pub use time_windows::TimeWindows;
 pub use windowed_key::{SplitKeys, WindowBounds, append_window, split_key, split_keys, with_windows};
 
@@ -23,27 +25,46 @@ use crate::{record::TimeSpan, schema::WindowKind};
 /// The windows of an aggregation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Windows {
-    /// Tumbling, hopping or cumulating windows.
+    /// Tumbling, hopping, cumulating or unlimited windows.
     Time(TimeWindows),
     /// Sessions.
     Session(SessionWindows),
+    /// Windows around the records.
+    Sliding(SlidingWindows),
 }
 
 impl Windows {
+    /// How long a window waits after its end, as far as results that are passed on when it closes are concerned: of a session gap and grace.
+    pub(crate) fn waits(&self) -> TimeSpan {
+        match self {
+            Self::Time(windows) => windows.grace(),
+            Self::Session(windows) => {
+                let waits = windows.gap().millis().saturating_add(windows.grace().millis());
+                TimeSpan::from_millis(waits).unwrap_or_default()
+            }
+            Self::Sliding(windows) => windows.grace(),
+        }
+    }
+
     /// What keys in these windows look like.
     pub fn kind(&self) -> WindowKind {
         match self {
             Self::Time(windows) if windows.has_one_length() => WindowKind::time(windows.size()),
             Self::Time(_) => WindowKind::Bounds,
             Self::Session(_) => WindowKind::Session,
+            Self::Sliding(windows) => WindowKind::time(windows.time_difference()),
         }
     }
 
-    /// How long a result is needed at least: until its window is closed.
+    /// How long a result is needed at least: until its window is closed; of a sliding window until none can be made of it any more.
     pub fn least_retention(&self) -> TimeSpan {
         let (length, grace) = match self {
             Self::Time(windows) => (windows.longest(), windows.grace()),
             Self::Session(windows) => (windows.gap(), windows.grace()),
+            Self::Sliding(windows) => {
+                let difference = windows.time_difference().millis();
+                (TimeSpan::from_millis(difference.saturating_mul(2)).unwrap_or_default(), windows.grace())
+            }
         };
         TimeSpan::from_millis(length.millis().saturating_add(grace.millis())).unwrap_or_default()
     }
@@ -61,11 +82,18 @@ impl From<SessionWindows> for Windows {
     }
 }
 
+impl From<SlidingWindows> for Windows {
+    fn from(windows: SlidingWindows) -> Self {
+        Self::Sliding(windows)
+    }
+}
+
 impl fmt::Display for Windows {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Time(windows) => windows.fmt(f),
             Self::Session(windows) => windows.fmt(f),
+            Self::Sliding(windows) => windows.fmt(f),
         }
     }
 }

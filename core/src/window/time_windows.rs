@@ -38,6 +38,8 @@ enum Shape {
     Hopping,
     /// One ends every step, up to the size; then they start anew.
     Cumulating,
+    /// There is one, which starts here and never ends.
+    Unlimited(i64),
 }
 
 /// Windows of one size at regular distances.
@@ -111,6 +113,27 @@ impl TimeWindows {
         Ok(Self { shape: Shape::Cumulating, size, step, grace, offset: TimeSpan::ZERO, zone: None })
     }
 
+    /// One window `[start, i64::MAX)` that never closes. Records before `start` are in no window: they become dead letters.
+    ///
+    /// ```
+    /// use millstream::{record::Timestamp, window::TimeWindows};
+    ///
+    /// let windows = TimeWindows::unlimited(Timestamp(100));
+    /// let starts = |time: i64| windows.numbers(Timestamp(time)).map(|number| windows.bounds(number).start).collect::<Vec<_>>();
+    /// assert_eq!((starts(99), starts(100), starts(1_000_000)), (vec![], vec![100], vec![100]));
+    /// ```
+    pub fn unlimited(start: Timestamp) -> Self {
+        let size = TimeSpan::from_millis(i64::MAX).unwrap_or_default();
+        let shape = Shape::Unlimited(start.millis());
+        Self { shape, size, step: size, grace: TimeSpan::ZERO, offset: TimeSpan::ZERO, zone: None }
+    }
+
+    /// A window of `size`, which may be zero, from every moment on. Which of them hold a record is decided elsewhere.
+    pub(super) fn from_every_moment(size: TimeSpan, grace: TimeSpan) -> Self {
+        let step = TimeSpan::from_millis(1).unwrap_or_default();
+        Self { shape: Shape::Hopping, size, step, grace, offset: TimeSpan::ZERO, zone: None }
+    }
+
     /// The same windows, starting `offset` later.
     ///
     /// # Errors
@@ -176,14 +199,19 @@ impl TimeWindows {
         self.shape == Shape::Cumulating
     }
 
+    /// Whether there is one window only, which never closes.
+    pub fn is_unlimited(&self) -> bool {
+        matches!(self.shape, Shape::Unlimited(_))
+    }
+
     /// Whether the start of a window says where it ends: all windows are of one length.
     pub fn has_one_length(&self) -> bool {
-        self.zone.is_none() && self.shape == Shape::Hopping
+        self.zone.is_none() && self.shape != Shape::Cumulating
     }
 
     /// Whether the number of a window is its start.
     pub fn is_numbered_by_start(&self) -> bool {
-        self.shape == Shape::Hopping && self.is_plain()
+        self.shape != Shape::Cumulating && self.is_plain()
     }
 
     fn is_plain(&self) -> bool {
@@ -195,6 +223,7 @@ impl TimeWindows {
         match self.shape {
             Shape::Hopping => self.step,
             Shape::Cumulating => self.size,
+            Shape::Unlimited(_) => TimeSpan::ZERO,
         }
     }
 
@@ -214,6 +243,7 @@ impl TimeWindows {
     pub fn bounds(&self, number: i64) -> WindowBounds {
         let (start, end) = match self.shape {
             Shape::Hopping => (number, number.saturating_add(self.size.millis())),
+            Shape::Unlimited(_) => return WindowBounds { start: number, end: i64::MAX },
             Shape::Cumulating => (floor(number.saturating_sub(1), self.size), number),
         };
         WindowBounds { start: self.moment(start), end: self.moment(end) }
@@ -224,7 +254,7 @@ impl TimeWindows {
         let each = numbers.as_primitive::<Int64Type>();
         if self.is_numbered_by_start() {
             let size = self.size.millis();
-            let ends: Int64Array = each.unary(|start| start.saturating_add(size));
+            let ends: Int64Array = each.unary(|start| if size == i64::MAX { size } else { start.saturating_add(size) });
             return [numbers, Arc::new(ends)];
         }
         let (starts, ends): (Vec<i64>, Vec<i64>) =
@@ -238,6 +268,7 @@ impl TimeWindows {
         let step = self.step.millis();
         let count = match timestamp.millis() {
             ..0 => 0,
+            time if self.is_unlimited() && time < first => 0,
             _ if first == last => 1,
             _ => (last - first) / step + 1,
         };
@@ -263,17 +294,21 @@ impl TimeWindows {
                 let next = |length: TimeSpan| floor(time, length).saturating_add(length.millis());
                 (next(self.step), next(self.size))
             }
+            Shape::Unlimited(start) => (start, start),
         }
     }
 
     /// The start of the newest window that holds a moment, whatever its length.
     pub fn newest_start(&self, moment: Timestamp) -> Timestamp {
+        if let Shape::Unlimited(start) = self.shape {
+            return Timestamp(start);
+        }
         Timestamp(self.moment(floor(self.reading(moment), self.start_every())))
     }
 
     /// Whether a window that ends at `end` accepts no more records at this stream time.
     pub fn is_closed(&self, end: Timestamp, stream_time: Timestamp) -> bool {
-        end.plus(self.grace) <= stream_time
+        !self.is_unlimited() && end.plus(self.grace) <= stream_time
     }
 
     /// The highest number that a window closed at this stream time can have: windows up to it accept no more records.
@@ -282,6 +317,7 @@ impl TimeWindows {
         match self.shape {
             Shape::Hopping => reading.saturating_sub(self.size.millis()),
             Shape::Cumulating => reading,
+            Shape::Unlimited(_) => i64::MIN,
         }
     }
 
@@ -290,6 +326,7 @@ impl TimeWindows {
         let reading = self.reading(Timestamp(moment.millis().saturating_sub(1))).saturating_add(1);
         match self.shape {
             Shape::Hopping => reading,
+            Shape::Unlimited(_) => i64::MIN,
             Shape::Cumulating => {
                 let start = floor(reading.saturating_add(self.size.millis() - 1), self.size);
                 start.saturating_add(1)
@@ -308,6 +345,7 @@ impl std::fmt::Display for TimeWindows {
         match self.shape {
             Shape::Cumulating => write!(f, "CUMULATE (SIZE {}, STEP {}", self.size, self.step)?,
             Shape::Hopping if self.is_tumbling() => write!(f, "TUMBLING (SIZE {}", self.size)?,
+            Shape::Unlimited(start) => return write!(f, "UNLIMITED (FROM {})", Timestamp(start)),
             Shape::Hopping => write!(f, "HOPPING (SIZE {}, ADVANCE BY {}", self.size, self.step)?,
         }
         if self.offset != TimeSpan::ZERO {

@@ -4,18 +4,22 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use millstream::{
     StreamsBuilder,
-    dsl::{Consumed, KStream, Materialized, Produced},
+    dsl::{Consumed, Joined, KStream, Materialized, Produced},
     expression::{col, lit},
     format::Format,
     log::{Append, SharedLog, TopicConfig, Transaction},
     operator::{EmitPolicy, Reason, StreamJoinKind},
-    record::{Offset, PartitionId, Record, Records, TimeSpan, TopicName, TopicPartition},
-    runtime::{ManualClock, MaxTaskIdle, StreamTimeAtStart, SynchronousConfig, SynchronousStreams},
+    record::{Offset, PartitionId, Record, Records, TimeSpan, Timestamp, TopicName, TopicPartition},
+    runtime::{
+        ManualClock, MaxTaskIdle, Status, StreamTimeAtStart, Streams, StreamsConfig, SynchronousConfig,
+        SynchronousStreams,
+    },
     schema::WindowKind,
     testing::MemoryLog,
     topology::Topology,
     window::{JoinWindows, SessionWindows, TimeWindows, WindowBounds, Windows, split_key},
 };
+use millstream_state::{StateBackend, StateConfig};
 use proptest::prelude::*;
 
 fn span(millis: i64) -> TimeSpan {
@@ -42,7 +46,7 @@ impl Run {
             let config = TopicConfig { partitions, ..TopicConfig::default() };
             log.create_topic(&TopicName::new(topic).expect("legal"), &config).expect("made");
         }
-        let clock = Arc::new(ManualClock::at(millstream::record::Timestamp(1_000_000)));
+        let clock = Arc::new(ManualClock::at(Timestamp(1_000_000)));
         let config = SynchronousConfig { clock: Arc::clone(&clock) as _, ..config };
         let streams = SynchronousStreams::with_config(&topology, "app", Arc::clone(&log), config.clone());
         Self { topology, log, clock, config, streams: streams.expect("starts") }
@@ -201,6 +205,23 @@ fn records_of_outer_joins_stop_waiting() {
     assert_eq!(run.streams.metrics().dropped_for(Reason::Late), 1);
 }
 
+#[test]
+fn records_that_wait_for_late_rows_are_joined() {
+    let builder = StreamsBuilder::new();
+    let kept = Materialized::named("rows").versioned(span(100));
+    let table = builder.table::<String, i64>("right", Consumed::kafka(), kept);
+    let stream = builder.stream::<String, i64>("in", Consumed::kafka());
+    let joined = stream.join(Joined::with(&table).grace(span(20)), |_, left, right| format!("{left}+{right}"));
+    joined.to("out", Produced::kafka());
+    let mut run = Run::new(builder.build().expect("legal"), 1, idle(100));
+    run.push("right", 0, "k", &[3]);
+    run.push("in", 0, "k", &[5]);
+    run.pass(119);
+    assert_eq!(run.out(), []);
+    run.pass(1);
+    assert_eq!(run.out(), [(b"k".to_vec(), "5+3".to_owned(), 5)]);
+}
+
 /// Windows of 10, then windows of 20 over their results by another key, through a repartition.
 fn windows_of_windows() -> Topology {
     let builder = StreamsBuilder::new();
@@ -315,4 +336,37 @@ fn stream_time_is_kept_over_a_restart_or_forgotten_as_in_kafka_streams() {
     };
     assert_eq!(late(StreamTimeAtStart::AsCommitted), (1, (30, 40, "1".to_owned())));
     assert_eq!(late(StreamTimeAtStart::Forgotten), (0, (0, 10, "2".to_owned())));
+}
+
+#[test]
+fn threads_let_time_go_on_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = StateBackend::open(StateConfig::new(directory.path(), 16 << 20)).expect("opens");
+    let log: SharedLog = Arc::new(MemoryLog::new());
+    for topic in ["in", "out"] {
+        log.create_topic(&TopicName::new(topic).expect("legal"), &TopicConfig::default()).expect("made");
+    }
+    let clock = Arc::new(ManualClock::at(Timestamp(0)));
+    let config = StreamsConfig {
+        clock: Arc::clone(&clock) as _,
+        commit_interval: Duration::ZERO,
+        idle_advance: Some(millis(100)),
+        ..StreamsConfig::new("app", Arc::clone(&log), state)
+    };
+    let streams = Streams::start(&finals(tens(0)), config).expect("starts");
+    let partition = |topic: &str| TopicPartition::new(TopicName::new(topic).expect("legal"), PartitionId(0));
+    let records: Records = [Record::new("k", 3_i64.to_be_bytes()).at_ms(3)].into_iter().collect();
+    let appends = vec![Append { partition: partition("in"), records }];
+    log.producer("test").expect("opens").commit(Transaction { appends, offsets: vec![] }).expect("commits");
+    let mut seen = 0;
+    while streams.lag().expect("readable") > 0 {
+        seen = log.wait_for_commit(seen, millis(10));
+    }
+    assert_eq!(log.end_offset(&partition("out")).expect("a topic"), Offset::ZERO);
+    while log.end_offset(&partition("out")).expect("a topic") == Offset::ZERO {
+        assert_eq!(streams.status(), Status::Running);
+        clock.advance(millis(50));
+        seen = log.wait_for_commit(seen, millis(10));
+    }
+    streams.stop().expect("stops");
 }

@@ -2,6 +2,8 @@
 
 mod aggregates;
 mod aligned_windows;
+mod crash_injection;
+mod driver;
 mod dsl;
 mod global_tables;
 mod golden;
@@ -15,9 +17,12 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod late_records;
+mod queries;
 mod recovery;
 mod row_ttl;
 mod shared_reads;
+mod sliding;
+mod suppress;
 mod table_aggregates;
 mod typed_joins;
 mod versioned;

@@ -24,20 +24,20 @@ use millstream_state::{StateBackend, StateConfig};
 use proptest::prelude::*;
 
 /// A record: key, value, time.
-type Input = (u8, char, i64);
+pub(super) type Input = (u8, char, i64);
 /// A row of the result: key, start, end, values joined or none for a tombstone, time.
-type Row = (String, i64, i64, Option<String>, i64);
+pub(super) type Row = (String, i64, i64, Option<String>, i64);
 
-fn span(millis: i64) -> TimeSpan {
+pub(super) fn span(millis: i64) -> TimeSpan {
     TimeSpan::from_millis(millis).expect("not negative")
 }
 
-fn sessions(gap: i64, grace: i64) -> SessionWindows {
+pub(super) fn sessions(gap: i64, grace: i64) -> SessionWindows {
     SessionWindows::new(span(gap), span(grace)).expect("legal sessions")
 }
 
 /// Joins the values of each key and window, in the order in which they came.
-fn joining(windows: Windows, strategy: EmitStrategy) -> Topology {
+pub(super) fn joining(windows: Windows, strategy: EmitStrategy) -> Topology {
     let builder = StreamsBuilder::new();
     let grouped = builder.stream::<String, String>("in", Consumed::kafka()).group_by_key().windowed_by(windows);
     let grouped = match strategy {
@@ -49,7 +49,7 @@ fn joining(windows: Windows, strategy: EmitStrategy) -> Topology {
 }
 
 /// The records of `out`, after `inputs` were written in cuts, with a restart after every so many cuts.
-fn run(
+pub(super) fn run(
     topology: &Topology,
     kind: WindowKind,
     inputs: &[Input],
@@ -69,7 +69,7 @@ fn run(
     read(&log, kind)
 }
 
-fn new_log() -> SharedLog {
+pub(super) fn new_log() -> SharedLog {
     let log: SharedLog = Arc::new(MemoryLog::new());
     for topic in ["in", "out"] {
         log.create_topic(&TopicName::new(topic).expect("legal"), &TopicConfig::default()).expect("made");
@@ -77,11 +77,11 @@ fn new_log() -> SharedLog {
     log
 }
 
-fn partition(topic: &str) -> TopicPartition {
+pub(super) fn partition(topic: &str) -> TopicPartition {
     TopicPartition::new(TopicName::new(topic).expect("legal"), PartitionId(0))
 }
 
-fn append(log: &SharedLog, inputs: &[Input]) {
+pub(super) fn append(log: &SharedLog, inputs: &[Input]) {
     let record = |&(key, value, time): &Input| Record::new(format!("k{key}"), value.to_string()).at_ms(time);
     let records: Records = inputs.iter().map(record).collect();
     let transaction = Transaction { appends: vec![Append { partition: partition("in"), records }], offsets: vec![] };
@@ -89,7 +89,7 @@ fn append(log: &SharedLog, inputs: &[Input]) {
 }
 
 /// The records of `out`.
-fn read(log: &SharedLog, kind: WindowKind) -> Vec<Row> {
+pub(super) fn read(log: &SharedLog, kind: WindowKind) -> Vec<Row> {
     let fetched = log.fetch(&partition("out"), Offset::ZERO, usize::MAX).expect("readable");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text");
     let records = fetched.batches.iter().flat_map(|batch| batch.records.iter());
@@ -101,7 +101,7 @@ fn read(log: &SharedLog, kind: WindowKind) -> Vec<Row> {
 }
 
 /// Every update that Kafka Streams passes on, and the sessions that are left, in the order of closing.
-fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<Row>, Vec<Row>) {
+pub(super) fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<Row>, Vec<Row>) {
     let mut live: Vec<Row> = Vec::new();
     let mut updates = Vec::new();
     let mut stream_time = i64::MIN;
@@ -134,7 +134,7 @@ fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<Row>, Vec<R
 }
 
 /// The final results of time windows, in the order of closing.
-fn model_of_windows(inputs: &[Input], size: i64, advance: i64, grace: i64) -> Vec<Row> {
+pub(super) fn model_of_windows(inputs: &[Input], size: i64, advance: i64, grace: i64) -> Vec<Row> {
     let mut open: BTreeMap<(i64, String), (String, i64)> = BTreeMap::new();
     let mut finals = Vec::new();
     let mut stream_time = i64::MIN;
@@ -159,7 +159,7 @@ fn model_of_windows(inputs: &[Input], size: i64, advance: i64, grace: i64) -> Ve
 }
 
 /// The rows that a sequence of updates leaves behind.
-fn table(updates: &[Row]) -> BTreeMap<(String, i64, i64), (String, i64)> {
+pub(super) fn table(updates: &[Row]) -> BTreeMap<(String, i64, i64), (String, i64)> {
     let mut rows = BTreeMap::new();
     for (key, start, end, value, time) in updates {
         let key = (key.clone(), *start, *end);
@@ -192,7 +192,7 @@ fn check_sessions(inputs: &[Input], (gap, grace): (i64, i64), cut: usize, lives:
     }
 }
 
-fn inputs(most: i64) -> impl Strategy<Value = Vec<Input>> {
+pub(super) fn inputs(most: i64) -> impl Strategy<Value = Vec<Input>> {
     let record = (0..3_u8, proptest::char::range('a', 'z'), 0..most);
     proptest::collection::vec(record, 1..50)
 }
@@ -297,7 +297,7 @@ fn windows_no_longer_kept_when_they_close_are_left_out_if_so_wanted() {
 }
 
 /// Three lives on disk, the second one abandoned without a last commit: rows of `out`.
-fn run_on_disk(topology: &Topology, kind: WindowKind, lives: &[Vec<Input>]) -> Vec<Row> {
+pub(super) fn run_on_disk(topology: &Topology, kind: WindowKind, lives: &[Vec<Input>]) -> Vec<Row> {
     let directory = tempfile::tempdir().expect("a directory");
     let log = new_log();
     for (life, inputs) in lives.iter().enumerate() {

@@ -97,6 +97,7 @@ pub(super) fn final_strategy(windows: Option<&Windows>) -> EmitStrategy {
 pub(super) fn info(windows: &Windows) -> WindowInfo {
     match windows {
         Windows::Session(_) => WindowInfo { window_type: WindowType::Session, size_ms: None },
+        Windows::Sliding(_) => unreachable!("SQL has no sliding windows"),
         Windows::Time(windows) => {
             let window_type = match (windows.is_cumulating(), windows.is_tumbling()) {
                 (true, _) => WindowType::Cumulate,

@@ -178,7 +178,7 @@ impl PartitionStream for ViewRows {
                 None => snapshot.scan(BATCH_ROWS, &mut send),
             };
             match outcome {
-                Err(error) if error.problem != CLOSED => Err(DataFusionError::External(Box::new(error))),
+                Err(error) if error.read_problem() != Some(CLOSED) => Err(DataFusionError::External(Box::new(error))),
                 _ => Ok(()),
             }
         });

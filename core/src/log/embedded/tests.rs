@@ -468,3 +468,16 @@ proptest! {
         prop_assert_eq!(&table(&log, &of), &model);
     }
 }
+
+#[test]
+fn the_largest_record_it_speaks_of_is_taken_and_much_more_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = open(directory.path());
+    log.create_topic(&topic("t"), &TopicConfig::default()).unwrap();
+    let largest = log.largest_record();
+    let of = |bytes: usize| Record { value: Some(vec![7; bytes]), ..record(None, None, 0) };
+    let mut producer = log.producer("p").unwrap();
+    producer.commit(appends(vec![append(&place("t", 0), [of(largest)])])).unwrap();
+    let refused = producer.commit(appends(vec![append(&place("t", 0), [of(largest + (128 << 10))])]));
+    assert!(refused.unwrap_err().is_nothing_committed());
+}
