@@ -1,4 +1,3 @@
-import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
 
 /** Joins of tables, by their keys and by foreign keys. */
@@ -19,10 +18,6 @@ final class TableJoins extends Topologies {
         add("tables-join-then-filter", b -> out(table(b, "a").outerJoin(table(b, "b"), Topologies::both).filter((k, v) -> even(v))));
         add("tables-join-three", b -> out(table(b, "a").leftJoin(table(b, "b"), Topologies::both)
             .outerJoin(table(b, "c"), TableJoins::third)));
-        add("tables-join-self", b -> {
-            KTable<String, String> table = table(b, "a");
-            out(table.join(table.mapValues(v -> v + "!"), Topologies::both));
-        });
         add("foreign-key-join", b -> out(table(b, "a").join(table(b, "b"), Topologies::foreignKey, Topologies::both,
             Materialized.with(TEXT, TEXT))));
         add("foreign-key-left-join", b -> out(table(b, "a").leftJoin(table(b, "b"), Topologies::foreignKey, Topologies::both,

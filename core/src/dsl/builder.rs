@@ -119,6 +119,17 @@ impl Graph {
         }
     }
 
+    /// Whether Kafka Streams' table of this node says what was there before without being made to: it does if that is asked for elsewhere, and
+    /// joins of tables always can.
+    pub(super) fn has_before(&self, node: NodeId) -> bool {
+        let node = &self.nodes[node.0];
+        match &node.kind {
+            NodeKind::TableJoin(_) | NodeKind::Table { needs_before: true, .. } => true,
+            NodeKind::Transform(_) => node.inputs.iter().all(|input| self.has_before(*input)),
+            _ => false,
+        }
+    }
+
     /// Makes the operators that feed `node` say what was there before, as far up as changes come from.
     pub(super) fn require_before(&mut self, node: NodeId) {
         match &mut self.nodes[node.0].kind {

@@ -143,10 +143,20 @@ impl ColumnTable {
         self.clone()
     }
 
-    /// Asks for changes that say what was there before, unless deletions of what was not there are wanted.
+    /// Asks for changes that say what was there before, unless deletions of what was not there are wanted: Kafka Streams asks for them where they
+    /// are to be had for nothing.
     pub(super) fn require_before_to_filter(&self) {
         let mut graph = self.graph.borrow_mut();
-        if graph.tombstones == Tombstones::OfRows {
+        if graph.tombstones == Tombstones::OfRows || graph.has_before(self.node) {
+            graph.require_before(self.node);
+        }
+    }
+
+    /// Asks for changes that say what was there before on behalf of a join that needs them, as Kafka Streams does of the tables that it is given,
+    /// whether they are kept or not.
+    pub(super) fn require_before_to_join(&self) {
+        let mut graph = self.graph.borrow_mut();
+        if graph.tombstones == Tombstones::AsKafkaStreams {
             graph.require_before(self.node);
         }
     }

@@ -58,4 +58,4 @@ pub use table::KTable;
 pub use typed::Data;
 pub(crate) use typed::Shape;
 
-pub use crate::operator::Tombstones;
+pub use crate::operator::{Tombstones, Unmatched};

@@ -117,6 +117,7 @@ pub use unnest::{Unnest, UnnestError};
 pub use versioned_join::{VersionedJoin, VersionedJoinSettings};
 pub use versioned_rows::{Version, VersionedRows};
 pub use versioned_table::VersionedTable;
+pub use waiting_records::Unmatched;
 
 use crate::{
     Batch,

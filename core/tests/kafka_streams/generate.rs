@@ -16,13 +16,15 @@ pub(crate) struct Input {
     pub(crate) null_keys_one_in: u64,
     /// Every so many records has no value; none if 0.
     pub(crate) null_values_one_in: u64,
+    /// Whether values may be empty texts.
+    pub(crate) empty_values: bool,
     /// Before every so many records the wall clock moves on; it never does if 0.
     pub(crate) clock_one_in: u64,
 }
 
 impl Default for Input {
     fn default() -> Self {
-        Self { topics: &["a"], null_keys_one_in: 15, null_values_one_in: 7, clock_one_in: 0 }
+        Self { topics: &["a"], null_keys_one_in: 15, null_values_one_in: 7, empty_values: true, clock_one_in: 0 }
     }
 }
 
@@ -72,7 +74,7 @@ pub(crate) fn steps(input: &Input, seed: u64) -> Vec<Step> {
 fn record(input: &Input, random: &mut Random, keys: u64, now: &mut i64) -> Record {
     let timestamp = Timestamp(timestamp(random, now));
     let key = (!random.one_in(input.null_keys_one_in)).then(|| letter(random, keys).into_bytes());
-    let value = (!random.one_in(input.null_values_one_in)).then(|| value(random).into_bytes());
+    let value = (!random.one_in(input.null_values_one_in)).then(|| value(input, random).into_bytes());
     let header = |random: &mut Random| Header { name: "h".to_owned(), value: Some(vec![random.below(256) as u8]) };
     let headers = if random.one_in(6) { vec![header(random)] } else { Vec::new() };
     Record { key, value, timestamp, headers }
@@ -99,8 +101,8 @@ fn letter(random: &mut Random, of: u64) -> String {
 }
 
 /// A letter, which may be a key of another table, or `-`, and a digit; seldom nothing.
-fn value(random: &mut Random) -> String {
-    if random.one_in(40) {
+fn value(input: &Input, random: &mut Random) -> String {
+    if random.one_in(40) && input.empty_values {
         return String::new();
     }
     let first = if random.one_in(8) { "-".to_owned() } else { letter(random, 4) };

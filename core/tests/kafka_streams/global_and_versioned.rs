@@ -53,7 +53,8 @@ fn of_streams() -> Vec<Topology> {
         }),
         Topology::new("versioned-left-join-grace", move |b| {
             out(stream(b, "a").left_join(Joined::with(&versioned(b, "b")).grace(grace), beside_maybe));
-        }),
+        })
+        .without_null_keys(),
     ]
 }
 
@@ -73,7 +74,8 @@ fn of_tables() -> Vec<Topology> {
         Topology::new("versioned-foreign-key-join", |b| {
             changes(versioned(b, "a").join_foreign(&versioned(b, "b"), |_, v| foreign_key(v), joined));
         })
-        .one_by_one(),
+        .one_by_one()
+        .without_empty_values(),
     ]
 }
 

@@ -2,25 +2,32 @@
 
 use std::time::Duration;
 
-use millstream::{dsl::Materialized, window::JoinWindows};
+use millstream::{
+    dsl::{Materialized, StreamJoined, Unmatched},
+    window::JoinWindows,
+};
 
 use super::topology::{Text, Topology, both, even, first_of, met, out, stream, table, text};
 
-fn windows(before: u64, after: u64, grace: u64) -> JoinWindows {
-    JoinWindows::new(Duration::from_millis(before), Duration::from_millis(after))
-        .with_grace(Duration::from_millis(grace))
+fn windows(before: u64, after: u64, grace: u64) -> StreamJoined {
+    let windows = JoinWindows::new(Duration::from_millis(before), Duration::from_millis(after));
+    let joined = StreamJoined::within(windows.with_grace(Duration::from_millis(grace)));
+    joined.unmatched(Unmatched::AsKafkaStreams)
 }
 
-fn streams(name: &str, windows: JoinWindows) -> Vec<Topology> {
+fn streams(name: &str, windows: &StreamJoined) -> Vec<Topology> {
+    let [inner, left, outer] = [(); 3].map(|()| windows.clone());
     let topologies = vec![
         Topology::new(format!("stream-join-{name}"), move |b| {
-            out(stream(b, "a").join_stream(&stream(b, "b"), windows, met));
+            out(stream(b, "a").join_stream(&stream(b, "b"), inner.clone(), met));
         }),
         Topology::new(format!("stream-left-join-{name}"), move |b| {
-            out(stream(b, "a").left_join_stream(&stream(b, "b"), windows, |_, l, r| both(&l, &r.flatten())));
+            let joiner = |_: &Text, l: Text, r: Option<Text>| both(&l, &r.flatten());
+            out(stream(b, "a").left_join_stream(&stream(b, "b"), left.clone(), joiner));
         }),
         Topology::new(format!("stream-outer-join-{name}"), move |b| {
-            out(stream(b, "a").outer_join_stream(&stream(b, "b"), windows, |_, l, r| both(&l.flatten(), &r.flatten())));
+            let joiner = |_: &Text, l: Option<Text>, r: Option<Text>| both(&l.flatten(), &r.flatten());
+            out(stream(b, "a").outer_join_stream(&stream(b, "b"), outer.clone(), joiner));
         }),
     ];
     topologies.into_iter().map(|topology| topology.reads(&["a", "b"])).collect()
@@ -67,11 +74,11 @@ fn with_tables() -> Vec<Topology> {
 }
 
 pub(crate) fn topologies() -> Vec<Topology> {
-    let mut topologies = streams("no-grace", windows(10, 10, 0));
-    topologies.extend(streams("grace", windows(10, 10, 6)));
-    topologies.extend(streams("uneven", windows(0, 10, 15)));
-    topologies.extend(streams("same-time", windows(0, 0, 8)));
-    topologies.extend(streams("long-before", windows(15, 3, 5)));
+    let mut topologies = streams("no-grace", &windows(10, 10, 0));
+    topologies.extend(streams("grace", &windows(10, 10, 6)));
+    topologies.extend(streams("uneven", &windows(0, 10, 15)));
+    topologies.extend(streams("same-time", &windows(0, 0, 8)));
+    topologies.extend(streams("long-before", &windows(15, 3, 5)));
     topologies.push(Topology::new("stream-self-join", |b| {
         let stream = stream(b, "a");
         out(stream.join_stream(&stream, windows(5, 5, 10), met));

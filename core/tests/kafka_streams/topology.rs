@@ -56,6 +56,18 @@ impl Topology {
         self
     }
 
+    /// No value is an empty text: Kafka Streams' foreign-key joins take it for none.
+    pub(crate) fn without_empty_values(mut self) -> Self {
+        self.input.empty_values = false;
+        self
+    }
+
+    /// All records have keys: without one Kafka Streams ends with a NullPointerException.
+    pub(crate) fn without_null_keys(mut self) -> Self {
+        self.input.null_keys_one_in = 0;
+        self
+    }
+
     /// The wall clock moves on between records.
     pub(crate) fn with_clock(mut self) -> Self {
         self.input.clock_one_in = 3;
