@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     format::Wrapping,
-    operator::{IdentityRows, StoreRetention, StoreSpec, Tombstones},
+    operator::{IdentityRows, StoreOptions, StoreRetention, StoreSpec, Tombstones},
     record::TopicName,
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -153,7 +153,7 @@ impl Graph {
             NodeKind::ForeignKey(ForeignKeyNode::Resolve { results: None, .. }) => {
                 let schema = Arc::clone(&self.nodes[node.0].schema);
                 let name = self.unnamed("foreign-key-result", &[node]);
-                let store = self.add_store(identity_store(name, &schema));
+                let store = self.add_store(identity_store(name, &schema, StoreOptions::default()));
                 if let NodeKind::ForeignKey(ForeignKeyNode::Resolve { results, .. }) = &mut self.nodes[node.0].kind {
                     *results = Some(store);
                 }
@@ -295,12 +295,13 @@ impl StreamsBuilder {
 
 /// The store of a table whose rows are stored as they are read. Bounds of windows are key columns like others: rows are kept until they are
 /// deleted.
-pub(super) fn identity_store(name: String, schema: &StreamSchema) -> StoreSpec {
+pub(super) fn identity_store(name: String, schema: &StreamSchema, options: StoreOptions) -> StoreSpec {
     StoreSpec {
         name,
         key: schema.whole_key().to_vec(),
         retention: StoreRetention::Forever,
         layout: Arc::new(IdentityRows::new(schema.value().to_vec())),
+        options,
     }
 }
 

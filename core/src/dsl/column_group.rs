@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     expression::{Aggregation, AggregationSet, Expr},
-    operator::{FoldFactory, OpaqueRows, StoreRetention, StoreSpec, sliding_stretch, stretch_span},
+    operator::{FoldFactory, OpaqueRows, StoreOptions, StoreRetention, StoreSpec, sliding_stretch, stretch_span},
     record::TimeSpan,
     schema::StreamSchema,
     topology::{AggregateNode, NodeId, NodeKind},
@@ -106,8 +106,9 @@ impl ColumnGroup {
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("aggregate", &nodes));
         let layout = Arc::clone(&fold).layout();
         let index = self.sliding_index(&name, schema.key(), &retention, &graph.stores);
-        let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout });
-        let index = index.map(|index| graph.add_store(index));
+        let options = materialized.store;
+        let store = graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout, options });
+        let index = index.map(|index| graph.add_store(StoreSpec { options, ..index }));
         let (windows, strategy, tombstones) = (self.windows.clone(), self.strategy, graph.tombstones);
         let kind = NodeKind::Aggregate(AggregateNode {
             store,
@@ -181,6 +182,12 @@ impl ColumnGroup {
         let retention = TimeSpan::from_millis(kept.millis().saturating_add(span.millis()))?;
         let retention = StoreRetention::Sessions { span, retention };
         let layout = Arc::new(OpaqueRows);
-        Some(StoreSpec { name: index_name(name, stores), key: key.to_vec(), retention, layout })
+        Some(StoreSpec {
+            name: index_name(name, stores),
+            key: key.to_vec(),
+            retention,
+            layout,
+            options: StoreOptions::default(),
+        })
     }
 }

@@ -208,7 +208,7 @@ impl ColumnStream {
         let input = self.partitioned_by_key(materialized.name.as_deref());
         let mut graph = self.graph.borrow_mut();
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("table", &[input.node]));
-        let store = graph.add_store(identity_store(name, &input.schema));
+        let store = graph.add_store(identity_store(name, &input.schema, materialized.store));
         let kind = NodeKind::Table { store, needs_before: false };
         let node = graph.add("table", kind, vec![input.node], Arc::clone(&input.schema));
         drop(graph);
@@ -239,8 +239,9 @@ impl ColumnStream {
         let name = materialized.name.unwrap_or_else(|| graph.unnamed("table", &[input.node]));
         let (key, layout) = (input.schema.key().to_vec(), Arc::new(OpaqueRows));
         let index = index_name(&name, &graph.stores);
-        let by_time = StoreSpec { name: index, key, retention: StoreRetention::Forever, layout };
-        let store = graph.add_store(identity_store(name, &input.schema));
+        let by_time =
+            StoreSpec { name: index, key, retention: StoreRetention::Forever, layout, options: materialized.store };
+        let store = graph.add_store(identity_store(name, &input.schema, materialized.store));
         let index = graph.add_store(by_time);
         let kind = NodeKind::RowTtl(RowTtlNode { store, index, ttl, needs_before: false });
         let node = graph.add("row-ttl", kind, vec![input.node], Arc::clone(&input.schema));

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     expression::{ExpressionError, RetractableAggregation, RetractableSet},
-    operator::{Column, Filter, FoldFactory, Project, Retract, Tombstones, Transform},
+    operator::{Column, Filter, FoldFactory, Project, Retract, ToStream, Tombstones, Transform},
     record::TimeSpan,
     schema::StreamSchema,
     topology::{Node, NodeId, NodeKind},
@@ -107,13 +107,18 @@ impl ColumnTable {
 
     /// The changes as a stream: each new row, a null value for each deleted one.
     pub fn to_stream(&self) -> ColumnStream {
+        self.changes(ToStream::All)
+    }
+
+    /// Changes as a stream: all, or those of the newest rows.
+    pub(super) fn changes(&self, which: ToStream) -> ColumnStream {
         let stream = ColumnStream {
             graph: Rc::clone(&self.graph),
             node: self.node,
             schema: Arc::clone(&self.schema),
             rekeyed: false,
         };
-        stream.transform("to-stream", Arc::new(crate::operator::ToStream), Arc::clone(&self.schema), false)
+        stream.transform("to-stream", Arc::new(which), Arc::clone(&self.schema), false)
     }
 
     /// Groups rows by other columns: what a row contributes is taken back when it changes or goes.

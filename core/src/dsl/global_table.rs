@@ -145,7 +145,10 @@ impl StreamsBuilder {
             graph.fail(&operator, "a global table has no versions: read the topic as a table");
         }
         let name = materialized.name.unwrap_or_else(|| format!("global-table-{topic}"));
-        let store = identity_store(name, &schema);
+        if materialized.store.logging == crate::operator::StoreLogging::Disabled {
+            graph.fail(&operator, "its topic is its changelog: there is no other one to be turned off");
+        }
+        let store = identity_store(name, &schema, materialized.store);
         graph.globals.push(GlobalTable { source, schema: Arc::clone(&schema), store });
         let number = graph.globals.len() - 1;
         drop(graph);

@@ -27,12 +27,30 @@ pub struct Joined<'a, T> {
 }
 
 impl<'a, T> Joined<'a, T> {
-    /// A join with this table.
+    /// A join with this table: what the table alone stands for.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Joined}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let cities = builder.table::<String, String>("cities", Consumed::kafka(), "cities".into());
+    /// # let shops = builder.stream::<String, String>("shops", Consumed::kafka());
+    /// shops.join(Joined::with(&cities), |_, shop, city| format!("{shop} in {city}"));
+    /// # assert!(builder.build().is_ok());
+    /// ```
     pub fn with(table: &'a T) -> Self {
         Self { table, name: None, grace: None }
     }
 
     /// The middle of the name of the topic through which the stream moves if its key was changed: `<application>-<name>-repartition`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Joined}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let cities = builder.table::<String, String>("cities", Consumed::kafka(), "cities".into());
+    /// # let shops = builder.stream::<String, String>("shops", Consumed::kafka()).select_key(|_, city| city.clone());
+    /// shops.left_join(Joined::with(&cities).named("moved"), |_, shop, _| shop);
+    /// assert!(builder.build().unwrap().describe().contains("<application>-moved-repartition"));
+    /// ```
     pub fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
@@ -106,23 +124,62 @@ pub struct StreamJoined {
 }
 
 impl StreamJoined {
-    /// A join of records within these windows of each other.
+    /// A join of records within these windows of each other: what the windows alone stand for.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, StreamJoined}, record::TimeSpan, window::JoinWindows};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [left, right] = ["left", "right"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()));
+    /// let windows = JoinWindows::new(TimeSpan::ZERO, TimeSpan::from_millis(10).unwrap());
+    /// left.join_stream(&right, StreamJoined::within(windows), |_, left, right| left + right);
+    /// # assert!(builder.build().is_ok());
+    /// ```
     pub fn within(windows: JoinWindows) -> Self {
         Self { windows, name: None, stores: None, retention: None, unmatched: Unmatched::default() }
     }
 
     /// The middle of the names of the topics through which streams move whose keys were changed: `<application>-<name>-left-repartition` and
     /// `<application>-<name>-right-repartition`. Stores that are given no name of their own are called after it, too.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, StreamJoined}, record::TimeSpan, window::JoinWindows};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [left, right] = ["left", "right"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()));
+    /// # let windows = JoinWindows::new(TimeSpan::ZERO, TimeSpan::ZERO);
+    /// left.join_stream(&right, StreamJoined::within(windows).named("pairs"), |_, left, right| left + right);
+    /// assert!(builder.build().unwrap().stores().iter().any(|store| store.name == "pairs-left"));
+    /// ```
     pub fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
 
     /// The begin of the names of the stores: `<name>-left`, `<name>-right` and, of a left or outer join with a grace, `<name>-waiting`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, StreamJoined}, record::TimeSpan, window::JoinWindows};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [left, right] = ["left", "right"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()));
+    /// # let windows = JoinWindows::new(TimeSpan::ZERO, TimeSpan::ZERO).with_grace(TimeSpan::ZERO);
+    /// left.left_join_stream(&right, StreamJoined::within(windows).stores("kept"), |_, left, _| left);
+    /// let topology = builder.build().unwrap();
+    /// let names: Vec<_> = topology.stores().iter().map(|store| store.name.as_str()).collect();
+    /// assert_eq!(names, ["kept-left", "kept-right", "kept-waiting"]);
+    /// ```
     pub fn stores(self, name: &str) -> Self {
         Self { stores: Some(name.to_owned()), ..self }
     }
 
     /// How long records are kept to be met by late ones; at least the span of the windows and their grace, which is the default.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, StreamJoined}, record::TimeSpan, window::JoinWindows};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [left, right] = ["left", "right"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()));
+    /// # let [ten, nine] = [10, 9].map(|millis| TimeSpan::from_millis(millis).unwrap());
+    /// let windows = JoinWindows::new(ten, TimeSpan::ZERO).with_grace(TimeSpan::ZERO);
+    /// left.join_stream(&right, StreamJoined::within(windows).retention(nine), |_, left, right| left + right);
+    /// assert!(builder.build().err().unwrap().to_string().contains("is shorter than windows and grace"));
+    /// ```
     pub fn retention(self, retention: impl Into<TimeSpan>) -> Self {
         Self { retention: Some(retention.into()), ..self }
     }
@@ -133,6 +190,13 @@ impl StreamJoined {
     }
 
     /// The same join seen from the other side.
+    ///
+    /// ```
+    /// # use millstream::{dsl::StreamJoined, record::TimeSpan, window::JoinWindows};
+    /// let windows = JoinWindows::new(TimeSpan::ZERO, TimeSpan::from_millis(10).unwrap());
+    /// let seen = format!("{:?}", StreamJoined::within(windows).swapped());
+    /// assert_eq!(seen, format!("{:?}", StreamJoined::within(windows.swapped())));
+    /// ```
     pub fn swapped(self) -> Self {
         Self { windows: self.windows.swapped(), ..self }
     }
@@ -165,13 +229,31 @@ pub struct TableJoined<'a, T> {
 }
 
 impl<'a, T> TableJoined<'a, T> {
-    /// A join with this table.
+    /// A join with this table: what the table alone stands for.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, TableJoined}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let table = |topic: &str| builder.table::<String, String>(topic, Consumed::kafka(), topic.into());
+    /// # let (orders, customers) = (table("orders"), table("customers"));
+    /// orders.left_join_foreign(TableJoined::with(&customers), |_, order| Some(order.clone()), |_, order, _| order);
+    /// # assert!(builder.build().is_ok());
+    /// ```
     pub fn with(table: &'a T) -> Self {
         Self { table, name: None }
     }
 
     /// What the topics and stores of the join are called after: `<application>-<name>-subscription-registration`,
     /// `<application>-<name>-subscription-response`, `<name>-subscriptions`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, TableJoined}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let table = |topic: &str| builder.table::<String, String>(topic, Consumed::kafka(), topic.into());
+    /// # let (orders, customers) = (table("orders"), table("customers"));
+    /// orders.left_join_foreign(TableJoined::with(&customers).named("fk"), |_, order| Some(order.clone()), |_, order, _| order);
+    /// assert!(builder.build().unwrap().stores().iter().any(|store| store.name == "fk-subscriptions"));
+    /// ```
     pub fn named(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }

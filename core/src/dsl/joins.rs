@@ -17,7 +17,7 @@ use crate::{
     expression::Expr,
     operator::{
         ForeignKeySchemas, JoinKind, KeyExpressions, KeyMapping, OpaqueRows, RecordStore, Routing, SIDE_COLUMNS,
-        StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind,
+        StoreOptions, StoreRetention, StoreSpec, StreamJoinKind, TableJoinKind, ToStream,
     },
     schema::{StreamSchema, WindowKind},
     topology::{
@@ -88,7 +88,13 @@ impl ColumnStream {
         let name = stores.or(name).unwrap_or_else(|| graph.unnamed("join", &[left.node, right.node]));
         let mut store = |of: &str, retention: StoreRetention| {
             let name = format!("{name}-{of}");
-            graph.add_store(StoreSpec { name, key: schema.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
+            graph.add_store(StoreSpec {
+                name,
+                key: schema.key().to_vec(),
+                retention,
+                layout: Arc::new(OpaqueRows),
+                options: StoreOptions::default(),
+            })
         };
         let kept = RecordStore::store_retention(&windows, retention);
         let stores = [store("left", kept.clone()), store("right", kept)];
@@ -127,15 +133,20 @@ impl ColumnTable {
             Some(StoreRetention::Forever) => self.clone(),
             Some(StoreRetention::Windows { windows, .. }) if windows.is_numbered_by_start() => self.clone(),
             Some(StoreRetention::Windows { .. } | StoreRetention::Sessions { .. }) | None => {
-                self.materialize(Materialized::default())
+                self.newest().to_table(Materialized::default())
             }
         }
+    }
+
+    /// The changes of the newest rows: those of the past of a versioned table do not count in joins of tables.
+    fn newest(&self) -> ColumnStream {
+        self.changes(if self.versions().is_some() { ToStream::Newest } else { ToStream::All })
     }
 
     /// This table with every row in the partition of its key as internal topics write it, kept in a store: for keys with the id of a schema
     /// in front, whose bytes differ where the keys are equal.
     fn repartitioned(&self) -> Self {
-        let moved = self.to_stream().repartition_with(Repartitioned::default(), Formats::INTERNAL.key);
+        let moved = self.newest().repartition_with(Repartitioned::default(), Formats::INTERNAL.key);
         moved.to_table(Materialized::default()).kept()
     }
 
@@ -163,7 +174,7 @@ impl ColumnTable {
         }
         let (left, right) = if self.graph.borrow().share_source(self.node, other.node) {
             // Each side of such a join changes its store just before it is joined, and the other side's store not yet.
-            (self.materialize(Materialized::default()), other.materialize(Materialized::default()))
+            (self.newest().to_table(Materialized::default()), other.newest().to_table(Materialized::default()))
         } else {
             (self.kept(), other.kept())
         };
@@ -172,7 +183,7 @@ impl ColumnTable {
         if formats[0] != formats[1] && formats.iter().any(|format| format.registered().is_some()) {
             (left, right) = (left.repartitioned(), right.repartitioned());
         } else if formats[0] != formats[1] {
-            let moved = right.to_stream().repartition_with(Repartitioned::default(), formats[0].clone());
+            let moved = right.newest().repartition_with(Repartitioned::default(), formats[0].clone());
             right = moved.to_table(Materialized::default());
         }
         if matches!(kind, TableJoinKind::Left | TableJoinKind::Outer) {
@@ -234,7 +245,13 @@ impl ColumnTable {
         let formats = Formats { key: graph.key_format(right.node), ..Formats::INTERNAL };
         let mut store = |of: &str, key: &StreamSchema| {
             let (name, retention) = (format!("{name}-{of}"), StoreRetention::Forever);
-            graph.add_store(StoreSpec { name, key: key.key().to_vec(), retention, layout: Arc::new(OpaqueRows) })
+            graph.add_store(StoreSpec {
+                name,
+                key: key.key().to_vec(),
+                retention,
+                layout: Arc::new(OpaqueRows),
+                options: StoreOptions::default(),
+            })
         };
         let subscriptions = store("subscriptions", &right.schema);
         let unsettled = (kind == JoinKind::Inner).then(|| store("unsettled", &left.schema));

@@ -27,6 +27,8 @@ mod late_records;
 mod options;
 mod partitioner;
 mod printed;
+mod process;
+mod processor;
 mod regroup;
 mod row_fold;
 mod row_states;
@@ -51,6 +53,11 @@ pub use grouped_table::KGroupedTable;
 pub use join_options::{Joined, StreamJoined, TableJoined};
 pub use options::{Consumed, Materialized, Produced, Repartitioned, SourceOptions};
 pub use printed::Printed;
+pub use processor::{
+    FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyProcessorSupplier, FixedKeyRecord, KeyValueRows,
+    KeyValueStore, ProcessingContext, Processor, ProcessorContext, ProcessorRecord, ProcessorSupplier, SessionStore,
+    SessionStoreRows, StateStore, StoreAccess, StoreBuilder, StoreHandle, Stores, WindowStore, WindowStoreRows,
+};
 pub use split::Split;
 pub use stream::KStream;
 pub use suppressed::{BufferLimit, EmitEarly, FullBuffer, ShutDown, Suppressed};
@@ -58,4 +65,6 @@ pub use table::KTable;
 pub use typed::Data;
 pub(crate) use typed::Shape;
 
-pub use crate::operator::{Tombstones, Unmatched};
+pub use crate::operator::{
+    Cancellable, ProcessorError, Punctuation, PunctuationType, RecordMetadata, Tombstones, Unmatched,
+};

@@ -7,7 +7,7 @@ use arrow::datatypes::FieldRef;
 use super::{partitioner::ClosurePartitioner, typed::Data};
 use crate::{
     format::{Format, Wrapping},
-    operator::Placement,
+    operator::{Placement, StoreKind, StoreLogging, StoreOptions},
     record::TimeSpan,
     schema::WindowKind,
     topology::{Formats, InvalidTimestamps, OffsetReset, RecordPart, TimestampExtractor},
@@ -153,6 +153,8 @@ pub struct Materialized {
     pub name: Option<String>,
     /// How long windows are kept, from their start (sessions: from their end); at least size, or gap, and grace, which is the default.
     pub retention: Option<TimeSpan>,
+    /// Where its rows are kept.
+    pub store: StoreOptions,
     /// How long it is kept what rows were before; `None`: it is not.
     pub history: Option<TimeSpan>,
 }
@@ -161,6 +163,34 @@ impl Materialized {
     /// A store of this name.
     pub fn named(name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// Keeps the rows in memory. They come back from the changelog after a restart, all of them.
+    ///
+    /// ```
+    /// use millstream::{StreamsBuilder, dsl::{Consumed, Materialized}};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.group_by_key().count(Materialized::named("counts").in_memory());
+    /// ```
+    pub fn in_memory(mut self) -> Self {
+        self.store.kind = StoreKind::InMemory;
+        self
+    }
+
+    /// Writes no changelog: the table is empty after every start, and begins anew with the records that come.
+    ///
+    /// ```
+    /// use millstream::{StreamsBuilder, dsl::{Consumed, Materialized}};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.group_by_key().count(Materialized::named("counts-since-start").with_logging_disabled());
+    /// ```
+    pub fn with_logging_disabled(mut self) -> Self {
+        self.store.logging = StoreLogging::Disabled;
+        self
     }
 
     /// Makes the table versioned: records count by their timestamps, and what rows were before is kept for `history`.

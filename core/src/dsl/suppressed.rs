@@ -4,7 +4,10 @@ use std::{marker::PhantomData, rc::Rc, sync::Arc};
 
 use super::{ColumnTable, KTable, Windowed, builder::Graph, typed::Data};
 use crate::{
-    operator::{EmitPolicy, IsLast, OpaqueRows, StoreRetention, StoreSpec, SuppressSettings, SuppressUntil, WhenFull},
+    operator::{
+        EmitPolicy, IsLast, OpaqueRows, StoreOptions, StoreRetention, StoreSpec, SuppressSettings, SuppressUntil,
+        WhenFull,
+    },
     record::TimeSpan,
     topology::{NodeId, NodeKind, SuppressNode},
     window::Windows,
@@ -314,7 +317,13 @@ impl ColumnTable {
         };
         let name = suppressed.name.unwrap_or_else(|| graph.unnamed("suppress", &[self.node]));
         let (key, retention) = (self.schema.key().to_vec(), StoreRetention::Forever);
-        let store = graph.add_store(StoreSpec { name, key, retention, layout: Arc::new(OpaqueRows) });
+        let store = graph.add_store(StoreSpec {
+            name,
+            key,
+            retention,
+            layout: Arc::new(OpaqueRows),
+            options: StoreOptions::default(),
+        });
         let settings = SuppressSettings {
             store,
             schema: Arc::clone(&self.schema),

@@ -9,7 +9,7 @@
 use std::{any::TypeId, marker::PhantomData, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, StructArray},
+    array::{Array, ArrayRef, AsArray, BooleanArray, StructArray},
     buffer::NullBuffer,
     compute::nullif,
     datatypes::{DataType, Field, FieldRef, Fields},
@@ -26,7 +26,7 @@ use serde_arrow::{
     utils::{Item, Items},
 };
 
-use crate::{Batch, expression::RowError, format::Wrapping};
+use crate::{Batch, expression::RowError, format::Wrapping, schema::StreamSchema};
 
 /// What can be a key or a value: anything that serde can write and read back.
 pub trait Data: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
@@ -199,6 +199,25 @@ impl<T: Data> Shape<T> {
             serde_arrow::to_arrow(&self.fields, values)
         };
         columns.map_err(|error| error.to_string())
+    }
+
+    /// The values of `columns`, one a row, all of which must be readable.
+    pub(super) fn read_collecting(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<T>, String> {
+        self.read_all(columns, rows)
+    }
+
+    /// The key columns of `keys` for batches of `schema`: the way back from [`read_keys`](Self::read_keys).
+    pub(super) fn write_keys(&self, keys: &[T], schema: &StreamSchema) -> Result<Vec<ArrayRef>, String> {
+        let mut columns = self.write(keys)?;
+        if !schema.is_windowed() || columns.len() != 3 {
+            return Ok(columns);
+        }
+        let bounds = columns.split_off(1);
+        let whole = match columns[0].as_struct_opt() {
+            Some(whole) => whole.columns().to_vec(),
+            None => columns,
+        };
+        Ok(whole.into_iter().chain(bounds).collect())
     }
 
     /// The keys of a batch. A windowed key is read as a struct of `key`, `start` and `end`, as [`Windowed`](super::Windowed) is.

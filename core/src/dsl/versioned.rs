@@ -4,7 +4,7 @@ use std::{rc::Rc, sync::Arc};
 
 use super::{ColumnStream, ColumnTable, Joined, Materialized, Repartitioned, builder::identity_store, joins};
 use crate::{
-    operator::{JoinKind, OpaqueRows, StoreRetention, StoreSpec, VersionedRows},
+    operator::{JoinKind, OpaqueRows, StoreOptions, StoreRetention, StoreSpec, VersionedRows},
     topology::{Formats, NodeKind, VersionedJoinNode, VersionedStores, VersionedTableNode},
 };
 
@@ -23,8 +23,9 @@ impl ColumnStream {
             key: input.schema.whole_key().to_vec(),
             retention: VersionedRows::history_retention(span),
             layout: Arc::new(OpaqueRows),
+            options: materialized.store,
         };
-        let latest = graph.add_store(identity_store(name, &input.schema));
+        let latest = graph.add_store(identity_store(name, &input.schema, materialized.store));
         let history = graph.add_store(history);
         let stores = VersionedStores { latest, history, span };
         let kind = NodeKind::Operator(Arc::new(VersionedTableNode { stores, needs_before: false }));
@@ -70,7 +71,16 @@ impl ColumnStream {
         let waiting = grace.map(|grace| {
             let name = format!("{}-waiting", graph.unnamed("join", &[input.node, table.node]));
             let (key, layout) = (input.schema.key().to_vec(), Arc::new(OpaqueRows));
-            (grace, graph.add_store(StoreSpec { name, key, retention: StoreRetention::Forever, layout }))
+            (
+                grace,
+                graph.add_store(StoreSpec {
+                    name,
+                    key,
+                    retention: StoreRetention::Forever,
+                    layout,
+                    options: StoreOptions::default(),
+                }),
+            )
         });
         let node = VersionedJoinNode { kind, table: versions, layout, grace: waiting };
         let node = graph.add("join", NodeKind::Operator(Arc::new(node)), vec![input.node], Arc::clone(&schema));

@@ -26,6 +26,10 @@ pub enum Reason {
     NullValue,
     /// An expression or a closure failed for it.
     Expression,
+    /// A processor failed for it.
+    Processor,
+    /// A processor dropped it on purpose.
+    Dropped,
     /// It is a version of a row that is not the newest, where only the newest counts.
     Superseded,
     /// The format of the topic that it goes to cannot hold it.
@@ -36,13 +40,15 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Undecodable,
         Self::Timestamp,
         Self::Late,
         Self::NullKey,
         Self::NullValue,
         Self::Expression,
+        Self::Processor,
+        Self::Dropped,
         Self::Superseded,
         Self::Unwritable,
         Self::TooLarge,
@@ -58,6 +64,8 @@ impl fmt::Display for Reason {
             Self::NullKey => "null key",
             Self::NullValue => "null value",
             Self::Expression => "expression",
+            Self::Processor => "processor",
+            Self::Dropped => "dropped",
             Self::Superseded => "superseded",
             Self::Unwritable => "unwritable",
             Self::TooLarge => "too large",

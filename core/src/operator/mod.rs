@@ -29,7 +29,9 @@ mod lateness;
 mod memory_rows;
 mod merge;
 mod placement;
+mod process;
 mod project;
+mod punctuation;
 mod record_encoder;
 mod record_store;
 mod retract;
@@ -45,6 +47,7 @@ mod sliding_aggregate;
 mod sliding_interval;
 mod sliding_rows;
 mod sliding_states;
+mod store_options;
 mod stream_stream_join;
 mod stream_table_join;
 mod subscription_store;
@@ -54,6 +57,7 @@ mod table;
 mod table_reader;
 mod table_table_join;
 mod task_store;
+mod task_time;
 mod time_buffer;
 mod to_stream;
 mod tombstones;
@@ -89,7 +93,9 @@ pub use late_output::LateOutput;
 pub use memory_rows::MemoryRows;
 pub use merge::Merge;
 pub use placement::{Partitioner, Partitioning, Placement, Routing};
+pub use process::{Dropped, Process, ProcessorError, RecordMetadata, RowContext, RowProcessor};
 pub use project::{Column, Project, ProjectError};
+pub use punctuation::{Cancellable, Punctuation, PunctuationType, Schedules};
 pub use record_encoder::RecordFormats;
 pub use record_store::OpaqueRows;
 pub(crate) use record_store::RecordStore;
@@ -98,18 +104,21 @@ pub use retract::{Regroup, Regrouped, Retract};
 pub use row_time::SetRowTime;
 pub use row_ttl::{RowTtl, RowTtlSettings};
 pub use session_aggregate::{SessionAggregate, SessionAggregateSettings};
-pub(crate) use session_rows::{sessions_in, stretch_of, stretch_span};
+pub(crate) use session_rows::{append_session, sessions_in, stretch_of, stretch_span};
 pub use sink::{Sink, SinkRecords, SinkSettings};
 pub use sliding_aggregate::{SlidingAggregate, SlidingAggregateSettings};
 pub(crate) use sliding_rows::sliding_stretch;
+pub use store_options::{StoreKind, StoreLogging, StoreOptions};
 pub use stream_stream_join::{StreamStreamJoin, StreamStreamJoinSettings};
 pub use stream_table_join::StreamTableJoin;
 pub use suppress::{IsLast, Suppress, SuppressSettings, SuppressUntil, WhenFull};
 pub(crate) use table::stored_fields;
 pub use table::{IdentityRows, Table};
+pub use table_reader::GetMany;
 pub(crate) use table_reader::TableReader;
 pub use table_table_join::TableTableJoin;
 pub use task_store::{CommittedStore, MemoryStore, RangeVisitor, StoreRetention, StoreSpec, TaskStore};
+pub use task_time::TaskTime;
 pub use to_stream::ToStream;
 pub use tombstones::Tombstones;
 pub use transform::{Reads, Superseded, Transform, TransformError, Transformer};
@@ -197,6 +206,33 @@ pub trait Operator: Send {
     /// Takes clock number `index` of the last commit back after a restart. An operator without clocks is never asked to.
     fn restore_clock(&mut self, _index: usize, _time: Timestamp) {}
 
+    /// Begins, before anything else and after times were restored. Most operators have nothing to begin with.
+    ///
+    /// # Errors
+    /// As [`on_batch`](Self::on_batch).
+    fn on_start(&mut self, _context: &mut Context<'_>) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    /// When it wants to be called next by this time; `None`: never.
+    fn next_punctuation(&self, _kind: PunctuationType) -> Option<Timestamp> {
+        None
+    }
+
+    /// Makes the earliest tick of this kind that is due at `now`. It is called again while more are due, and by the task only: after each record
+    /// that moves stream time to a tick is through, and when the time of day has come to one.
+    ///
+    /// # Errors
+    /// As [`on_batch`](Self::on_batch).
+    fn on_punctuation(
+        &mut self,
+        _kind: PunctuationType,
+        _now: Timestamp,
+        _context: &mut Context<'_>,
+    ) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
     /// Forgets the stream time that was taken back, as Kafka Streams does at a start: lateness is decided anew from the next record on. What was
     /// passed on as final must stay so. An operator may keep a time that belongs to what it has stored; most operators have none.
     fn forget_stream_time(&mut self) {}
@@ -237,6 +273,8 @@ pub struct Context<'a> {
     pub input: usize,
     /// The topic and partition whose records are being processed.
     pub origin: Option<&'a crate::record::TopicPartition>,
+    /// What time it is for the task.
+    pub time: &'a TaskTime,
 }
 
 /// Why a task cannot go on.

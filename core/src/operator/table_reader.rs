@@ -31,7 +31,7 @@ pub(crate) struct TableReader {
 }
 
 /// Gives each key's row, in no particular order.
-pub(crate) type GetMany<'a> = dyn FnMut(&[&[u8]], &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> + 'a;
+pub type GetMany<'a> = dyn FnMut(&[&[u8]], &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> + 'a;
 
 /// What was found: one row a key asked for.
 pub(crate) struct FoundRows {

@@ -12,7 +12,7 @@ use arrow::{
 };
 use hashbrown::HashTable;
 
-use super::{fold::StateLayout, memory_rows::MemoryRows};
+use super::{fold::StateLayout, memory_rows::MemoryRows, store_options::StoreOptions};
 use crate::{
     record::{Records, TimeSpan, Timestamp},
     window::TimeWindows,
@@ -29,6 +29,8 @@ pub struct StoreSpec {
     pub retention: StoreRetention,
     /// The columns of a stored row and what is read from them.
     pub layout: Arc<dyn StateLayout>,
+    /// Where it is kept.
+    pub options: StoreOptions,
 }
 
 /// How long a store keeps its rows.

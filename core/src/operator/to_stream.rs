@@ -4,7 +4,13 @@ use super::{Reads, Superseded, Transform, TransformError};
 use crate::{Batch, expression::RowError};
 
 /// Forgets what was there before; a deleted row is a null value.
-pub struct ToStream;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToStream {
+    /// Of all changes, those of the past of a versioned table among them.
+    All,
+    /// Of the newest rows; changes of the past are dead letters.
+    Newest,
+}
 
 impl Transform for ToStream {
     fn apply(&self, batch: &Batch, _errors: &mut Vec<RowError>) -> Result<Batch, TransformError> {
@@ -16,10 +22,16 @@ impl Transform for ToStream {
     }
 
     fn describe(&self) -> String {
-        "to stream".to_owned()
+        match self {
+            Self::All => "to stream".to_owned(),
+            Self::Newest => "to stream: newest versions".to_owned(),
+        }
     }
 
     fn superseded(&self) -> Superseded {
-        Superseded::Records
+        match self {
+            Self::All => Superseded::Records,
+            Self::Newest => Superseded::Refused,
+        }
     }
 }

@@ -12,6 +12,8 @@
 //! is not older than stream time - history; the highest time of a put is stream time, and kept beside the history.
 //!
 //! As Kafka Streams' versioned stores do (KIP-889).
+//!
+//! Who reads from outside gives closures over snapshots of both stores: first the clock is looked at, then versions are asked for.
 
 use super::{
     FoldError, StoreRetention, TaskStore,
@@ -26,6 +28,16 @@ const BUCKETS: i64 = 4;
 const LEAST_WIDTH: i64 = 1_000;
 
 /// The versions of the rows of one table on one partition.
+///
+/// ```
+/// # use millstream::{operator::VersionedRows, record::{TimeSpan, Timestamp}};
+/// let mut versions = VersionedRows::new(0, 1, TimeSpan::from_millis(1_000).unwrap());
+/// // Two stores in which there is nothing.
+/// let mut empty = |_: &[&[u8]], _: &mut dyn FnMut(usize, Option<&[u8]>)| Ok(());
+/// versions.look_at_clock_in(&mut empty).unwrap();
+/// let found = versions.as_of(&[(b"key", Timestamp(5))], &mut empty, &mut { empty }).unwrap();
+/// assert_eq!(found, [None]);
+/// ```
 pub struct VersionedRows {
     latest: usize,
     history: RecordStore,

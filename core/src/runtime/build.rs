@@ -8,7 +8,7 @@ use std::{
 use millstream_state::{StateBackend, Store};
 
 use super::{
-    StreamsError, TaskSettings,
+    Clock, StreamsError, TaskSettings,
     build_aggregate::{self, AggregateSite},
     build_join,
     global_tables::GlobalTables,
@@ -18,22 +18,17 @@ use super::{
     rejected::Rejected,
     shared_reads::SharedReads,
     source_reader::{SourceReader, Turns},
-    stores::{PersistentStore, store_name},
-    task::{RunningNode, RunningStore, Task},
+    task::{RunningNode, Task},
 };
 use crate::{
-    log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
+    log::{CleanupPolicy, LogError, SharedLog, TopicConfig},
     operator::{
-        CommittedStore, EmitPolicy, FoldError, GlobalRows, MemoryRows, MemoryStore, Merge, Operator, PartitionCounts,
-        Partitioning, RowTtl, RowTtlSettings, Sink, SinkSettings, StoreSpec, StreamTableJoin, Table, TaskId, TaskStore,
-        Transformer,
+        EmitPolicy, FoldError, GlobalRows, MemoryRows, Merge, Operator, PartitionCounts, Partitioning, RowTtl,
+        RowTtlSettings, Sink, SinkSettings, StoreLogging, StreamTableJoin, Table, TaskId, Transformer,
     },
     record::{GroupId, PartitionId, TopicName, TopicPartition},
     topology::{Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef, Topology},
 };
-
-/// Bytes of a changelog replayed at once.
-const RESTORE_BYTES: usize = 4 << 20;
 
 /// The stores of one name, by partition: what a view reads.
 #[derive(Clone)]
@@ -54,6 +49,7 @@ pub(super) struct Builder<'a> {
     /// `None`: each source reads for itself.
     pub(super) reads: Option<&'a SharedReads>,
     pub(super) emit: EmitPolicy,
+    pub(super) clock: &'a dyn Clock,
     pub(super) counters: Arc<Counters>,
     pub(super) settings: TaskSettings,
 }
@@ -100,7 +96,9 @@ impl Builder<'_> {
             let count = partitions.tasks(self.topology, part)?;
             for &store in &part.stores {
                 let spec = &self.topology.stores()[store];
-                self.ensure_topic(&changelog_topic(self.application, &spec.name)?, &changelog_config(count))?;
+                if spec.options.logging == StoreLogging::Enabled {
+                    self.ensure_topic(&changelog_topic(self.application, &spec.name)?, &changelog_config(count))?;
+                }
             }
             for partition in (0..count).map(PartitionId) {
                 let id = TaskId { subtopology: number, partition };
@@ -157,7 +155,8 @@ impl Builder<'_> {
             let node = &self.topology.nodes()[node_id.0];
             let operator = match &node.kind {
                 NodeKind::Source(source) => {
-                    let turns = self.turns(node_id, &consumers);
+                    let mut turns = self.turns(node_id, &consumers);
+                    turns.one_by_one |= self.needs_single_records(node_id, id, &consumers);
                     let reader =
                         self.reader(index, node, source, id.partition, partitions, turns, &group, &mut metadata)?;
                     readers.extend(reader);
@@ -176,6 +175,7 @@ impl Builder<'_> {
         let counters = Arc::clone(&self.counters);
         let mut task = Task::new(id, group, nodes, readers, stores, rejected, counters, self.settings.clone());
         metadata.iter().for_each(|metadata| task.restore_stream_times(metadata));
+        task.start(self.clock.wall())?;
         Ok(task)
     }
 
@@ -217,7 +217,7 @@ impl Builder<'_> {
     }
 
     /// When a node passes updates on: a join may look between commits, it must see every one.
-    fn emit_of(&self, node: NodeId, id: TaskId) -> EmitPolicy {
+    pub(super) fn emit_of(&self, node: NodeId, id: TaskId) -> EmitPolicy {
         let part = &self.topology.subtopologies()[id.subtopology];
         if self.feeds_join(node, part) { EmitPolicy::Record } else { self.emit }
     }
@@ -381,66 +381,6 @@ impl Builder<'_> {
             }
         })
     }
-
-    fn store(&self, spec: &StoreSpec, partition: PartitionId) -> Result<(RunningStore, StoreHandle), StreamsError> {
-        let topic = changelog_topic(self.application, &spec.name)?;
-        let incarnation = self.log.describe_topic(&topic)?.incarnation;
-        let changelog = TopicPartition::new(topic, partition);
-        let error = |problem: String| StreamsError::Store { store: spec.name.clone(), problem };
-        let (committed, handle): (Box<dyn CommittedStore>, _) = match self.state {
-            Some(backend) => {
-                let name = store_name(self.application, &spec.name, partition);
-                let store = PersistentStore::open(backend, &name, &spec.retention).map_err(|e| error(e.to_string()))?;
-                let handle = StoreHandle::Persistent(store.store());
-                (Box::new(store), handle)
-            }
-            None => {
-                let store = MemoryStore::default();
-                let handle = StoreHandle::Memory(store.rows());
-                (Box::new(store), handle)
-            }
-        };
-        let mut store = TaskStore::new(committed, spec.retention.clone());
-        restore(&mut store, self.log.as_ref(), &changelog, incarnation, &error)?;
-        Ok((RunningStore { name: spec.name.clone(), store, changelog, incarnation }, handle))
-    }
-}
-
-/// Brings a store up to the end of its changelog: from where it is, or from the start if it does not belong to this changelog.
-fn restore(
-    store: &mut TaskStore,
-    log: &dyn Log,
-    changelog: &TopicPartition,
-    incarnation: u128,
-    error: &dyn Fn(String) -> StreamsError,
-) -> Result<(), StreamsError> {
-    let (start, end) = (log.start_offset(changelog)?, log.end_offset(changelog)?);
-    let mut next = match store.committed().position() {
-        None => start,
-        Some((known, next)) if known == incarnation && (start.0..=end.0).contains(&next) => crate::record::Offset(next),
-        Some((known, next)) => {
-            let why = if known == incarnation {
-                "its position is outside the changelog"
-            } else {
-                "the changelog was made anew"
-            };
-            tracing::warn!("{changelog}: the store at {next} is rebuilt from {start} to {end}: {why}");
-            store.committed().reset().map_err(error)?;
-            start
-        }
-    };
-    while next < end {
-        let fetched = log.fetch(changelog, next, RESTORE_BYTES)?;
-        for batch in &fetched.batches {
-            let last = batch.offsets.at(batch.records.len() - 1);
-            store.apply(&batch.records, incarnation, last.next().0).map_err(error)?;
-        }
-        if fetched.next <= next {
-            break;
-        }
-        next = fetched.next;
-    }
-    Ok(())
 }
 
 /// A changelog keeps the last change of each key. It has no retention by time even where windows expire: its timestamps are event

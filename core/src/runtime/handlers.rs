@@ -41,11 +41,12 @@ pub enum HandlerResponse {
 pub enum ErrorKind {
     /// It was being read: its bytes or its timestamp cannot be used.
     Deserialization,
-    /// An expression or a closure failed for it.
+    /// An expression, a closure or a processor failed for it.
     Processing,
     /// It was being written: its format cannot hold it, or it is larger than the log takes.
     Production,
-    /// Nothing failed, but an operator has no use for it: it is late, or has no key or value where one is needed. Kafka Streams drops and
+    /// Nothing failed, but an operator has no use for it: it is late, or has no key or value where one is needed, or
+    /// a processor dropped it. Kafka Streams drops and
     /// counts such records and asks no handler.
     Skipped,
 }
@@ -55,9 +56,9 @@ impl ErrorKind {
     pub fn of(reason: Reason) -> Self {
         match reason {
             Reason::Undecodable | Reason::Timestamp => Self::Deserialization,
-            Reason::Expression => Self::Processing,
+            Reason::Expression | Reason::Processor => Self::Processing,
             Reason::Unwritable | Reason::TooLarge => Self::Production,
-            Reason::Late | Reason::NullKey | Reason::NullValue | Reason::Superseded => Self::Skipped,
+            Reason::Late | Reason::NullKey | Reason::NullValue | Reason::Superseded | Reason::Dropped => Self::Skipped,
         }
     }
 }

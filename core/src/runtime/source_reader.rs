@@ -173,6 +173,18 @@ impl SourceReader {
         Some(taken)
     }
 
+    /// The rows of a run up to the first one at `time` or after it; the others wait again.
+    pub(super) fn cut_after(&mut self, run: Batch, time: Timestamp) -> Batch {
+        let times = run.times().values();
+        let Some(first) = times.iter().position(|&own| own >= time.millis()) else { return run };
+        let (taken, left) = (run.slice(0, first + 1), run.slice(first + 1, run.len() - first - 1));
+        if !left.is_empty() {
+            self.buffered_rows += left.len();
+            self.buffered.push_front(left);
+        }
+        taken
+    }
+
     /// Takes rows as they come, at most so many.
     pub(super) fn take_at_most(&mut self, most: Option<usize>) -> Option<Batch> {
         let batch = self.buffered.pop_front()?;

@@ -71,6 +71,7 @@ impl Streams {
             state: Some(config.state.as_ref()),
             reads: Some(config.reads.as_ref()),
             emit: config.emit,
+            clock: config.clock.as_ref(),
             counters: Arc::clone(&counters),
             settings: TaskSettings::of(&config),
         };

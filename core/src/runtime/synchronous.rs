@@ -92,6 +92,7 @@ impl SynchronousStreams {
             state: config.state.as_deref(),
             reads: None,
             emit: config.emit,
+            clock: config.clock.as_ref(),
             counters: Arc::clone(&counters),
             settings: TaskSettings::of_synchronous(&config),
         };

@@ -11,13 +11,16 @@ use std::{
 };
 
 use super::{
-    StreamTimeAtStart, StreamsError, TaskSettings, idle::TaskIdle, metrics::Counters, rejected::Rejected,
-    source_reader::SourceReader, waiting::Readiness,
+    StreamTimeAtStart, StreamsError, TaskSettings, idle::TaskIdle, metrics::Counters, punctuate::next_punctuation,
+    rejected::Rejected, source_reader::SourceReader, waiting::Readiness,
 };
 use crate::{
     Batch,
     log::{Append, GroupOffset, Log, OffsetCommit},
-    operator::{Context, DeadLetter, LateOutput, Operator, OperatorError, Reason, SinkRecords, TaskId, TaskStore},
+    operator::{
+        Context, DeadLetter, LateOutput, Operator, OperatorError, PunctuationType, Reason, SinkRecords, TaskId,
+        TaskStore, TaskTime,
+    },
     record::{GroupId, Records, Timestamp, TopicPartition},
 };
 
@@ -39,7 +42,7 @@ pub(super) struct RunningNode {
 /// What an operator gives: batches, and late records for those who asked for them.
 #[derive(Default)]
 pub(super) struct Output {
-    batches: Vec<Batch>,
+    pub(super) batches: Vec<Batch>,
     late: Vec<(usize, Batch)>,
 }
 
@@ -47,7 +50,13 @@ pub(super) struct Output {
 pub(super) struct RunningStore {
     pub(super) name: String,
     pub(super) store: TaskStore,
-    pub(super) changelog: TopicPartition,
+    /// `None`: they go nowhere.
+    pub(super) changelog: Option<Changelog>,
+}
+
+/// Where the changes of a store go.
+pub(super) struct Changelog {
+    pub(super) topic: TopicPartition,
     pub(super) incarnation: u128,
 }
 
@@ -73,6 +82,8 @@ pub(super) struct Task {
     pub(super) counters: Arc<Counters>,
     /// Whether anything was processed since the last commit.
     pub(super) dirty: bool,
+    /// Stream time, and the time of day at the last look.
+    pub(super) time: TaskTime,
     /// Bytes of records and dead letters that wait for a commit, and what folded rows may cost: kept as they come, since the worker asks
     /// after every few runs.
     waiting_bytes: usize,
@@ -83,8 +94,7 @@ const FOLDED_ROW_BYTES: usize = 64;
 
 struct StoreInfo {
     name: String,
-    changelog: TopicPartition,
-    incarnation: u128,
+    changelog: Option<Changelog>,
 }
 
 /// What a task puts into a commit, and what it needs to take the receipt.
@@ -93,8 +103,8 @@ pub(super) struct Contribution {
     pub(super) appends: Vec<Append>,
     pub(super) offsets: Vec<OffsetCommit>,
     pub(super) records_out: usize,
-    /// For each store with changes: its number, the changes, and which of `appends` holds them.
-    pub(super) changes: Vec<(usize, Records, usize)>,
+    /// For each store with changes: its number, the changes, and which of `appends` holds them, if it is logged.
+    pub(super) changes: Vec<(usize, Records, Option<usize>)>,
 }
 
 impl Task {
@@ -112,8 +122,8 @@ impl Task {
         let (stores, store_infos) = stores
             .into_iter()
             .map(|running| {
-                let RunningStore { name, store, changelog, incarnation } = running;
-                (store, StoreInfo { name, changelog, incarnation })
+                let RunningStore { name, store, changelog } = running;
+                (store, StoreInfo { name, changelog })
             })
             .unzip();
         Self {
@@ -132,6 +142,7 @@ impl Task {
             idle: TaskIdle::new(id),
             counters,
             dirty: false,
+            time: TaskTime::new(id, Timestamp::NONE, Timestamp(0)),
             waiting_bytes: 0,
         }
     }
@@ -164,14 +175,20 @@ impl Task {
     fn process_run(&mut self, chosen: usize, limit: Option<Timestamp>) -> Result<bool, StreamsError> {
         let sinks = self.sinks.len();
         let reader = &mut self.readers[chosen];
-        let Some(batch) = reader.take_run(limit) else { return Ok(false) };
+        let Some(mut batch) = reader.take_run(limit) else { return Ok(false) };
+        if let Some(tick) = next_punctuation(&self.nodes, PunctuationType::StreamTime) {
+            batch = reader.cut_after(batch, tick);
+        }
         let (node, partition) = (reader.node, reader.partition.clone());
         self.counters.add_in(batch.len());
         self.observe(&batch);
         self.waiting_bytes += batch.len() * FOLDED_ROW_BYTES;
         self.dead_letters.extend(self.readers[chosen].advance());
         self.dirty = true;
+        self.time = self.time.processing(&batch);
         self.deliver(node, Output { batches: vec![batch], late: Vec::new() }, Some(&partition))?;
+        self.set_stream_time(self.time.stream_time());
+        self.punctuate(PunctuationType::StreamTime, self.time.stream_time())?;
         self.waiting_bytes += self.sinks[sinks..].iter().map(|sink| sink.records.payload_bytes()).sum::<usize>();
         self.handle_rejected()?;
         Ok(true)
@@ -201,7 +218,8 @@ impl Task {
 
     /// Whose turn it is where records are taken one by one as they have arrived: the place of the record, and the number of its input.
     /// Records of the topology's own topics come first, so that what a record causes is done before the next one.
-    pub(super) fn next_arrival(&mut self, log: &dyn Log) -> Result<Option<(Turn, usize)>, StreamsError> {
+    pub(super) fn next_arrival(&mut self, log: &dyn Log, now: Duration) -> Result<Option<(Turn, usize)>, StreamsError> {
+        self.now = now;
         self.fill(log)?;
         while self.readers.iter().any(SourceReader::has_more_to_look_at) {
             self.fill(log)?;
@@ -297,6 +315,7 @@ impl Task {
             operator: name,
             input,
             origin,
+            time: &self.time,
         };
         // Closures catch their own panics, row by row; what arrives here cannot be blamed on a record and ends the task.
         let worked = catch_unwind(AssertUnwindSafe(|| work(operator.as_mut(), &mut context)));
@@ -309,6 +328,11 @@ impl Task {
     /// Whether a commit would change anything.
     pub(super) fn is_dirty(&self) -> bool {
         self.dirty
+    }
+
+    /// Whether a store was written to since the last commit.
+    pub(super) fn has_pending_changes(&self) -> bool {
+        self.stores.iter().any(|store| store.pending_bytes() > 0)
     }
 
     /// Bytes that wait for a commit; rows that were folded and not merged yet are counted as [`FOLDED_ROW_BYTES`] each.
@@ -336,8 +360,10 @@ impl Task {
         for (index, (store, info)) in self.stores.iter().zip(&self.store_infos).enumerate() {
             let changes = store.changes();
             if !changes.is_empty() {
-                contribution.changes.push((index, changes.clone(), contribution.appends.len()));
-                contribution.appends.push(Append { partition: info.changelog.clone(), records: changes });
+                let append = info.changelog.as_ref().map(|_| contribution.appends.len());
+                contribution.changes.push((index, changes.clone(), append));
+                let append = |log: &Changelog| Append { partition: log.topic.clone(), records: changes };
+                contribution.appends.extend(info.changelog.as_ref().map(append));
             }
         }
         let metadata = self.stream_times();
@@ -354,8 +380,9 @@ impl Task {
     /// Takes changes over into the stores: they are committed now.
     pub(super) fn committed(&mut self, store: usize, changes: &Records, next: u64) -> Result<(), StreamsError> {
         let info = &self.store_infos[store];
+        let incarnation = info.changelog.as_ref().map_or(0, |changelog| changelog.incarnation);
         self.stores[store]
-            .apply(changes, info.incarnation, next)
+            .apply(changes, incarnation, next)
             .map_err(|problem| StreamsError::Store { store: info.name.clone(), problem })
     }
 
@@ -367,10 +394,10 @@ impl Task {
             log.delete_records(&reader.partition, reader.next)?;
         }
         for (store, info) in self.stores.iter().zip(&self.store_infos) {
-            let Some(bound) = store.expired_before() else { continue };
+            let (Some(bound), Some(changelog)) = (store.expired_before(), &info.changelog) else { continue };
             // A change is not older than the start of its window: everything before the first change at the bound has expired.
-            if let Some(before) = log.offset_at(&info.changelog, bound)? {
-                log.delete_records(&info.changelog, before)?;
+            if let Some(before) = log.offset_at(&changelog.topic, bound)? {
+                log.delete_records(&changelog.topic, before)?;
             }
         }
         Ok(())
@@ -384,6 +411,7 @@ impl Task {
                 times.insert(name, time.millis());
             }
         };
+        keep(TASK_TIME.to_owned(), self.time.stream_time());
         let mut names = LastingNames::default();
         for RunningNode { word, operator, .. } in &self.nodes {
             let Some(operator) = operator else { continue };
@@ -401,6 +429,9 @@ impl Task {
     /// Takes back the stream times that were committed with a position.
     pub(super) fn restore_stream_times(&mut self, metadata: &[u8]) {
         let Ok(times) = serde_json::from_slice::<BTreeMap<String, i64>>(metadata) else { return };
+        if let Some(&time) = times.get(TASK_TIME) {
+            self.set_stream_time(self.time.stream_time().max(Timestamp(time)));
+        }
         times.values().for_each(|&time| self.settings.idleness.knows(Timestamp(time)));
         let mut names = LastingNames::default();
         for node in &mut self.nodes {
@@ -420,6 +451,9 @@ impl Task {
         }
     }
 }
+
+/// What stream time of the task is called among committed times: no operator is, for their names end in numbers.
+const TASK_TIME: &str = "task";
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());

@@ -105,6 +105,7 @@ impl Worker {
             if !worked {
                 let left = self.commit_interval.saturating_sub(now.saturating_sub(last_commit));
                 let wait = if self.is_dirty() { left.min(IDLE_WAIT) } else { IDLE_WAIT };
+                let wait = self.until_next_tick().map_or(wait, |tick| tick.min(wait));
                 seen = self.log.wait_for_commit(seen, wait);
             }
         }
@@ -120,15 +121,25 @@ impl Worker {
     /// Gives every task some runs; says whether any had work.
     pub(super) fn process(&mut self) -> Result<bool, StreamsError> {
         let (mut worked, now) = (self.globals.update(self.log.as_ref())?, self.clock.monotonic());
+        let wall_clock = self.clock.wall();
         for task in &mut self.tasks {
+            task.look_at_clock(wall_clock);
             for _ in 0..RUNS_BETWEEN_LOOKS {
                 if !task.process(self.log.as_ref(), now)? {
                     break;
                 }
                 worked = true;
             }
+            worked |= task.punctuate_by_wall_clock()?;
         }
         Ok(worked)
+    }
+
+    /// How long until the first tick by the time of day.
+    fn until_next_tick(&self) -> Option<Duration> {
+        let next = self.tasks.iter().filter_map(Task::next_wall_clock_tick).min()?;
+        let left = next.millis().saturating_sub(self.clock.wall().millis());
+        Some(Duration::from_millis(u64::try_from(left).unwrap_or_default()))
     }
 
     /// Lets time go on for tasks that have been idle for long, if they are to; says whether anything came of it.
@@ -142,9 +153,9 @@ impl Worker {
 
     /// Processes the one record that arrived first of all that wait; says whether there was one.
     pub(super) fn process_next_arrival(&mut self) -> Result<bool, StreamsError> {
-        let mut first: Option<(Turn, usize, usize)> = None;
+        let (mut first, now): (Option<(Turn, usize, usize)>, _) = (None, self.clock.monotonic());
         for (index, task) in self.tasks.iter_mut().enumerate() {
-            if let Some((turn, input)) = task.next_arrival(self.log.as_ref())?
+            if let Some((turn, input)) = task.next_arrival(self.log.as_ref(), now)?
                 && first.is_none_or(|(earliest, ..)| turn < earliest)
             {
                 first = Some((turn, index, input));
@@ -183,7 +194,10 @@ impl Worker {
             transaction.offsets.extend(contribution.offsets);
             records_out += contribution.records_out;
             let placed = contribution.changes.into_iter();
-            changes.extend(placed.map(|(store, records, append)| (index, store, records, first_append + append)));
+            let place = |(store, records, append): (_, _, Option<usize>)| {
+                (index, store, records, append.map(|append| first_append + append))
+            };
+            changes.extend(placed.map(place));
         }
         if let Some((letters, offsets)) = self.globals.contribution() {
             transaction.appends.extend(letters);
@@ -195,7 +209,8 @@ impl Worker {
         let receipt = self.producer.commit(transaction)?;
         let _hidden_until_taken_over = visibility.take_over();
         for (task, store, records, append) in changes {
-            self.tasks[task].committed(store, &records, receipt.end_offsets[append].0)?;
+            let next = append.map_or(0, |append| receipt.end_offsets[append].0);
+            self.tasks[task].committed(store, &records, next)?;
         }
         let mut progress = visibility.progress();
         for (task, next, appends) in read {

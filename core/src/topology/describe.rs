@@ -14,7 +14,7 @@ use super::{
     node_names,
 };
 use crate::{
-    operator::{StoreRetention, StoreSpec},
+    operator::{StoreLogging, StoreRetention, StoreSpec},
     schema::StreamSchema,
     window::EmitStrategy,
 };
@@ -67,7 +67,12 @@ fn topics(topology: &Topology) -> Vec<TopicDescription> {
         let (key_format, value_format) = (formats.key.to_string(), formats.value.to_string());
         topics.push(TopicDescription { name, role, partitions, key_format, value_format, key, value });
     }
-    for (number, store) in topology.stores().iter().enumerate().filter(|(number, _)| is_used(topology, *number)) {
+    for (number, store) in topology
+        .stores()
+        .iter()
+        .enumerate()
+        .filter(|(number, store)| is_used(topology, *number) && store.options.logging == StoreLogging::Enabled)
+    {
         topics.push(TopicDescription {
             name: format!("<application>-{}-changelog", store.name),
             role: TopicRole::Changelog,

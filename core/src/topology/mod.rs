@@ -147,6 +147,27 @@ impl Topology {
         &self.globals
     }
 
+    /// The stores of the versioned table whose newest rows are in store number `latest`; `None` if that is no versioned table's.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Materialized}, record::TimeSpan};
+    /// # let builder = StreamsBuilder::new();
+    /// let hour = TimeSpan::from_millis(3_600_000).unwrap();
+    /// builder.table::<String, i64>("prices", Consumed::kafka(), Materialized::named("prices").versioned(hour));
+    /// let topology = builder.build()?;
+    /// let latest = topology.stores().iter().position(|store| store.name == "prices").unwrap();
+    /// let versions = topology.versions(latest).unwrap();
+    /// assert_eq!((topology.stores()[versions.history].name.as_str(), versions.span), ("prices-history", hour));
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
+    pub fn versions(&self, latest: usize) -> Option<VersionedStores> {
+        let versions = |node: &Node| match &node.kind {
+            NodeKind::Operator(node) => node.versions().filter(|versions| versions.latest == latest),
+            _ => None,
+        };
+        self.nodes.iter().find_map(versions)
+    }
+
     /// The parts that run as tasks of their own.
     pub fn subtopologies(&self) -> &[Subtopology] {
         &self.subtopologies

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::VersionedStores;
 use crate::{
     operator::{EmitPolicy, FoldError, GlobalRows, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
@@ -71,6 +72,17 @@ pub trait OperatorNode: Send + Sync {
     /// Whether its output says what was there before if its inputs do, so that these have to.
     fn passes_before_through(&self) -> bool {
         false
+    }
+
+    /// Whether what it does with a row depends on stream time at that row, or on what it did with the rows before it: it must see rows of one
+    /// record at a time where it could not tell otherwise which record they come from. Its own rows have the offsets of these.
+    fn follows_stream_time(&self) -> bool {
+        false
+    }
+
+    /// The stores of the versioned table that it keeps, if it keeps one.
+    fn versions(&self) -> Option<VersionedStores> {
+        None
     }
 
     /// Whether it must see every update of the tables above it by itself, whatever the emit policy, so that these do not merge updates of a commit.

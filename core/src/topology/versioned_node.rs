@@ -55,6 +55,10 @@ impl OperatorNode for VersionedTableNode {
         Some(Arc::new(Self { needs_before: true, ..self.clone() }))
     }
 
+    fn versions(&self) -> Option<VersionedStores> {
+        Some(self.stores)
+    }
+
     fn makes_table(&self) -> bool {
         true
     }

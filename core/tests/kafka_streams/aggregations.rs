@@ -5,7 +5,7 @@ use std::time::Duration;
 use millstream::{
     StreamsBuilder,
     dsl::{CogroupedKStream, Materialized},
-    window::{SessionWindows, TimeWindows},
+    window::{SessionWindows, SlidingWindows, TimeWindows},
 };
 
 use super::topology::{Text, Topology, changes, first_of, is_even, stream, text};
@@ -90,6 +90,9 @@ fn cogrouped() -> Vec<Topology> {
             changes(two(b).windowed_by(windows).aggregate_merging(begin, merger, kept()));
         })
         .without_headers(),
+        Topology::new("cogroup-sliding", move |b| {
+            changes(two(b).windowed_by(SlidingWindows::new(ms(10), ms(7))).aggregate(begin, kept()));
+        }),
         Topology::new("cogroup-rekeyed", move |b| {
             let right = stream(b, "b").group_by(|_, v| first_of(v));
             let left = stream(b, "a").group_by_key().cogroup(first_line);

@@ -18,11 +18,13 @@ mod generate;
 mod global_and_versioned;
 mod java;
 mod ours;
+mod processors;
 mod report;
 mod session_windowed;
 mod shrink;
 mod stateless;
 mod stream_joins;
+mod suppressions;
 mod table_joins;
 mod tables;
 mod time_windowed;
@@ -43,9 +45,11 @@ macro_rules! families {
 families! {
     aggregations,
     global_and_versioned,
+    processors,
     session_windowed,
     stateless,
     stream_joins,
+    suppressions,
     table_joins,
     tables,
     time_windowed,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use millstream::{
     StreamsBuilder,
     dsl::{KWindowedStream, Materialized},
-    window::{EmitStrategy, TimeWindows, Windows},
+    record::Timestamp,
+    window::{EmitStrategy, SlidingWindows, TimeWindows, Windows},
 };
 
 use super::topology::{Text, Topology, changes, first_of, stream, text};
@@ -71,6 +72,14 @@ fn hopping(name: &'static str, size: u64, advance: u64, grace: u64) -> By {
     By { name, windows: TimeWindows::hopping(ms(size), ms(advance), ms(grace)).expect("legal").into() }
 }
 
+fn sliding(name: &'static str, difference: u64, grace: u64) -> By {
+    By { name, windows: SlidingWindows::new(ms(difference), ms(grace)).into() }
+}
+
+fn unlimited(name: &'static str, start: i64) -> By {
+    By { name, windows: TimeWindows::unlimited(Timestamp(start)).into() }
+}
+
 pub(crate) fn topologies() -> Vec<Topology> {
     vec![
         tumbling("tumbling", 10, 0).counted(),
@@ -102,6 +111,13 @@ pub(crate) fn topologies() -> Vec<Topology> {
             let grouped = counts.group_by(|windowed, n| (windowed.key.clone(), *n));
             changes(grouped.aggregate(|| 0_i64, |_, n, sum| sum + n, |_, n, sum| sum - n, Materialized::default()));
         }),
+        sliding("sliding", 10, 0).counted(),
+        sliding("sliding-grace", 10, 7).counted(),
+        sliding("sliding-grace", 10, 7).aggregated(),
+        sliding("sliding-grace", 6, 20).reduced(),
+        sliding("sliding-grace", 10, 7).when_closed(),
+        unlimited("unlimited", 20).counted(),
+        unlimited("unlimited", 0).aggregated(),
         Topology::new("tumbling-group-by-count", |b| {
             let windows = tumbling("", 10, 7).windows;
             let grouped = stream(b, "a").group_by(|_, v| first_of(v)).windowed_by(windows);

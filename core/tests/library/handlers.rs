@@ -13,12 +13,14 @@ use millstream::{
     operator::{EmitPolicy, Reason},
     record::{Header, Offset, PartitionId, Record, Records, TopicName, TopicPartition},
     runtime::{
-        ErrorHandler, ErrorHandlers, ErrorKind, HandlerResponse, StreamsError, SynchronousConfig, SynchronousStreams,
+        ErrorHandler, ErrorHandlers, ErrorKind, HandlerResponse, Status, Streams, StreamsConfig, StreamsError,
+        SynchronousConfig, SynchronousStreams,
     },
-    testing::MemoryLog,
+    testing::{DriverOptions, MemoryLog, TopologyTestDriver},
     topology::Topology,
     window::TimeWindows,
 };
+use millstream_state::{StateBackend, StateConfig};
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -327,4 +329,26 @@ fn records_that_are_left_out_by_rule_have_a_handler_of_their_own() {
     streams.run_until_idle().expect("runs");
     assert_eq!((streams.metrics().dropped_for(Reason::Late), read(&log, "app-dead-letter").len()), (1, 0));
     assert_eq!(streams.metrics().record_lateness_ms_max, 1);
+}
+
+#[test]
+fn the_driver_and_running_threads_have_handlers_too() {
+    let handlers = ErrorHandlers { processing: HandlerResponse::Fail.into(), ..ErrorHandlers::default() };
+    let options = DriverOptions { handlers: handlers.clone(), ..DriverOptions::default() };
+    let mut driver = TopologyTestDriver::with_options(&parsing(), options).expect("can be run");
+    let error = driver.push("in", Record::new("key", "one")).expect_err("the handler says so");
+    assert!(error.to_string().contains("operator=parse topic=in partition=0 offset=0"), "{error}");
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let state = StateBackend::open(StateConfig::new(directory.path(), 16 << 20)).expect("opens");
+    let log = log_of(MemoryLog::new());
+    write(&log, &["1", "one"]);
+    let config = StreamsConfig { handlers, ..StreamsConfig::new("app", Arc::clone(&log), state) };
+    let streams = Streams::start(&parsing(), config).expect("starts");
+    while streams.status() == Status::Running {
+        log.wait_for_commit(0, std::time::Duration::from_millis(5));
+    }
+    let error = streams.stop().expect_err("the handler says so");
+    assert!(error.contains("operator=parse topic=in partition=0 offset=1: expression"), "{error}");
+    assert_eq!(values(&log, "out"), [""; 0]);
 }

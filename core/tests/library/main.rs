@@ -17,6 +17,8 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod late_records;
+mod processors;
+mod punctuation;
 mod queries;
 mod recovery;
 mod row_ttl;

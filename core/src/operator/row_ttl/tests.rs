@@ -6,12 +6,16 @@ use arrow::{
 };
 
 use super::*;
-use crate::operator::{MemoryStore, StoreRetention};
+use crate::{
+    operator::{MemoryStore, StoreRetention, TaskId, TaskTime},
+    record::PartitionId,
+};
 
 #[test]
 fn the_index_has_an_entry_a_row() {
     let field = |name: &str| Arc::new(Field::new(name, DataType::Utf8, true));
     let schema = StreamSchema::new(vec![field("k")], vec![field("v")], false).unwrap();
+    let task = TaskId { subtopology: 0, partition: PartitionId(0) };
     for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
         let ttl = TimeSpan::from_millis(40).unwrap();
         let schema = Arc::clone(&schema);
@@ -39,6 +43,7 @@ fn the_index_has_an_entry_a_row() {
                 operator: "row-ttl",
                 input: 0,
                 origin: None,
+                time: &TaskTime::new(task, Timestamp::NONE, Timestamp(0)),
             };
             let keys: ArrayRef = Arc::new(StringArray::from(keys));
             let times: ArrayRef = Arc::new(Int64Array::from(times));
