@@ -4,7 +4,6 @@ import static org.apache.kafka.streams.kstream.Suppressed.BufferConfig.unbounded
 import static org.apache.kafka.streams.kstream.Suppressed.untilTimeLimit;
 import static org.apache.kafka.streams.kstream.Suppressed.untilWindowCloses;
 
-import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
@@ -54,7 +53,5 @@ final class Suppressions extends Topologies {
         add("suppress-limit-records", b -> out(table(b, "a")
             .suppress(untilTimeLimit(ofMillis(20), maxRecords(2).emitEarlyWhenFull()))));
         add("suppress-limit-filtered", b -> out(table(b, "a").filter((k, v) -> even(v)).suppress(untilTimeLimit(ofMillis(8), unbounded()))));
-        add("suppress-limit-group-by", b -> numbers(table(b, "a").suppress(untilTimeLimit(ofMillis(8), unbounded()))
-            .groupBy((k, v) -> KeyValue.pair(first(v), v), grouped()).count()));
     }
 }

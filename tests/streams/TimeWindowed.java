@@ -64,7 +64,7 @@ final class TimeWindowed extends Topologies {
         whenClosed("hopping-grace", by(hopping(10, 4, 7)));
         add("tumbling-group-by-count", b -> windowedNumbers(stream(b, "a").groupBy((k, v) -> first(v), grouped())
             .windowedBy(tumbling(10, 7)).count()));
-        add("tumbling-filter", b -> windowedNumbers(by(tumbling(10, 7)).apply(b).count().filter((k, n) -> n % 2 == 0)));
+        add("tumbling-filter", b -> windowedNumbers(by(tumbling(10, 7)).apply(b).count().filter((k, n) -> n % 3 == 2)));
         add("tumbling-map-values", b -> windowed(by(tumbling(10, 7)).apply(b).count().mapValues(n -> "n" + n)));
         add("tumbling-rekeyed-count", b -> numbers(by(tumbling(10, 7)).apply(b).count().toStream((k, n) -> k.key()).groupByKey(
             Grouped.with(TEXT, NUMBER)).count()));

@@ -119,13 +119,16 @@ impl Graph {
         }
     }
 
-    /// Whether Kafka Streams' table of this node says what was there before without being made to: it does if that is asked for elsewhere, and
-    /// joins of tables always can.
+    /// Whether Kafka Streams' table of this node says what was there before without being made to: a table that is read does if that is asked for
+    /// elsewhere, aggregations and joins of tables always can.
     pub(super) fn has_before(&self, node: NodeId) -> bool {
         let node = &self.nodes[node.0];
         match &node.kind {
-            NodeKind::TableJoin(_) | NodeKind::Table { needs_before: true, .. } => true,
-            NodeKind::Transform(_) => node.inputs.iter().all(|input| self.has_before(*input)),
+            NodeKind::TableJoin(_) | NodeKind::Aggregate(_) | NodeKind::Table { needs_before: true, .. } => true,
+            NodeKind::Operator(operator) if operator.with_before().is_none() && !operator.passes_before_through() => {
+                false
+            }
+            NodeKind::Operator(_) | NodeKind::Transform(_) => node.inputs.iter().all(|input| self.has_before(*input)),
             _ => false,
         }
     }

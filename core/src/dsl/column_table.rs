@@ -157,9 +157,9 @@ impl ColumnTable {
         }
     }
 
-    /// Asks for changes that say what was there before on behalf of a join that needs them, as Kafka Streams does of the tables that it is given,
-    /// whether they are kept or not.
-    pub(super) fn require_before_to_join(&self) {
+    /// Asks for changes that say what was there before on behalf of an operator whose counterpart in Kafka Streams does, so that deletions of what
+    /// was not there are those of Kafka Streams, if they are wanted.
+    pub(super) fn require_before_as_kafka_streams(&self) {
         let mut graph = self.graph.borrow_mut();
         if graph.tombstones == Tombstones::AsKafkaStreams {
             graph.require_before(self.node);

@@ -167,10 +167,10 @@ impl ColumnTable {
             Err(problem) => return self.failed("join", problem),
         };
         if matches!(kind, TableJoinKind::Left | TableJoinKind::Outer) {
-            self.require_before_to_join();
+            self.require_before_as_kafka_streams();
         }
         if matches!(kind, TableJoinKind::Right | TableJoinKind::Outer) {
-            other.require_before_to_join();
+            other.require_before_as_kafka_streams();
         }
         let (left, right) = if self.graph.borrow().share_source(self.node, other.node) {
             // Each side of such a join changes its store just before it is joined, and the other side's store not yet.

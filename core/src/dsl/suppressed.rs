@@ -305,6 +305,7 @@ impl ColumnTable {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn suppress<K>(&self, suppressed: Suppressed<K>) -> Self {
+        self.require_before_as_kafka_streams();
         let mut graph = self.graph.borrow_mut();
         let until = match suppressed.time_limit {
             Some(limit) => SuppressUntil::TimeLimit(limit),

@@ -69,14 +69,21 @@ fn in_stretches(
 ) -> Result<(), DriverError> {
     let mut random = Random::new(seed);
     let mut rest = steps;
+    // What is scheduled by the wall clock begins anew with the application.
+    let has_clock = steps.iter().any(|step| matches!(step, Step::Clock(_)));
     while !rest.is_empty() {
-        let (stretch, after) = rest.split_at(rest.len().min(1 + random.below(20) as usize));
-        rest = after;
+        let records = rest.iter().take_while(|step| matches!(step, Step::Record { .. })).count();
+        let (stretch, after) = rest.split_at(records.min(1 + random.below(20) as usize));
         driver.pause();
         stretch.iter().try_for_each(|step| take(driver, step))?;
         driver.resume_in_order_of_arrival()?;
+        rest = after;
+        if let [clock @ Step::Clock(_), after @ ..] = rest {
+            take(driver, clock)?;
+            rest = after;
+        }
         drain(driver)?;
-        if random.below(2) == 0 {
+        if random.below(2) == 0 && !has_clock {
             driver.restart()?;
         }
     }
@@ -100,7 +107,7 @@ fn in_batches(
             Some(topic) => driver.push_all(topic, batch.iter().filter_map(record))?,
         }
         drain(driver)?;
-        if random.below(4) == 0 {
+        if random.below(4) == 0 && topic(&batch[0]).is_some() {
             driver.restart()?;
         }
     }

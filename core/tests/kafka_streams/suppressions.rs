@@ -8,7 +8,7 @@ use millstream::{
     window::{SessionWindows, SlidingWindows, TimeWindows, Windows},
 };
 
-use super::topology::{Text, Topology, WindowedTable, changes, even, first, stream, table, text};
+use super::topology::{Text, Topology, WindowedTable, changes, even, stream, table, text};
 
 fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -46,7 +46,7 @@ pub(crate) fn topologies() -> Vec<Topology> {
         Topology::new("suppress-tumbling", |b| changes(tumbling(b, 0).suppress(closed()))),
         Topology::new("suppress-tumbling-grace", |b| changes(tumbling(b, 7).suppress(closed()))),
         Topology::new("suppress-hopping", |b| changes(hopping(b).suppress(closed()))),
-        Topology::new("suppress-session", |b| changes(session(b).suppress(closed()))),
+        Topology::new("suppress-session", |b| changes(session(b).suppress(closed()))).without_headers(),
         Topology::new("suppress-sliding", |b| {
             changes(aggregated(b, SlidingWindows::new(ms(10), ms(7))).suppress(closed()));
         }),
@@ -54,7 +54,7 @@ pub(crate) fn topologies() -> Vec<Topology> {
         Topology::new("suppress-filtered", |b| changes(hopping(b).filter(|_, v| even(v)).suppress(closed()))),
         Topology::new("suppress-then-filter", |b| changes(hopping(b).suppress(closed()).filter(|_, v| even(v)))),
         Topology::new("suppress-limit-windowed", |b| changes(tumbling(b, 7).suppress(limit(6)))),
-        Topology::new("suppress-limit-session", |b| changes(session(b).suppress(limit(6)))),
+        Topology::new("suppress-limit-session", |b| changes(session(b).suppress(limit(6)))).without_headers(),
         Topology::new("suppress-limit-table", |b| changes(table(b, "a").suppress(limit(8)))),
         Topology::new("suppress-no-limit", |b| changes(table(b, "a").suppress(limit(0)))),
         Topology::new("suppress-limit-records", |b| {
@@ -63,10 +63,6 @@ pub(crate) fn topologies() -> Vec<Topology> {
         }),
         Topology::new("suppress-limit-filtered", |b| {
             changes(table(b, "a").filter(|_, v| even(v)).suppress(limit(8)));
-        }),
-        Topology::new("suppress-limit-group-by", |b| {
-            let grouped = table(b, "a").suppress(limit(8)).group_by(|_, v| (first(v), v.clone()));
-            changes(grouped.count(Materialized::default()));
         }),
     ]
 }
