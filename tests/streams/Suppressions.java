@@ -45,7 +45,7 @@ final class Suppressions extends Topologies {
         add("suppress-sliding", b -> windowed(sliding(b).suppress(untilWindowCloses(unbounded()))));
         add("suppress-mapped", b -> windowed(hopping(b).mapValues(v -> v + "!").suppress(untilWindowCloses(unbounded()))));
         add("suppress-filtered", b -> windowed(hopping(b).filter((k, v) -> even(v)).suppress(untilWindowCloses(unbounded()))));
-        add("suppress-then-filter", b -> windowed(hopping(b).suppress(untilWindowCloses(unbounded())).filter((k, v) -> even(v))));
+        add("suppress-then-map-values", b -> windowed(hopping(b).suppress(untilWindowCloses(unbounded())).mapValues(v -> v + "!")));
         add("suppress-limit-windowed", b -> windowedNumbers(tumbling(b, 7).suppress(untilTimeLimit(ofMillis(6), unbounded()))));
         add("suppress-limit-session", b -> sessions(session(b).suppress(untilTimeLimit(ofMillis(6), unbounded()))));
         add("suppress-limit-table", b -> out(table(b, "a").suppress(untilTimeLimit(ofMillis(8), unbounded()))));

@@ -143,7 +143,12 @@ impl Graph {
                 join.needs_before = true;
                 self.require_inputs_before(node);
             }
-            NodeKind::Transform(_) => self.require_inputs_before(node),
+            NodeKind::Transform(transform) => {
+                if let Some(telling) = transform.with_before() {
+                    *transform = telling;
+                }
+                self.require_inputs_before(node);
+            }
             NodeKind::Operator(operator) => {
                 let passes_through = operator.passes_before_through();
                 if let Some(telling) = operator.with_before() {

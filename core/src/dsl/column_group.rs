@@ -146,7 +146,10 @@ impl ColumnGroup {
     fn retention(&self, wanted: Option<TimeSpan>, fold: &dyn FoldFactory) -> Result<StoreRetention, String> {
         let Some(windows) = &self.windows else { return Ok(StoreRetention::Forever) };
         let least = windows.least_retention();
-        let retention = wanted.unwrap_or(least);
+        // Inputs that are cogrouped have a time each: windows are kept until the newest window of all is so far ahead, not the newest record.
+        let more = if self.streams.len() > 1 { least.millis() } else { 0 };
+        let retention = wanted.unwrap_or(TimeSpan::from_millis(least.millis().saturating_add(more)).unwrap_or(least));
+        let least = TimeSpan::from_millis(least.millis().saturating_add(more)).unwrap_or(least);
         if retention < least {
             return Err(format!("a retention of {retention} is shorter than window and grace: {least}"));
         }

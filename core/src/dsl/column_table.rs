@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     expression::{ExpressionError, RetractableAggregation, RetractableSet},
-    operator::{Column, Filter, FoldFactory, Project, Retract, ToStream, Tombstones, Transform},
+    operator::{Column, Filter, FoldFactory, ForgetBefore, Project, Retract, ToStream, Tombstones, Transform},
     record::TimeSpan,
     schema::StreamSchema,
     topology::{Node, NodeId, NodeKind},
@@ -47,8 +47,8 @@ impl ColumnTable {
     pub fn filter(&self, predicate: &Expr) -> Self {
         match Filter::new(predicate, &self.schema) {
             Ok(filter) => {
-                self.require_before_to_filter();
-                self.transform("filter", Arc::new(filter.of_rows()), Arc::clone(&self.schema))
+                let filter = self.deleting(Arc::new(filter.of_rows()));
+                self.transform("filter", filter, Arc::clone(&self.schema))
             }
             Err(error) => self.failed("filter", error),
         }
@@ -148,13 +148,15 @@ impl ColumnTable {
         self.clone()
     }
 
-    /// Asks for changes that say what was there before, unless deletions of what was not there are wanted: Kafka Streams asks for them where they
-    /// are to be had for nothing.
-    pub(super) fn require_before_to_filter(&self) {
+    /// A filter of this table as it has to be: one that knows what was there before, or one that deletes what was not there, too. Kafka Streams'
+    /// filters know it where that is to be had for nothing.
+    pub(super) fn deleting(&self, filter: Arc<dyn Transform>) -> Arc<dyn Transform> {
         let mut graph = self.graph.borrow_mut();
         if graph.tombstones == Tombstones::OfRows || graph.has_before(self.node) {
             graph.require_before(self.node);
+            return filter;
         }
+        Arc::new(ForgetBefore::new(filter))
     }
 
     /// Asks for changes that say what was there before on behalf of an operator whose counterpart in Kafka Streams does, so that deletions of what

@@ -72,11 +72,14 @@ impl<K: Data, V: Data> KTable<K, V> {
         what: &'static str,
         predicate: impl Fn(&K, &V) -> Result<bool, String> + Send + Sync + 'static,
     ) -> Self {
-        self.columns.require_before_to_filter();
         match Input::of_table() {
             Ok(input) => {
                 let schema = Arc::clone(self.columns.schema());
-                Self::new(self.columns.transform(what, Arc::new(input.try_filter(what, predicate)), schema))
+                Self::new(self.columns.transform(
+                    what,
+                    self.columns.deleting(Arc::new(input.try_filter(what, predicate))),
+                    schema,
+                ))
             }
             Err(problem) => Self::new(self.columns.failed(what, problem)),
         }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Cogrouped streams are several inputs of one aggregate. Each has a stream time of its own, as in Kafka Streams, unless only final results are
-//! passed on: then they share one.
+//! passed on: then they share one. A window that the newest record of all inputs has left behind is no longer kept, and so late for each.
 //!
 //! Invariants: stream time never goes back and includes the record that is looked at; a closed window never reopens; a record
 //! revises each open window that holds it once. The timestamp of a result is the highest of the records in it.
@@ -42,7 +42,8 @@ use super::{
     Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::{rows_of, scatter},
-    lateness::late_for_window,
+    lateness::{last_gone, late_for_window, move_on},
+    rounds::deal,
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
 };
@@ -152,12 +153,12 @@ impl Aggregate {
         let mut rows = Vec::with_capacity(batch.len());
         let mut numbers = Vec::with_capacity(batch.len());
         let mut late = Vec::new();
-        let mut last_closed = windows.last_closed(stream_time);
+        let mut last_closed = windows.last_closed(stream_time).max(last_gone(windows, &self.stream_times));
         for (row, &time) in times.iter().enumerate() {
             if Timestamp(time) > stream_time {
                 self.finals.iter_mut().for_each(|finals| finals.advance(stream_time, Timestamp(time)));
                 stream_time = Timestamp(time);
-                last_closed = windows.last_closed(stream_time);
+                last_closed = last_closed.max(windows.last_closed(stream_time));
             }
             if windows.is_unlimited() && windows.numbers(Timestamp(time)).next().is_none() {
                 late.push((row, format!("the record of {} is before the window: {windows}", Timestamp(time))));
@@ -387,17 +388,7 @@ impl Aggregate {
             new_group_values(Arc::clone(&self.group_schema), &GroupOrdering::None).map_err(FoldError::of)?;
         let mut groups = Vec::new();
         scratch.intern(&columns, &mut groups).map_err(FoldError::of)?;
-        let mut seen = vec![0_usize; scratch.len()];
-        let mut rounds: Vec<Vec<u32>> = Vec::new();
-        for (entry, &group) in groups.iter().enumerate() {
-            let round = seen[group];
-            seen[group] += 1;
-            if round == rounds.len() {
-                rounds.push(Vec::new());
-            }
-            rounds[round].push(entry as u32);
-        }
-        Ok(rounds)
+        Ok(deal(&groups, scratch.len()))
     }
 }
 
@@ -481,7 +472,7 @@ impl Operator for Aggregate {
         stream_time: Timestamp,
         context: &mut Context<'_>,
     ) -> Result<Option<Timestamp>, OperatorError> {
-        let Some(finals) = &self.finals else { return Ok(None) };
+        let Some(finals) = &self.finals else { return Ok(move_on(&mut self.stream_times, stream_time)) };
         let next = finals.next_due(self.stream_times[0], self.settings.store, context)?;
         if next.is_none_or(|next| next > stream_time) {
             return Ok(next);

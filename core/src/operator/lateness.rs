@@ -1,4 +1,4 @@
-//! What is said of records that are late.
+//! What is said of records that are late, and stream time that goes on without one.
 
 use crate::{
     record::Timestamp,
@@ -30,4 +30,23 @@ pub(super) fn late_for_sliding(windows: SlidingWindows, time: Timestamp, start: 
         "the record of {time} is late for the window {start} to {end}, which is included: stream time is {stream_time}, grace {}",
         windows.grace()
     )
+}
+
+/// Moves the stream time of each input on, of an operator that holds nothing back; gives when it has to let go of something: never.
+pub(super) fn move_on(stream_times: &mut [Timestamp], to: Timestamp) -> Option<Timestamp> {
+    stream_times.iter_mut().for_each(|time| *time = to.max(*time));
+    None
+}
+
+/// The number up to which windows are not kept any more because of records of some input, by the stream time of each; with one input they are closed
+/// before.
+pub(super) fn last_gone(windows: &TimeWindows, stream_times: &[Timestamp]) -> i64 {
+    let newest = stream_times.iter().copied().max().filter(|newest| *newest != Timestamp::NONE);
+    match newest.filter(|_| stream_times.len() > 1) {
+        None => i64::MIN,
+        Some(newest) => {
+            let oldest = windows.newest_start(newest).minus(windows.least_retention());
+            windows.first_from(Timestamp(oldest.millis().saturating_add(1))).saturating_sub(1)
+        }
+    }
 }

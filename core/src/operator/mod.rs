@@ -20,6 +20,7 @@ mod foreign_key_join;
 mod foreign_key_notify;
 mod foreign_key_resolve;
 mod foreign_key_subscribe;
+mod forget_before;
 mod global_join;
 mod join_kind;
 mod joined_sides;
@@ -35,6 +36,7 @@ mod punctuation;
 mod record_encoder;
 mod record_store;
 mod retract;
+mod rounds;
 mod row_time;
 mod row_ttl;
 mod session_aggregate;
@@ -85,6 +87,7 @@ pub use foreign_key_join::ForeignKeySchemas;
 pub use foreign_key_notify::ForeignKeyNotify;
 pub use foreign_key_resolve::ForeignKeyResolve;
 pub use foreign_key_subscribe::ForeignKeySubscribe;
+pub use forget_before::ForgetBefore;
 pub use global_join::{GlobalJoin, GlobalRows};
 pub use join_kind::{JoinKind, StreamJoinKind, TableJoinKind};
 pub(crate) use joined_sides::SIDE_COLUMNS;
@@ -239,7 +242,8 @@ pub trait Operator: Send {
 
     /// Is told that no record has come for long and that stream time may be taken to be `stream_time`: the operator lets go of what is final by
     /// then, as if a record of that time had come that belongs to no key. Gives the earliest stream time at which it would let go of something
-    /// more; `None` if it holds nothing back. If nothing is final by `stream_time`, stream time stays.
+    /// more; `None` if it holds nothing back. If nothing is final by `stream_time`, stream time stays; that of an operator which decides about
+    /// lateness but holds nothing back goes on, so that what is final below stays so.
     ///
     /// Called between commits only, when everything that was read has been committed, and by whoever knows a clock: operators do not. An operator
     /// that passes on everything at once holds nothing back.

@@ -30,8 +30,9 @@ use arrow::{
 
 use super::{
     Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
-    lateness::late_for_session,
-    session_interval::{Part, SessionInterval, rounds},
+    lateness::{late_for_session, move_on},
+    rounds::rounds,
+    session_interval::{Part, SessionInterval},
     session_rows::{append_session, first_open_end, sessions_in, stretch_of},
     session_states::{SessionMerge, SessionStates},
     session_updates::{Final, SessionRows, by_key, updates},
@@ -458,7 +459,8 @@ impl Operator for SessionAggregate {
         context: &mut Context<'_>,
     ) -> Result<Option<Timestamp>, OperatorError> {
         if !self.settings.strategy.is_final() {
-            return Ok(None);
+            self.stream_time = self.stream_time.max(stream_time);
+            return Ok(move_on(&mut self.stream_times, stream_time));
         }
         let SessionAggregateSettings { store, windows, span, .. } = self.settings;
         let open_from = windows.closed_before(self.stream_time).millis();

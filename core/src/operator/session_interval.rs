@@ -14,7 +14,6 @@
 
 use std::ops::Range;
 
-use arrow::row::Rows;
 use hashbrown::HashMap;
 
 use crate::{
@@ -165,21 +164,6 @@ impl SessionInterval {
         live.splice(first..first + count, [Live { session, parts, changed: true }]);
         Ok(group)
     }
-}
-
-/// Deals rows into rounds in which no key occurs twice.
-pub(super) fn rounds(keys: &Rows) -> Vec<Vec<u32>> {
-    let mut seen: HashMap<&[u8], usize> = HashMap::with_capacity(keys.num_rows());
-    let mut rounds: Vec<Vec<u32>> = Vec::new();
-    for row in 0..keys.num_rows() {
-        let round = seen.entry(keys.row(row).data()).or_insert(0);
-        if *round == rounds.len() {
-            rounds.push(Vec::new());
-        }
-        rounds[*round].push(row as u32);
-        *round += 1;
-    }
-    rounds
 }
 
 #[cfg(test)]

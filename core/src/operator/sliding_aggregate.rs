@@ -37,7 +37,7 @@ use super::{
     Context, EmitPolicy, FoldError, FoldFactory, FoldFailure, Operator, OperatorError, Reason, TaskStore, Tombstones,
     final_results::{FinalResults, StoredWindows},
     fold::scatter,
-    lateness::late_for_sliding,
+    lateness::{late_for_sliding, move_on},
     session_rows::stretch_of,
     sliding_interval::{Arrival, KeyWindows, Lineage, SlidingInterval, State, Update},
     sliding_rows::append_window,
@@ -141,7 +141,7 @@ impl SlidingAggregate {
     /// [`FoldError`] if a column has no row encoding or a function no accumulator.
     pub fn new(settings: SlidingAggregateSettings) -> Result<Self, FoldError> {
         settings.fold.create()?;
-        let finals = FinalResults::new(settings.strategy, settings.windows.as_time_windows(), settings.retention);
+        let finals = FinalResults::of_sliding(settings.strategy, &settings.windows, settings.retention);
         Ok(Self {
             stream_times: vec![Timestamp::NONE; settings.inputs],
             latest_start: Timestamp::NONE,
@@ -544,7 +544,7 @@ impl Operator for SlidingAggregate {
         stream_time: Timestamp,
         context: &mut Context<'_>,
     ) -> Result<Option<Timestamp>, OperatorError> {
-        let Some(finals) = &self.finals else { return Ok(None) };
+        let Some(finals) = &self.finals else { return Ok(move_on(&mut self.stream_times, stream_time)) };
         let next = finals.next_due(self.stream_times[0], self.settings.store, context)?;
         if next.is_none_or(|next| next > stream_time) {
             return Ok(next);

@@ -36,6 +36,11 @@ pub trait Transform: Send + Sync {
     /// What it does, for `describe`: every setting that can change a result.
     fn describe(&self) -> String;
 
+    /// The transform to be used instead where changes have to say what was there before; `None` if it is this one.
+    fn with_before(&self) -> Option<Arc<dyn Transform>> {
+        None
+    }
+
     /// What becomes of versions of a versioned table that are not the newest of their keys.
     fn superseded(&self) -> Superseded {
         Superseded::PassedOn

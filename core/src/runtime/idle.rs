@@ -11,7 +11,8 @@
 //!
 //! A partition without records thus follows the others, and when all are idle time goes on at the pace of the clock. An operator's stream time moves
 //! only when that lets a result go, and moves to the time it was told; it is committed with what was let go of, so that a record which comes
-//! later is late or not as if a record of that time had come, after a restart too. An operator below one that holds something back, in the same
+//! later is late or not as if a record of that time had come, after a restart too. With it moves the stream time of the windowed operators of the
+//! same task that pass on every update: no update of what was final can come from above. An operator below one that holds something back, in the same
 //! task or behind a repartition topic, waits until that one holds nothing: what it will be given yet is older.
 
 use std::{

@@ -169,6 +169,12 @@ impl TimeWindows {
         TimeSpan::from_millis(self.size.millis().saturating_add(more.millis())).unwrap_or_default()
     }
 
+    /// How long a result is needed at least: until its window is closed.
+    pub fn least_retention(&self) -> TimeSpan {
+        let (length, grace) = (self.longest(), self.grace());
+        TimeSpan::from_millis(length.millis().saturating_add(grace.millis())).unwrap_or_default()
+    }
+
     /// How far apart windows start; of cumulating windows by how much they grow.
     pub fn advance(&self) -> TimeSpan {
         self.step

@@ -69,8 +69,7 @@ fn in_stretches(
 ) -> Result<(), DriverError> {
     let mut random = Random::new(seed);
     let mut rest = steps;
-    // What is scheduled by the wall clock begins anew with the application.
-    let has_clock = steps.iter().any(|step| matches!(step, Step::Clock(_)));
+    let may_restart = may_restart(steps);
     while !rest.is_empty() {
         let records = rest.iter().take_while(|step| matches!(step, Step::Record { .. })).count();
         let (stretch, after) = rest.split_at(records.min(1 + random.below(20) as usize));
@@ -83,7 +82,7 @@ fn in_stretches(
             rest = after;
         }
         drain(driver)?;
-        if random.below(2) == 0 && !has_clock {
+        if random.below(2) == 0 && may_restart {
             driver.restart()?;
         }
     }
@@ -97,6 +96,7 @@ fn in_batches(
     mut drain: impl FnMut(&mut TopologyTestDriver) -> Result<(), DriverError>,
 ) -> Result<(), DriverError> {
     let mut random = Random::new(seed);
+    let may_restart = may_restart(steps);
     let topic = |step: &Step| match step {
         Step::Record { topic, .. } => Some(*topic),
         Step::Clock(_) => None,
@@ -107,11 +107,16 @@ fn in_batches(
             Some(topic) => driver.push_all(topic, batch.iter().filter_map(record))?,
         }
         drain(driver)?;
-        if random.below(4) == 0 && topic(&batch[0]).is_some() {
+        if random.below(4) == 0 && may_restart {
             driver.restart()?;
         }
     }
     Ok(())
+}
+
+/// What is scheduled by the wall clock begins anew with the application.
+fn may_restart(steps: &[Step]) -> bool {
+    !steps.iter().any(|step| matches!(step, Step::Clock(_)))
 }
 
 fn record(step: &Step) -> Option<millstream::record::Record> {

@@ -52,7 +52,7 @@ pub(crate) fn topologies() -> Vec<Topology> {
         }),
         Topology::new("suppress-mapped", |b| changes(hopping(b).map_values(|v| v + "!").suppress(closed()))),
         Topology::new("suppress-filtered", |b| changes(hopping(b).filter(|_, v| even(v)).suppress(closed()))),
-        Topology::new("suppress-then-filter", |b| changes(hopping(b).suppress(closed()).filter(|_, v| even(v)))),
+        Topology::new("suppress-then-map-values", |b| changes(hopping(b).suppress(closed()).map_values(|v| v + "!"))),
         Topology::new("suppress-limit-windowed", |b| changes(tumbling(b, 7).suppress(limit(6)))),
         Topology::new("suppress-limit-session", |b| changes(session(b).suppress(limit(6)))).without_headers(),
         Topology::new("suppress-limit-table", |b| changes(table(b, "a").suppress(limit(8)))),

@@ -44,14 +44,13 @@ impl By {
     }
 
     fn when_closed(&self) -> Topology {
-        // Kafka Streams loses final results of windows that its store has dropped, of sliding ones only after far longer jumps.
-        let strategy = match self.windows {
-            Windows::Sliding(_) => EmitStrategy::OnClose,
-            Windows::Time(_) | Windows::Session(_) => EmitStrategy::OnCloseIfKept,
-        };
         let by = self.clone();
         Topology::new(format!("{}-final", self.name), move |b| {
-            changes(by.stream(b).emit_strategy(strategy).aggregate(String::new, add, Materialized::default()));
+            changes(by.stream(b).emit_strategy(EmitStrategy::OnCloseIfKept).aggregate(
+                String::new,
+                add,
+                Materialized::default(),
+            ));
         })
         .without_headers()
     }

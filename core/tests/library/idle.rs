@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use millstream::{
     StreamsBuilder,
-    dsl::{Consumed, Joined, KStream, Materialized, Produced},
+    dsl::{BufferLimit, Consumed, Joined, KStream, Materialized, Produced, Suppressed},
     expression::{col, lit},
     format::Format,
     log::{Append, SharedLog, TopicConfig, Transaction},
@@ -17,7 +17,7 @@ use millstream::{
     schema::WindowKind,
     testing::MemoryLog,
     topology::Topology,
-    window::{JoinWindows, SessionWindows, TimeWindows, WindowBounds, Windows, split_key},
+    window::{JoinWindows, SessionWindows, SlidingWindows, TimeWindows, WindowBounds, Windows, split_key},
 };
 use millstream_state::{StateBackend, StateConfig};
 use proptest::prelude::*;
@@ -222,6 +222,44 @@ fn records_that_wait_for_late_rows_are_joined() {
     assert_eq!(run.out(), [(b"k".to_vec(), "5+3".to_owned(), 5)]);
 }
 
+#[test]
+fn what_is_suppressed_until_windows_close_is_passed_on_once() {
+    let windows: [Windows; 2] = [tens(5), SlidingWindows::new(span(9), span(5)).into()];
+    for windows in windows {
+        let builder = StreamsBuilder::new();
+        let grouped = builder.stream::<String, i64>("in", Consumed::kafka()).group_by_key().windowed_by(windows);
+        let counts = grouped.count("counts").suppress(Suppressed::until_window_closes(BufferLimit::unbounded()));
+        counts.to_stream().map_values(|count| count.to_string()).to("out", Produced::kafka());
+        let topology = builder.build().expect("legal");
+        for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+            let topology = topology.clone();
+            let mut run = Run::new(topology, 1, SynchronousConfig { emit, ..idle(100) });
+            run.push("in", 0, "k", &[9]);
+            run.pass(104);
+            assert_eq!(run.out(), [], "{emit}");
+            run.pass(1_000);
+            assert_eq!(run.out().len(), 1, "{emit}");
+            // The aggregation knows that the window is closed.
+            run.push("in", 0, "k", &[8]);
+            run.restart();
+            run.push("in", 0, "k", &[7]);
+            run.pass(1_000);
+            assert_eq!(run.out().len(), 1, "{emit}");
+        }
+    }
+}
+
+#[test]
+fn sliding_windows_close_too() {
+    let windows = SlidingWindows::new(span(10), span(5));
+    let mut run = Run::new(finals(windows), 1, idle(100));
+    run.push("in", 0, "k", &[20]);
+    run.pass(105);
+    assert_eq!(run.out(), [], "the window 10 to 20 accepts records at 25 still");
+    run.pass(1);
+    assert_eq!(run.out().iter().map(|(_, count, _)| count.as_str()).collect::<Vec<_>>(), ["1"]);
+}
+
 /// Windows of 10, then windows of 20 over their results by another key, through a repartition.
 fn windows_of_windows() -> Topology {
     let builder = StreamsBuilder::new();
@@ -369,4 +407,31 @@ fn threads_let_time_go_on_too() {
         seen = log.wait_for_commit(seen, millis(10));
     }
     streams.stop().expect("stops");
+}
+
+#[test]
+fn sessions_of_a_forgotten_time_are_found_again() {
+    let updates = |stream_time_at_start, emit| {
+        let builder = StreamsBuilder::new();
+        let windows = SessionWindows::new(span(5), span(0)).expect("legal");
+        let grouped = builder.stream::<String, i64>("in", Consumed::kafka()).group_by_key().windowed_by(windows);
+        let kept = Materialized { retention: Some(span(100)), ..Materialized::named("counts") };
+        let counts = grouped.count(kept).to_stream();
+        counts.map_values(|count| count.to_string()).to("out", Produced::kafka());
+        let config = SynchronousConfig { stream_time_at_start, emit, idle_advance: None, ..idle(0) };
+        let mut run = Run::new(builder.build().expect("legal"), 1, config);
+        run.push("in", 0, "k", &[0, 20]);
+        run.restart();
+        run.push("in", 0, "k", &[3, 17]);
+        let late = run.streams.metrics().dropped_for(Reason::Late);
+        let windows = run.windows(WindowKind::Session).into_iter().filter(|(.., count)| count != "none");
+        (late, windows.skip(2).collect::<Vec<_>>())
+    };
+    let session = |start, end, count: &str| (start, end, count.to_owned());
+    for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+        let kept = updates(StreamTimeAtStart::AsCommitted, emit);
+        assert_eq!(kept, (1, vec![session(17, 20, "2")]), "{emit}");
+        let forgotten = updates(StreamTimeAtStart::Forgotten, emit);
+        assert_eq!(forgotten, (0, vec![session(0, 3, "2"), session(17, 20, "2")]), "{emit}");
+    }
 }

@@ -11,7 +11,7 @@ use millstream::{
     runtime::SynchronousStreams,
     testing::{MemoryLog, TopologyTestDriver},
     topology::Topology,
-    window::{JoinSide, JoinWindows, SessionWindows, TimeWindows, Windows},
+    window::{JoinSide, JoinWindows, SessionWindows, SlidingWindows, TimeWindows, Windows},
 };
 use proptest::prelude::*;
 
@@ -107,6 +107,20 @@ fn sessions_have_late_records_too() {
         for cut in [1, 2, 5] {
             let (late, misses) = run(&counting(windows.clone()), &inputs, emit, cut, 2);
             assert_eq!((late, misses), (vec![(0, 3, 1), (1, 4, 14)], 2), "{emit}, {cut}");
+        }
+    }
+}
+
+#[test]
+fn sliding_windows_have_late_records_too() {
+    let windows: Windows = SlidingWindows::new(span(5), span(0)).into();
+    // A record is late for the windows that it would be in if the last of them, from its time on, is closed.
+    let inputs = [(0, 1, 10), (0, 2, 30), (0, 3, 24), (0, 4, 25)];
+    for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
+        for cut in [1, 2, 4] {
+            let (late, misses) = run(&counting(windows.clone()), &inputs, emit, cut, 2);
+            assert_eq!(late.first(), Some(&(0, 3, 24)), "{emit}, {cut}: {late:?}");
+            assert!(misses >= late.len() as u64, "{misses}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod aligned_windows;
+mod cogroup;
 mod crash_injection;
 mod driver;
 mod dsl;
@@ -17,15 +18,18 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod late_records;
+mod nothing;
 mod processors;
 mod punctuation;
 mod queries;
 mod recovery;
+mod routing;
 mod row_ttl;
 mod shared_reads;
 mod sliding;
 mod suppress;
 mod table_aggregates;
+mod table_folds;
 mod typed_joins;
 mod versioned;
 mod windows;
