@@ -4,6 +4,7 @@
 //! [`ColumnStream`] or [`ColumnTable`]: closures over your structs and column expressions compile to the same operators and can be mixed.
 //! Expressions are faster: closures make a row of every record and columns of every result.
 
+mod async_values;
 mod builder;
 mod change_row_fold;
 mod closure;
@@ -66,5 +67,6 @@ pub use typed::Data;
 pub(crate) use typed::Shape;
 
 pub use crate::operator::{
-    Cancellable, ProcessorError, Punctuation, PunctuationType, RecordMetadata, Tombstones, Unmatched,
+    AsyncOptions, AsyncOrder, AsyncRetry, Cancellable, ProcessorError, Punctuation, PunctuationType, RecordMetadata,
+    Tombstones, Unmatched,
 };

@@ -9,6 +9,8 @@
 //! - A row that fails is counted and becomes a dead letter; only what would corrupt state is an [`OperatorError`].
 
 mod aggregate;
+mod async_map;
+mod async_pool;
 mod change_fold;
 mod dead_letter;
 mod dynamic_sink;
@@ -76,6 +78,8 @@ use std::{fmt, str::FromStr};
 use arrow::array::UInt32Array;
 
 pub use aggregate::{Aggregate, AggregateSettings};
+pub use async_map::{AsyncCalls, AsyncMap, AsyncOptions, AsyncOrder, AsyncRetry, BoxFuture, Call};
+pub use async_pool::AsyncPool;
 pub use dead_letter::{DeadLetter, Reason};
 pub use dynamic_sink::{DynamicSink, DynamicSinkSettings, PartitionCounts, TopicNameExtractor};
 pub use filter::Filter;

@@ -362,6 +362,7 @@ impl Builder<'_> {
                     inputs: &inputs,
                     partition_counts: &self.partition_counts(),
                     largest_record: self.log.largest_record(),
+                    futures: &self.settings.futures,
                     output: &node.schema,
                 };
                 own.create(&site).map_err(fold_error)?

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     log::{Log, SharedLog},
+    operator::AsyncPool,
     query::View,
     record::{GroupId, PartitionId, TopicPartition},
     topology::{GlobalTable, NodeKind, SourceNode, TopicRef, Topology},
@@ -53,6 +54,8 @@ pub struct Streams {
     inputs: Vec<(GroupId, TopicPartition)>,
     application: String,
     log: SharedLog,
+    /// Where futures of operators run.
+    futures: Arc<AsyncPool>,
     /// Stores checkpoint themselves for want of memory only while their backend is there.
     _state: Arc<millstream_state::StateBackend>,
 }
@@ -64,6 +67,7 @@ impl Streams {
     /// If a topic that is read or written does not exist, if joined topics differ in partitions, or if log or stores fail.
     pub fn start(topology: &Topology, config: StreamsConfig) -> Result<Self, StreamsError> {
         let counters = Arc::new(Counters::default());
+        let settings = TaskSettings::of(&config);
         let builder = Builder {
             topology,
             application: &config.application_id,
@@ -73,7 +77,7 @@ impl Streams {
             emit: config.emit,
             clock: config.clock.as_ref(),
             counters: Arc::clone(&counters),
-            settings: TaskSettings::of(&config),
+            settings: settings.clone(),
         };
         // Fences an earlier life before its positions are read: what it has not committed by now it never will.
         let name = |number: usize| format!("{}-{number}", config.application_id);
@@ -117,6 +121,7 @@ impl Streams {
             inputs,
             application: config.application_id.clone(),
             log: Arc::clone(&config.log),
+            futures: Arc::clone(&settings.futures),
             _state: Arc::clone(&config.state),
         };
         for (number, (tasks, producer)) in shares.into_iter().zip(producers).enumerate() {
@@ -201,6 +206,7 @@ impl Streams {
 
     fn join(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
+        self.futures.stop();
         for thread in self.threads.drain(..) {
             // A panic was caught and made the status already.
             let _ = thread.join();
@@ -211,6 +217,7 @@ impl Streams {
 impl Drop for Streams {
     fn drop(&mut self) {
         self.shared.abandon.store(true, Ordering::Release);
+        self.futures.abandon();
         self.join();
     }
 }
@@ -273,10 +280,16 @@ pub(super) fn views(
     visibility: &Arc<Visibility>,
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
-        let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());
+        let of = |number: usize| -> Vec<StoreHandle> {
+            stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone()).collect()
+        };
         let part = topology.subtopologies().iter().position(|part| part.stores.contains(&number));
-        let owner = topology.owner_of(number);
-        (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility), part, owner))
+        let view = View::new(spec.clone(), of(number), Arc::clone(visibility), part, topology.owner_of(number));
+        let view = match topology.versions(number) {
+            Some(versions) => view.with_history(of(versions.history), versions.span),
+            None => view,
+        };
+        (spec.name.clone(), view)
     };
     let global = |(table, handle): (&GlobalTable, StoreHandle)| {
         (table.store.name.clone(), View::new(table.store.clone(), vec![handle], Arc::clone(visibility), None, None))

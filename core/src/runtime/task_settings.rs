@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{ErrorHandlers, StreamsConfig, SynchronousConfig, idle::Idleness};
+use crate::operator::AsyncPool;
 
 /// How long a task with several inputs waits for one that is empty before it goes on with the others: `max.task.idle.ms` of Kafka Streams.
 ///
@@ -53,6 +54,8 @@ pub(crate) struct TaskSettings {
     pub(super) idle_advance: Option<Duration>,
     /// What all tasks of the application in the process share.
     pub(super) idleness: Arc<Idleness>,
+    /// Where futures run.
+    pub(super) futures: Arc<AsyncPool>,
 }
 
 impl TaskSettings {
@@ -63,6 +66,7 @@ impl TaskSettings {
             stream_time_at_start: config.stream_time_at_start,
             idle_advance: config.idle_advance,
             idleness: Arc::new(Idleness::since(config.clock.monotonic())),
+            futures: Arc::default(),
         }
     }
 
@@ -73,6 +77,7 @@ impl TaskSettings {
             stream_time_at_start: config.stream_time_at_start,
             idle_advance: config.idle_advance,
             idleness: Arc::new(Idleness::since(config.clock.monotonic())),
+            futures: Arc::default(),
         }
     }
 }

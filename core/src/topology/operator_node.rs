@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::VersionedStores;
 use crate::{
-    operator::{EmitPolicy, FoldError, GlobalRows, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
+    operator::{AsyncPool, EmitPolicy, FoldError, GlobalRows, Operator, PartitionCounts, Reads, StoreSpec, TaskId},
     schema::StreamSchema,
 };
 
@@ -29,6 +29,8 @@ pub struct Site<'a> {
     pub partition_counts: &'a PartitionCounts,
     /// How large a record may be: bytes of its key, its value and its headers.
     pub largest_record: usize,
+    /// Where futures run.
+    pub futures: &'a Arc<AsyncPool>,
     /// The columns of the output.
     pub output: &'a Arc<StreamSchema>,
 }

@@ -83,16 +83,19 @@ fn cogrouped() -> Vec<Topology> {
         Topology::new("cogroup-tumbling", move |b| {
             let windows = TimeWindows::tumbling(ms(10), ms(7)).expect("legal");
             changes(two(b).windowed_by(windows).aggregate(begin, kept()));
-        }),
+        })
+        .in_order(),
         Topology::new("cogroup-session", move |b| {
             let windows = SessionWindows::new(ms(5), ms(10)).expect("legal");
             let merger = |one, two| format!("{one}|{two}");
             changes(two(b).windowed_by(windows).aggregate_merging(begin, merger, kept()));
         })
+        .in_order()
         .without_headers(),
         Topology::new("cogroup-sliding", move |b| {
             changes(two(b).windowed_by(SlidingWindows::new(ms(10), ms(7))).aggregate(begin, kept()));
-        }),
+        })
+        .in_order(),
         Topology::new("cogroup-rekeyed", move |b| {
             let right = stream(b, "b").group_by(|_, v| first_of(v));
             let left = stream(b, "a").group_by_key().cogroup(first_line);

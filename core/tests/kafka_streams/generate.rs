@@ -16,6 +16,8 @@ pub(crate) struct Input {
     pub(crate) null_keys_one_in: u64,
     /// Every so many records has no value; none if 0.
     pub(crate) null_values_one_in: u64,
+    /// Whether timestamps go back at times.
+    pub(crate) out_of_order: bool,
     /// Whether values may be empty texts.
     pub(crate) empty_values: bool,
     /// Before every so many records the wall clock moves on; it never does if 0.
@@ -24,7 +26,14 @@ pub(crate) struct Input {
 
 impl Default for Input {
     fn default() -> Self {
-        Self { topics: &["a"], null_keys_one_in: 15, null_values_one_in: 7, empty_values: true, clock_one_in: 0 }
+        Self {
+            topics: &["a"],
+            null_keys_one_in: 15,
+            null_values_one_in: 7,
+            out_of_order: true,
+            empty_values: true,
+            clock_one_in: 0,
+        }
     }
 }
 
@@ -72,7 +81,8 @@ pub(crate) fn steps(input: &Input, seed: u64) -> Vec<Step> {
 }
 
 fn record(input: &Input, random: &mut Random, keys: u64, now: &mut i64) -> Record {
-    let timestamp = Timestamp(timestamp(random, now));
+    let timestamp = timestamp(random, now);
+    let timestamp = Timestamp(if input.out_of_order { timestamp } else { *now });
     let key = (!random.one_in(input.null_keys_one_in)).then(|| letter(random, keys).into_bytes());
     let value = (!random.one_in(input.null_values_one_in)).then(|| value(input, random).into_bytes());
     let header = |random: &mut Random| Header { name: "h".to_owned(), value: Some(vec![random.below(256) as u8]) };

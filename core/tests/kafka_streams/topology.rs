@@ -56,6 +56,12 @@ impl Topology {
         self
     }
 
+    /// Timestamps do not go back: of cogrouped streams of which one is far behind, Kafka Streams loses states that are kept here.
+    pub(crate) fn in_order(mut self) -> Self {
+        self.input.out_of_order = false;
+        self
+    }
+
     /// No value is an empty text: Kafka Streams' foreign-key joins take it for none.
     pub(crate) fn without_empty_values(mut self) -> Self {
         self.input.empty_values = false;

@@ -2,11 +2,13 @@
 
 mod aggregates;
 mod aligned_windows;
+mod async_operator;
 mod cogroup;
 mod crash_injection;
 mod driver;
 mod dsl;
 mod global_tables;
+mod global_tables_running;
 mod golden;
 mod handlers;
 mod headers;
@@ -27,9 +29,12 @@ mod routing;
 mod row_ttl;
 mod shared_reads;
 mod sliding;
+mod store_models;
 mod suppress;
 mod table_aggregates;
 mod table_folds;
 mod typed_joins;
 mod versioned;
+mod versioned_queries;
+mod windowed_stores;
 mod windows;

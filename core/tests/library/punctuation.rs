@@ -11,7 +11,7 @@ use millstream::{
         Cancellable, Consumed, Processor, ProcessorContext, ProcessorError, ProcessorRecord, Produced, Punctuation,
         PunctuationType,
     },
-    log::{Append, Log, SharedLog, TopicConfig, Transaction},
+    log::{Append, SharedLog, TopicConfig, Transaction},
     operator::EmitPolicy,
     record::{Offset, PartitionId, Record, Records, Timestamp, TopicName, TopicPartition},
     runtime::{Streams, StreamsConfig},
