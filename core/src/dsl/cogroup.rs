@@ -120,6 +120,10 @@ impl<A: Data> FoldFactory for CogroupFold<A> {
         self
     }
 
+    fn can_delete(&self) -> bool {
+        self.state.is_nullable()
+    }
+
     fn can_merge_states(&self) -> bool {
         self.merger.is_some()
     }

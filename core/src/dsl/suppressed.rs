@@ -14,14 +14,32 @@ use crate::{
 };
 
 /// The mark of a buffer that passes on early what has waited longest when it is full.
+///
+/// ```
+/// # use millstream::dsl::{BufferLimit, EmitEarly};
+/// let limit: BufferLimit<EmitEarly> = BufferLimit::max_records(100);
+/// # let _ = limit;
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum EmitEarly {}
 
 /// The mark of a buffer that ends its task when it is full, and otherwise never passes on anything early.
+///
+/// ```
+/// # use millstream::dsl::{BufferLimit, ShutDown};
+/// let limit: BufferLimit<ShutDown> = BufferLimit::max_records(100).shut_down_when_full();
+/// # let _ = limit;
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum ShutDown {}
 
 /// What happens when a buffer is full: [`EmitEarly`] or [`ShutDown`].
+///
+/// ```
+/// use millstream::{dsl::{EmitEarly, FullBuffer, ShutDown}, operator::WhenFull};
+///
+/// assert_eq!((EmitEarly::WHEN_FULL, ShutDown::WHEN_FULL), (WhenFull::EmitEarly, WhenFull::ShutDown));
+/// ```
 pub trait FullBuffer {
     /// The same as a value.
     const WHEN_FULL: WhenFull;

@@ -206,7 +206,7 @@ impl TimeWindows {
     }
 
     /// Whether there is one window only, which never closes.
-    pub fn is_unlimited(&self) -> bool {
+    pub(crate) fn is_unlimited(&self) -> bool {
         matches!(self.shape, Shape::Unlimited(_))
     }
 
