@@ -30,6 +30,7 @@ mod sliding;
 mod suppress;
 mod table_aggregates;
 mod table_folds;
+mod topic_stores;
 mod typed_joins;
 mod versioned;
 mod windowed_stores;
