@@ -72,6 +72,16 @@ impl Batch {
     }
 
     /// Makes the rows versions of a versioned table that are not the newest of their keys: they change its past and not what it is now.
+    ///
+    /// ```
+    /// # use millstream::{Batch, schema::StreamSchema};
+    /// # let schema = StreamSchema::new(vec![], vec![], false)?;
+    /// # let none: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::Int64Array::from(vec![0_i64; 0]));
+    /// # let batch = Batch::new(schema, vec![none, Batch::no_offsets(0)]);
+    /// let past = batch.into_superseded();
+    /// assert!(past.is_superseded() && past.slice(0, 0).is_superseded() && !past.into_current().is_superseded());
+    /// # Ok::<(), millstream::schema::SchemaError>(())
+    /// ```
     pub fn into_superseded(self) -> Self {
         Self { superseded: true, ..self }
     }

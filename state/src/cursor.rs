@@ -1,4 +1,4 @@
-//! A cursor over a snapshot in key order: hot and cold tier merged, streaming.
+//! A cursor over a snapshot in key order, or against it: hot and cold tier merged, streaming.
 //!
 //! ```text
 //! hot    b=2   c=deleted        e=5
@@ -18,8 +18,18 @@ use crate::snapshot::StoreSnapshot;
 
 type KeyAndValue<'c> = (&'c [u8], &'c [u8]);
 
-/// Entries of a [`StoreSnapshot`] in key order.
+/// Which way a cursor goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// In key order.
+    Forward,
+    /// Against it.
+    Backward,
+}
+
+/// Entries of a [`StoreSnapshot`] in key order, or against it.
 pub struct Cursor<'s> {
+    direction: Direction,
     snapshot: &'s StoreSnapshot,
     from: Vec<u8>,
     to: Option<Vec<u8>>,
@@ -40,19 +50,30 @@ enum Consumed {
 }
 
 impl<'s> Cursor<'s> {
-    pub(crate) fn new(snapshot: &'s StoreSnapshot, from: Vec<u8>, to: Option<Vec<u8>>) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        snapshot: &'s StoreSnapshot,
+        from: Vec<u8>,
+        to: Option<Vec<u8>>,
+        direction: Direction,
+    ) -> Result<Self, StoreError> {
         let is_empty = to.as_ref().is_some_and(|to| *to <= from);
         let first = key::split_window_key(&from).map_or(i64::MIN, |(start, _)| start);
         let last = to.as_deref().and_then(key::split_window_key).map_or(i64::MAX, |(start, _)| start);
-        let buckets: Box<dyn Iterator<Item = _> + Send> =
-            if is_empty { Box::new(std::iter::empty()) } else { Box::new(snapshot.hot.buckets(first, last)) };
+        let buckets: Box<dyn Iterator<Item = _> + Send> = match direction {
+            _ if is_empty => Box::new(std::iter::empty()),
+            Direction::Forward => Box::new(snapshot.hot.buckets(first, last)),
+            Direction::Backward => Box::new(snapshot.hot.buckets(first, last).rev()),
+        };
         let mut cold = None;
         if let (Some(view), false) = (&snapshot.view, is_empty) {
             let mut entries = snapshot.cold.iterate(view, &from, to.as_deref())?;
-            entries.seek_to_first();
+            match direction {
+                Direction::Forward => entries.seek_to_first(),
+                Direction::Backward => entries.seek_to_last(),
+            }
             cold = Some(entries);
         }
-        Ok(Self { snapshot, from, to, buckets, hot: None, hot_index: 0, cold, consumed: Consumed::Nothing })
+        Ok(Self { direction, snapshot, from, to, buckets, hot: None, hot_index: 0, cold, consumed: Consumed::Nothing })
     }
 
     /// The next key and value, or `None` at the end; they are borrowed until the next call.
@@ -79,7 +100,10 @@ impl<'s> Cursor<'s> {
             self.hot_index += 1;
         }
         if let (Consumed::Cold | Consumed::Both, Some(cold)) = (moved, &mut self.cold) {
-            cold.next();
+            match self.direction {
+                Direction::Forward => cold.next(),
+                Direction::Backward => cold.prev(),
+            }
         }
         self.fill_hot();
         let cold_key = match &self.cold {
@@ -96,7 +120,7 @@ impl<'s> Cursor<'s> {
             (None, None) => (Consumed::Nothing, false),
             (None, Some(_)) => (Consumed::Cold, false),
             (Some((_, value)), None) => (Consumed::Hot, value.is_none()),
-            (Some((hot_key, value)), Some(cold_key)) => match hot_key.cmp(cold_key) {
+            (Some((hot_key, value)), Some(cold_key)) => match self.order(hot_key, cold_key) {
                 Ordering::Less => (Consumed::Hot, value.is_none()),
                 Ordering::Equal => (Consumed::Both, value.is_none()),
                 Ordering::Greater => (Consumed::Cold, false),
@@ -106,8 +130,20 @@ impl<'s> Cursor<'s> {
         Ok(if is_deletion { ControlFlow::Continue(()) } else { ControlFlow::Break(side) })
     }
 
+    /// Which of two keys comes first.
+    fn order(&self, one: &[u8], other: &[u8]) -> Ordering {
+        match self.direction {
+            Direction::Forward => one.cmp(other),
+            Direction::Backward => other.cmp(one),
+        }
+    }
+
     fn hot_entry(&self) -> Option<(&'s [u8], Option<&'s [u8]>)> {
-        self.hot.as_ref()?.get(self.hot_index)
+        let entries = self.hot.as_ref()?;
+        match self.direction {
+            Direction::Forward => entries.get(self.hot_index),
+            Direction::Backward => entries.get(entries.len().checked_sub(self.hot_index + 1)?),
+        }
     }
 
     /// Sorts the next bucket that has a key in the range, if the current one is used up.

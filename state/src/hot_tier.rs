@@ -301,7 +301,7 @@ impl HotTier {
     }
 
     /// The buckets that can hold windows starting in `first..=last`, in order of their keys; all of them for a key-value store.
-    pub(crate) fn buckets(&self, first: i64, last: i64) -> impl Iterator<Item = &LayerStack> {
+    pub(crate) fn buckets(&self, first: i64, last: i64) -> impl DoubleEndedIterator<Item = &LayerStack> {
         let (first, last) = match self.kind {
             StoreKind::KeyValue => (0, 0),
             StoreKind::Window => (first >> self.shift, (last >> self.shift).max(first >> self.shift)),

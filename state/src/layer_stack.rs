@@ -283,6 +283,11 @@ impl<'s> SortedEntries<'s> {
         })
     }
 
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Key and value at `index`; the value is `None` for a deletion.
     pub(crate) fn get(&self, index: usize) -> Option<(&'s [u8], Option<&'s [u8]>)> {
         let sorted = self.entries.get(index)?;

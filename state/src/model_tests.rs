@@ -78,6 +78,10 @@ fn check_snapshot(kind: StoreKind, snapshot: &StoreSnapshot, model: &Model) {
     let range = snapshot.range(Bound::Excluded(from), Bound::Included(to)).unwrap();
     let expected = if from < to { owned(model.range(bounds)) } else { Vec::new() };
     assert_eq!(collect(range), expected);
+    let backward = snapshot.range_backward(Bound::Excluded(from), Bound::Included(to)).unwrap();
+    assert!(collect(backward).into_iter().rev().eq(expected));
+    let backward = collect(snapshot.range_backward(Bound::Unbounded, Bound::Unbounded).unwrap());
+    assert!(backward.into_iter().rev().eq(owned(model.iter())));
     if kind == StoreKind::Window {
         let in_windows = |key: &[u8]| key::split_window_key(key).is_some_and(|(start, _)| (0..5).contains(&start));
         let expected = owned(model.iter().filter(|(key, _)| in_windows(key)));

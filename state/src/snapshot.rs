@@ -8,7 +8,7 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use crate::cold_tier::{ColdTier, ColdView, prefixed, strip};
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Direction};
 use crate::error::StoreError;
 use crate::hot_tier::{ColdExtent, HotTier, Lookup};
 use crate::key;
@@ -80,6 +80,18 @@ impl StoreSnapshot {
     /// # Errors
     /// If the cold tier cannot be read, or the store was dropped.
     pub fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Cursor<'_>, StoreError> {
+        self.cursor(from, to, Direction::Forward)
+    }
+
+    /// A cursor over the entries between two keys, against key order: the last one first. The cost is that of [`range`](Self::range).
+    ///
+    /// # Errors
+    /// If the cold tier cannot be read, or the store was dropped.
+    pub fn range_backward(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Cursor<'_>, StoreError> {
+        self.cursor(from, to, Direction::Backward)
+    }
+
+    fn cursor(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, direction: Direction) -> Result<Cursor<'_>, StoreError> {
         self.cold.check()?;
         let mut from = match from {
             Bound::Unbounded => Vec::new(),
@@ -94,7 +106,7 @@ impl StoreSnapshot {
         if self.kind == StoreKind::Window {
             from = from.max(key::encode_start(self.hot.expired_before()).to_vec());
         }
-        Cursor::new(self, from, to)
+        Cursor::new(self, from, to, direction)
     }
 
     /// A cursor over all keys of the windows that start in `starts`, by start, then key.

@@ -305,6 +305,10 @@ impl ColumnTable {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn suppress<K>(&self, suppressed: Suppressed<K>) -> Self {
+        if self.versions().is_some() {
+            let problem = "changes of a versioned table, or of what is computed from one, cannot be held back: make a plain table of them";
+            return self.failed("suppress", problem);
+        }
         let mut graph = self.graph.borrow_mut();
         let until = match suppressed.time_limit {
             Some(limit) => SuppressUntil::TimeLimit(limit),

@@ -27,6 +27,24 @@ use crate::{Batch, record::Timestamp, schema::StreamSchema};
 ///
 /// # Contract
 /// A read sees each change whole. It may see changes that come while the task works.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use millstream::operator::GlobalRows;
+/// struct Fixed(HashMap<Vec<u8>, Vec<u8>>);
+///
+/// impl GlobalRows for Fixed {
+///     fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, Option<&[u8]>)) -> Result<(), String> {
+///         keys.iter().enumerate().for_each(|(place, key)| each(place, self.0.get(*key).map(Vec::as_slice)));
+///         Ok(())
+///     }
+/// }
+/// # let rows = Fixed([(b"a".to_vec(), b"1".to_vec())].into());
+/// # let mut found = Vec::new();
+/// # rows.get_many(&[b"b", b"a"], &mut |_, row| found.push(row.map(<[u8]>::to_vec)))?;
+/// # assert_eq!(found, [None, Some(b"1".to_vec())]);
+/// # Ok::<(), String>(())
+/// ```
 pub trait GlobalRows: Send + Sync {
     /// Gives each key's row, in no particular order.
     ///

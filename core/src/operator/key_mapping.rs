@@ -16,6 +16,21 @@ use crate::{
 /// # Contract
 /// [`keys`](Self::keys) gives the columns of [`types`](Self::types), one value a row of the batch. A row that has no such key, or whose key
 /// cannot be computed, has null in one of them; the latter is in the errors, too. What it gives for rows without value means nothing.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use arrow::{array::{ArrayRef, Int64Array}, datatypes::{DataType, Field}};
+/// # use millstream::{Batch, expression::{RowError, col, lit}, operator::{KeyExpressions, KeyMapping}, schema::StreamSchema};
+/// # let field = |name: &str| Arc::new(Field::new(name, DataType::Int64, true));
+/// let schema = StreamSchema::new(vec![field("id")], vec![field("a")], false)?;
+/// let half = KeyExpressions::new(&[lit(12_i64) / col("a")], &schema)?;
+/// # let column = |values: &[i64]| -> ArrayRef { Arc::new(Int64Array::from(values.to_vec())) };
+/// let batch = Batch::new(schema, vec![column(&[1, 2]), column(&[3, 0]), column(&[10, 20]), Batch::no_offsets(2)]);
+/// let mut errors = Vec::new();
+/// let keys = half.keys(&batch, &mut errors)?;
+/// assert_eq!((keys[0].is_null(0), keys[0].is_null(1), errors[0].row), (false, true, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait KeyMapping: Send + Sync {
     /// The key of each row, as columns.
     ///

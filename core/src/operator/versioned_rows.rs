@@ -33,9 +33,10 @@ const LEAST_WIDTH: i64 = 1_000;
 /// # use millstream::{operator::VersionedRows, record::{TimeSpan, Timestamp}};
 /// let mut versions = VersionedRows::new(0, 1, TimeSpan::from_millis(1_000).unwrap());
 /// // Two stores in which there is nothing.
-/// let mut empty = |_: &[&[u8]], _: &mut dyn FnMut(usize, Option<&[u8]>)| Ok(());
-/// versions.look_at_clock_in(&mut empty).unwrap();
-/// let found = versions.as_of(&[(b"key", Timestamp(5))], &mut empty, &mut { empty }).unwrap();
+/// let empty = |_: &[&[u8]], _: &mut dyn FnMut(usize, Option<&[u8]>)| Ok(());
+/// let (mut latest, mut history) = (empty, empty);
+/// versions.look_at_clock_in(&mut history).unwrap();
+/// let found = versions.as_of(&[(b"key", Timestamp(5))], &mut latest, &mut history).unwrap();
 /// assert_eq!(found, [None]);
 /// ```
 pub struct VersionedRows {

@@ -8,6 +8,7 @@
 //! | one row a key | [`KeyQuery`], [`KeysQuery`], [`RangeQuery`] |
 //! | one row a key and window | [`WindowKeyQuery`], [`WindowRangeQuery`] |
 //! | sessions | [`SessionKeyQuery`], [`SessionRangeQuery`] |
+//! | a versioned table | [`VersionedKeyQuery`], [`MultiVersionedKeyQuery`], and of its newest rows those of one row a key |
 //!
 //! Answers come typed, or as Arrow batches, with the [`Position`](crate::record::Position) of the inputs that they include; a position can be
 //! put as a bound on what is asked next, so that whoever has written a record sees it.
@@ -23,6 +24,8 @@ mod read_only_store;
 mod row_reader;
 mod session_query;
 mod store_query;
+mod versioned_query;
+mod versions_snapshot;
 mod view;
 mod view_snapshot;
 mod window_query;
@@ -35,6 +38,7 @@ pub use range_query::RangeQuery;
 pub use read_only_store::ReadOnlyStore;
 pub use session_query::{SessionKeyQuery, SessionRangeQuery};
 pub use store_query::{RowsQuery, StoreQuery};
+pub use versioned_query::{MultiVersionedKeyQuery, VersionedKeyQuery, VersionedRecord};
 pub use view::View;
 pub(crate) use view_snapshot::ScanPlan;
 pub use view_snapshot::ViewSnapshot;

@@ -93,17 +93,11 @@ impl PartitionSnapshot {
             }),
             Self::Persistent(snapshot) => {
                 let to = to.map_or(Bound::Unbounded, Bound::Excluded);
-                let mut cursor = snapshot.range(Bound::Included(from), to).map_err(|error| error.to_string())?;
-                match order {
-                    ScanOrder::Ascending => Ok(EntryWalk::Persistent(Box::new(cursor))),
-                    ScanOrder::Descending => {
-                        let mut entries = Vec::new();
-                        while let Some((key, value)) = cursor.next_entry().map_err(|error| error.to_string())? {
-                            entries.push((key.to_vec(), value.to_vec()));
-                        }
-                        Ok(EntryWalk::Reversed(entries, false))
-                    }
-                }
+                let cursor = match order {
+                    ScanOrder::Ascending => snapshot.range(Bound::Included(from), to),
+                    ScanOrder::Descending => snapshot.range_backward(Bound::Included(from), to),
+                };
+                Ok(EntryWalk::Persistent(Box::new(cursor.map_err(|error| error.to_string())?)))
             }
         }
     }
@@ -121,7 +115,7 @@ pub enum ScanOrder {
     /// The lowest key first; of windows the earliest.
     #[default]
     Ascending,
-    /// The highest key first; of windows the latest. A store on disk reads the range whole before the first row is given.
+    /// The highest key first; of windows the latest.
     Descending,
 }
 
@@ -129,8 +123,6 @@ pub enum ScanOrder {
 pub(super) enum EntryWalk<'s> {
     Persistent(Box<Cursor<'s>>),
     Memory(Box<dyn Iterator<Item = (&'s [u8], &'s [u8])> + 's>),
-    /// Taken from the end; whether the last one was given and goes.
-    Reversed(Vec<(Vec<u8>, Vec<u8>)>, bool),
 }
 
 impl EntryWalk<'_> {
@@ -139,13 +131,6 @@ impl EntryWalk<'_> {
         match self {
             Self::Persistent(cursor) => cursor.next_entry().map_err(|error| error.to_string()),
             Self::Memory(entries) => Ok(entries.next()),
-            Self::Reversed(entries, given) => {
-                if *given {
-                    entries.pop();
-                }
-                *given = true;
-                Ok(entries.last().map(|(key, value)| (key.as_slice(), value.as_slice())))
-            }
         }
     }
 }

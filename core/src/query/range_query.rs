@@ -31,7 +31,7 @@ use crate::{
 /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
 /// driver.input_topic::<i64, String>("names")?.pipe_key_value_list([(1, "ada"), (2, "bob"), (3, "cyd")])?;
 /// let names = driver.store::<i64, String>("names")?;
-/// let keys = |query| names.query(query).map(|answer| answer.result.iter().map(|row| row.key).collect::<Vec<_>>());
+/// let keys = |query: RangeQuery<i64>| names.query(query).map(|answer| answer.result.iter().map(|row| row.key).collect::<Vec<_>>());
 /// assert_eq!(keys(RangeQuery::with_range(2, 9))?, [2, 3]);
 /// assert_eq!(keys(RangeQuery::with_no_bounds().with_descending_keys())?, [3, 2, 1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -9,7 +9,7 @@ use arrow::{
 
 use super::{
     Answer, KeyQuery, QueryError, RowsQuery, StoreQuery, StoreRow, View, ViewSnapshot, query_error::known_stores,
-    view::Owners,
+    versions_snapshot::VersionsSnapshot, view::Owners,
 };
 use crate::{
     dsl::{Data, Shape},
@@ -170,7 +170,8 @@ impl<K: Data, V: Data> ReadOnlyStore<K, V> {
 
     /// Answers a question: [`KeyQuery`], [`KeysQuery`](super::KeysQuery), [`RangeQuery`](super::RangeQuery),
     /// [`WindowKeyQuery`](super::WindowKeyQuery), [`WindowRangeQuery`](super::WindowRangeQuery),
-    /// [`SessionKeyQuery`](super::SessionKeyQuery) or [`SessionRangeQuery`](super::SessionRangeQuery).
+    /// [`SessionKeyQuery`](super::SessionKeyQuery), [`SessionRangeQuery`](super::SessionRangeQuery),
+    /// [`VersionedKeyQuery`](super::VersionedKeyQuery) or [`MultiVersionedKeyQuery`](super::MultiVersionedKeyQuery).
     ///
     /// # Errors
     /// [`QueryError`] if the store does not hold what is asked for, is behind a bound, or cannot be read.
@@ -292,6 +293,14 @@ impl<K: Data, V: Data> ReadOnlyStore<K, V> {
             self.view.wait_for(partitions, position, *timeout)?;
         }
         self.view.snapshot_of(partitions)
+    }
+
+    /// Some partitions of a versioned table, as [`snapshot`](Self::snapshot) gives those of others.
+    pub(super) fn versions(&self, partitions: &[usize]) -> Result<VersionsSnapshot, QueryError> {
+        if let Some((position, timeout)) = &self.bound {
+            self.view.wait_for(partitions, position, *timeout)?;
+        }
+        self.view.versions_of(partitions)
     }
 
     /// The partitions to be asked first.

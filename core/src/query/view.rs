@@ -10,12 +10,12 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 
-use super::{QueryError, ViewSnapshot, partition_snapshot::PartitionSnapshot};
+use super::{QueryError, ViewSnapshot, partition_snapshot::PartitionSnapshot, versions_snapshot::VersionsSnapshot};
 use crate::{
     format::{Side, Wrapping},
     log::partition_for_key,
     operator::{StateLayout, StoreSpec, TaskId},
-    record::{PartitionId, Position, TopicPartition},
+    record::{PartitionId, Position, TimeSpan, TopicPartition},
     runtime::{Progress, StoreHandle, Visibility},
     schema::{ROWTIME, WINDOWEND, WINDOWSTART},
     topology::{OwnerCertainty, StoreOwner},
@@ -45,6 +45,15 @@ pub struct View {
     /// The part of the topology that the store belongs to; none of a global table, which no task feeds.
     subtopology: Option<usize>,
     owner: Option<Arc<StoreOwner>>,
+    history: Option<ViewHistory>,
+}
+
+/// What the rows of a versioned table were before.
+#[derive(Clone)]
+struct ViewHistory {
+    /// By partition.
+    handles: Arc<[StoreHandle]>,
+    span: TimeSpan,
 }
 
 /// The partitions that may have the rows of a key.
@@ -75,7 +84,17 @@ impl View {
         let time = if is_hidden { format!("__{ROWTIME}") } else { ROWTIME.to_owned() };
         fields.push(Arc::new(Field::new(time, DataType::Int64, false)));
         let (handles, schema) = (handles.into(), Arc::new(Schema::new(fields)));
-        Self { spec, handles, visibility, schema, subtopology, owner: owner.map(Arc::new) }
+        Self { spec, handles, visibility, schema, subtopology, owner: owner.map(Arc::new), history: None }
+    }
+
+    /// The same view of a table whose rows have versions, which are kept for `span`.
+    pub(crate) fn with_history(self, handles: Vec<StoreHandle>, span: TimeSpan) -> Self {
+        Self { history: Some(ViewHistory { handles: handles.into(), span }), ..self }
+    }
+
+    /// Whether it is that of a versioned table.
+    pub(super) fn has_versions(&self) -> bool {
+        self.history.is_some()
     }
 
     /// The name of the store.
@@ -115,6 +134,21 @@ impl View {
         });
         let (snapshots, position) = taken.map_err(|problem: String| self.error(problem))?;
         Ok(ViewSnapshot::new(self.clone(), snapshots, position))
+    }
+
+    /// Some partitions of a versioned table, with their history, as they are between two commits.
+    pub(super) fn versions_of(&self, partitions: &[usize]) -> Result<VersionsSnapshot, QueryError> {
+        let history = self.history.as_ref().ok_or_else(|| self.error("its rows have no versions"))?;
+        let taken = self.visibility.between_commits(|progress| {
+            let one = |partition: &usize| {
+                let latest = PartitionSnapshot::of(&self.handles[*partition])?;
+                Ok((latest, PartitionSnapshot::of(&history.handles[*partition])?))
+            };
+            let snapshots = partitions.iter().map(one).collect::<Result<Vec<_>, String>>()?;
+            Ok((snapshots, self.position(partitions, progress)))
+        });
+        let (snapshots, position) = taken.map_err(|problem: String| self.error(problem))?;
+        Ok(VersionsSnapshot::new(self.clone(), snapshots, history.span, position))
     }
 
     /// How far a partition has come.

@@ -62,7 +62,9 @@ pub struct WindowKeyQuery<K> {
 /// orders.pipe_at("bob", 30, 1_000)?;
 /// orders.pipe_at("ada", 12, 2_000)?;
 /// let counts = driver.store::<String, i64>("counts")?;
-/// let keys = |query| counts.query(query).map(|answer| answer.result.into_iter().map(|row| row.key.key).collect::<Vec<_>>());
+/// let keys = |query: WindowRangeQuery<String>| {
+///     counts.query(query).map(|answer| answer.result.into_iter().map(|row| row.key.key).collect::<Vec<_>>())
+/// };
 /// assert_eq!(keys(WindowRangeQuery::with_window_start_range(0, 60_000))?, ["ada", "bob"]);
 /// assert_eq!(keys(WindowRangeQuery::with_window_start_range(0, 60_000).with_key_range("b", "z"))?, ["bob"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

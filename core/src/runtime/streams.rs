@@ -280,10 +280,16 @@ pub(super) fn views(
     visibility: &Arc<Visibility>,
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
-        let partitions = stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone());
+        let of = |number: usize| -> Vec<StoreHandle> {
+            stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone()).collect()
+        };
         let part = topology.subtopologies().iter().position(|part| part.stores.contains(&number));
-        let owner = topology.owner_of(number);
-        (spec.name.clone(), View::new(spec.clone(), partitions.collect(), Arc::clone(visibility), part, owner))
+        let view = View::new(spec.clone(), of(number), Arc::clone(visibility), part, topology.owner_of(number));
+        let view = match topology.versions(number) {
+            Some(versions) => view.with_history(of(versions.history), versions.span),
+            None => view,
+        };
+        (spec.name.clone(), view)
     };
     let global = |(table, handle): (&GlobalTable, StoreHandle)| {
         (table.store.name.clone(), View::new(table.store.clone(), vec![handle], Arc::clone(visibility), None, None))

@@ -13,7 +13,7 @@ use super::{
     driver_state::{APPLICATION, DriverState},
 };
 use crate::{
-    dsl::Data,
+    dsl::{Data, Produced},
     operator::EmitPolicy,
     query::ReadOnlyStore,
     record::{Offset, Record, TopicName},
@@ -131,6 +131,31 @@ impl TopologyTestDriver {
     /// ```
     pub fn output_topic<K: Data, V: Data>(&self, topic: &str) -> Result<TestOutputTopic<K, V>, DriverError> {
         TestOutputTopic::new(Arc::clone(&self.state), topic)
+    }
+
+    /// A topic that the topology does not name, such as one that it chooses record by record, to be read with keys and values that are
+    /// written as `produced` says.
+    ///
+    /// # Errors
+    /// If there is no such topic yet, or the formats cannot hold the types.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, String>("orders", Consumed::kafka()).to_dynamic(|city, _| city.clone(), Produced::kafka());
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.create_topic("Rome", 1)?;
+    /// driver.input_topic::<String, String>("orders")?.pipe("Rome", "tea")?;
+    /// let rome = driver.output_topic_with::<String, String>("Rome", &Produced::kafka())?;
+    /// assert_eq!(rome.read_value()?, Some(Some("tea".to_owned())));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn output_topic_with<K: Data, V: Data>(
+        &self,
+        topic: &str,
+        produced: &Produced,
+    ) -> Result<TestOutputTopic<K, V>, DriverError> {
+        TestOutputTopic::with(Arc::clone(&self.state), topic, &produced.formats)
     }
 
     /// Makes a topic that the topology does not name, such as one that it chooses record by record.

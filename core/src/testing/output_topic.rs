@@ -11,6 +11,7 @@ use crate::{
     log::FetchedBatch,
     record::{Offset, TopicName, TopicPartition},
     runtime::Decoder,
+    topology::Formats,
 };
 
 /// Reads records of a topic of a [`TopologyTestDriver`](super::TopologyTestDriver), partition by partition, in the order of each partition.
@@ -39,6 +40,16 @@ pub struct TestOutputTopic<K, V> {
 impl<K: Data, V: Data> TestOutputTopic<K, V> {
     pub(super) fn new(driver: Arc<Mutex<DriverState>>, topic: &str) -> Result<Self, DriverError> {
         let columns = TopicColumns::of_output(&driver.lock().topology, topic)?;
+        Self::of(driver, columns)
+    }
+
+    pub(super) fn with(driver: Arc<Mutex<DriverState>>, topic: &str, formats: &Formats) -> Result<Self, DriverError> {
+        let columns = TopicColumns::of_types::<K, V>(topic, formats)?;
+        driver.lock().partitions(&columns.topic)?;
+        Self::of(driver, columns)
+    }
+
+    fn of(driver: Arc<Mutex<DriverState>>, columns: TopicColumns) -> Result<Self, DriverError> {
         let (key, value) = columns.shapes()?;
         Ok(Self { driver, columns, key, value })
     }

@@ -48,6 +48,17 @@ impl TopicColumns {
         Self::find(written.collect(), topic, "writes")
     }
 
+    /// Those of a topic that holds keys and values of these types, written so.
+    pub(super) fn of_types<K: Data, V: Data>(topic: &str, formats: &Formats) -> Result<Self, DriverError> {
+        let types = |side, problem| DriverError::Types { topic: topic.to_owned(), side, problem };
+        let key = Shape::<K>::of("key").map_err(|problem| types("key", problem))?;
+        let value = Shape::<V>::of("value").map_err(|problem| types("value", problem))?;
+        let schema = StreamSchema::new(key.fields.clone(), value.fields.clone(), false);
+        let schema = schema.map_err(|error| types("key", error.to_string()))?;
+        let formats = Formats { wrapping: value.wrapping(), ..formats.clone() };
+        Ok(Self { topic: TopicName::new(topic)?, schema, formats })
+    }
+
     fn find(mut all: Vec<Self>, topic: &str, does: &'static str) -> Result<Self, DriverError> {
         match all.iter().position(|columns| columns.topic.as_str() == topic) {
             Some(found) => Ok(all.swap_remove(found)),

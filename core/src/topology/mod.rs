@@ -143,6 +143,15 @@ impl Topology {
     }
 
     /// The global tables, by the numbers that nodes use.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.global_table::<String, i64>("prices", Consumed::kafka(), "all-prices");
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// assert_eq!(builder.build()?.globals()[0].store.name, "all-prices");
+    /// # Ok::<(), millstream::topology::TopologyError>(())
+    /// ```
     pub fn globals(&self) -> &[GlobalTable] {
         &self.globals
     }

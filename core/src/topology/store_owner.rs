@@ -33,11 +33,12 @@ impl Topology {
             NodeKind::Table { store: written, .. } => *written == store,
             NodeKind::RowTtl(node) => node.store == store,
             NodeKind::Aggregate(node) => node.store == store,
+            NodeKind::Operator(node) => node.versions().is_some_and(|versions| versions.latest == store),
             _ => false,
         };
         let writer = self.nodes().iter().position(|node| writes(&node.kind))?;
         let mut owner: Option<StoreOwner> = None;
-        let mut waiting = vec![NodeId(writer)];
+        let mut waiting: Vec<NodeId> = self.nodes()[writer].inputs.clone();
         while let Some(id) = waiting.pop() {
             let node = &self.nodes()[id.0];
             match &node.kind {

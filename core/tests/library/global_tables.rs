@@ -7,7 +7,7 @@ use millstream::{
     dsl::{Consumed, Produced},
     operator::{EmitPolicy, Reason},
     record::Record,
-    testing::TopologyTestDriver,
+    testing::{DriverOptions, TopologyTestDriver},
     topology::Topology,
 };
 use proptest::prelude::*;
@@ -109,6 +109,27 @@ fn the_table_is_whole_in_every_task_and_is_a_view() {
     assert!(out.iter().all(|line| line.contains(" row ")), "{out:?}");
     let rows: usize = driver.view("articles").expect("a view").iter().map(|batch| batch.num_rows()).sum();
     assert_eq!(rows, 20);
+}
+
+#[test]
+fn on_disk_it_is_read_anew_at_each_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options =
+        DriverOptions { state_directory: Some(directory.path().to_owned()), partitions: 3, ..DriverOptions::default() };
+    let mut driver = TopologyTestDriver::with_options(&topology(true), options).expect("can be run");
+    let article = |value: Option<&'static str>| ("articles", Some("tea"), value, 0);
+    let order = |number: i64| ("orders", Some("k"), Some("tea-x"), number);
+    let mut expected = Vec::new();
+    for (number, value) in [Some("green"), None, Some("black"), Some("white"), None].into_iter().enumerate() {
+        driver.push("articles", record(&article(value))).expect("runs");
+        if number % 2 == 0 {
+            driver.checkpoint().expect("writes");
+            driver.restart().expect("starts again");
+        }
+        driver.push("orders", record(&order(number as i64))).expect("runs");
+        expected.push(format!("k tea-x {}@{number}", value.unwrap_or("none")));
+    }
+    assert_eq!(drained(&mut driver), expected);
 }
 
 #[test]

@@ -293,3 +293,38 @@ fn named_joins_name_their_topics_and_stores() {
         assert!(plan.contains(name), "{name} in {plan}");
     }
 }
+
+#[test]
+fn options_are_values_and_nothing_is_no_value() {
+    // Records without value meet nothing, whatever the type; a joiner that gives none makes a record without value.
+    let builder = StreamsBuilder::new();
+    let left = builder.stream::<Option<String>, Option<String>>("left", Consumed::kafka());
+    let right = builder.table::<Option<String>, Option<String>>("right", Consumed::kafka(), "right".into());
+    let joined = left.left_join(&right, |_, left, right| match right {
+        Some(right) => left.zip(right).map(|(left, right)| left + &right),
+        None => left,
+    });
+    joined.filter(|_, both| both.as_deref() != Some("hidden")).to("out", Produced::kafka());
+    let pushes = [
+        ("left", Some("k"), Some("a"), 0),
+        ("left", Some("k"), None, 1),
+        ("right", Some("k"), Some("x"), 2),
+        ("left", Some("k"), Some("b"), 3),
+        ("right", Some("k"), None, 4),
+        ("left", Some("k"), Some("c"), 5),
+        ("left", None, Some("d"), 6),
+    ];
+    check(&builder.build().expect("legal"), &pushes, &["k a@0", "k bx@3", "k c@5", "? d@6"]);
+
+    let builder = StreamsBuilder::new();
+    let (left, right) = (words(&builder, "left"), words(&builder, "right"));
+    let joined = left.outer_join(&right, |_, left, right| left.filter(|left| Some(left) != right.as_ref()));
+    joined.to_stream().to("out", Produced::kafka());
+    let pushes = [
+        ("left", Some("k"), Some("a"), 0),
+        ("right", Some("k"), Some("a"), 1),
+        ("right", Some("k"), Some("b"), 2),
+        ("left", Some("k"), None, 3),
+    ];
+    check(&builder.build().expect("legal"), &pushes, &["k a@0", "k -@1", "k a@2", "k -@3"]);
+}

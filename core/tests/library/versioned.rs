@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use millstream::{
     StreamsBuilder,
-    dsl::{Consumed, Joined, KTable, Materialized, Produced},
+    dsl::{BufferLimit, Consumed, Joined, KTable, Materialized, Produced, Suppressed},
     operator::{EmitPolicy, Reason},
-    testing::TopologyTestDriver,
+    testing::{DriverOptions, TopologyTestDriver},
     topology::{Topology, TopologyError},
 };
 use proptest::prelude::*;
@@ -251,6 +251,15 @@ fn what_cannot_be_is_said() {
         },
         "a grace needs a versioned table",
     );
+    check(
+        &|builder| {
+            drop(
+                versioned(builder, "table", 1)
+                    .suppress(Suppressed::until_time_limit(span(1), BufferLimit::unbounded())),
+            )
+        },
+        "cannot be held back",
+    );
     assert!(joined(10, Some(10)).is_ok());
     assert!(joined(10, Some(11)).err().expect("too long").to_string().contains("is longer than the history"));
     check(
@@ -418,5 +427,35 @@ proptest! {
             }
             prop_assert_eq!(rows, expected.clone());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12) })]
+
+    #[test]
+    fn versions_come_back_from_disk(
+        inputs in inputs(0..20_000),
+        history in 0..20_000_i64,
+        grace in prop::option::of(0.0..=1.0_f64),
+        (checkpoint, restart) in (0..80_usize, 0..80_usize),
+    ) {
+        let grace = grace.map(|share| (share * history as f64) as i64);
+        let mut model = Model::new(history, grace);
+        inputs.iter().for_each(|input| model.push(*input));
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = DriverOptions { state_directory: Some(directory.path().to_owned()), ..DriverOptions::default() };
+        let topology = joined(history, grace).expect("legal");
+        let mut driver = TopologyTestDriver::with_options(&topology, options).expect("can be run");
+        for (number, input) in inputs.iter().enumerate() {
+            push(&mut driver, input);
+            if number == checkpoint {
+                driver.checkpoint().expect("writes");
+            }
+            if number == restart || number == checkpoint {
+                driver.restart().expect("starts again");
+            }
+        }
+        prop_assert_eq!(&drained(&mut driver), &model.out);
     }
 }

@@ -20,3 +20,12 @@ mod your_own_source;
 
 #[path = "../../07_crash_and_recover.rs"]
 mod crash_and_recover;
+
+#[path = "../../08_joining_streams.rs"]
+mod joining_streams;
+
+#[path = "../../09_your_own_operator.rs"]
+mod your_own_operator;
+
+#[path = "../../11_interactive_queries.rs"]
+mod interactive_queries;

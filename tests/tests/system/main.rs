@@ -5,6 +5,7 @@ mod benchmarks;
 mod binary;
 mod crash;
 mod equality;
+mod first_pipeline;
 mod memory;
 mod oracle;
 mod tidy;
