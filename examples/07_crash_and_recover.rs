@@ -14,6 +14,8 @@
 //! | bob | 500   | 999     |
 //! +-----+-------+---------+
 //! ```
+//!
+//! Next: `08_joining_streams.rs`.
 #![expect(clippy::print_stdout, reason = "examples show their results")]
 
 use std::{env, error::Error, os::unix::process::ExitStatusExt, path::Path, process, sync::Arc, time::Duration};

@@ -101,6 +101,10 @@ impl<K: Data, V: Data, A: Data> FoldFactory for RowFold<K, V, A> {
         self
     }
 
+    fn can_delete(&self) -> bool {
+        self.state.is_nullable()
+    }
+
     fn can_merge_states(&self) -> bool {
         self.merger.is_some()
     }

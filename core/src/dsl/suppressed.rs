@@ -14,14 +14,32 @@ use crate::{
 };
 
 /// The mark of a buffer that passes on early what has waited longest when it is full.
+///
+/// ```
+/// # use millstream::dsl::{BufferLimit, EmitEarly};
+/// let limit: BufferLimit<EmitEarly> = BufferLimit::max_records(100);
+/// # let _ = limit;
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum EmitEarly {}
 
 /// The mark of a buffer that ends its task when it is full, and otherwise never passes on anything early.
+///
+/// ```
+/// # use millstream::dsl::{BufferLimit, ShutDown};
+/// let limit: BufferLimit<ShutDown> = BufferLimit::max_records(100).shut_down_when_full();
+/// # let _ = limit;
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum ShutDown {}
 
 /// What happens when a buffer is full: [`EmitEarly`] or [`ShutDown`].
+///
+/// ```
+/// use millstream::{dsl::{EmitEarly, FullBuffer, ShutDown}, operator::WhenFull};
+///
+/// assert_eq!((EmitEarly::WHEN_FULL, ShutDown::WHEN_FULL), (WhenFull::EmitEarly, WhenFull::ShutDown));
+/// ```
 pub trait FullBuffer {
     /// The same as a value.
     const WHEN_FULL: WhenFull;
@@ -147,6 +165,14 @@ impl<F> BufferLimit<F> {
 }
 
 /// How long changes of a table with keys `K` are held back: see [`KTable::suppress`].
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{StreamsBuilder, dsl::{BufferLimit, Consumed, Produced, Suppressed}};
+/// # let counts = StreamsBuilder::new().stream::<String, i64>("clicks", Consumed::kafka()).group_by_key().count("counts");
+/// let calmer = Suppressed::until_time_limit(Duration::from_secs(10), BufferLimit::max_records(1_000));
+/// counts.suppress(calmer.with_name("calmer-counts")).to_stream().to("counts", Produced::kafka());
+/// ```
 #[derive(Debug)]
 pub struct Suppressed<K> {
     /// `None`: until windows close.

@@ -81,6 +81,11 @@ pub trait FoldFactory: StateLayout {
     /// The same as what reads its states.
     fn layout(self: Arc<Self>) -> Arc<dyn StateLayout>;
 
+    /// Whether rows may leave nothing of a group: see [`Finished::gone`].
+    fn can_delete(&self) -> bool {
+        true
+    }
+
     /// Whether states can be brought together by [`merge_states`](Self::merge_states), as sessions that meet need it.
     fn can_merge_states(&self) -> bool {
         false
@@ -199,6 +204,10 @@ impl FoldFactory for AggregationSet {
 
     fn layout(self: Arc<Self>) -> Arc<dyn StateLayout> {
         self
+    }
+
+    fn can_delete(&self) -> bool {
+        false
     }
 
     fn can_merge_states(&self) -> bool {

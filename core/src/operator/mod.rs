@@ -50,6 +50,7 @@ mod sliding_aggregate;
 mod sliding_interval;
 mod sliding_rows;
 mod sliding_states;
+mod sliding_updates;
 mod store_options;
 mod stream_stream_join;
 mod stream_table_join;

@@ -25,28 +25,24 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array},
-    buffer::NullBuffer,
+    array::{BooleanArray, Int64Array},
     compute,
-    datatypes::Int64Type,
 };
-use hashbrown::HashMap;
-use millstream_state::key::{split_window_key, window_key};
+use millstream_state::key::window_key;
 
 use super::{
     Context, EmitPolicy, FoldError, FoldFactory, FoldFailure, Operator, OperatorError, Reason, TaskStore, Tombstones,
     final_results::{FinalResults, StoredWindows},
-    fold::scatter,
     lateness::{late_for_sliding, move_on},
     session_rows::stretch_of,
-    sliding_interval::{Arrival, KeyWindows, Lineage, SlidingInterval, State, Update},
+    sliding_interval::{Arrival, KeyWindows, Lineage, SlidingInterval, State},
     sliding_rows::append_window,
-    sliding_states::{FoldedRows, Place, SlidingStates},
+    sliding_states::{FoldedRows, SlidingStates},
+    sliding_updates::{SlidingUpdates, TouchedWindows},
     table::{drop_null_keys, stored_fields},
 };
 use crate::{
     Batch,
-    batch::Before,
     expression::RowError,
     record::{TimeSpan, Timestamp},
     row::RowCodec,
@@ -93,23 +89,8 @@ pub struct SlidingAggregate {
     finals: Option<FinalResults>,
     keys: RowCodec,
     states: RowCodec,
-    /// What was changed since the last flush and not passed on yet: stored keys in the order of first touch, and what was there before.
-    touched: Vec<Touched>,
-    /// The places of stored keys in `touched`.
-    places: HashMap<Vec<u8>, usize>,
-}
-
-/// A window that was changed.
-struct Touched {
-    /// Under which it is stored.
-    name: Vec<u8>,
-    was_there: bool,
-    /// Its row before the first change, if that is needed.
-    before: Option<Vec<u8>>,
-    /// Its row now; read when it is passed on.
-    after: Option<Vec<u8>>,
-    /// The timestamp of its last change.
-    time: i64,
+    /// What was changed since the last flush and not passed on yet.
+    touched: TouchedWindows,
 }
 
 /// Rows that are late, and why.
@@ -148,8 +129,7 @@ impl SlidingAggregate {
             finals,
             keys: RowCodec::new(settings.output.key()).map_err(FoldError::of)?,
             states: RowCodec::new(&stored_fields(settings.fold.clone().layout().as_ref())).map_err(FoldError::of)?,
-            touched: Vec::new(),
-            places: HashMap::new(),
+            touched: TouchedWindows::default(),
             settings,
         })
     }
@@ -277,179 +257,48 @@ impl SlidingAggregate {
         index.put(&name, (!value.is_empty()).then_some(&value[..]), Timestamp(newest.max(stretch)));
     }
 
-    /// Each update as a row: a tombstone where nothing is left.
-    fn updates(
-        &self,
-        batch: &Batch,
-        interval: &SlidingInterval,
-        states: &SlidingStates,
-    ) -> Result<Option<Batch>, FoldError> {
-        let is_told = |update: &&Update| match states.place(update.state) {
-            Some(_) => true,
-            None => states.is_gone(update.state) && self.tells_gone(states.place(update.before).is_some()),
-        };
-        let kept: Vec<&Update> = interval.updates.iter().filter(is_told).collect();
-        if kept.is_empty() {
-            return Ok(None);
-        }
-        let (results, present) = self.results(states, kept.iter().map(|update| update.state))?;
-        let before = match self.settings.needs_before {
-            false => None,
-            true => {
-                let (values, present) = self.results(states, kept.iter().map(|update| update.before))?;
-                Some(Before { values, present: Some(present) })
-            }
-        };
-        let keys = kept.iter().map(|update| &*interval.keys[update.key].key);
-        let starts = Int64Array::from_iter_values(kept.iter().map(|update| update.start));
-        let times = Int64Array::from_iter_values(kept.iter().map(|update| update.time));
-        let rows = UInt32Array::from_iter_values(kept.iter().map(|update| update.row));
-        let updates = self.rows(self.keys.decode(keys).map_err(FoldError::of)?, starts, results, Arc::new(times));
-        let headers = batch.headers_at(&rows).map_err(FoldError::of)?;
-        Ok(Some(updates.with_present(Some(present)).with_before(before).with_headers(headers)))
-    }
-
-    /// Whether a deletion is passed on.
-    fn tells_gone(&self, was_there: bool) -> bool {
-        was_there || self.settings.tombstones == Tombstones::AsKafkaStreams
-    }
-
-    /// The results of states, and which have one; the others are null.
-    fn results(
-        &self,
-        states: &SlidingStates,
-        of: impl Iterator<Item = State>,
-    ) -> Result<(Vec<ArrayRef>, NullBuffer), FoldError> {
-        let places: Vec<Option<Place>> = of.map(|state| states.place(state)).collect();
-        let there: Vec<Place> = places.iter().copied().flatten().collect();
-        let rows: Vec<usize> = (0..places.len()).filter(|&row| places[row].is_some()).collect();
-        let results = self.settings.fold.results_of(&states.take(&there)?)?;
-        let results = if rows.len() == places.len() { results } else { scatter(&results, &rows, places.len())? };
-        Ok((results, NullBuffer::from_iter(places.iter().map(Option::is_some))))
-    }
-
-    fn rows(&self, mut columns: Vec<ArrayRef>, starts: Int64Array, results: Vec<ArrayRef>, times: ArrayRef) -> Batch {
-        let offsets = Batch::no_offsets(starts.len());
-        columns.extend(self.settings.windows.as_time_windows().bound_columns(Arc::new(starts)));
-        columns.extend(results);
-        columns.extend([times, offsets]);
-        Batch::new(Arc::clone(&self.settings.output), columns)
-    }
-
-    /// Remembers which windows have changed, and what they were before the first change.
-    fn touch(&mut self, interval: &SlidingInterval, states: &SlidingStates) -> Result<(), FoldError> {
-        for update in &interval.updates {
-            let live = interval.keys[update.key].live[&update.start];
-            let is_gone = states.is_gone(live.state);
-            if states.place(live.state).is_none() && !is_gone {
-                continue;
-            }
-            let mut name = Vec::new();
-            window_key(update.start, &interval.keys[update.key].key, &mut name);
-            if let Some(&place) = self.places.get(&name) {
-                self.touched[place].time = live.time;
-                continue;
-            }
-            self.places.insert(name.clone(), self.touched.len());
-            let (was_there, before) = match update.before {
-                State::Stored(stored) => (true, states.stored_row(stored).map(<[u8]>::to_vec)),
-                State::Nothing | State::Version(_) => (false, None),
-            };
-            let before = before.filter(|_| self.settings.needs_before);
-            self.touched.push(Touched { name, was_there, before, after: None, time: live.time });
-        }
-        Ok(())
-    }
-
-    /// The windows that have changed since the last flush, each once, in the order of the first change.
-    fn flush(&mut self, store: &mut TaskStore) -> Result<Option<Batch>, FoldError> {
-        let mut touched = std::mem::take(&mut self.touched);
-        self.places.clear();
-        let names: Vec<&[u8]> = touched.iter().map(|touched| touched.name.as_slice()).collect();
-        let mut rows: Vec<Option<Vec<u8>>> = vec![None; names.len()];
-        store.get_many(&names, &mut |row, value| rows[row] = value.map(<[u8]>::to_vec)).map_err(FoldError::of)?;
-        touched.iter_mut().zip(rows).for_each(|(touched, row)| touched.after = row);
-        touched.retain(|touched| touched.after.is_some() || self.tells_gone(touched.was_there));
-        if touched.is_empty() {
-            return Ok(None);
-        }
-        let (results, present, times) = self.stored(touched.iter().map(|touched| touched.after.as_deref()))?;
-        let moments = times.iter().zip(&touched).map(|(time, touched)| time.unwrap_or(touched.time));
-        let times = Int64Array::from_iter_values(moments);
-        let before = match self.settings.needs_before {
-            false => None,
-            true => {
-                let (values, present, _) = self.stored(touched.iter().map(|touched| touched.before.as_deref()))?;
-                Some(Before { values, present: Some(present) })
-            }
-        };
-        let split: Vec<(i64, &[u8])> = touched.iter().filter_map(|touched| split_window_key(&touched.name)).collect();
-        let keys = self.keys.decode(split.iter().map(|(_, key)| *key)).map_err(FoldError::of)?;
-        let starts = Int64Array::from_iter_values(split.iter().map(|(start, _)| *start));
-        let updates = self.rows(keys, starts, results, Arc::new(times));
-        Ok(Some(updates.with_present(Some(present)).with_before(before)))
-    }
-
-    /// The results of stored rows, which have one, and their timestamps.
-    fn stored<'r>(
-        &self,
-        rows: impl Iterator<Item = Option<&'r [u8]>> + Clone,
-    ) -> Result<(Vec<ArrayRef>, NullBuffer, Int64Array), FoldError> {
-        let present = NullBuffer::from_iter(rows.clone().map(|row| row.is_some()));
-        let had: Vec<usize> = (0..present.len()).filter(|&row| present.is_valid(row)).collect();
-        let mut states = self.states.decode(rows.flatten()).map_err(FoldError::of)?;
-        let times = states.pop().ok_or_else(|| FoldError::of("a stored row has no timestamp"))?;
-        let results = scatter(&self.settings.fold.results_of(&states)?, &had, present.len())?;
-        let times = scatter(&[times], &had, present.len())?.remove(0);
-        Ok((results, present, times.as_primitive::<Int64Type>().clone()))
+    fn updates(&self) -> SlidingUpdates<'_> {
+        SlidingUpdates { settings: &self.settings, keys: &self.keys, states: &self.states }
     }
 
     /// Takes a batch of rows with keys and values; gives the updates that are to be passed on at once.
     ///
-    /// A fold may leave nothing of a window, which then is no more and makes no others. Where that happens the rows are taken one by one.
+    /// If a fold can leave nothing of a window, which then is no more and makes no others, rows are taken one by one.
     fn process(&mut self, batch: &Batch, input: usize, stores: &mut [TaskStore]) -> Result<Processed, FoldError> {
         let mut done = Processed::default();
         let observed = self.observe(batch, input, &mut done.late);
-        let mut attempt = Processed::default();
-        if self.attempt(batch, input, &observed, stores, &mut attempt)? {
-            done.add(attempt, 0);
-            return Ok(done);
-        }
-        for row in 0..batch.len() {
-            let mut own = Processed::default();
-            self.attempt(&batch.slice(row, 1), input, &observed[row..=row], stores, &mut own)?;
-            done.add(own, row);
+        let at_once = if self.settings.fold.can_delete() { 1 } else { batch.len() };
+        for first in (0..batch.len()).step_by(at_once) {
+            let rows = first..first + at_once;
+            let part = self.process_part(&batch.slice(first, at_once), input, &observed[rows], stores)?;
+            done.add(part, first);
         }
         Ok(done)
     }
 
-    /// Takes rows; says no, having done nothing, if nothing is left of a window and there is more than one row.
-    fn attempt(
+    fn process_part(
         &mut self,
         batch: &Batch,
         input: usize,
         observed: &[Option<Timestamp>],
         stores: &mut [TaskStore],
-        done: &mut Processed,
-    ) -> Result<bool, FoldError> {
+    ) -> Result<Processed, FoldError> {
+        let mut done = Processed::default();
         let interval = self.assign(batch, observed, stores, &mut done.late)?;
         if interval.updates.is_empty() {
-            return Ok(true);
+            return Ok(done);
         }
         let SlidingAggregateSettings { store, fold, .. } = &self.settings;
         let rows = FoldedRows { batch, input, fold: fold.as_ref(), codec: &self.states };
-        let states = SlidingStates::fold(&interval, &rows, &mut stores[*store], done)?;
-        if states.has_gone() && batch.len() > 1 {
-            return Ok(false);
-        }
+        let states = SlidingStates::fold(&interval, &rows, &mut stores[*store], &mut done)?;
         self.latest_start = Timestamp(interval.latest_start);
         self.write(&interval, &states, stores)?;
         match (self.passes_each_on(), &self.finals) {
-            (true, _) => done.updates.extend(self.updates(batch, &interval, &states)?),
-            (false, None) => self.touch(&interval, &states)?,
+            (true, _) => done.updates.extend(self.updates().of_each(batch, &interval, &states)?),
+            (false, None) => self.touched.add(&interval, &states),
             (false, Some(_)) => {}
         }
-        Ok(true)
+        Ok(done)
     }
 
     /// Passes on the stored rows of windows that have closed.
@@ -519,7 +368,9 @@ impl Operator for SlidingAggregate {
     }
 
     fn on_flush(&mut self, context: &mut Context<'_>) -> Result<(), OperatorError> {
-        let updates = self.flush(&mut context.stores[self.settings.store]).map_err(|error| context.error(error))?;
+        let touched = self.touched.take();
+        let updates = self.updates().of_touched(touched, &mut context.stores[self.settings.store]);
+        let updates = updates.map_err(|error| context.error(error))?;
         context.output.extend(updates);
         self.emit_final(context)
     }

@@ -141,11 +141,6 @@ impl SlidingStates {
         matches!(state, State::Version(version) if self.gone[version])
     }
 
-    /// Whether nothing is left of some state.
-    pub(super) fn has_gone(&self) -> bool {
-        self.gone.contains(&true)
-    }
-
     /// The states at these places, as columns.
     pub(super) fn take(&self, places: &[Place]) -> Result<Vec<ArrayRef>, FoldError> {
         // Of many levels only those that are needed are looked at: mostly one.

@@ -184,7 +184,7 @@ impl Waiting {
     fn waited(&self, released: &[(i64, Vec<u8>)]) -> Result<Batch, FoldError> {
         let rows = released.iter().map(|(_, row)| row.as_slice());
         let mut columns = self.records.decode(rows).map_err(FoldError::of)?;
-        let headers = columns.pop().filter(|headers| headers.as_list::<i32>().values().len() > 0);
+        let headers = columns.pop().filter(|headers| !headers.as_list::<i32>().values().is_empty());
         columns.push(Arc::new(Int64Array::from_iter_values(released.iter().map(|(time, _)| *time))));
         columns.push(Batch::no_offsets(released.len()));
         Ok(Batch::new(Arc::clone(&self.input), columns).with_headers(headers))

@@ -35,6 +35,9 @@ pub struct VersionedTable {
     emit: EmitPolicy,
 }
 
+/// What became of each row, and the newest row of its key that was there before it.
+type Puts = Vec<(Put, Option<Vec<u8>>)>;
+
 impl VersionedTable {
     /// A table of `schema` whose newest rows are in store number `latest`, older ones in number `history` for `span`; says what was there
     /// before if `needs_before`.
@@ -60,7 +63,7 @@ impl VersionedTable {
     }
 
     /// Puts rows in; gives what became of each, and the newest row that was there before it.
-    fn put(&mut self, batch: &Batch, stores: &mut [TaskStore]) -> Result<Vec<(Put, Option<Vec<u8>>)>, FoldError> {
+    fn put(&mut self, batch: &Batch, stores: &mut [TaskStore]) -> Result<Puts, FoldError> {
         let keys = self.keys.encode_binary(batch.keys()).map_err(FoldError::of)?;
         let mut columns = batch.values().to_vec();
         columns.push(Arc::clone(batch.rows().column(batch.schema().time_index())));
@@ -83,7 +86,7 @@ impl VersionedTable {
     }
 
     /// The changes, in their order: those of the newest rows, and superseded ones between them.
-    fn changes(&self, batch: Batch, puts: &[(Put, Option<Vec<u8>>)]) -> Result<Vec<Batch>, FoldError> {
+    fn changes(&self, batch: Batch, puts: &Puts) -> Result<Vec<Batch>, FoldError> {
         let exists = |row: usize| batch.present().is_none_or(|present| present.is_valid(row));
         let every = self.emit == EmitPolicy::Record;
         let passes = |row: usize| match puts[row].0 {
@@ -105,7 +108,7 @@ impl VersionedTable {
         Ok(runs)
     }
 
-    fn before(&self, puts: &[(Put, Option<Vec<u8>>)]) -> Result<Before, FoldError> {
+    fn before(&self, puts: &Puts) -> Result<Before, FoldError> {
         let had: Vec<usize> = (0..puts.len()).filter(|&row| puts[row].1.is_some()).collect();
         let rows = puts.iter().filter_map(|(_, before)| before.as_deref());
         let states: Vec<ArrayRef> = self.rows.decode(rows).map_err(FoldError::of)?;

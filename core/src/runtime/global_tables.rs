@@ -36,6 +36,9 @@ pub(super) struct GlobalTables {
     dirty: bool,
 }
 
+/// The place of a record among all records of the log, and where it waits: the number of a table and that of a partition.
+type Arrival = (u64, (usize, usize));
+
 /// A global table that follows its topic.
 struct Following {
     name: String,
@@ -121,8 +124,8 @@ impl GlobalTables {
     }
 
     /// The place among all records of the log of the record that comes next, and where it is: the number of the table and of the partition.
-    pub(super) fn next_arrival(&mut self, log: &dyn Log) -> Result<Option<(u64, (usize, usize))>, StreamsError> {
-        let mut next: Option<(u64, (usize, usize))> = None;
+    pub(super) fn next_arrival(&mut self, log: &dyn Log) -> Result<Option<Arrival>, StreamsError> {
+        let mut next: Option<Arrival> = None;
         for (table, following) in self.tables.iter_mut().enumerate() {
             for (number, reader) in following.readers.iter_mut().enumerate() {
                 if reader.is_drained() {

@@ -410,6 +410,42 @@ fn threads_let_time_go_on_too() {
 }
 
 #[test]
+fn sliding_windows_close_after_their_last_moment() {
+    let mut run = Run::new(finals(SlidingWindows::new(span(10), span(2))), 1, idle(100));
+    let sliding = WindowKind::time(span(10));
+    run.push("in", 0, "k", &[20, 25]);
+    let one = |start: i64, count: &str| (start, start + 10, count.to_owned());
+    assert_eq!(run.windows(sliding), [one(10, "1")], "20 + 2 is past");
+    run.pass(102);
+    assert_eq!(run.windows(sliding).len(), 1, "25 + 2 is not past yet");
+    run.pass(1);
+    assert_eq!(run.windows(sliding), [one(10, "1"), one(15, "2")]);
+    run.pass(6);
+    assert_eq!(run.windows(sliding), [one(10, "1"), one(15, "2"), one(21, "1")]);
+}
+
+#[test]
+fn changes_that_are_held_back_leave_when_time_goes_on() {
+    let builder = StreamsBuilder::new();
+    let grouped = builder.stream::<String, i64>("in", Consumed::kafka()).group_by_key().windowed_by(tens(5));
+    let last = grouped.count("counts").suppress(Suppressed::until_window_closes(BufferLimit::unbounded()));
+    last.to_stream().map_values(|count| count.to_string()).to("out", Produced::kafka());
+    let mut run = Run::new(builder.build().expect("legal"), 1, idle(100));
+    run.push("in", 0, "k", &[3, 7]);
+    run.pass(107);
+    assert_eq!(run.windows(TENS), [], "7 + 7 does not close a window up to 10 with a grace of 5");
+    run.restart();
+    run.pass(0);
+    run.pass(101);
+    assert_eq!(run.windows(TENS), [], "idle anew since the restart");
+    run.pass(7);
+    assert_eq!(run.windows(TENS), [(0, 10, "2".to_owned())]);
+    run.pass(1_000);
+    run.push("in", 0, "k", &[2_000]);
+    assert_eq!(run.windows(TENS).len(), 1, "once");
+}
+
+#[test]
 fn sessions_of_a_forgotten_time_are_found_again() {
     let updates = |stream_time_at_start, emit| {
         let builder = StreamsBuilder::new();

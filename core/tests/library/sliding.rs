@@ -36,6 +36,8 @@ pub(super) struct Model {
     windows: BTreeMap<(String, i64), Held>,
     stream_time: i64,
     latest_start: i64,
+    /// Whether letters from `w` on leave nothing of a window.
+    clears: bool,
     pub(super) updates: Vec<Row>,
     late: usize,
 }
@@ -45,7 +47,8 @@ impl Model {
         let retention = 2 * difference + grace + i64::from(difference == 0);
         let windows = BTreeMap::new();
         let (stream_time, latest_start) = (i64::MIN / 2, i64::MIN / 2);
-        Self { difference, grace, retention, windows, stream_time, latest_start, updates: Vec::new(), late: 0 }
+        let clears = false;
+        Self { difference, grace, retention, windows, stream_time, latest_start, clears, updates: Vec::new(), late: 0 }
     }
 
     fn store(&mut self, key: &str, start: i64, held: Held) {
@@ -60,6 +63,14 @@ impl Model {
             return;
         }
         let (mut values, newest) = held.unwrap_or((String::new(), time));
+        if self.clears && value >= 'w' {
+            self.latest_start = self.latest_start.max(start);
+            if self.windows.remove(&(key.to_owned(), start)).is_some() {
+                let time = newest.max(time);
+                self.updates.push((key.to_owned(), start, start + self.difference, None, time));
+            }
+            return;
+        }
         values.push(value);
         self.store(key, start, (values, newest.max(time)));
     }
@@ -268,6 +279,24 @@ proptest! {
     }
 
     #[test]
+    fn a_window_of_which_nothing_is_left_makes_no_others(inputs in inputs(60), cut in 1_usize..20, lives in 1_usize..4) {
+        let builder = StreamsBuilder::new();
+        let grouped = builder.stream::<String, String>("in", Consumed::kafka()).group_by_key();
+        let joins = |_: &String, value: String, joined: Option<String>| {
+            (value.as_str() < "w").then(|| joined.unwrap_or_default() + &value)
+        };
+        let joined = grouped.windowed_by(sliding(10, 20)).aggregate(|| None, joins, "joined");
+        joined.to_stream().to("out", Produced::kafka());
+        let topology = builder.build().expect("legal");
+        let mut model = Model { clears: true, ..Model::new(10, 20) };
+        inputs.iter().for_each(|input| model.push(input));
+        let kind = WindowKind::time(span(10));
+        prop_assert_eq!(run(&topology, kind, &inputs, EmitPolicy::Record, cut, lives), model.updates.clone());
+        let found = run(&topology, kind, &inputs, EmitPolicy::Commit, cut, lives);
+        prop_assert_eq!(table(&found), table(&model.updates));
+    }
+
+    #[test]
     fn late_records_are_counted_once_for_each_window(inputs in inputs(80), cut in 1_usize..20) {
         let topology = joining(sliding(5, 3).into(), EmitStrategy::OnUpdate);
         for emit in [EmitPolicy::Record, EmitPolicy::Commit] {
@@ -380,6 +409,33 @@ fn records_without_key_or_value_are_dead_letters() {
     driver.push("in", Record::new("a", "x").at_ms(6)).expect("runs");
     assert_eq!(driver.drain("out").expect("readable").len(), 1, "neither has moved stream time");
     assert_eq!(driver.dead_letters().expect("readable").len(), 2);
+}
+
+#[test]
+fn cogrouped_streams_share_windows_and_have_their_own_time() {
+    let builder = StreamsBuilder::new();
+    let [left, right] =
+        ["left", "right"].map(|topic| builder.stream::<String, String>(topic, Consumed::kafka()).group_by_key());
+    let joined = left.cogroup(|_, value, joined: String| joined + &value);
+    let joined = joined.cogroup(&right, |_, value, joined| joined + "+" + &value);
+    let joined = joined.windowed_by(sliding(10, 0)).aggregate(String::new, "joined");
+    joined.to_stream().map(|window, joined| (window.start.to_string(), joined)).to("out", Produced::kafka());
+    let mut driver = TopologyTestDriver::new(&builder.build().expect("legal")).expect("can be run");
+    let mut push = |topic: &str, value: &str, time: i64| {
+        driver.push(topic, Record::new("k", value).at_ms(time)).expect("runs");
+        let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.expect("some")).expect("text");
+        let out = driver.drain("out").expect("readable").into_iter();
+        out.map(|record| format!("{} {}", text(record.key), text(record.value))).collect::<Vec<_>>().join(", ")
+    };
+    assert_eq!(push("left", "a", 20), "10 a");
+    assert_eq!(push("right", "b", 25), "21 +b, 15 a+b");
+    assert_eq!(push("left", "c", 30), "21 +bc, 26 c, 20 a+bc");
+    assert_eq!(
+        push("right", "d", 22),
+        "21 +bc+d, 20 a+bc+d, 15 a+b+d, 23 +bc",
+        "by its own time only [12,22] is closed"
+    );
+    assert_eq!(push("left", "e", 19), "");
 }
 
 #[test]

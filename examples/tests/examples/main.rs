@@ -27,5 +27,8 @@ mod joining_streams;
 #[path = "../../09_your_own_operator.rs"]
 mod your_own_operator;
 
+#[path = "../../10_asking_a_service.rs"]
+mod asking_a_service;
+
 #[path = "../../11_interactive_queries.rs"]
 mod interactive_queries;

@@ -73,7 +73,8 @@ fn the_example_of_the_readme_builds_and_runs_in_a_crate_of_its_own() {
             run.env_remove(&name);
         }
     }
-    let run = run.env("CARGO_TARGET_DIR", target).env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").output().expect("cargo starts");
+    let run =
+        run.env("CARGO_TARGET_DIR", target).env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").output().expect("cargo starts");
     // The example asserts its own results.
     assert!(run.status.success(), "it does not build or run:\n{}", String::from_utf8_lossy(&run.stderr));
 }
