@@ -29,6 +29,18 @@ use crate::{
 };
 
 /// Makes a [`Topology`]: begin with [`stream`](Self::stream) or [`table`](Self::table), end with [`build`](Self::build).
+///
+/// ```
+/// use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+///
+/// let builder = StreamsBuilder::new();
+/// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// orders.group_by_key().count("orders-per-customer").to_stream().to("counts", Produced::kafka());
+/// let driver = TopologyTestDriver::new(&builder.build()?)?; // in production `Streams::start`
+/// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+/// assert_eq!(driver.output_topic::<String, i64>("counts")?.read_values_to_list()?, [Some(1), Some(2)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct StreamsBuilder {
     pub(super) graph: Rc<RefCell<Graph>>,
@@ -205,11 +217,30 @@ pub(super) type SharedGraph = Rc<RefCell<Graph>>;
 
 impl StreamsBuilder {
     /// An empty builder.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// assert_eq!(builder.build()?.nodes().len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The same builder, whose tables pass on tombstones so; to be said before the first operator. See [`Tombstones`].
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Tombstones}, testing::TopologyTestDriver};
+    /// let builder = StreamsBuilder::new().with_tombstones(Tombstones::AsKafkaStreams);
+    /// let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.filter(|_item, left| *left > 0).to_stream().to("in-stock", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe("tea", 0)?;
+    /// assert_eq!(driver.output_topic::<String, i64>("in-stock")?.read_values_to_list()?, [None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_tombstones(self, tombstones: Tombstones) -> Self {
         self.graph.borrow_mut().tombstones = tombstones;
         self
@@ -217,11 +248,39 @@ impl StreamsBuilder {
 
     /// Reads `topic` as a stream of facts, typed by serde: a struct is a row of columns, anything else a single column called
     /// `key` or `value`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # use serde::{Deserialize, Serialize};
+    /// # let builder = StreamsBuilder::new();
+    /// #[derive(Clone, Serialize, Deserialize)]
+    /// struct Order {
+    ///     item: String,
+    ///     amount: i64,
+    /// }
+    ///
+    /// let orders = builder.stream::<String, Order>("orders", Consumed::json());
+    /// orders.map_values(|order| order.amount).to("amounts", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("orders", Record::new("ada", r#"{"item": "tea", "amount": 30}"#))?;
+    /// assert_eq!(driver.output_topic::<String, i64>("amounts")?.read_values_to_list()?, [Some(30)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stream<K: Data, V: Data>(&self, topic: &str, consumed: Consumed<K, V>) -> KStream<K, V> {
         KStream::new(self.stream_columns(topic, self.typed_source::<K, V>(topic, consumed)))
     }
 
     /// Reads `topic` as a table: the newest record of each key is its row.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("tea", 6)])?;
+    /// assert_eq!(driver.store::<String, i64>("stock")?.get("tea")?, Some(6));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn table<K: Data, V: Data>(
         &self,
         topic: &str,
@@ -246,6 +305,31 @@ impl StreamsBuilder {
     }
 
     /// Reads `topic` as a stream of columns.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::{Produced, SourceOptions}, expression::{col, lit}, operator::Column, record::Record};
+    /// # use millstream::{schema::WindowKind, format::{Format, Wrapping}, topology::{Formats, OffsetReset, TimestampExtractor}};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # use arrow::datatypes::{DataType, Field};
+    /// # let builder = StreamsBuilder::new();
+    /// let column = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, true));
+    /// let options = SourceOptions {
+    ///     key: vec![column("customer", DataType::Utf8)],
+    ///     value: vec![column("item", DataType::Utf8), column("amount", DataType::Int64)],
+    ///     parts: Vec::new(),
+    ///     window: WindowKind::None,
+    ///     formats: Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped },
+    ///     timestamp: TimestampExtractor::Record,
+    ///     reset: OffsetReset::Earliest,
+    /// };
+    /// let big = builder.stream_columns("orders", options).filter(&col("amount").gt(lit(10_i64)));
+    /// big.select(&[Column::new("item", col("item"))]).to("big", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("orders", Record::new("ada", r#"{"item": "tea", "amount": 30}"#))?;
+    /// assert_eq!(driver.drain("big")?, [Record::new("ada", "tea")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stream_columns(&self, topic: &str, options: SourceOptions) -> ColumnStream {
         let (source, schema) = self.source(topic, options);
         let mut graph = self.graph.borrow_mut();
@@ -284,6 +368,28 @@ impl StreamsBuilder {
     }
 
     /// Reads `topic` as a table of columns, kept in a store.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::SourceOptions, record::Record, schema::WindowKind, format::{Format, Wrapping}};
+    /// # use millstream::{topology::{Formats, OffsetReset, TimestampExtractor}, testing::TopologyTestDriver};
+    /// # use arrow::datatypes::{DataType, Field};
+    /// # let builder = StreamsBuilder::new();
+    /// # let options = SourceOptions {
+    /// #     key: vec![Arc::new(Field::new("key", DataType::Utf8, true))],
+    /// #     value: vec![Arc::new(Field::new("value", DataType::Int64, true))],
+    /// #     parts: Vec::new(),
+    /// #     window: WindowKind::None,
+    /// #     formats: Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped },
+    /// #     timestamp: TimestampExtractor::Record,
+    /// #     reset: OffsetReset::Earliest,
+    /// # };
+    /// builder.table_columns("stock", options, "stock".into()); // options as in `stream_columns`
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("stock", Record::new("tea", r#"{"value": 7}"#))?;
+    /// assert_eq!(driver.store::<String, i64>("stock")?.get("tea")?, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn table_columns(&self, topic: &str, options: SourceOptions, materialized: Materialized) -> ColumnTable {
         self.stream_columns(topic, options).to_table(materialized)
     }
@@ -292,6 +398,13 @@ impl StreamsBuilder {
     ///
     /// # Errors
     /// The first mistake made on the way, or what is wrong with the whole.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("no legal name", Consumed::kafka());
+    /// assert!(builder.build().is_err_and(|error| error.to_string().contains("no legal name")));
+    /// ```
     pub fn build(self) -> Result<Topology, TopologyError> {
         let mut graph = self.graph.borrow_mut();
         if let Some(error) = graph.error.take() {

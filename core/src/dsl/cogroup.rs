@@ -198,6 +198,19 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     }
 
     /// Folds another stream into the same states: `aggregator` takes key, value and state.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [paid, refunded] = ["paid", "refunded"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).group_by_key());
+    /// let balances = paid.cogroup(|_customer, amount, balance: i64| balance + amount);
+    /// balances.cogroup(&refunded, |_customer, amount, balance| balance - amount).aggregate(|| 0, "balances");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("paid")?.pipe("ada", 30)?;
+    /// driver.input_topic::<String, i64>("refunded")?.pipe("ada", 12)?;
+    /// assert_eq!(driver.store::<String, i64>("balances")?.get("ada")?, Some(18));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cogroup<V: Data>(
         mut self,
         stream: &KGroupedStream<K, V>,
@@ -209,6 +222,21 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
     }
 
     /// Folds by window, too.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::TimeWindows, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [paid, refunded] = ["paid", "refunded"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).group_by_key());
+    /// # let balances = paid.cogroup(|_, amount, balance: i64| balance + amount).cogroup(&refunded, |_, amount, balance| balance - amount);
+    /// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+    /// balances.windowed_by(windows).aggregate(|| 0, "balances").to_stream().to("out", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("paid")?.pipe_at("ada", 30, 27)?;
+    /// let key = Windowed { key: "ada".to_owned(), start: 20, end: 30 };
+    /// assert_eq!(driver.output_topic::<Windowed<String>, i64>("out")?.read_key_value()?, Some((key, Some(30))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn windowed_by(self, windows: impl Into<Windows>) -> WindowedCogroupedKStream<K, A> {
         let group = ColumnGroup::of(self.streams).windowed_by(windows);
         WindowedCogroupedKStream { group, aggregators: self.aggregators, types: PhantomData }
@@ -216,6 +244,20 @@ impl<K: Data, A: Data> CogroupedKStream<K, A> {
 
     /// The states, each beginning with what `initial` gives. Records without key or value are dead letters, as in other aggregations. With a state
     /// that is an `Option`, `None` deletes the row of a key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [paid, refunded] = ["paid", "refunded"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).group_by_key());
+    /// let changes = paid.cogroup(|_, _, n: Option<i64>| Some(n.unwrap_or(0) + 1)).cogroup(&refunded, |_, _, _| None);
+    /// changes.aggregate(|| None, "unrefunded");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("paid")?.pipe_key_value_list([("ada", 30), ("bob", 7)])?;
+    /// driver.input_topic::<String, i64>("refunded")?.pipe("ada", 30)?;
+    /// let unrefunded = driver.store::<String, i64>("unrefunded")?;
+    /// assert_eq!((unrefunded.get("ada")?, unrefunded.get("bob")?), (None, Some(1)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn aggregate(
         self,
         initial: impl Fn() -> A + Send + Sync + 'static,
@@ -255,11 +297,43 @@ pub struct WindowedCogroupedKStream<K, A> {
 
 impl<K: Data, A: Data> WindowedCogroupedKStream<K, A> {
     /// Passes on only the final result of each window, once, when it closes: see [`ColumnGroup::emit_final`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::TimeWindows, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [paid, refunded] = ["paid", "refunded"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).group_by_key());
+    /// # let balances = paid.cogroup(|_, amount, balance: i64| balance + amount).cogroup(&refunded, |_, amount, balance| balance - amount);
+    /// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+    /// balances.windowed_by(windows).emit_final().aggregate(|| 0, "balances").to_stream().to("out", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("paid")?.pipe_at("ada", 30, 3)?;
+    /// driver.input_topic::<String, i64>("refunded")?.pipe_at("ada", 12, 7)?;
+    /// driver.input_topic::<String, i64>("paid")?.pipe_at("bob", 5, 10)?; // the end of the window [0, 10)
+    /// assert_eq!(driver.output_topic::<Windowed<String>, i64>("out")?.read_values_to_list()?, [Some(18)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn emit_final(self) -> Self {
         Self { group: self.group.emit_final(), ..self }
     }
 
     /// The states by window, each beginning with what `initial` gives.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::TimeWindows, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [paid, refunded] = ["paid", "refunded"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).group_by_key());
+    /// # let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+    /// # let balances = paid.cogroup(|_, amount, balance: i64| balance + amount).cogroup(&refunded, |_, amount, balance| balance - amount);
+    /// # let windowed = balances.windowed_by(windows);
+    /// windowed.aggregate(|| 0, "balances").to_stream().to("out", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("paid")?.pipe_at("ada", 30, 3)?;
+    /// driver.input_topic::<String, i64>("refunded")?.pipe_at("ada", 12, 7)?;
+    /// assert_eq!(driver.output_topic::<Windowed<String>, i64>("out")?.read_values_to_list()?, [Some(30), Some(18)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn aggregate(
         self,
         initial: impl Fn() -> A + Send + Sync + 'static,
@@ -269,6 +343,24 @@ impl<K: Data, A: Data> WindowedCogroupedKStream<K, A> {
     }
 
     /// The same; `merger` brings the states of two sessions that meet together, the earlier one first.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::SessionWindows, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [paid, refunded] = ["paid", "refunded"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).group_by_key());
+    /// let sessions = SessionWindows::new(Duration::from_millis(5), Duration::from_secs(60))?;
+    /// let balances = paid.cogroup(|_, amount, balance: i64| balance + amount).cogroup(&refunded, |_, amount, balance| balance - amount);
+    /// let merged = balances.windowed_by(sessions).aggregate_merging(|| 0, |earlier, later| earlier + later, "balances");
+    /// merged.to_stream().to("out", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("paid")?.pipe_at("ada", 30, 0)?;
+    /// driver.input_topic::<String, i64>("paid")?.pipe_at("ada", 7, 8)?;
+    /// driver.input_topic::<String, i64>("refunded")?.pipe_at("ada", 12, 4)?; // brings both sessions together
+    /// let key = Windowed { key: "ada".to_owned(), start: 0, end: 8 };
+    /// assert_eq!(driver.output_topic("out")?.read_key_values_to_list()?.pop(), Some((key, Some(25_i64))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn aggregate_merging(
         self,
         initial: impl Fn() -> A + Send + Sync + 'static,

@@ -19,6 +19,18 @@ use crate::{
 };
 
 /// A stream grouped by its key, with or without windows.
+///
+/// ```
+/// use millstream::{StreamsBuilder, dsl::Consumed, expression::{col, sum}, testing::TopologyTestDriver};
+///
+/// let builder = StreamsBuilder::new();
+/// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// orders.columns().group_by_key().aggregate(&[sum(col("value")).alias("value")], "totals".into());
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+/// assert_eq!(driver.store::<String, i64>("totals")?.get("ada")?, Some(42));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ColumnGroup {
     /// What is grouped: more than one stream if they are cogrouped. All have the same key.
@@ -38,6 +50,22 @@ impl ColumnGroup {
     }
 
     /// Groups by window, too.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, expression::{col, sum}, window::TimeWindows};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+    /// let totals = orders.group_by_key().windowed_by(windows).aggregate(&[sum(col("value")).alias("value")], "totals".into());
+    /// totals.to_stream().to("out", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_at("ada", 30, 27)?;
+    /// let key = Windowed { key: "ada".to_owned(), start: 20, end: 30 };
+    /// assert_eq!(driver.output_topic::<Windowed<String>, i64>("out")?.read_key_value()?, Some((key, Some(30))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn windowed_by(mut self, windows: impl Into<Windows>) -> Self {
         self.windows = Some(windows.into());
         self
@@ -51,17 +79,64 @@ impl ColumnGroup {
     ///
     /// # State
     /// The view of the store shows open windows as well.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, expression::{col, sum}, window::TimeWindows};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// # let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+    /// let group = orders.group_by_key().windowed_by(windows).emit_final();
+    /// group.aggregate(&[sum(col("value")).alias("value")], "totals".into()).to_stream().to("out", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (amount, time) in [(30, 3), (12, 7), (5, 10)] {
+    ///     driver.input_topic::<String, i64>("orders")?.pipe_at("ada", amount, time)?;
+    /// }
+    /// assert_eq!(driver.output_topic::<Windowed<String>, i64>("out")?.read_values_to_list()?, [Some(42)]); // of [0, 10)
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn emit_final(self) -> Self {
         self.emit_strategy(EmitStrategy::OnClose)
     }
 
     /// Which results of windows are passed on.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, expression::{col, sum}, window::{EmitStrategy, TimeWindows}};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// # let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+    /// let group = orders.group_by_key().windowed_by(windows).emit_strategy(EmitStrategy::OnCloseIfKept);
+    /// group.aggregate(&[sum(col("value")).alias("value")], "totals".into()).to_stream().to("out", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (amount, time) in [(30, 3), (5, 10), (7, 1_000)] {
+    ///     driver.input_topic::<String, i64>("orders")?.pipe_at("ada", amount, time)?;
+    /// }
+    /// // The windows [0, 10) and [10, 20) have closed; the latter is no longer kept when time jumps to 1000.
+    /// assert_eq!(driver.output_topic::<Windowed<String>, i64>("out")?.read_values_to_list()?, [Some(30)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn emit_strategy(mut self, strategy: EmitStrategy) -> Self {
         self.strategy = strategy;
         self
     }
 
     /// Computes aggregate expressions per group, such as `sum(col("amount")).alias("total")`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::{col, count, lit, max}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// let calls = [count(lit(1_i64)).alias("orders"), max(col("value")).alias("most")];
+    /// let summaries = orders.group_by_key().aggregate(&calls, "summaries".into());
+    /// let names: Vec<_> = summaries.schema().value().iter().map(|field| field.name().as_str()).collect();
+    /// assert_eq!(names, ["orders", "most"]);
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn aggregate(&self, calls: &[Expr], materialized: Materialized) -> ColumnTable {
         let bound =
             calls.iter().map(|call| Aggregation::bind(call, &self.first().schema)).collect::<Result<Vec<_>, _>>();
@@ -76,6 +151,19 @@ impl ColumnGroup {
     }
 
     /// Folds each group in a way of one's own.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::{Aggregation, AggregationSet, col, sum}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// let total = Aggregation::bind(&sum(col("value")).alias("value"), orders.schema())?;
+    /// orders.group_by_key().fold(Arc::new(AggregationSet::new(vec![total])), "totals".into());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+    /// assert_eq!(driver.store::<String, i64>("totals")?.get("ada")?, Some(42));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fold(&self, fold: Arc<dyn FoldFactory>, materialized: Materialized) -> ColumnTable {
         let inputs = self.inputs(materialized.name.as_deref());
         let input = &inputs[0];

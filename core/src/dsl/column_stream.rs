@@ -22,6 +22,19 @@ use crate::{
 };
 
 /// A stream of rows: every record is a fact.
+///
+/// ```
+/// use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::{col, lit}, operator::Column, testing::TopologyTestDriver};
+///
+/// let builder = StreamsBuilder::new();
+/// let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// let doubled = [Column::new("value", col("value") * lit(2_i64))];
+/// orders.columns().filter(&col("value").gt(lit(10_i64))).select(&doubled).to("doubled", Produced::kafka());
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 5), ("ada", 15)])?;
+/// assert_eq!(driver.output_topic::<String, i64>("doubled")?.read_values_to_list()?, [Some(30)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct ColumnStream {
     pub(super) graph: SharedGraph,
@@ -33,16 +46,42 @@ pub struct ColumnStream {
 
 impl ColumnStream {
     /// The columns.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// assert_eq!((orders.schema().key()[0].name().as_str(), orders.schema().value()[0].name().as_str()), ("key", "value"));
+    /// ```
     pub fn schema(&self) -> &Arc<StreamSchema> {
         &self.schema
     }
 
     /// Whether the key is no longer the one that partitioned the records.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Repartitioned}, expression::col, operator::Column};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// let by_amount = orders.select_key(&[Column::new("key", col("value"))], &[Column::new("value", col("key"))]);
+    /// assert!(by_amount.is_rekeyed() && !by_amount.repartition(Repartitioned::default()).is_rekeyed());
+    /// ```
     pub fn is_rekeyed(&self) -> bool {
         self.rekeyed
     }
 
     /// Keeps the records for which `predicate` is true.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::{col, lit}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// orders.filter(&col("value").gt(lit(10_i64))).to("big", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 5), ("ada", 15)])?;
+    /// assert_eq!(driver.output_topic::<String, i64>("big")?.read_values_to_list()?, [Some(15)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn filter(&self, predicate: &Expr) -> Self {
         match Filter::new(predicate, &self.schema) {
             Ok(filter) => self.transform("filter", Arc::new(filter), Arc::clone(&self.schema), self.rekeyed),
@@ -51,6 +90,17 @@ impl ColumnStream {
     }
 
     /// Computes new value columns; the key stays.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::{col, lit}, operator::Column, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// orders.select(&[Column::new("value", col("value") + lit(1_i64))]).to("more", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 5)?;
+    /// assert_eq!(driver.output_topic::<String, i64>("more")?.read_values_to_list()?, [Some(6)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn select(&self, value: &[Column]) -> Self {
         match Project::new(None, value, &self.schema) {
             Ok(project) => {
@@ -64,11 +114,35 @@ impl ColumnStream {
     /// Computes a new key and new value columns; records move to the partition of the new key where that matters.
     ///
     /// A record whose key fails is left out and reported.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::col, operator::Column, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// orders.select_key(&[Column::new("key", col("value"))], &[Column::new("value", col("key"))]).to("swapped", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 5)?;
+    /// assert_eq!(driver.output_topic::<i64, String>("swapped")?.read_key_value()?, Some((5, Some("ada".to_owned()))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn select_key(&self, key: &[Column], value: &[Column]) -> Self {
         self.with_key(Project::new(Some(key), value, &self.schema))
     }
 
     /// As [`select_key`](Self::select_key), but a record whose key fails stays, with null there, and is reported.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::{col, lit}, operator::Column, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// let share = [Column::new("key", lit(60_i64) / col("value"))];
+    /// orders.select_key_or_null(&share, &[Column::new("value", col("value"))]).to("shares", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 3), ("ada", 0)])?;
+    /// let keys: Vec<_> = driver.drain("shares")?.into_iter().map(|record| record.key).collect();
+    /// assert_eq!(keys, [Some(20_i64.to_be_bytes().to_vec()), None]); // nothing can be divided by zero
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn select_key_or_null(&self, key: &[Column], value: &[Column]) -> Self {
         self.with_key(Project::new(Some(key), value, &self.schema).map(Project::keep_failed_keys))
     }
@@ -85,6 +159,17 @@ impl ColumnStream {
 
     /// Makes a row of each item of the value columns `lists`, which go in step, the shorter ones padded with null. The columns keep their
     /// names; a record whose lists are all null or empty gives no row.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// let lists = builder.stream::<String, Vec<i64>>("lists", Consumed::json());
+    /// lists.columns().unnest(&["value"]).to("items", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("lists", Record::new("ada", "[30, 12]"))?;
+    /// assert_eq!(driver.output_topic::<String, i64>("items")?.read_values_to_list()?, [Some(30), Some(12)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unnest(&self, lists: &[&str]) -> Self {
         match Unnest::new(lists, &self.schema) {
             Ok(unnest) => {
@@ -96,6 +181,19 @@ impl ColumnStream {
     }
 
     /// Applies a stateless function whose output has `schema`; `rekeyed` says that keys are not those that partitioned the records.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::{col, lit}, operator::Filter, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// let is_big = Filter::new(&col("value").gt(lit(10_i64)), orders.schema())?; // or a transform of one's own
+    /// orders.transform("is-big", Arc::new(is_big), Arc::clone(orders.schema()), orders.is_rekeyed()).to("big", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 5), ("ada", 15)])?;
+    /// assert_eq!(driver.output_topic::<String, i64>("big")?.read_values_to_list()?, [Some(15)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn transform(
         &self,
         name: &str,
@@ -109,6 +207,18 @@ impl ColumnStream {
     }
 
     /// The records of both streams, which have the same columns.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [shop, web] = ["shop", "web"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).columns().clone());
+    /// shop.merge(&web).to("orders", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("web")?.pipe("ada", 5)?;
+    /// driver.input_topic::<String, i64>("shop")?.pipe("bob", 7)?;
+    /// assert_eq!(driver.output_topic::<String, i64>("orders")?.read_values_to_list()?, [Some(5), Some(7)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn merge(&self, other: &Self) -> Self {
         if self.schema != other.schema {
             return self.failed("merge", "the streams have different columns");
@@ -124,6 +234,15 @@ impl ColumnStream {
     }
 
     /// Moves every record to the partition of its key, through a topic of the topology's own.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Repartitioned}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// orders.repartition(Repartitioned::named("spread").with_partitions(4)).to("out", Produced::kafka());
+    /// assert!(builder.build()?.describe().contains("<application>-spread-repartition"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn repartition(&self, options: Repartitioned) -> Self {
         self.repartition_with(options, Formats::INTERNAL.key)
     }
@@ -163,6 +282,17 @@ impl ColumnStream {
     }
 
     /// Writes the records to `topic`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// orders.to("copy", Produced::json());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 5)?;
+    /// assert_eq!(driver.drain("copy")?, [Record::new("ada", "5")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to(&self, topic: &str, produced: Produced) {
         let name = TopicName::new(topic).map_err(|error| error.to_string());
         match name.and_then(|name| Ok((name, self.checked(&produced)?))) {
@@ -201,6 +331,17 @@ impl ColumnStream {
     }
 
     /// Makes a table of the newest record of each key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// orders.to_table("last-orders".into());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 5), ("ada", 15)])?;
+    /// assert_eq!(driver.store::<String, i64>("last-orders")?.get("ada")?, Some(15));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to_table(&self, materialized: Materialized) -> ColumnTable {
         if materialized.history.is_some() {
             return self.to_versioned_table(materialized);
@@ -220,6 +361,20 @@ impl ColumnStream {
     ///
     /// # State
     /// The rows that are left, and an index of them by time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// orders.to_table_with_ttl(Duration::from_millis(10), "recent-orders".into());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_at("ada", 5, 0)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_at("bob", 7, 10)?;
+    /// let recent = driver.store::<String, i64>("recent-orders")?;
+    /// assert_eq!((recent.get("ada")?, recent.get("bob")?), (None, Some(7)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to_table_with_ttl(&self, ttl: impl Into<TimeSpan>, materialized: Materialized) -> ColumnTable {
         let ttl = ttl.into();
         if self.schema.is_windowed() {
@@ -250,6 +405,17 @@ impl ColumnStream {
     }
 
     /// Groups by the key there is.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::{count, lit}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// orders.group_by_key().aggregate(&[count(lit(1_i64)).alias("value")], "counts".into());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 5), ("ada", 15)])?;
+    /// assert_eq!(driver.store::<String, i64>("counts")?.get("ada")?, Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn group_by_key(&self) -> ColumnGroup {
         ColumnGroup::of(vec![self.clone()])
     }

@@ -36,6 +36,28 @@ impl OperatorNode for DynamicSinkNode {
 
 impl ColumnStream {
     /// Writes each record to the topic that `extractor` chooses for it: see [`KStream::to_dynamic`](super::KStream::to_dynamic).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{{Batch, StreamsBuilder}, dsl::{Consumed, Produced}, expression::RowError, operator::TopicNameExtractor, log::Log};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// struct ToSales;
+    ///
+    /// impl TopicNameExtractor for ToSales {
+    ///     fn topics(&self, rows: &Batch, _errors: &mut Vec<RowError>) -> Vec<Option<String>> {
+    ///         vec![Some("sales".to_owned()); rows.len()]
+    ///     }
+    /// }
+    ///
+    /// orders.to_dynamic(Arc::new(ToSales), Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.create_topic("sales", 1)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 5)?;
+    /// assert_eq!(driver.drain("sales")?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to_dynamic(&self, extractor: Arc<dyn TopicNameExtractor>, produced: Produced) {
         let routing = match self.checked(&produced) {
             Ok(routing) => routing,

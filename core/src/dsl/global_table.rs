@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, rc::Rc, sync::Arc};
 
 use super::{
-    StreamsBuilder,
+    GlobalStore, StreamsBuilder,
     builder::{SharedGraph, identity_store},
     options::{Consumed, Materialized, SourceOptions},
     typed::Data,
@@ -11,6 +11,13 @@ use super::{
 use crate::{schema::StreamSchema, topology::GlobalTable};
 
 /// A table of columns that is whole in every process.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::Consumed};
+/// # let builder = StreamsBuilder::new();
+/// let cities = builder.global_table::<String, String>("cities", Consumed::kafka(), "all-cities").columns().clone();
+/// assert_eq!((cities.store_name().as_str(), cities.schema().value()[0].name().as_str()), ("all-cities", "value"));
+/// ```
 #[derive(Clone)]
 pub struct ColumnGlobalTable {
     pub(super) graph: SharedGraph,
@@ -46,6 +53,19 @@ impl ColumnGlobalTable {
 
 /// A table with keys `K` and rows `V` that is whole in every process, whatever the partitions of its topic: see
 /// [`StreamsBuilder::global_table`].
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+/// # let builder = StreamsBuilder::new();
+/// let cities = builder.global_table::<String, String>("cities", Consumed::kafka(), "cities");
+/// let shops = builder.stream::<i64, String>("shops", Consumed::kafka());
+/// shops.join_global(&cities, |_, city| Some(city.clone()), |_, _, country| country).to("countries", Produced::kafka());
+/// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, String>("cities")?.pipe("Paris", "France")?;
+/// driver.input_topic::<i64, String>("shops")?.pipe(7, "Paris")?;
+/// assert_eq!(driver.output_topic::<i64, String>("countries")?.read_key_value()?, Some((7, Some("France".to_owned()))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct GlobalKTable<K, V> {
     columns: ColumnGlobalTable,
     types: PhantomData<fn() -> (K, V)>,
@@ -68,6 +88,21 @@ impl<K: Data, V: Data> GlobalKTable<K, V> {
     /// ```
     pub fn columns(&self) -> &ColumnGlobalTable {
         &self.columns
+    }
+}
+
+impl<K: Data, V: Data> GlobalKTable<K, V> {
+    /// A handle by which processors read the table: see [`global`](super::ProcessingContext::global).
+    ///
+    /// ```
+    /// use millstream::{StreamsBuilder, dsl::Consumed};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let cities = builder.global_table::<String, String>("cities", Consumed::kafka(), "cities");
+    /// let handle = cities.state_store();
+    /// ```
+    pub fn state_store(&self) -> GlobalStore<K, V> {
+        GlobalStore::new(self.columns.number)
     }
 }
 

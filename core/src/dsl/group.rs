@@ -17,6 +17,20 @@ use crate::{
 };
 
 /// A key in a window, in milliseconds since the epoch.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::TimeWindows, testing::TopologyTestDriver};
+/// # let builder = StreamsBuilder::new();
+/// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+/// orders.group_by_key().windowed_by(windows).count("counts").to_stream().to("counts", Produced::kafka());
+/// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, i64>("orders")?.pipe_at("ada", 30, 27)?;
+/// let key = Windowed { key: "ada".to_owned(), start: 20, end: 30 };
+/// assert_eq!(driver.output_topic("counts")?.read_key_value()?, Some((key, Some(1_i64))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Windowed<K> {
     /// The key.
@@ -30,32 +44,106 @@ pub struct Windowed<K> {
 macro_rules! aggregations {
     ($key:ty) => {
         /// How many records.
+        ///
+        /// ```
+        /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+        /// # let builder = StreamsBuilder::new();
+        /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+        /// orders.group_by_key().count("counts");
+        /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+        /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+        /// assert_eq!(driver.store::<String, i64>("counts")?.get("ada")?, Some(2));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn count(&self, materialized: impl Into<Materialized>) -> KTable<$key, i64> {
             self.single(count(lit(1_i64)), materialized.into())
         }
 
         /// The sum of an expression over the records; null values do not count. `T` must be the type of the sum: `i64` for whole
         /// numbers, `f64` for others.
+        ///
+        /// ```
+        /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+        /// # let builder = StreamsBuilder::new();
+        /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+        /// orders.group_by_key().sum::<i64>(col("value"), "totals");
+        /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+        /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+        /// assert_eq!(driver.store::<String, i64>("totals")?.get("ada")?, Some(42));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn sum<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<$key, T> {
             self.single(sum(of), materialized.into())
         }
 
         /// The least value of an expression.
+        ///
+        /// ```
+        /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+        /// # let builder = StreamsBuilder::new();
+        /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+        /// orders.group_by_key().min::<i64>(col("value"), "least");
+        /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+        /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+        /// assert_eq!(driver.store::<String, i64>("least")?.get("ada")?, Some(12));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn min<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<$key, T> {
             self.single(min(of), materialized.into())
         }
 
         /// The greatest value of an expression.
+        ///
+        /// ```
+        /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+        /// # let builder = StreamsBuilder::new();
+        /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+        /// orders.group_by_key().max::<i64>(col("value"), "most");
+        /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+        /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+        /// assert_eq!(driver.store::<String, i64>("most")?.get("ada")?, Some(30));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn max<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<$key, T> {
             self.single(max(of), materialized.into())
         }
 
         /// The mean of an expression.
+        ///
+        /// ```
+        /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+        /// # let builder = StreamsBuilder::new();
+        /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+        /// orders.group_by_key().avg(col("value"), "means");
+        /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+        /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+        /// assert_eq!(driver.store::<String, f64>("means")?.get("ada")?, Some(21.0));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn avg(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<$key, f64> {
             self.single(avg(of), materialized.into())
         }
 
         /// Several aggregate expressions at once; `T` is a struct of their aliases.
+        ///
+        /// ```
+        /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::{col, count, lit, max}, testing::TopologyTestDriver};
+        /// # use serde::{Deserialize, Serialize};
+        /// # let builder = StreamsBuilder::new();
+        /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+        /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        /// struct Summary {
+        ///     orders: i64,
+        ///     most: i64,
+        /// }
+        ///
+        /// let calls = [count(lit(1_i64)).alias("orders"), max(col("value")).alias("most")];
+        /// orders.group_by_key().aggregate_expr::<Summary>(&calls, "summaries");
+        /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+        /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+        /// assert_eq!(driver.store::<String, Summary>("summaries")?.get("ada")?, Some(Summary { orders: 2, most: 30 }));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn aggregate_expr<T: Data>(
             &self,
             calls: &[Expr],
@@ -65,6 +153,17 @@ macro_rules! aggregations {
         }
 
         /// Brings two values together into one, again and again.
+        ///
+        /// ```
+        /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+        /// # let builder = StreamsBuilder::new();
+        /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+        /// orders.group_by_key().reduce(|total, amount| total + amount, "totals");
+        /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+        /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+        /// assert_eq!(driver.store::<String, i64>("totals")?.get("ada")?, Some(42));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn reduce(
             &self,
             reducer: impl Fn(V, V) -> V + Send + Sync + 'static,
@@ -81,6 +180,18 @@ macro_rules! aggregations {
         }
 
         /// Folds values into a state of another type, beginning with what `initial` gives.
+        ///
+        /// ```
+        /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+        /// # let builder = StreamsBuilder::new();
+        /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+        /// let list = |_: &String, amount: i64, list: String| format!("{list} {amount}");
+        /// orders.group_by_key().aggregate(String::new, list, "lists");
+        /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+        /// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+        /// assert_eq!(driver.store::<String, String>("lists")?.get("ada")?.as_deref(), Some(" 30 12"));
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         pub fn aggregate<A: Data>(
             &self,
             initial: impl Fn() -> A + Send + Sync + 'static,
@@ -125,6 +236,20 @@ pub(super) fn typed<K: Data, T: Data>(table: ColumnTable) -> KTable<K, T> {
 }
 
 /// A stream grouped by key.
+///
+/// ```
+/// use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+///
+/// let builder = StreamsBuilder::new();
+/// let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key();
+/// orders.count("counts");
+/// orders.sum::<i64>(col("value"), "totals");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 30), ("ada", 12)])?;
+/// assert_eq!(driver.store::<String, i64>("counts")?.get("ada")?, Some(2));
+/// assert_eq!(driver.store::<String, i64>("totals")?.get("ada")?, Some(42));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct KGroupedStream<K, V> {
     group: ColumnGroup,
     types: PhantomData<fn() -> (K, V)>,
@@ -136,11 +261,36 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
     }
 
     /// Groups by window, too: by time windows, sliding windows or sessions.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::SessionWindows, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// let sessions = SessionWindows::new(Duration::from_millis(5), Duration::ZERO)?;
+    /// orders.group_by_key().windowed_by(sessions).count("counts").to_stream().to("counts", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_at("ada", 30, 7)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe_at("ada", 12, 12)?;
+    /// let key = Windowed { key: "ada".to_owned(), start: 7, end: 12 };
+    /// assert_eq!(driver.output_topic("counts")?.read_key_values_to_list()?.pop(), Some((key, Some(2_i64))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn windowed_by(&self, windows: impl Into<Windows>) -> KWindowedStream<K, V> {
         KWindowedStream { group: self.group.clone().windowed_by(windows), types: PhantomData }
     }
 
     /// Begins to fold several streams of one key into one state per key: see [`CogroupedKStream`].
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [paid, refunded] = ["paid", "refunded"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).group_by_key());
+    /// let balances = paid.cogroup(|_customer, amount, balance: i64| balance + amount);
+    /// balances.cogroup(&refunded, |_customer, amount, balance| balance - amount).aggregate(|| 0, "balances");
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cogroup<A: Data>(
         &self,
         aggregator: impl Fn(&K, V, A) -> A + Send + Sync + 'static,
@@ -157,6 +307,21 @@ impl<K: Data, V: Data> KGroupedStream<K, V> {
 }
 
 /// A stream grouped by key and window.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::TimeWindows, testing::TopologyTestDriver};
+///
+/// let builder = StreamsBuilder::new();
+/// let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key();
+/// let windows = TimeWindows::hopping(Duration::from_millis(10), Duration::from_millis(5), Duration::ZERO)?;
+/// orders.windowed_by(windows).count("counts").to_stream().to("counts", Produced::kafka());
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, i64>("orders")?.pipe_at("ada", 30, 12)?;
+/// let counts = driver.output_topic::<Windowed<String>, i64>("counts")?.read_key_values_to_list()?;
+/// assert_eq!(counts.iter().map(|(key, _)| (key.start, key.end)).collect::<Vec<_>>(), [(5, 15), (10, 20)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct KWindowedStream<K, V> {
     group: ColumnGroup,
     types: PhantomData<fn() -> (K, V)>,
@@ -164,6 +329,21 @@ pub struct KWindowedStream<K, V> {
 
 impl<K: Data, V: Data> KWindowedStream<K, V> {
     /// Passes on only the final result of each window, once, when it closes: see [`ColumnGroup::emit_final`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::TimeWindows, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// # let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+    /// orders.group_by_key().windowed_by(windows).emit_final().count("counts").to_stream().to("counts", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for time in [3, 7, 10] {
+    ///     driver.input_topic::<String, i64>("orders")?.pipe_at("ada", 30, time)?;
+    /// }
+    /// assert_eq!(driver.output_topic::<Windowed<String>, i64>("counts")?.read_values_to_list()?, [Some(2)]); // of [0, 10)
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn emit_final(self) -> Self {
         Self { group: self.group.emit_final(), types: PhantomData }
     }
@@ -191,6 +371,25 @@ impl<K: Data, V: Data> KWindowedStream<K, V> {
     }
 
     /// Folds values into a state of another type, as `aggregate` does; `merger` brings the states of two sessions that meet together.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Windowed}, window::SessionWindows, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// let sessions = SessionWindows::new(Duration::from_millis(5), Duration::from_secs(60))?;
+    /// let list = |_: &String, amount: i64, list: String| format!("{list} {amount}");
+    /// let merge = |earlier, later| format!("{earlier}{later}");
+    /// let lists = orders.group_by_key().windowed_by(sessions).aggregate_merging(String::new, list, merge, "lists");
+    /// lists.to_stream().to("lists", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// for (amount, time) in [(30, 0), (12, 8), (7, 4)] {
+    ///     driver.input_topic::<String, i64>("orders")?.pipe_at("ada", amount, time)?;
+    /// }
+    /// let last = driver.output_topic::<Windowed<String>, String>("lists")?.read_values_to_list()?.pop().flatten();
+    /// assert_eq!(last.as_deref(), Some(" 30 12 7"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn aggregate_merging<A: Data>(
         &self,
         initial: impl Fn() -> A + Send + Sync + 'static,

@@ -35,31 +35,111 @@ impl<K: Data, V: Data> KGroupedTable<K, V> {
     }
 
     /// How many rows. A group that has lost its last row has a count of 0.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// let by_letter = stock.group_by(|item, left| (item[..1].to_owned(), *left));
+    /// by_letter.count("items");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("toast", 2), ("tea", 6)])?;
+    /// assert_eq!(driver.store::<String, i64>("items")?.get("t")?, Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn count(&self, materialized: impl Into<Materialized>) -> KTable<K, i64> {
         self.single(count(lit(1_i64)), materialized.into())
     }
 
     /// The sum of an expression over the rows.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// # let by_letter = stock.group_by(|item, left| (item[..1].to_owned(), *left));
+    /// by_letter.sum::<i64>(col("value"), "left");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("toast", 2), ("tea", 6)])?;
+    /// assert_eq!(driver.store::<String, i64>("left")?.get("t")?, Some(8));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn sum<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
         self.single(sum(of), materialized.into())
     }
 
     /// The mean of an expression over the rows.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// # let by_letter = stock.group_by(|item, left| (item[..1].to_owned(), *left));
+    /// by_letter.avg(col("value"), "mean");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("toast", 2), ("tea", 6)])?;
+    /// assert_eq!(driver.store::<String, f64>("mean")?.get("t")?, Some(4.0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn avg(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, f64> {
         self.single(avg(of), materialized.into())
     }
 
     /// The least value of an expression. The rows of each group are kept, so that the next one is known when it goes.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// # let by_letter = stock.group_by(|item, left| (item[..1].to_owned(), *left));
+    /// by_letter.min::<i64>(col("value"), "least");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("toast", 2), ("toast", 9)])?;
+    /// assert_eq!(driver.store::<String, i64>("least")?.get("t")?, Some(7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn min<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
         self.single(min(of), materialized.into())
     }
 
     /// The greatest value of an expression. The rows of each group are kept, so that the next one is known when it goes.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// # let by_letter = stock.group_by(|item, left| (item[..1].to_owned(), *left));
+    /// by_letter.max::<i64>(col("value"), "most");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("toast", 2), ("tea", 1)])?;
+    /// assert_eq!(driver.store::<String, i64>("most")?.get("t")?, Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max<T: Data>(&self, of: Expr, materialized: impl Into<Materialized>) -> KTable<K, T> {
         self.single(max(of), materialized.into())
     }
 
     /// Several aggregate expressions at once; `T` is a struct of their aliases.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::{col, count, lit, sum}, testing::TopologyTestDriver};
+    /// # use serde::{Deserialize, Serialize};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// # let by_letter = stock.group_by(|item, left| (item[..1].to_owned(), *left));
+    /// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    /// struct Summary {
+    ///     items: i64,
+    ///     left: i64,
+    /// }
+    ///
+    /// let calls = [count(lit(1_i64)).alias("items"), sum(col("value")).alias("left")];
+    /// by_letter.aggregate_expr::<Summary>(&calls, "summaries");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("toast", 2), ("tea", 6)])?;
+    /// assert_eq!(driver.store::<String, Summary>("summaries")?.get("t")?, Some(Summary { items: 2, left: 8 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn aggregate_expr<T: Data>(&self, calls: &[Expr], materialized: impl Into<Materialized>) -> KTable<K, T> {
         typed(self.group.aggregate(calls, materialized.into()))
     }

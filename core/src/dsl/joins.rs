@@ -29,6 +29,21 @@ use crate::{
 impl ColumnStream {
     /// Meets each record with the row of its key in `table`. `names` are the value columns of the result: the stream's, then the
     /// table's, and two more if they are to say which sides there are.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::col, operator::{Column, JoinKind}};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # let builder = StreamsBuilder::new();
+    /// let orders = builder.stream::<String, i64>("orders", Consumed::kafka()).columns().clone();
+    /// let prices = builder.table::<String, i64>("prices", Consumed::kafka(), "prices".into()).columns().clone();
+    /// let joined = orders.join(&prices, JoinKind::Inner, &["pieces".to_owned(), "price".to_owned()]);
+    /// joined.select(&[Column::new("value", col("pieces") * col("price"))]).to("amounts", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("prices")?.pipe("tea", 3)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("tea", 2)?;
+    /// assert_eq!(driver.output_topic::<String, i64>("amounts")?.read_values_to_list()?, [Some(6)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join<'a>(&self, table: impl Into<Joined<'a, ColumnTable>>, kind: JoinKind, names: &[String]) -> Self {
         let joined = table.into();
         if let Some((versions, is_kept)) = joined.table.versions() {
@@ -65,6 +80,24 @@ impl ColumnStream {
     ///
     /// # State
     /// The records of both sides, for as long as the windows and their grace last, or as is asked for.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::col, operator::{Column, StreamJoinKind}};
+    /// # use millstream::{window::JoinWindows, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let [left, right] = ["left", "right"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()).columns().clone());
+    /// let windows = JoinWindows::new(Duration::from_millis(10), Duration::from_millis(5));
+    /// let joined = left.join_stream(&right, StreamJoinKind::Inner, windows, &["l".to_owned(), "r".to_owned()]);
+    /// joined.select(&[Column::new("value", col("l") + col("r"))]).to("sums", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("left")?.pipe_at("ada", 30, 100)?;
+    /// for (amount, time) in [(1, 89), (2, 90), (3, 105), (4, 106)] {
+    ///     driver.input_topic::<String, i64>("right")?.pipe_at("ada", amount, time)?;
+    /// }
+    /// assert_eq!(driver.output_topic::<String, i64>("sums")?.read_values_to_list()?, [Some(32), Some(33)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join_stream(
         &self,
         other: &Self,
@@ -161,6 +194,21 @@ impl ColumnTable {
     ///
     /// # Ordering
     /// Each change of either table gives one of the result, with the higher timestamp of both rows.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::col, operator::{Column, TableJoinKind}};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # let builder = StreamsBuilder::new();
+    /// # let [left, right] = ["left", "right"].map(|topic| builder.table::<String, i64>(topic, Consumed::kafka(), topic.into()).columns().clone());
+    /// let joined = left.join_table(&right, TableJoinKind::Inner, &["l".to_owned(), "r".to_owned()]);
+    /// joined.select(&[Column::new("value", col("l") + col("r"))]).to_stream().to("sums", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("left")?.pipe("ada", 30)?;
+    /// driver.input_topic::<String, i64>("right")?.pipe("ada", 12)?;
+    /// driver.input_topic::<String, i64>("left")?.pipe_null_value("ada")?;
+    /// assert_eq!(driver.output_topic::<String, i64>("sums")?.read_values_to_list()?, [Some(42), None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join_table(&self, other: &Self, kind: TableJoinKind, names: &[String]) -> Self {
         let schema = match joined_schema(&self.schema, &other.schema, names) {
             Ok(schema) => schema,
@@ -206,6 +254,23 @@ impl ColumnTable {
     /// # Ordering
     /// Changes pass through two internal topics. What a row causes that has changed again meanwhile is left out; deletions may come
     /// more than once. The timestamp is the higher one of both rows where this table's row caused the change, else that of the other.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::col, operator::{Column, JoinKind}};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # let builder = StreamsBuilder::new();
+    /// let orders = builder.table::<i64, String>("orders", Consumed::kafka(), "orders".into()).columns().clone();
+    /// let prices = builder.table::<String, i64>("prices", Consumed::kafka(), "prices".into()).columns().clone();
+    /// // Each order says of which item it is: that is the key of the prices.
+    /// let joined = orders.join_foreign(&prices, &[col("value")], JoinKind::Inner, &["item".to_owned(), "price".to_owned()]);
+    /// joined.select(&[Column::new("value", col("price"))]).to_stream().to("amounts", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("prices")?.pipe("tea", 3)?;
+    /// driver.input_topic::<i64, String>("orders")?.pipe(1, "tea")?;
+    /// driver.input_topic::<String, i64>("prices")?.pipe("tea", 4)?;
+    /// assert_eq!(driver.output_topic::<i64, i64>("amounts")?.read_values_to_list()?, [Some(3), Some(4)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn join_foreign<'a>(
         &self,
         other: impl Into<TableJoined<'a, Self>>,

@@ -14,6 +14,31 @@ use crate::{
 };
 
 /// How a topic of columns is read.
+///
+/// ```
+/// use std::sync::Arc;
+/// use millstream::{StreamsBuilder, dsl::SourceOptions, record::Record, schema::WindowKind, format::{Format, Wrapping}};
+/// use millstream::{topology::{Formats, OffsetReset, TimestampExtractor}, testing::TopologyTestDriver};
+///
+/// use arrow::datatypes::{DataType, Field};
+///
+/// let column = |name: &str, data_type: DataType| Arc::new(Field::new(name, data_type, true));
+/// let options = SourceOptions {
+///     key: vec![column("customer", DataType::Utf8)],
+///     value: vec![column("amount", DataType::Int64)],
+///     parts: Vec::new(),
+///     window: WindowKind::None,
+///     formats: Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped },
+///     timestamp: TimestampExtractor::Record,
+///     reset: OffsetReset::Earliest,
+/// };
+/// let builder = StreamsBuilder::new();
+/// builder.stream_columns("orders", options).to_table("last-orders".into());
+/// let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.push("orders", Record::new("ada", r#"{"amount": 30}"#))?;
+/// assert_eq!(driver.view("last-orders")?[0].num_rows(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SourceOptions {
     /// The key columns.
@@ -33,6 +58,15 @@ pub struct SourceOptions {
 }
 
 /// How a topic is read into a typed stream or table.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::Consumed, topology::OffsetReset};
+/// # let builder = StreamsBuilder::new();
+/// let latest = Consumed::json().timestamp_column("value").reset(OffsetReset::Latest);
+/// builder.stream::<String, i64>("clicks", latest);
+/// # builder.build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Consumed<K, V> {
     formats: Formats,
@@ -43,6 +77,17 @@ pub struct Consumed<K, V> {
 
 impl<K, V> Consumed<K, V> {
     /// Keys and values in these formats.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, format::Format, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// let keys_too = Consumed::with(Format::Json, Format::Json);
+    /// builder.stream::<String, i64>("orders", keys_too).to("plain", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("orders", Record::new(r#""ada""#, "30"))?;
+    /// assert_eq!(driver.drain("plain")?, [Record::new("ada", 30_i64.to_be_bytes())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with(key: Format, value: Format) -> Self {
         Self {
             formats: Formats { key, value, wrapping: Wrapping::Unwrapped },
@@ -53,16 +98,47 @@ impl<K, V> Consumed<K, V> {
     }
 
     /// JSON values and keys as Kafka's own serialisers write them: text, or big-endian numbers.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("orders", Consumed::json()).to("plain", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("orders", Record::new("ada", "30"))?;
+    /// assert_eq!(driver.drain("plain")?, [Record::new("ada", 30_i64.to_be_bytes())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn json() -> Self {
         Self::with(Format::Kafka, Format::Json)
     }
 
     /// Keys and values as Kafka's own serialisers write them.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("orders", Consumed::kafka()).to("as-json", Produced::json());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("orders", Record::new("ada", 30_i64.to_be_bytes()))?;
+    /// assert_eq!(driver.drain("as-json")?, [Record::new("ada", "30")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kafka() -> Self {
         Self::with(Format::Kafka, Format::Kafka)
     }
 
     /// Takes timestamps from a column of the value.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Timestamp, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("clicks", Consumed::kafka().timestamp_column("value")).to("timed", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("clicks")?.pipe_at("ada", 61_000, 5)?;
+    /// let timed = driver.output_topic::<String, i64>("timed")?.read_record()?;
+    /// assert_eq!(timed.map(|record| record.timestamp), Some(Timestamp(61_000)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn timestamp_column(mut self, name: &str) -> Self {
         self.timestamp = TimestampExtractor::Column {
             name: name.to_owned(),
@@ -73,6 +149,14 @@ impl<K, V> Consumed<K, V> {
     }
 
     /// Begins elsewhere than at the first record.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, topology::OffsetReset};
+    /// # let builder = StreamsBuilder::new();
+    /// builder.stream::<String, i64>("clicks", Consumed::kafka().reset(OffsetReset::Latest));
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reset(mut self, reset: OffsetReset) -> Self {
         self.reset = reset;
         self
@@ -111,22 +195,67 @@ pub struct Produced {
 
 impl Produced {
     /// Keys and values in these formats.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, format::Format, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.to("out", Produced::with(Format::Json, Format::Json));
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 30)?;
+    /// assert_eq!(driver.drain("out")?, [Record::new(r#""ada""#, "30")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with(key: Format, value: Format) -> Self {
         Self::of(Formats { key, value, wrapping: Wrapping::Unwrapped })
     }
 
     /// Records written so.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, format::{Format, Wrapping}, topology::Formats};
+    /// # use millstream::testing::TopologyTestDriver;
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// let formats = Formats { key: Format::Kafka, value: Format::Json, wrapping: Wrapping::Wrapped };
+    /// orders.columns().to("out", Produced::of(formats));
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 30)?;
+    /// assert_eq!(driver.drain("out")?, [Record::new("ada", r#"{"value":30}"#)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of(formats: Formats) -> Self {
         Self { formats, name: None, partitioner: None }
     }
 
     /// Names the operator that writes.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.to("out", Produced::kafka().named("copy"));
+    /// assert!(builder.build()?.describe().contains("copy"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn named(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
     }
 
     /// Lets a closure choose partitions: it is given key, value and how many partitions the topic has. Its types must be those of the stream.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, operator::{EmitPolicy, Placement}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// let by_amount = |_: &String, amount: &i64, partitions: u32| Placement::One(*amount as u32 % partitions);
+    /// orders.to("out", Produced::kafka().partitioner(by_amount));
+    /// # let driver = TopologyTestDriver::with(&builder.build()?, 4, EmitPolicy::Record)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 6)?;
+    /// assert_eq!(driver.end_offsets("out")?.iter().map(|end| end.0).collect::<Vec<_>>(), [0, 0, 1, 0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn partitioner<K: Data, V: Data>(
         mut self,
         choose: impl Fn(&K, &V, u32) -> Placement + Send + Sync + 'static,
@@ -136,17 +265,52 @@ impl Produced {
     }
 
     /// JSON values and keys as Kafka's own serialisers write them.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.to("out", Produced::json());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 30)?;
+    /// assert_eq!(driver.drain("out")?, [Record::new("ada", "30")]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn json() -> Self {
         Self::with(Format::Kafka, Format::Json)
     }
 
     /// Keys and values as Kafka's own serialisers write them.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.to("out", Produced::kafka());
+    /// # let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("orders")?.pipe("ada", 30)?;
+    /// assert_eq!(driver.drain("out")?, [Record::new("ada", 30_i64.to_be_bytes())]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kafka() -> Self {
         Self::with(Format::Kafka, Format::Kafka)
     }
 }
 
 /// How a table is kept.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{StreamsBuilder, dsl::{Consumed, Materialized}, window::TimeWindows, record::TimeSpan};
+/// # let builder = StreamsBuilder::new();
+/// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// let week = TimeSpan::from(Duration::from_secs(7 * 86_400));
+/// let days = TimeWindows::tumbling(Duration::from_secs(86_400), Duration::ZERO)?;
+/// let kept = Materialized { retention: Some(week), ..Materialized::named("orders-by-day").in_memory() };
+/// orders.group_by_key().windowed_by(days).count(kept);
+/// # builder.build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Materialized {
     /// The name of its store and of the view that can be queried; one is made up if there is none.
@@ -161,6 +325,15 @@ pub struct Materialized {
 
 impl Materialized {
     /// A store of this name.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Materialized}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.group_by_key().count(Materialized::named("counts"));
+    /// assert_eq!(builder.build()?.stores()[0].name, "counts");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn named(name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::default() }
     }
@@ -249,11 +422,30 @@ pub struct Repartitioned {
 
 impl Repartitioned {
     /// Through a topic of this name: `<application>-<name>-repartition`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Repartitioned}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.repartition(Repartitioned::named("spread"));
+    /// assert!(builder.build()?.describe().contains("<application>-spread-repartition"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn named(name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..Self::default() }
     }
 
     /// Over so many partitions.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Repartitioned}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.repartition(Repartitioned::named("spread").with_partitions(4)).to("out", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// assert_eq!(driver.end_offsets("test-driver-spread-repartition")?.len(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_partitions(mut self, partitions: u32) -> Self {
         self.partitions = Some(partitions);
         self
@@ -261,6 +453,16 @@ impl Repartitioned {
 
     /// Lets a closure choose partitions: it is given key, value and how many partitions the topic has. Its types must be those of the stream.
     /// What is joined or grouped by key afterwards must lie where its key lies: a closure that puts equal keys apart makes several groups of them.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Repartitioned}, operator::Placement};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// let by_amount = |_: &String, amount: &i64, partitions: u32| Placement::One(*amount as u32 % partitions);
+    /// orders.repartition(Repartitioned::named("spread").with_partitions(4).partitioner(by_amount));
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn partitioner<K: Data, V: Data>(
         mut self,
         choose: impl Fn(&K, &V, u32) -> Placement + Send + Sync + 'static,

@@ -18,6 +18,17 @@ use crate::{expression::Expr, schema::StreamSchema};
 ///
 /// Closures and expressions do the same: `.filter(|_, order| order.amount > 0.0)` and `.filter_expr(col("amount").gt(lit(0.0)))`. They have
 /// two names because Rust infers a closure's argument types only where a method asks for a closure and nothing else.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+/// # let builder = StreamsBuilder::new();
+/// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// orders.filter(|_customer, amount| *amount > 10).map_values(|amount| amount * 2).to("doubled", Produced::kafka());
+/// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 5), ("ada", 15)])?;
+/// assert_eq!(driver.output_topic::<String, i64>("doubled")?.read_values_to_list()?, [Some(30)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct KStream<K, V> {
     columns: ColumnStream,
     types: PhantomData<fn() -> (K, V)>,
@@ -35,11 +46,24 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// The same stream by the column.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let orders = StreamsBuilder::new().stream::<String, i64>("orders", Consumed::kafka());
+    /// assert_eq!(orders.columns().schema().value()[0].name(), "value");
+    /// ```
     pub fn columns(&self) -> &ColumnStream {
         &self.columns
     }
 
     /// A stream of columns, typed: `K` and `V` must have these columns.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, KStream}, expression::{col, lit}};
+    /// # let orders = StreamsBuilder::new().stream::<String, i64>("orders", Consumed::kafka());
+    /// let big = KStream::<String, i64>::from_columns(&orders.columns().filter(&col("value").gt(lit(10_i64))));
+    /// # let _ = big;
+    /// ```
     pub fn from_columns(columns: &ColumnStream) -> Self {
         let check = |expected: &[arrow::datatypes::FieldRef], found: &[arrow::datatypes::FieldRef]| {
             let pairs = |fields: &[arrow::datatypes::FieldRef]| {
@@ -263,6 +287,12 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Prints each record; nothing is passed on. See [`Printed`].
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Printed}};
+    /// # let orders = StreamsBuilder::new().stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.print(Printed::to_sys_out().with_label("orders"));
+    /// ```
     pub fn print(&self, printed: Printed)
     where
         K: std::fmt::Debug,
@@ -272,26 +302,65 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Gives the operator that this stream comes from a name: see [`ColumnStream::named`].
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.filter(|_, amount| *amount > 10).named("big-orders");
+    /// assert!(builder.build().is_ok_and(|topology| topology.describe().contains("big-orders: filter")));
+    /// ```
     pub fn named(&self, name: &str) -> Self {
         Self::new(self.columns.named(name))
     }
 
     /// Begins to share records out to branches: each goes to the first whose predicate holds.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let orders = StreamsBuilder::new().stream::<String, i64>("orders", Consumed::kafka());
+    /// let branches = orders.split().branch(|_, amount| *amount > 10).default_branch();
+    /// assert_eq!(branches.len(), 2);
+    /// ```
     pub fn split(&self) -> Split<K, V> {
         Split::of(self.clone())
     }
 
     /// The records of both streams.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// let [shop, web] = ["shop", "web"].map(|topic| builder.stream::<String, i64>(topic, Consumed::kafka()));
+    /// shop.merge(&web).to("orders", Produced::kafka());
+    /// # assert!(builder.build().is_ok());
+    /// ```
     pub fn merge(&self, other: &Self) -> Self {
         Self::new(self.columns.merge(&other.columns))
     }
 
     /// Moves every record to the partition of its key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Repartitioned}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.repartition(Repartitioned::named("spread").with_partitions(4)).to("out", Produced::kafka());
+    /// # assert!(builder.build().is_ok());
+    /// ```
     pub fn repartition(&self, options: Repartitioned) -> Self {
         Self::new(self.columns.repartition(options))
     }
 
     /// Writes the records to `topic`.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.to("copy", Produced::json());
+    /// # assert!(builder.build().is_ok());
+    /// ```
     pub fn to(&self, topic: &str, produced: Produced) {
         if let Some(produced) = self.produced(produced) {
             self.columns.to(topic, produced);
@@ -338,16 +407,40 @@ impl<K: Data, V: Data> KStream<K, V> {
     }
 
     /// Makes a table of the newest record of each key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// let last = orders.to_table("last-orders");
+    /// assert_eq!(last.columns().store_name().as_deref(), Some("last-orders"));
+    /// ```
     pub fn to_table(&self, materialized: impl Into<Materialized>) -> KTable<K, V> {
         KTable::new(self.columns.to_table(materialized.into()))
     }
 
     /// Groups by the key there is.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.group_by_key().count("orders-per-customer");
+    /// # assert!(builder.build().is_ok());
+    /// ```
     pub fn group_by_key(&self) -> KGroupedStream<K, V> {
         KGroupedStream::new(self.columns.group_by_key())
     }
 
     /// Groups by another key.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+    /// orders.group_by(|_customer, amount| amount / 100).count("orders-by-price");
+    /// # assert!(builder.build().is_ok());
+    /// ```
     pub fn group_by<K2: Data>(&self, key: impl Fn(&K, &V) -> K2 + Send + Sync + 'static) -> KGroupedStream<K2, V> {
         self.select_key(key).group_by_key()
     }

@@ -165,6 +165,14 @@ impl<F> BufferLimit<F> {
 }
 
 /// How long changes of a table with keys `K` are held back: see [`KTable::suppress`].
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{StreamsBuilder, dsl::{BufferLimit, Consumed, Produced, Suppressed}};
+/// # let counts = StreamsBuilder::new().stream::<String, i64>("clicks", Consumed::kafka()).group_by_key().count("counts");
+/// let calmer = Suppressed::until_time_limit(Duration::from_secs(10), BufferLimit::max_records(1_000));
+/// counts.suppress(calmer.with_name("calmer-counts")).to_stream().to("counts", Produced::kafka());
+/// ```
 #[derive(Debug)]
 pub struct Suppressed<K> {
     /// `None`: until windows close.

@@ -14,6 +14,19 @@ use super::{
 use crate::{expression::Expr, operator::Column, record::TimeSpan, schema::StreamSchema};
 
 /// A table with keys `K` and rows `V`: the newest record of a key is its row.
+///
+/// ```
+/// use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+///
+/// let builder = StreamsBuilder::new();
+/// let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+/// stock.filter(|_item, left| *left > 0).materialize("in-stock");
+/// let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("ink", 3), ("ink", 0)])?;
+/// let in_stock = driver.store::<String, i64>("in-stock")?;
+/// assert_eq!((in_stock.get("tea")?, in_stock.get("ink")?), (Some(7), None));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct KTable<K, V> {
     columns: ColumnTable,
     types: PhantomData<fn() -> (K, V)>,
@@ -31,6 +44,13 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// The same table by the column.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// assert_eq!(stock.columns().store_name().as_deref(), Some("stock"));
+    /// ```
     pub fn columns(&self) -> &ColumnTable {
         &self.columns
     }
@@ -86,6 +106,17 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Keeps the rows for which an expression is true.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, expression::{col, lit}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.filter_expr(col("value").gt(lit(0_i64))).to_stream().to("in-stock", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("tea", 0)])?;
+    /// assert_eq!(driver.output_topic::<String, i64>("in-stock")?.read_values_to_list()?, [Some(7), None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn filter_expr(&self, predicate: Expr) -> Self {
         Self::new(self.columns.filter(&predicate))
     }
@@ -133,28 +164,85 @@ impl<K: Data, V: Data> KTable<K, V> {
     }
 
     /// Gives the operator that this table comes from a name: see [`ColumnStream::named`](super::ColumnStream::named).
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.filter(|_item, left| *left > 0).named("in-stock");
+    /// assert!(builder.build()?.describe().contains("in-stock: filter"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn named(&self, name: &str) -> Self {
         Self::new(self.columns.named(name))
     }
 
     /// Keeps the table in a store, so that it can be joined with and queried.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.map_values(|left| left * 10).materialize("by-tens");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe("tea", 7)?;
+    /// assert_eq!(driver.store::<String, i64>("by-tens")?.get("tea")?, Some(70));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn materialize(&self, materialized: impl Into<Materialized>) -> Self {
         Self::new(self.columns.materialize(materialized.into()))
     }
 
     /// The same table without rows that were not updated for `ttl` of event time. This table's own store stays: see
     /// [`ColumnTable::expire_after`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.expire_after(Duration::from_millis(10), "counted-lately");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_at("tea", 7, 0)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_at("ink", 3, 10)?;
+    /// let lately = driver.store::<String, i64>("counted-lately")?;
+    /// assert_eq!((lately.get("tea")?, lately.get("ink")?), (None, Some(3)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn expire_after(&self, ttl: impl Into<TimeSpan>, materialized: impl Into<Materialized>) -> Self {
         Self::new(self.columns.expire_after(ttl, materialized.into()))
     }
 
     /// The changes as a stream: each new row, a null value for each deleted one.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.to_stream().to("changes", Produced::kafka());
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe("tea", 7)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_null_value("tea")?;
+    /// assert_eq!(driver.output_topic::<String, i64>("changes")?.read_values_to_list()?, [Some(7), None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn to_stream(&self) -> KStream<K, V> {
         KStream::new(self.columns.to_stream())
     }
 
     /// Groups rows by another key, with another value; what a row contributes is taken back when it changes or goes. A row for which key or value is
     /// `None` of an `Option` is in no group. See [`KGroupedTable`].
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, expression::col, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # let stock = builder.table::<String, i64>("stock", Consumed::kafka(), "stock".into());
+    /// stock.group_by(|item, left| (item[..1].to_owned(), *left)).sum::<i64>(col("value"), "left-by-letter");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.input_topic::<String, i64>("stock")?.pipe_key_value_list([("tea", 7), ("toast", 2), ("tea", 6)])?;
+    /// assert_eq!(driver.store::<String, i64>("left-by-letter")?.get("t")?, Some(8));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn group_by<K2: Data, V2: Data>(
         &self,
         function: impl Fn(&K, &V) -> (K2, V2) + Send + Sync + 'static,

@@ -29,6 +29,21 @@ use serde_arrow::{
 use crate::{Batch, expression::RowError, format::Wrapping, schema::StreamSchema};
 
 /// What can be a key or a value: anything that serde can write and read back.
+///
+/// ```
+/// use millstream::{StreamsBuilder, dsl::Consumed};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Serialize, Deserialize)]
+/// struct Order {
+///     item: String,
+///     amount: i64,
+/// }
+///
+/// let orders = StreamsBuilder::new().stream::<String, Order>("orders", Consumed::json());
+/// let columns: Vec<_> = orders.columns().schema().value().iter().map(|field| field.name().as_str()).collect();
+/// assert_eq!(columns, ["item", "amount"]);
+/// ```
 pub trait Data: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Data for T {}

@@ -3,6 +3,17 @@
 use crate::record::{Offset, TopicPartition};
 
 /// Why a store could not be read, or not be asked so.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+/// # let builder = StreamsBuilder::new();
+/// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// # orders.group_by_key().count("counts");
+/// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// let Err(error) = driver.store::<String, String>("counts") else { return Err("counts are numbers".into()) };
+/// assert!(error.to_string().starts_with("store counts: the value has the columns"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {

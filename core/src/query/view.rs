@@ -98,21 +98,69 @@ impl View {
     }
 
     /// The name of the store.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert_eq!(streams.view("counts").ok_or("no such store")?.name(), "counts");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
     /// The columns: key, `WINDOWSTART` and `WINDOWEND` if there are windows, values, `ROWTIME`.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert_eq!(streams.view("counts").ok_or("no such store")?.schema().field(1).name(), "value");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     /// How many columns make the key, without window bounds.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert_eq!(streams.view("counts").ok_or("no such store")?.key_columns(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn key_columns(&self) -> usize {
         self.spec.key.len()
     }
 
     /// How many partitions the store has.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert_eq!(streams.view("counts").ok_or("no such store")?.partitions(), 1); // as many as `orders` has
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn partitions(&self) -> usize {
         self.handles.len()
     }
@@ -121,6 +169,25 @@ impl View {
     ///
     /// # Errors
     /// [`QueryError`] if a store has failed.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// let view = streams.view("counts").ok_or("no such store")?;
+    /// let before = view.snapshot()?;
+    /// streams.run_until_idle()?;
+    /// assert_eq!([before, view.snapshot()?].map(|snapshot| snapshot.position().to_string()), ["orders-0 at 0", "orders-0 at 3"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn snapshot(&self) -> Result<ViewSnapshot, QueryError> {
         self.snapshot_of(&(0..self.handles.len()).collect::<Vec<_>>())
     }

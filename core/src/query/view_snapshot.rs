@@ -59,6 +59,25 @@ impl ViewSnapshot {
     }
 
     /// What of the inputs it includes.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{Offset, PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// # streams.run_until_idle()?;
+    /// let snapshot = streams.view("counts").ok_or("no such store")?.snapshot()?;
+    /// let orders = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// assert_eq!(snapshot.position().get(&orders), Some(Offset(3))); // it includes the first three
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn position(&self) -> &Position {
         &self.position
     }
@@ -67,6 +86,29 @@ impl ViewSnapshot {
     ///
     /// # Errors
     /// [`QueryError`] if a store cannot be read, or the text that `each` fails with.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// # streams.run_until_idle()?;
+    /// let snapshot = streams.view("counts").ok_or("no such store")?.snapshot()?;
+    /// let mut rows = 0;
+    /// snapshot.scan(8_192, &mut |batch| {
+    ///     rows += batch.num_rows();
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(rows, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn scan(
         &self,
         batch_rows: usize,
@@ -126,6 +168,25 @@ impl ViewSnapshot {
     ///
     /// # Errors
     /// [`QueryError`] if the columns are not those of the key or a store cannot be read.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// # streams.run_until_idle()?;
+    /// let snapshot = streams.view("counts").ok_or("no such store")?.snapshot()?;
+    /// let keys = arrow::array::StringArray::from(vec!["ada", "eve"]);
+    /// assert_eq!(snapshot.get(&[Arc::new(keys)])?.num_rows(), 1); // nothing of eve
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get(&self, keys: &[ArrayRef]) -> Result<RecordBatch, QueryError> {
         let mut rows = self.rows()?;
         let encoded = rows.keys.encode(keys).map_err(|error| self.view.error(error))?;

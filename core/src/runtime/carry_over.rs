@@ -28,6 +28,14 @@ const BYTES_AT_ONCE: usize = 4 << 20;
 
 /// What each part of a topology reads, as text: topics, and for those of the topology itself their columns. A topology can go on from the
 /// positions of another one if both read the same.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::Consumed, runtime::inputs};
+/// # let builder = StreamsBuilder::new();
+/// builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// assert_eq!(inputs(&builder.build()?), [["orders"]]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn inputs(topology: &Topology) -> Vec<Vec<String>> {
     let input = |source: NodeId| {
         let node = &topology.nodes()[source.0];
@@ -54,6 +62,26 @@ pub fn inputs(topology: &Topology) -> Vec<Vec<String>> {
 ///
 /// # Errors
 /// Those of the log, and rows that cannot be read or written.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use millstream::{StreamsBuilder, dsl::Consumed, operator::{EmitPolicy, StoreSpec}, record::{PartitionId, Record, TopicPartition}};
+/// # use millstream::{log::{Append, Log, SharedLog, Transaction}, runtime::{SynchronousStreams, carry_over}, testing::MemoryLog};
+/// # let log: SharedLog = Arc::new(MemoryLog::new());
+/// # log.create_topic(&"orders".parse()?, &Default::default())?;
+/// # let builder = StreamsBuilder::new();
+/// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// # let topology = builder.build()?;
+/// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+/// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+/// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+/// # SynchronousStreams::new(&topology, "app", Arc::clone(&log), EmitPolicy::Commit)?.run_until_idle()?;
+/// let old = &topology.stores()[0];
+/// let new = StoreSpec { name: "counts-2".to_owned(), ..old.clone() }; // as the store of the changed topology
+/// carry_over(old, &new, "app", &log)?;
+/// assert!(log.describe_topic(&"app-counts-2-changelog".parse()?).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn carry_over(from: &StoreSpec, to: &StoreSpec, application: &str, log: &SharedLog) -> Result<(), StreamsError> {
     let (old, new) = (changelog_topic(application, &from.name)?, changelog_topic(application, &to.name)?);
     match log.delete_topic(&new) {
@@ -94,6 +122,24 @@ pub fn carry_over(from: &StoreSpec, to: &StoreSpec, application: &str, log: &Sha
 ///
 /// # Errors
 /// Those of the log and of the stores; what was removed until then stays removed.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+/// # use millstream::{log::{Append, Log, Transaction}, runtime::{SynchronousStreams, delete_store}, testing::MemoryLog};
+/// # let log = Arc::new(MemoryLog::new());
+/// # log.create_topic(&"orders".parse()?, &Default::default())?;
+/// # let builder = StreamsBuilder::new();
+/// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+/// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+/// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+/// # SynchronousStreams::new(&builder.build()?, "app", log.clone(), EmitPolicy::Commit)?.run_until_idle()?;
+/// assert!(log.describe_topic(&"app-counts-changelog".parse()?).is_ok());
+/// delete_store("counts", "app", log.as_ref(), None)?;
+/// assert!(log.describe_topic(&"app-counts-changelog".parse()?).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn delete_store(
     store: &str,
     application: &str,

@@ -8,6 +8,23 @@ use std::{
 use crate::record::Timestamp;
 
 /// Wall time and monotonic time. Operators never see one; tests bring their own.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{record::Timestamp, runtime::Clock};
+/// struct Frozen;
+///
+/// impl Clock for Frozen {
+///     fn wall(&self) -> Timestamp {
+///         Timestamp(1_000)
+///     }
+///
+///     fn monotonic(&self) -> Duration {
+///         Duration::ZERO
+///     }
+/// }
+/// # assert_eq!((Frozen.wall(), Frozen.monotonic()), (Timestamp(1_000), Duration::ZERO));
+/// ```
 pub trait Clock: Send + Sync {
     /// Now, by the calendar.
     fn wall(&self) -> Timestamp;
@@ -17,6 +34,13 @@ pub trait Clock: Send + Sync {
 }
 
 /// The clocks of the machine.
+///
+/// ```
+/// # use millstream::{record::Timestamp, runtime::{Clock, SystemClock}};
+/// let clock = SystemClock::default();
+/// let before = clock.monotonic();
+/// assert!(clock.monotonic() >= before && clock.wall() > Timestamp(0));
+/// ```
 #[derive(Debug)]
 pub struct SystemClock {
     start: Instant,
@@ -59,11 +83,24 @@ pub struct ManualClock {
 
 impl ManualClock {
     /// A clock that shows `start`.
+    ///
+    /// ```
+    /// # use millstream::{record::Timestamp, runtime::{Clock, ManualClock}};
+    /// assert_eq!(ManualClock::at(Timestamp(1_000)).wall(), Timestamp(1_000));
+    /// ```
     pub const fn at(start: Timestamp) -> Self {
         Self { start, passed_nanos: AtomicU64::new(0) }
     }
 
     /// Lets time pass: by the calendar whole milliseconds show.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{record::Timestamp, runtime::{Clock, ManualClock}};
+    /// let clock = ManualClock::at(Timestamp(1_000));
+    /// clock.advance(Duration::from_micros(1_500));
+    /// assert_eq!(clock.wall(), Timestamp(1_001));
+    /// ```
     pub fn advance(&self, by: Duration) {
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         self.passed_nanos.fetch_add(nanos, Ordering::Relaxed);

@@ -8,6 +8,22 @@ use super::{Clock, ErrorHandlers, MaxTaskIdle, SharedReads, StreamTimeAtStart, S
 use crate::{log::SharedLog, operator::EmitPolicy};
 
 /// The settings of a running topology.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::{Streams, StreamsConfig}};
+/// # use millstream::testing::MemoryLog;
+/// # use millstream_state::{StateBackend, StateConfig};
+/// # let directory = tempfile::tempdir()?;
+/// # let log = Arc::new(MemoryLog::new());
+/// # log.create_topic(&"orders".parse()?, &Default::default())?;
+/// # let builder = StreamsBuilder::new();
+/// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+/// let config = StreamsConfig { threads: 4, emit: EmitPolicy::Record, ..StreamsConfig::new("app", log, state) };
+/// # Streams::start(&builder.build()?, config)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct StreamsConfig {
     /// Under this name positions are committed and internal topics and stores are kept: the same name goes on where it stopped.
@@ -50,6 +66,21 @@ pub struct StreamsConfig {
 
 impl StreamsConfig {
     /// One thread, commits every 100 ms, merged updates.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::StreamsConfig, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// let config = StreamsConfig::new("app", log, state);
+    /// assert_eq!((config.threads, config.emit), (1, EmitPolicy::Commit));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(application_id: &str, log: SharedLog, state: Arc<StateBackend>) -> Self {
         Self {
             application_id: application_id.to_owned(),

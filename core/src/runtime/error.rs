@@ -8,6 +8,12 @@ use crate::{
 };
 
 /// An error of a running topology.
+///
+/// ```
+/// # use millstream::runtime::StreamsError;
+/// let error = StreamsError::Store { store: "counts".to_owned(), problem: "disk full".to_owned() };
+/// assert_eq!(error.to_string(), "store counts: disk full");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamsError {

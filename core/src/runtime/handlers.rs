@@ -53,6 +53,11 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// The kind that a reason belongs to.
+    ///
+    /// ```
+    /// # use millstream::{operator::Reason, runtime::ErrorKind};
+    /// assert_eq!(ErrorKind::of(Reason::TooLarge), ErrorKind::Production);
+    /// ```
     pub fn of(reason: Reason) -> Self {
         match reason {
             Reason::Undecodable | Reason::Timestamp => Self::Deserialization,
@@ -162,6 +167,23 @@ enum Way {
 impl ErrorHandler {
     /// A handler that asks `decide` about every record. It is called by the threads that process; a panic in it counts as
     /// [`HandlerResponse::Fail`].
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record};
+    /// # use millstream::{runtime::{ErrorHandler, ErrorHandlers, HandlerResponse}, testing::{DriverOptions, TopologyTestDriver}};
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).to("out", Produced::kafka());
+    /// let handler = ErrorHandler::from_fn(|error| match error.value {
+    ///     Some(b"test") => HandlerResponse::Continue,
+    ///     _ => HandlerResponse::DeadLetter,
+    /// });
+    /// let handlers = ErrorHandlers { deserialization: handler, ..ErrorHandlers::default() };
+    /// let options = DriverOptions { handlers, ..DriverOptions::default() };
+    /// # let mut driver = TopologyTestDriver::with_options(&builder.build()?, options)?;
+    /// driver.push_all("orders", ["test", "seven"].map(|value| Record::new("ada", value)))?;
+    /// assert_eq!(driver.dead_letters()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_fn(decide: impl Fn(&ErrorContext<'_>) -> HandlerResponse + Send + Sync + 'static) -> Self {
         Self(Way::Ask(Arc::new(decide)))
     }
@@ -224,6 +246,12 @@ pub struct ErrorHandlers {
 
 impl ErrorHandlers {
     /// The handler of a kind.
+    ///
+    /// ```
+    /// # use millstream::runtime::{ErrorHandlers, ErrorKind, HandlerResponse};
+    /// let handlers = ErrorHandlers { skipped: HandlerResponse::Continue.into(), ..ErrorHandlers::default() };
+    /// assert_eq!(format!("{:?}", handlers.of(ErrorKind::Skipped)), "Continue");
+    /// ```
     pub fn of(&self, kind: ErrorKind) -> &ErrorHandler {
         match kind {
             ErrorKind::Deserialization => &self.deserialization,

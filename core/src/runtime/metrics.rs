@@ -10,6 +10,11 @@ use parking_lot::Mutex;
 use crate::operator::Reason;
 
 /// Counters of a running topology, shared by its threads.
+///
+/// ```
+/// # use millstream::runtime::Counters;
+/// assert!(format!("{:?}", Counters::default()).contains("records_in: 0"));
+/// ```
 #[derive(Debug, Default)]
 pub struct Counters {
     records_in: AtomicU64,
@@ -23,6 +28,17 @@ pub struct Counters {
 }
 
 /// Counters at one moment.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, testing::TopologyTestDriver};
+/// # let builder = StreamsBuilder::new();
+/// # builder.stream::<String, i64>("orders", Consumed::kafka()).filter(|_, amount| *amount > 10).to("big", Produced::kafka());
+/// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// driver.input_topic::<String, i64>("orders")?.pipe_key_value_list([("ada", 5), ("ada", 15)])?;
+/// let metrics = driver.metrics();
+/// assert_eq!((metrics.records_in, metrics.records_out), (2, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metrics {
     /// Records read and processed.

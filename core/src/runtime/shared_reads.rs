@@ -32,6 +32,22 @@ const STRETCH_BYTES: usize = 256;
 const DEFAULT_BUDGET: usize = 64 << 20;
 
 /// What the readers of a process share; one for all that reads the same log.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{SharedReads, Streams, StreamsConfig}, testing::MemoryLog};
+/// # use millstream_state::{StateBackend, StateConfig};
+/// # let directory = tempfile::tempdir()?;
+/// # let log = Arc::new(MemoryLog::new());
+/// # log.create_topic(&"orders".parse()?, &Default::default())?;
+/// # let builder = StreamsBuilder::new();
+/// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+/// let reads = Arc::new(SharedReads::new(16 << 20));
+/// let config = StreamsConfig { reads: Arc::clone(&reads), ..StreamsConfig::new("app", log, state) }; // and in those of others
+/// # Streams::start(&builder.build()?, config)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct SharedReads {
     budget: usize,
     partitions: Mutex<HashMap<TopicPartition, Vec<Weak<SharedPartition>>>>,
@@ -40,6 +56,12 @@ pub struct SharedReads {
 
 impl SharedReads {
     /// Keeps at most about `budget` bytes of decoded batches.
+    ///
+    /// ```
+    /// # use millstream::runtime::SharedReads;
+    /// let reads = SharedReads::new(16 << 20);
+    /// # let _ = reads;
+    /// ```
     pub fn new(budget: usize) -> Self {
         Self { budget, partitions: Mutex::default(), shared: Arc::default() }
     }

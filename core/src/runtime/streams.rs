@@ -32,6 +32,11 @@ use crate::{
 };
 
 /// What a running topology is doing.
+///
+/// ```
+/// # use millstream::runtime::Status;
+/// assert_eq!(Status::Failed { error: "disk full".to_owned() }, Status::Failed { error: "disk full".to_owned() });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
     /// Working, or waiting for records.
@@ -46,6 +51,31 @@ pub enum Status {
 }
 
 /// A running topology. Dropping it stops it without a last commit; [`stop`](Self::stop) commits first.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # use millstream::{StreamsBuilder, dsl::Consumed, record::{PartitionId, Record, TopicPartition}, log::{Append, Log, Transaction}};
+/// # use millstream::{runtime::{Status, Streams, StreamsConfig}, testing::MemoryLog};
+/// # use millstream_state::{StateBackend, StateConfig};
+/// # let directory = tempfile::tempdir()?;
+/// # let log = Arc::new(MemoryLog::new());
+/// # log.create_topic(&"orders".parse()?, &Default::default())?;
+/// # let builder = StreamsBuilder::new();
+/// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+/// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+/// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+/// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+/// let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log.clone(), state))?;
+/// let mut commits = 0;
+/// while streams.lag()? > 0 && streams.status() == Status::Running {
+///     commits = log.wait_for_commit(commits, Duration::from_millis(100));
+/// }
+/// assert_eq!(streams.store::<String, i64>("counts")?.get("ada")?, Some(2));
+/// streams.stop()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Streams {
     shared: Arc<Shared>,
     status: Arc<Mutex<Status>>,
@@ -65,6 +95,21 @@ impl Streams {
     ///
     /// # Errors
     /// If a topic that is read or written does not exist, if joined topics differ in partitions, or if log or stores fail.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// streams.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(topology: &Topology, config: StreamsConfig) -> Result<Self, StreamsError> {
         let counters = Arc::new(Counters::default());
         let settings = TaskSettings::of(&config);
@@ -151,6 +196,22 @@ impl Streams {
     }
 
     /// Stops reading, after what was read is committed, or goes on. Views stay.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// # let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// streams.set_paused(true); // until `streams.set_paused(false)`
+    /// assert!(streams.is_paused());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_paused(&self, paused: bool) {
         self.shared.paused.store(paused, Ordering::Release);
     }
@@ -161,6 +222,21 @@ impl Streams {
     }
 
     /// What it has done since it was started.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// # let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// assert_eq!(streams.metrics().records_in, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn metrics(&self) -> Metrics {
         self.shared.counters.read()
     }
@@ -169,6 +245,26 @@ impl Streams {
     ///
     /// # Errors
     /// Those of the log.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, record::{PartitionId, Record, TopicPartition}, log::{Append, Log, Transaction}};
+    /// # use millstream::{runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let config = StreamsConfig { paused: true, ..StreamsConfig::new("app", log, state) };
+    /// # let streams = Streams::start(&builder.build()?, config)?;
+    /// assert_eq!(streams.lag()?, 3); // paused, and there are three records
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lag(&self) -> Result<u64, StreamsError> {
         let mut lag = 0;
         for (group, input) in &self.inputs {
@@ -183,11 +279,41 @@ impl Streams {
     }
 
     /// The view of a store.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// # let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// assert!(streams.view("counts").is_some() && streams.view("count").is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn view(&self, store: &str) -> Option<View> {
         self.views.get(store).cloned()
     }
 
     /// The views of all stores, by name.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// # let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// assert_eq!(streams.views().map(|(name, _)| name).collect::<Vec<_>>(), ["counts"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn views(&self) -> impl Iterator<Item = (&str, &View)> {
         self.views.iter().map(|(name, view)| (name.as_str(), view))
     }
@@ -196,6 +322,21 @@ impl Streams {
     ///
     /// # Errors
     /// What the topology had failed with, if it had.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// # let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// streams.stop()?; // or the error that it had ended with
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stop(mut self) -> Result<(), String> {
         self.join();
         match self.status() {
@@ -303,6 +444,24 @@ pub(super) fn views(
 ///
 /// # Errors
 /// Those of the log and of the stores; what was removed until then stays removed.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig, delete_application}};
+/// # use millstream::testing::MemoryLog;
+/// # use millstream_state::{StateBackend, StateConfig};
+/// # let directory = tempfile::tempdir()?;
+/// # let log = Arc::new(MemoryLog::new());
+/// # log.create_topic(&"orders".parse()?, &Default::default())?;
+/// # let builder = StreamsBuilder::new();
+/// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+/// # let topology = builder.build()?;
+/// # Streams::start(&topology, StreamsConfig::new("app", log.clone(), Arc::clone(&state)))?.stop()?;
+/// delete_application(&topology, "app", log.as_ref(), &state)?;
+/// assert_eq!(log.topics()?.len(), 1); // `orders`, which is not the application's own
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn delete_application(
     topology: &Topology,
     application: &str,

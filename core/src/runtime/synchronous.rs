@@ -19,6 +19,23 @@ use super::{
 use crate::{log::SharedLog, operator::EmitPolicy, query::View, record::Timestamp, topology::Topology};
 
 /// Tasks with stores in memory, driven by hand. It reads no clock but the one it is given.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+/// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+/// # let log = Arc::new(MemoryLog::new());
+/// # log.create_topic(&"orders".parse()?, &Default::default())?;
+/// # let builder = StreamsBuilder::new();
+/// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+/// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+/// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+/// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+/// let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+/// streams.run_until_idle()?;
+/// assert_eq!(streams.store::<String, i64>("counts")?.get("ada")?, Some(2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct SynchronousStreams {
     worker: Worker,
     views: BTreeMap<String, View>,
@@ -70,6 +87,18 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// let streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Record)?;
+    /// assert_eq!(streams.stores_on_disk(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(topology: &Topology, application: &str, log: SharedLog, emit: EmitPolicy) -> Result<Self, StreamsError> {
         Self::with_config(topology, application, log, SynchronousConfig { emit, ..SynchronousConfig::default() })
     }
@@ -78,6 +107,22 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// As [`Streams::start`](super::Streams::start).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{SynchronousConfig, SynchronousStreams}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// let state = Some(StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?);
+    /// let config = SynchronousConfig { state, ..SynchronousConfig::default() };
+    /// let streams = SynchronousStreams::with_config(&builder.build()?, "app", log, config)?;
+    /// assert_eq!(streams.stores_on_disk(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_config(
         topology: &Topology,
         application: &str,
@@ -130,6 +175,22 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// What a task fails with.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert_eq!(streams.process(2)?, (true, 2)); // of three records
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn process(&mut self, rows: usize) -> Result<(bool, usize), StreamsError> {
         let counters = Arc::clone(&self.worker.shared.counters);
         let before = counters.read().records_in;
@@ -155,11 +216,45 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// What a task fails with.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert!(streams.process_next_arrival()?);
+    /// assert_eq!(streams.metrics().records_in, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn process_next_arrival(&mut self) -> Result<bool, StreamsError> {
         self.worker.process_next_arrival()
     }
 
     /// Whether a commit would change anything.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// streams.process(usize::MAX)?;
+    /// assert!(streams.is_dirty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_dirty(&self) -> bool {
         self.worker.is_dirty()
     }
@@ -168,6 +263,24 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// What a task or the commit fails with; the tasks are then of no further use.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// streams.process(usize::MAX)?;
+    /// streams.commit()?;
+    /// assert_eq!(streams.store::<String, i64>("counts")?.get("ada")?, Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn commit(&mut self) -> Result<(), StreamsError> {
         self.worker.commit()
     }
@@ -177,11 +290,35 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// What a task fails with.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert!(!streams.advance_idle()?); // it has no `idle_advance`
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn advance_idle(&mut self) -> Result<bool, StreamsError> {
         self.worker.advance_idle()
     }
 
     /// How many stores it has on disk.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert_eq!(streams.stores_on_disk(), 0); // they are in memory
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stores_on_disk(&self) -> usize {
         self.stores.len()
     }
@@ -190,6 +327,18 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// Those of the stores.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// streams.checkpoint(streams.stores_on_disk())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn checkpoint(&self, stores: usize) -> Result<(), StreamsError> {
         let error = |store: &Arc<Store>, problem: millstream_state::StoreError| StreamsError::Store {
             store: store.name().to_owned(),
@@ -203,6 +352,23 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// What a task or a commit fails with.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// streams.run_until_idle()?;
+    /// assert_eq!(streams.metrics().records_in, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run_until_idle(&mut self) -> Result<(), StreamsError> {
         loop {
             let mut worked = false;
@@ -224,6 +390,23 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// What a task or a commit fails with.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// while streams.run_step()? {}
+    /// assert_eq!(streams.metrics().records_in, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run_step(&mut self) -> Result<bool, StreamsError> {
         let worked = self.worker.process()?;
         if self.worker.is_dirty() {
@@ -238,6 +421,23 @@ impl SynchronousStreams {
     ///
     /// # Errors
     /// As [`run_until_idle`](Self::run_until_idle).
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, record::{PartitionId, Record, TopicPartition}};
+    /// # use millstream::{log::{Append, Log, Transaction}, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+    /// # let records = ["ada", "bob", "ada"].map(|key| Record::new(key, 30_i64.to_be_bytes())).into_iter().collect();
+    /// # log.producer("till")?.commit(Transaction { appends: vec![Append { partition, records }], offsets: vec![] })?;
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// streams.run_in_order_of_arrival()?;
+    /// assert_eq!(streams.metrics().commits, 3); // one a record
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run_in_order_of_arrival(&mut self) -> Result<(), StreamsError> {
         while self.worker.process_next_arrival()? {
             self.worker.commit()?;
@@ -246,16 +446,52 @@ impl SynchronousStreams {
     }
 
     /// What was done so far.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert_eq!(streams.metrics().records_in, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn metrics(&self) -> Metrics {
         self.worker.shared.counters.read()
     }
 
     /// The views of all stores, by name.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert_eq!(streams.views().map(|(name, _)| name).collect::<Vec<_>>(), ["counts"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn views(&self) -> impl Iterator<Item = (&str, &View)> {
         self.views.iter().map(|(name, view)| (name.as_str(), view))
     }
 
     /// The view of a store.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// assert!(streams.view("counts").is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn view(&self, store: &str) -> Option<View> {
         self.views.get(store).cloned()
     }

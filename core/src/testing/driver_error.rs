@@ -9,6 +9,17 @@ use crate::{
 };
 
 /// Why the driver could not go on.
+///
+/// ```
+/// # use millstream::{StreamsBuilder, dsl::Consumed, testing::{DriverError, TopologyTestDriver}};
+/// # let builder = StreamsBuilder::new();
+/// # let orders = builder.stream::<String, i64>("orders", Consumed::kafka());
+/// # let _ = orders;
+/// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+/// let Err(error) = driver.input_topic::<String, i64>("order") else { return Err("there is no such topic".into()) };
+/// assert!(matches!(error, DriverError::UnknownTopic { .. }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriverError {

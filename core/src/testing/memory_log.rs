@@ -17,6 +17,18 @@ use crate::{
 };
 
 /// Topics in memory. Cloning shares them. Nothing is ever compacted or removed.
+///
+/// ```
+/// # use millstream::{record::{Offset, PartitionId, Record, TopicPartition}, log::{Append, Log, Transaction}, testing::MemoryLog};
+/// let log = MemoryLog::new();
+/// log.create_topic(&"orders".parse()?, &Default::default())?;
+/// let partition = TopicPartition::new("orders".parse()?, PartitionId(0));
+/// let records = [Record::new("ada", "tea")].into_iter().collect();
+/// let appends = vec![Append { partition: partition.clone(), records }];
+/// log.producer("till")?.commit(Transaction { appends, offsets: vec![] })?;
+/// assert_eq!(log.end_offset(&partition)?, Offset(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct MemoryLog {
     shared: Arc<Shared>,
@@ -67,6 +79,11 @@ impl Topic {
 
 impl MemoryLog {
     /// An empty log.
+    ///
+    /// ```
+    /// # use millstream::{log::Log, testing::MemoryLog};
+    /// assert!(MemoryLog::new().topics().is_ok_and(|topics| topics.is_empty()));
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }

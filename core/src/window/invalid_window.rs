@@ -3,6 +3,13 @@
 use crate::record::TimeSpan;
 
 /// A window definition that cannot be.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::window::{InvalidWindow, TimeWindows};
+/// let error = TimeWindows::hopping(Duration::from_millis(10), Duration::ZERO, Duration::ZERO).unwrap_err();
+/// assert!(matches!(error, InvalidWindow::Advance { .. }));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidWindow {
     /// The size is zero.

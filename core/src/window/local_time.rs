@@ -29,6 +29,16 @@ struct Stretch {
 }
 
 /// The clock of a time zone.
+///
+/// ```
+/// use millstream::{window::LocalTime, record::Timestamp};
+///
+/// const HOUR: i64 = 3_600_000;
+/// // One hour ahead of UTC, and two from the tenth hour on.
+/// let clock = LocalTime::new("Test/Zone", HOUR, &[(10 * HOUR, 2 * HOUR)])?;
+/// assert_eq!([9, 10].map(|hour| clock.reading(Timestamp(hour * HOUR)) / HOUR), [10, 12]);
+/// # Ok::<(), millstream::window::InvalidWindow>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalTime {
     zone: String,
@@ -42,6 +52,14 @@ impl LocalTime {
     ///
     /// # Errors
     /// [`InvalidWindow::Zone`] if the moments do not rise.
+    ///
+    /// ```
+    /// # use millstream::{window::LocalTime, record::Timestamp};
+    /// let clock = LocalTime::new("Etc/GMT-1", 3_600_000, &[])?;
+    /// assert_eq!(clock.reading(Timestamp(0)), 3_600_000);
+    /// assert!(LocalTime::new("Test/Broken", 0, &[(5, 1), (5, 2)]).is_err());
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn new(zone: &str, offset_ms: i64, changes: &[(i64, i64)]) -> Result<Self, InvalidWindow> {
         let mut stretches = vec![Stretch { from: i64::MIN, offset: offset_ms, reached: i64::MIN }];
         for &(from, offset) in changes {
@@ -56,11 +74,25 @@ impl LocalTime {
     }
 
     /// The name of the zone.
+    ///
+    /// ```
+    /// # use millstream::window::LocalTime;
+    /// assert_eq!(LocalTime::new("Etc/GMT-1", 3_600_000, &[])?.zone(), "Etc/GMT-1");
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn zone(&self) -> &str {
         &self.zone
     }
 
     /// What the clock reads at a moment.
+    ///
+    /// ```
+    /// # use millstream::{window::LocalTime, record::Timestamp};
+    /// // Set back by an hour: until time has caught up, the clock stays.
+    /// let clock = LocalTime::new("Test/Zone", 100, &[(1_000, 0)])?;
+    /// assert_eq!([999, 1_000, 1_099, 1_100].map(|moment| clock.reading(Timestamp(moment))), [1_099, 1_099, 1_099, 1_100]);
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn reading(&self, moment: Timestamp) -> i64 {
         let after = self.stretches.partition_point(|stretch| stretch.from <= moment.millis());
         let stretch = self.stretches[after - 1];
@@ -68,6 +100,13 @@ impl LocalTime {
     }
 
     /// The first moment at which the clock reads `reading` or more.
+    ///
+    /// ```
+    /// # use millstream::{window::LocalTime, record::Timestamp};
+    /// let clock = LocalTime::new("Test/Zone", 100, &[(1_000, 0)])?;
+    /// assert_eq!((clock.moment(1_099), clock.moment(1_100)), (Timestamp(999), Timestamp(1_100)));
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn moment(&self, reading: i64) -> Timestamp {
         let after = self.stretches.partition_point(|stretch| stretch.reached < reading);
         let stretch = self.stretches[after.max(1) - 1];
@@ -75,6 +114,13 @@ impl LocalTime {
     }
 
     /// By how much more than its length in readings a window may last.
+    ///
+    /// ```
+    /// # use millstream::window::LocalTime;
+    /// let clock = LocalTime::new("Test/Zone", 100, &[(1_000, 0)])?;
+    /// assert_eq!(clock.most_set_back().millis(), 100);
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn most_set_back(&self) -> TimeSpan {
         let mut most = (i64::MIN, 0);
         for stretch in &self.stretches {

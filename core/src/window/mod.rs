@@ -23,6 +23,15 @@ pub use windowed_key::{SplitKeys, WindowBounds, append_window, split_key, split_
 use crate::{record::TimeSpan, schema::WindowKind};
 
 /// The windows of an aggregation.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::window::{SessionWindows, Windows};
+///
+/// let windows = Windows::from(SessionWindows::new(Duration::from_secs(300), Duration::ZERO)?);
+/// assert!(matches!(windows, Windows::Session(_)));
+/// # Ok::<(), millstream::window::InvalidWindow>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Windows {
     /// Tumbling, hopping, cumulating or unlimited windows.
@@ -47,6 +56,15 @@ impl Windows {
     }
 
     /// What keys in these windows look like.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{window::{TimeWindows, Windows}, schema::WindowKind};
+    /// let size = Duration::from_millis(10);
+    /// let windows = Windows::from(TimeWindows::tumbling(size, Duration::ZERO)?);
+    /// assert_eq!(windows.kind(), WindowKind::time(size.into()));
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn kind(&self) -> WindowKind {
         match self {
             Self::Time(windows) if windows.has_one_length() => WindowKind::time(windows.size()),
@@ -57,6 +75,14 @@ impl Windows {
     }
 
     /// How long a result is needed at least: until its window is closed; of a sliding window until none can be made of it any more.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::window::{TimeWindows, Windows};
+    /// let windows = Windows::from(TimeWindows::tumbling(Duration::from_millis(10), Duration::from_millis(3))?);
+    /// assert_eq!(windows.least_retention().millis(), 13);
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn least_retention(&self) -> TimeSpan {
         let (length, grace) = match self {
             Self::Time(windows) => (windows.longest(), windows.grace()),
@@ -99,6 +125,12 @@ impl fmt::Display for Windows {
 }
 
 /// Which results of a windowed aggregation are passed on.
+///
+/// ```
+/// # use millstream::window::EmitStrategy;
+/// assert_eq!(EmitStrategy::default(), EmitStrategy::OnUpdate);
+/// assert!(EmitStrategy::OnClose.is_final());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EmitStrategy {
     /// Every update of a window.
@@ -113,6 +145,12 @@ pub enum EmitStrategy {
 
 impl EmitStrategy {
     /// Whether only final results are passed on.
+    ///
+    /// ```
+    /// # use millstream::window::EmitStrategy;
+    /// let all = [EmitStrategy::OnUpdate, EmitStrategy::OnClose, EmitStrategy::OnCloseIfKept];
+    /// assert_eq!(all.map(EmitStrategy::is_final), [false, true, true]);
+    /// ```
     pub fn is_final(self) -> bool {
         self != Self::OnUpdate
     }

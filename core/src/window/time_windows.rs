@@ -43,6 +43,17 @@ enum Shape {
 }
 
 /// Windows of one size at regular distances.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{window::{TimeWindows, WindowBounds}, record::Timestamp};
+///
+/// let [ten, five] = [10, 5].map(Duration::from_millis);
+/// let windows = TimeWindows::hopping(ten, five, Duration::ZERO)?;
+/// let of_seventeen: Vec<_> = windows.numbers(Timestamp(17)).map(|number| windows.bounds(number)).collect();
+/// assert_eq!(of_seventeen, [WindowBounds { start: 10, end: 20 }, WindowBounds { start: 15, end: 25 }]);
+/// # Ok::<(), millstream::window::InvalidWindow>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeWindows {
     shape: Shape,
@@ -58,6 +69,14 @@ impl TimeWindows {
     ///
     /// # Errors
     /// [`InvalidWindow::Empty`] if the size is below a millisecond.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{window::TimeWindows, record::Timestamp};
+    /// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+    /// assert_eq!([9, 10, 19, 20].map(|time| windows.newest_start(Timestamp(time)).millis()), [0, 10, 10, 20]);
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn tumbling(size: impl Into<TimeSpan>, grace: impl Into<TimeSpan>) -> Result<Self, InvalidWindow> {
         let size = size.into();
         Self::hopping(size, size, grace)
@@ -67,6 +86,14 @@ impl TimeWindows {
     ///
     /// # Errors
     /// [`InvalidWindow`] if the size is zero or the advance does not fit it.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{window::TimeWindows, record::Timestamp};
+    /// let windows = TimeWindows::hopping(Duration::from_millis(5), Duration::from_millis(3), Duration::ZERO)?;
+    /// assert_eq!(windows.numbers(Timestamp(7)).collect::<Vec<_>>(), [3, 6]); // the starts of [3, 8) and [6, 11)
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn hopping(
         size: impl Into<TimeSpan>,
         advance: impl Into<TimeSpan>,
@@ -138,6 +165,14 @@ impl TimeWindows {
     ///
     /// # Errors
     /// [`InvalidWindow::Offset`] if it is not shorter than the distance of two starts.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{window::TimeWindows, record::Timestamp};
+    /// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?.with_offset(Duration::from_millis(3))?;
+    /// assert_eq!([12, 13].map(|time| windows.newest_start(Timestamp(time)).millis()), [3, 13]);
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn with_offset(self, offset: impl Into<TimeSpan>) -> Result<Self, InvalidWindow> {
         let (offset, every) = (offset.into(), self.start_every());
         if offset >= every {
@@ -150,6 +185,15 @@ impl TimeWindows {
     ///
     /// # Errors
     /// [`InvalidWindow::LocalLength`] if size or step neither divide a day nor are whole days.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{window::{LocalTime, TimeWindows}, record::Timestamp};
+    /// let (day, zone) = (Duration::from_secs(86_400), LocalTime::new("Etc/GMT-1", 3_600_000, &[])?);
+    /// let days = TimeWindows::tumbling(day, Duration::ZERO)?.in_zone(zone.into())?;
+    /// assert_eq!(days.newest_start(Timestamp(0)), Timestamp(-3_600_000)); // local midnight
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn in_zone(self, zone: Arc<LocalTime>) -> Result<Self, InvalidWindow> {
         let fits = |length: TimeSpan| DAY_MS % length.millis() == 0 || length.millis() % DAY_MS == 0;
         match [self.size, self.step].into_iter().find(|&length| !fits(length)) {
@@ -313,11 +357,27 @@ impl TimeWindows {
     }
 
     /// Whether a window that ends at `end` accepts no more records at this stream time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{window::TimeWindows, record::Timestamp};
+    /// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::from_millis(5))?;
+    /// assert_eq!([14, 15].map(|now| windows.is_closed(Timestamp(10), Timestamp(now))), [false, true]);
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn is_closed(&self, end: Timestamp, stream_time: Timestamp) -> bool {
         !self.is_unlimited() && end.plus(self.grace) <= stream_time
     }
 
     /// The highest number that a window closed at this stream time can have: windows up to it accept no more records.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use millstream::{window::TimeWindows, record::Timestamp};
+    /// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::from_millis(5))?;
+    /// assert_eq!(windows.last_closed(Timestamp(25)), 10); // that of [10, 20)
+    /// # Ok::<(), millstream::window::InvalidWindow>(())
+    /// ```
     pub fn last_closed(&self, stream_time: Timestamp) -> i64 {
         let reading = self.reading(stream_time.minus(self.grace));
         match self.shape {

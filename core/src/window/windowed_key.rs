@@ -16,6 +16,14 @@ use crate::schema::WindowKind;
 const MOMENT: usize = 8;
 
 /// The bounds of a window, in milliseconds since the epoch.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::window::{TimeWindows, WindowBounds};
+/// let windows = TimeWindows::tumbling(Duration::from_millis(10), Duration::ZERO)?;
+/// assert_eq!(windows.bounds(20), WindowBounds { start: 20, end: 30 });
+/// # Ok::<(), millstream::window::InvalidWindow>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WindowBounds {
     /// Its start.
@@ -25,6 +33,13 @@ pub struct WindowBounds {
 }
 
 /// Appends a window of this kind to a key; appends nothing to keys without windows.
+///
+/// ```
+/// # use millstream::{window::{WindowBounds, append_window}, schema::WindowKind};
+/// let mut key = b"ada".to_vec();
+/// append_window(WindowKind::Session, WindowBounds { start: 1, end: 258 }, &mut key);
+/// assert_eq!(key, *b"ada\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x01");
+/// ```
 pub fn append_window(kind: WindowKind, window: WindowBounds, key: &mut Vec<u8>) {
     match kind {
         WindowKind::None => {}
@@ -37,6 +52,15 @@ pub fn append_window(kind: WindowKind, window: WindowBounds, key: &mut Vec<u8>) 
 }
 
 /// A key and its window; `None` if the bytes have no window of this kind. The end of a time window of unknown length is its start.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{window::{WindowBounds, split_key}, schema::WindowKind};
+/// let minutes = WindowKind::time(Duration::from_millis(60).into());
+/// let (key, window) = split_key(minutes, b"ada\0\0\0\0\0\0\x01\x02").ok_or("no window")?;
+/// assert_eq!((key, window), (b"ada".as_slice(), WindowBounds { start: 258, end: 318 }));
+/// # Ok::<(), &str>(())
+/// ```
 pub fn split_key(kind: WindowKind, bytes: &[u8]) -> Option<(&[u8], WindowBounds)> {
     let (rest, start) = bytes.split_last_chunk::<MOMENT>()?;
     let start = i64::from_be_bytes(*start);
@@ -54,6 +78,14 @@ pub fn split_key(kind: WindowKind, bytes: &[u8]) -> Option<(&[u8], WindowBounds)
 }
 
 /// Keys with their windows behind them, one a row. A null key is written as no bytes before its window.
+///
+/// ```
+/// # use millstream::{window::with_windows, schema::WindowKind};
+/// # use arrow::array::{BinaryArray, Int64Array};
+/// let keys = BinaryArray::from_vec(vec![b"ada"]);
+/// let windowed = with_windows(WindowKind::Session, &keys, &Int64Array::from(vec![1]), &Int64Array::from(vec![258]));
+/// assert_eq!(windowed.value(0), b"ada\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x01");
+/// ```
 pub fn with_windows(kind: WindowKind, keys: &BinaryArray, starts: &Int64Array, ends: &Int64Array) -> BinaryArray {
     let mut windowed = BinaryBuilder::with_capacity(keys.len(), keys.value_data().len() + 2 * MOMENT * keys.len());
     let mut bytes = Vec::new();
@@ -69,6 +101,15 @@ pub fn with_windows(kind: WindowKind, keys: &BinaryArray, starts: &Int64Array, e
 }
 
 /// Keys taken apart: see [`split_keys`].
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{window::split_keys, schema::WindowKind};
+/// # use arrow::array::BinaryArray;
+/// let windowed = BinaryArray::from_vec(vec![b"ada\0\0\0\0\0\0\x01\x02", b"bob"]);
+/// let split = split_keys(WindowKind::time(Duration::from_millis(60).into()), &windowed);
+/// assert_eq!((split.keys.value(0), split.ends.value(0), split.broken), (b"ada".as_slice(), 318, vec![1]));
+/// ```
 #[derive(Debug, Clone)]
 pub struct SplitKeys {
     /// The keys without their windows; null where there is no window.
@@ -82,6 +123,15 @@ pub struct SplitKeys {
 }
 
 /// Takes keys with windows of one kind apart.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use millstream::{window::split_keys, schema::WindowKind};
+/// # use arrow::array::BinaryArray;
+/// let windowed = BinaryArray::from_vec(vec![b"ada\0\0\0\0\0\0\x01\x02"]);
+/// let split = split_keys(WindowKind::time(Duration::from_millis(60).into()), &windowed);
+/// assert_eq!((split.keys.value(0), split.starts.value(0), split.ends.value(0)), (b"ada".as_slice(), 258, 318));
+/// ```
 pub fn split_keys(kind: WindowKind, windowed: &BinaryArray) -> SplitKeys {
     let mut keys = BinaryBuilder::with_capacity(windowed.len(), windowed.value_data().len());
     let (mut starts, mut ends) = (Vec::with_capacity(windowed.len()), Vec::with_capacity(windowed.len()));

@@ -33,6 +33,7 @@ mod store_models;
 mod suppress;
 mod table_aggregates;
 mod table_folds;
+mod topic_stores;
 mod typed_joins;
 mod versioned;
 mod versioned_queries;
