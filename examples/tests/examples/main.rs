@@ -32,3 +32,6 @@ mod asking_a_service;
 
 #[path = "../../11_interactive_queries.rs"]
 mod interactive_queries;
+
+#[path = "../../12_errors_and_late_records.rs"]
+mod errors_and_late_records;
