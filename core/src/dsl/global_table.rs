@@ -3,7 +3,7 @@
 use std::{marker::PhantomData, rc::Rc, sync::Arc};
 
 use super::{
-    StreamsBuilder,
+    GlobalStore, StreamsBuilder,
     builder::{SharedGraph, identity_store},
     options::{Consumed, Materialized, SourceOptions},
     typed::Data,
@@ -88,6 +88,21 @@ impl<K: Data, V: Data> GlobalKTable<K, V> {
     /// ```
     pub fn columns(&self) -> &ColumnGlobalTable {
         &self.columns
+    }
+}
+
+impl<K: Data, V: Data> GlobalKTable<K, V> {
+    /// A handle by which processors read the table: see [`global`](super::ProcessingContext::global).
+    ///
+    /// ```
+    /// use millstream::{StreamsBuilder, dsl::Consumed};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let cities = builder.global_table::<String, String>("cities", Consumed::kafka(), "cities");
+    /// let handle = cities.state_store();
+    /// ```
+    pub fn state_store(&self) -> GlobalStore<K, V> {
+        GlobalStore::new(self.columns.number)
     }
 }
 

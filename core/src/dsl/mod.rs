@@ -39,6 +39,7 @@ mod stream_joins;
 mod suppressed;
 mod table;
 mod table_joins;
+mod topic_stores;
 mod typed;
 mod versioned;
 
@@ -55,9 +56,10 @@ pub use join_options::{Joined, StreamJoined, TableJoined};
 pub use options::{Consumed, Materialized, Produced, Repartitioned, SourceOptions};
 pub use printed::Printed;
 pub use processor::{
-    FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyProcessorSupplier, FixedKeyRecord, KeyValueRows,
-    KeyValueStore, ProcessingContext, Processor, ProcessorContext, ProcessorRecord, ProcessorSupplier, SessionStore,
-    SessionStoreRows, StateStore, StoreAccess, StoreBuilder, StoreHandle, Stores, WindowStore, WindowStoreRows,
+    FixedKeyProcessor, FixedKeyProcessorContext, FixedKeyProcessorSupplier, FixedKeyRecord, GlobalStore, KeyValueRows,
+    KeyValueStore, ProcessingContext, Processor, ProcessorContext, ProcessorRecord, ProcessorSupplier, ReadOnlyRows,
+    ReadOnlyStore, SessionStore, SessionStoreRows, StateStore, StoreAccess, StoreBuilder, StoreHandle, Stores,
+    WindowStore, WindowStoreRows,
 };
 pub use split::Split;
 pub use stream::KStream;
@@ -68,5 +70,5 @@ pub(crate) use typed::Shape;
 
 pub use crate::operator::{
     AsyncOptions, AsyncOrder, AsyncRetry, Cancellable, ProcessorError, Punctuation, PunctuationType, RecordMetadata,
-    Tombstones,
+    Tombstones, Unmatched,
 };

@@ -14,13 +14,14 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use arrow::array::Array;
 
 use super::{
-    Context, DeadLetter, FoldError, Operator, OperatorError, Punctuation, PunctuationType, Reason, Schedules, TaskId,
-    TaskStore,
+    Context, DeadLetter, FoldError, GlobalRows, Operator, OperatorError, Punctuation, PunctuationType, Reason,
+    Schedules, TaskId, TaskStore,
     punctuation::{Cancellable, Over},
 };
 use crate::{
@@ -92,6 +93,8 @@ pub type Dropped = Vec<(Reason, String)>;
 pub struct RowContext<'a> {
     /// The stores of the task.
     pub stores: &'a mut [TaskStore],
+    /// The rows of the topology's global tables.
+    pub globals: &'a [Arc<dyn GlobalRows>],
     /// The task.
     pub task: TaskId,
     /// Stream time, the record that is being processed included.
@@ -179,6 +182,7 @@ fn panicked(panic: &(dyn Any + Send)) -> ProcessorError {
 pub struct Process {
     processor: Box<dyn RowProcessor>,
     schedules: Schedules,
+    globals: Vec<Arc<dyn GlobalRows>>,
 }
 
 /// The row that is being processed, or the tick.
@@ -193,9 +197,9 @@ struct Moment<'a> {
 type Step<'s> = &'s mut dyn FnMut(&mut dyn RowProcessor, &mut RowContext<'_>) -> Result<(), ProcessorError>;
 
 impl Process {
-    /// An operator around `processor`, which begins when the operator does.
-    pub fn new(processor: Box<dyn RowProcessor>) -> Self {
-        Self { processor, schedules: Schedules::default() }
+    /// An operator around `processor`, which begins when the operator does and may read `globals`.
+    pub fn new(processor: Box<dyn RowProcessor>, globals: Vec<Arc<dyn GlobalRows>>) -> Self {
+        Self { processor, schedules: Schedules::default(), globals }
     }
 
     /// Runs the processor once; gives what it has dropped, its failure included.
@@ -208,6 +212,7 @@ impl Process {
         let mut dropped = Dropped::new();
         let mut row = RowContext {
             stores: context.stores,
+            globals: &self.globals,
             task: context.time.task,
             stream_time: moment.stream_time,
             wall_clock: context.time.wall_clock,

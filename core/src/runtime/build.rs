@@ -295,10 +295,11 @@ impl Builder<'_> {
         let next = match self.log.committed(group, &from)? {
             Some(position) => {
                 metadata.push(position.metadata);
-                position.next.max(self.log.start_offset(&from)?)
+                let start = self.log.start_offset(&from)?;
+                if source.reset == OffsetReset::EveryStart { start } else { position.next.max(start) }
             }
             None => match source.reset {
-                OffsetReset::Earliest => self.log.start_offset(&from)?,
+                OffsetReset::Earliest | OffsetReset::EveryStart => self.log.start_offset(&from)?,
                 OffsetReset::Latest => self.log.end_offset(&from)?,
             },
         };

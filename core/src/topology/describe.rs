@@ -221,6 +221,9 @@ fn what(topology: &Topology, node: &Node) -> String {
                     text.push_str(", which must be valid");
                 }
             }
+            if source.reset == OffsetReset::EveryStart {
+                text.push_str(", from the first record at every start");
+            }
             if source.reset == OffsetReset::Latest {
                 text.push_str(", from the latest");
             }

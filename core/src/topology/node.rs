@@ -182,6 +182,8 @@ pub enum OffsetReset {
     Earliest,
     /// At its end.
     Latest,
+    /// At its first record, at every start, whatever was read before: for what is kept nowhere else.
+    EveryStart,
 }
 
 /// What a column of a source holds that is no part of the record's value.

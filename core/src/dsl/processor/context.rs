@@ -5,8 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{ProcessorRecord, StoreAccess, StoreHandle};
+use super::{GlobalStore, ProcessorRecord, StoreAccess, StoreHandle};
 use crate::{
+    dsl::typed::Data,
     operator::{Cancellable, ProcessorError, PunctuationType, RecordMetadata, RowContext, TaskId},
     record::{Header, TimeSpan, Timestamp},
 };
@@ -79,6 +80,35 @@ impl<'a> ProcessingContext<'a> {
         };
         let RowContext { timestamp, stream_time, .. } = self.row;
         store.open(StoreAccess { store: &mut self.row.stores[*number], timestamp, stream_time })
+    }
+
+    /// The value of a key in a global table, which needs not be connected. It is what the process has read of the topic by now: what it shows is
+    /// not bound to the time of the record, and may differ when the record is processed again.
+    ///
+    /// # Errors
+    /// If the key has no columns, or the table belongs to another topology.
+    ///
+    /// ```
+    /// use millstream::{StreamsBuilder, dsl::{Consumed, Produced, Stores}, record::Record, testing::TopologyTestDriver};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let builder = StreamsBuilder::new();
+    /// let cities = builder.add_global_store(Stores::key_value::<String, String>("cities"), "cities", Consumed::kafka());
+    /// builder.stream::<String, String>("people", Consumed::kafka()).process_values_each(move |record, context| {
+    ///     if let Some(city) = context.global(&cities, record.value())? {
+    ///         context.forward(record.with_value(city));
+    ///     }
+    ///     Ok(())
+    /// }, &[]).to("out", Produced::kafka());
+    /// let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// driver.push("cities", Record::new("R", "Rome"))?;
+    /// driver.push("people", Record::new("ada", "R"))?;
+    /// assert_eq!(driver.drain("out")?, [Record::new("ada", "Rome")]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn global<K: Data, V: Data>(&self, table: &GlobalStore<K, V>, key: &K) -> Result<Option<V>, ProcessorError> {
+        Ok(table.read(self.row.globals, key)?.map(|(value, _)| value))
     }
 
     /// Makes the record a dead letter, for this reason. What was forwarded of it stays.

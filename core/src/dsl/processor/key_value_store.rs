@@ -6,7 +6,13 @@ use std::{
 };
 
 use super::{StateStore, StoreAccess, StoreHandle, state_store::failed, store_codec::StoreCodec};
-use crate::{dsl::typed::Data, operator::ProcessorError, record::Timestamp};
+use crate::{
+    dsl::typed::Data,
+    operator::{ProcessorError, StoreSpec},
+    record::Timestamp,
+};
+
+use arrow::datatypes::{DataType, FieldRef};
 
 /// How many stored rows are made values of at once.
 const ROWS_AT_ONCE: usize = 256;
@@ -46,6 +52,19 @@ impl<K, V> KeyValueStore<K, V> {
     pub(super) fn new(name: Arc<str>, codec: Arc<Result<StoreCodec<K, V>, String>>) -> Self {
         Self { name, codec }
     }
+}
+
+/// The handle to a table's store, if its columns are those of the types.
+pub(in crate::dsl) fn store_of_table<K: Data, V: Data>(spec: &StoreSpec) -> Option<KeyValueStore<K, V>> {
+    let codec = StoreCodec::<K, V>::new().ok()?;
+    let own = codec.spec(&spec.name, spec.retention.clone(), spec.options);
+    let same = types(&own.key).eq(types(&spec.key))
+        && types(&own.layout.state_fields()).eq(types(&spec.layout.state_fields()));
+    same.then(|| KeyValueStore::new(spec.name.as_str().into(), Arc::new(Ok(codec))))
+}
+
+fn types(fields: &[FieldRef]) -> impl Iterator<Item = &DataType> {
+    fields.iter().map(|field| field.data_type())
 }
 
 impl<K, V> Clone for KeyValueStore<K, V> {

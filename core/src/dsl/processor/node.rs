@@ -27,16 +27,19 @@ struct ProcessNode {
     make: Box<Make>,
     /// The stores that are connected, with their numbers in the topology.
     stores: Vec<(Arc<str>, usize)>,
+    /// Those of them that are only read.
+    read: Vec<usize>,
 }
 
 impl OperatorNode for ProcessNode {
     fn create(&self, site: &Site<'_>) -> Result<Box<dyn Operator>, FoldError> {
         let stores = self.stores.iter().map(|(name, number)| (Arc::clone(name), (site.store)(*number)));
-        Ok(Box::new(Process::new((self.make)(site.output, stores.collect()))))
+        Ok(Box::new(Process::new((self.make)(site.output, stores.collect()), site.globals.to_vec())))
     }
 
     fn stores(&self) -> NodeStores {
-        NodeStores { written: self.stores.iter().map(|(_, number)| *number).collect(), read: Vec::new() }
+        let all = self.stores.iter().map(|(_, number)| *number);
+        NodeStores { written: all.filter(|number| !self.read.contains(number)).collect(), read: self.read.clone() }
     }
 
     fn follows_stream_time(&self) -> bool {
@@ -94,17 +97,20 @@ pub(in crate::dsl) fn process<KIn: Data, VIn: Data, KOut: Data, VOut: Data>(
         Box::new(Host { shapes, output, stores, processor, deletes, rows, forwarded })
     };
     let mut graph = stream.graph.borrow_mut();
-    let mut connected = Vec::new();
+    let (mut connected, mut read) = (Vec::new(), Vec::new());
     for store in stores {
         match graph.stores.iter().position(|spec| spec.name == store.name()) {
-            Some(number) => connected.push((store.name().into(), number)),
+            Some(number) => {
+                connected.push((store.name().into(), number));
+                read.extend(store.is_read_only().then_some(number));
+            }
             None => {
                 let name = store.name();
                 graph.fail(what, format!("there is no state store `{name}`: add it with `add_state_store` first"));
             }
         }
     }
-    let node = ProcessNode { what, make: Box::new(make), stores: connected };
+    let node = ProcessNode { what, make: Box::new(make), stores: connected, read };
     let node = graph.add(what, NodeKind::Operator(Arc::new(node)), vec![stream.node], Arc::clone(&schema));
     drop(graph);
     let rekeyed = stream.rekeyed || keys == Keys::Change;

@@ -9,6 +9,11 @@ use crate::{
 pub trait StateStore {
     /// The name, unique in the topology.
     fn name(&self) -> &str;
+
+    /// Whether processors cannot write it.
+    fn is_read_only(&self) -> bool {
+        false
+    }
 }
 
 /// A typed state store: what [`store`](super::ProcessingContext::store) opens.
