@@ -23,13 +23,10 @@
 
 use std::{ops::Range, sync::Arc};
 
-use arrow::{
-    array::{Array, ArrayRef, Int64Array, UInt32Array},
-    compute,
-};
+use arrow::array::{ArrayRef, Int64Array, UInt32Array};
 
 use super::{
-    Context, EmitPolicy, Fold, FoldError, FoldFactory, Folded, Operator, OperatorError, Reason, Rows,
+    Context, EmitPolicy, Fold, FoldError, FoldFactory, Operator, OperatorError, Reason, Rows,
     lateness::{late_for_session, move_on},
     rounds::rounds,
     session_interval::{Part, SessionInterval},

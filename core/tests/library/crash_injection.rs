@@ -374,7 +374,7 @@ fn a_commit_that_fails_ends_the_tasks_and_a_restart_finds_out_what_became_of_it(
         let orders = driver.input_topic::<String, i64>("orders").expect("is read");
         let out = driver.output_topic::<String, i64>("out").expect("is written");
         driver.fail_next_commit(fault);
-        let error = orders.pipe("ada", 1).err().expect("the commit fails");
+        let error = orders.pipe("ada", 1).expect_err("the commit fails");
         assert!(error.to_string().starts_with("commit failed"), "{error}");
         assert!(matches!(orders.pipe("ada", 2).err(), Some(DriverError::Ended { .. })), "nothing is done any more");
         assert_eq!(out.queue_size().expect("readable") == 1, is_written, "{fault:?}");

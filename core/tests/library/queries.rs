@@ -116,7 +116,7 @@ fn questions_that_do_not_fit_say_what_would() {
     );
     let plain = TopologyTestDriver::new(&prices()).expect("starts");
     let prices = plain.store::<String, i64>("prices").expect("is there");
-    let error = prices.query(WindowRangeQuery::with_window_start_range(0, 1)).err().expect("refused");
+    let error = prices.query(WindowRangeQuery::with_window_start_range(0, 1)).expect_err("refused");
     assert!(error.to_string().ends_with("ask KeyQuery, KeysQuery or RangeQuery"), "{error}");
 }
 
@@ -343,7 +343,7 @@ fn measure_questions_beside_running_tasks() {
         let start = clock.monotonic();
         (0..count).for_each(ask);
         let each = (clock.monotonic() - start).as_secs_f64() * 1e6 / count as f64;
-        println!("{what}: {each:.1} us each");
+        eprintln!("{what}: {each:.1} us each");
     };
     timed("a key", 20_000, &|number| {
         let key = number * 7_919 % keys;

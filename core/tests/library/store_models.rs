@@ -159,7 +159,7 @@ fn check_windows(steps: &[(u8, i64, bool)], partitions: u32, from: i64, to: i64)
     let driver = TopologyTestDriver::with_options(&topology, options).expect("starts");
     let topic = driver.input_topic::<String, i64>("in").expect("is read");
     // By partition: stream time, and counts by start and key.
-    let mut model: Vec<(i64, BTreeMap<(i64, String), i64>)> = vec![(i64::MIN, BTreeMap::new()); partitions as usize];
+    let mut model = vec![(i64::MIN, BTreeMap::<(i64, String), i64>::new()); partitions as usize];
     for (key, time) in times(steps) {
         topic.pipe_at(key.as_str(), 1, time).expect("works");
         let (stream_time, rows) = &mut model[partition_for_key(key.as_bytes(), partitions).0 as usize];
