@@ -39,6 +39,10 @@ impl KafkaStreams {
 
     fn start() -> Option<Self> {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/streams/run");
+        #[expect(
+            clippy::zombie_processes,
+            reason = "it ends with the tests, for its input does; `refuse` waits for one that failed"
+        )]
         let mut child = Command::new(&program)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
