@@ -155,6 +155,12 @@ struct Reply<T> {
     mailbox: Arc<Mailbox<T>>,
 }
 
+impl<T> Reply<T> {
+    fn give(mut self, outcome: Outcome<T>) {
+        self.outcome = Some(outcome);
+    }
+}
+
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or_else(|| Err(ProcessorError::of("the call panicked")));
@@ -243,11 +249,10 @@ impl<C: AsyncCalls> AsyncMap<C> {
         }
         let (call, number) = (self.calls.call(rows), self.next);
         let (count, AsyncOptions { timeout, retry, .. }) = (rows.len(), self.options);
-        let mut reply = Reply { number, outcome: None, mailbox: Arc::clone(&self.mailbox) };
+        let reply = Reply { number, outcome: None, mailbox: Arc::clone(&self.mailbox) };
         let asked = async move {
             let late = |_| Err(ProcessorError::of(format!("no answer came within {timeout:?}")));
-            reply.outcome =
-                Some(tokio::time::timeout(timeout, attempts(call, count, retry)).await.unwrap_or_else(late));
+            reply.give(tokio::time::timeout(timeout, attempts(call, count, retry)).await.unwrap_or_else(late));
         };
         self.pool.spawn(asked).map_err(|error| context.error(error))?;
         self.in_flight += 1;
