@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: help demo test check bench bench-peers deps clean-demo
+.PHONY: help demo test test-dsl check bench bench-peers deps deps-java clean-demo
 
 help:
 	@echo "make demo    real flight departures become a view of delays, in under a minute once built"
@@ -17,8 +17,13 @@ help:
 demo: deps
 	@cargo run --bin millstream -- demo
 
-test: deps
+test: deps deps-java
 	@cargo test --workspace
+
+# The same comparison with Kafka Streams is part of `make test` with fewer inputs a topology.
+test-dsl: deps deps-java
+	@cargo test --workspace --test library
+	MILLSTREAM_ORACLE_SEEDS=$${MILLSTREAM_ORACLE_SEEDS:-200} cargo test --workspace --test kafka_streams -- --nocapture
 
 check: test
 	@cargo fmt --all --check
@@ -35,6 +40,25 @@ bench-peers: deps
 	target=$$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 	MILLSTREAM="$$target/debug/millstream" tests/peers/run $(PEERS)
 
+# install(WHAT FOR, PACKAGES): installs Debian packages where it may, says what to do where it may not.
+define install
+(
+	sudo=()
+	if [ "$$(id -u)" -ne 0 ]; then
+	    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo=(sudo -n); else sudo=(false); fi
+	fi
+	if command -v apt-get >/dev/null && [ "$${sudo[*]}" != false ]; then
+	    echo "installing what $(1) needs: $(2)" >&2
+	    "$${sudo[@]}" apt-get update -qq && "$${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null \
+	        || { echo "could not install them: run  apt-get install -y $(2)  yourself, then run this again" >&2; exit 1; }
+	    exit 0
+	fi
+	echo "$(1) needs: $(2)" >&2
+	echo "on Debian or Ubuntu: sudo apt-get install -y $(2)" >&2
+	exit 1
+)
+endef
+
 # LIBCLANG_PATH is left alone: bindgen finds /usr/lib/llvm-*/lib by itself, and setting it here but not in a shell would have RocksDB
 # built again at each change between the two.
 # Needed: cargo (the toolchain of rust-version in Cargo.toml), a C++ compiler and libclang, for RocksDB. No cmake.
@@ -49,19 +73,17 @@ deps:
 	done
 	[ -n "$$found" ] || command -v brew >/dev/null || missing+=(libclang-dev)
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi
-	sudo=()
-	if [ "$$(id -u)" -ne 0 ]; then
-	    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo=(sudo -n); else sudo=(false); fi
-	fi
-	if command -v apt-get >/dev/null && [ "$${sudo[*]}" != false ]; then
-	    echo "installing what the build needs: $${missing[*]}" >&2
-	    "$${sudo[@]}" apt-get update -qq && "$${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null \
-	        || { echo "could not install them: run  apt-get install -y $${missing[*]}  yourself, then run this again" >&2; exit 1; }
-	    exit 0
-	fi
-	echo "the build needs: $${missing[*]}" >&2
-	echo "on Debian or Ubuntu: sudo apt-get install -y $${missing[*]}" >&2
-	exit 1
+	$(call install,the build,$${missing[*]}) || exit 1
+
+# For the comparison with Kafka Streams alone, which is left out where there is no Java, except in CI.
+deps-java:
+	@missing=()
+	command -v javac >/dev/null && [ "$$(javac -version 2>&1 | sed -E 's/[^0-9]*([0-9]+).*/\1/')" -ge 17 ] || missing+=(default-jdk-headless)
+	command -v mvn >/dev/null || missing+=(maven)
+	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi
+	$(call install,the comparison with Kafka Streams,$${missing[*]}) && exit 0
+	[ -z "$${CI:-}" ] || exit 1
+	echo "it is left out" >&2
 
 clean-demo:
 	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/millstream/demo"

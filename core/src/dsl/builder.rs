@@ -131,6 +131,20 @@ impl Graph {
         }
     }
 
+    /// Whether Kafka Streams' table of this node says what was there before without being made to: a table that is read does if that is asked for
+    /// elsewhere, aggregations and joins of tables always can.
+    pub(super) fn has_before(&self, node: NodeId) -> bool {
+        let node = &self.nodes[node.0];
+        match &node.kind {
+            NodeKind::TableJoin(_) | NodeKind::Aggregate(_) | NodeKind::Table { needs_before: true, .. } => true,
+            NodeKind::Operator(operator) if operator.with_before().is_none() && !operator.passes_before_through() => {
+                false
+            }
+            NodeKind::Operator(_) | NodeKind::Transform(_) => node.inputs.iter().all(|input| self.has_before(*input)),
+            _ => false,
+        }
+    }
+
     /// Makes the operators that feed `node` say what was there before, as far up as changes come from.
     pub(super) fn require_before(&mut self, node: NodeId) {
         match &mut self.nodes[node.0].kind {

@@ -129,7 +129,15 @@ impl<A: Data> FoldFactory for CogroupFold<A> {
     }
 
     fn merge_states(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
-        merge_states(&self.state, self.merger.as_deref(), parts, total)
+        merge_states(&self.state, (None, self.merger.as_deref()), parts, total)
+    }
+
+    fn folds_into_merged(&self) -> bool {
+        self.merger.is_some()
+    }
+
+    fn merge_before_record(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
+        merge_states(&self.state, (Some(self.initial.as_ref()), self.merger.as_deref()), parts, total)
     }
 }
 

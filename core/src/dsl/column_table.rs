@@ -287,15 +287,23 @@ impl ColumnTable {
         self.clone()
     }
 
-    /// A filter of this table as it has to be: one that knows what was there before, or one that deletes what was not there, too.
+    /// A filter of this table as it has to be: one that knows what was there before, or one that deletes what was not there, too. Kafka Streams'
+    /// filters know it where that is to be had for nothing.
     pub(super) fn deleting(&self, filter: Arc<dyn Transform>) -> Arc<dyn Transform> {
         let mut graph = self.graph.borrow_mut();
-        match graph.tombstones {
-            Tombstones::OfRows => {
-                graph.require_before(self.node);
-                filter
-            }
-            Tombstones::AsKafkaStreams => Arc::new(ForgetBefore::new(filter)),
+        if graph.tombstones == Tombstones::OfRows || graph.has_before(self.node) {
+            graph.require_before(self.node);
+            return filter;
+        }
+        Arc::new(ForgetBefore::new(filter))
+    }
+
+    /// Asks for changes that say what was there before on behalf of an operator whose counterpart in Kafka Streams does, so that deletions of what
+    /// was not there are those of Kafka Streams, if they are wanted.
+    pub(super) fn require_before_as_kafka_streams(&self) {
+        let mut graph = self.graph.borrow_mut();
+        if graph.tombstones == Tombstones::AsKafkaStreams {
+            graph.require_before(self.node);
         }
     }
 

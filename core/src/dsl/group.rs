@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     expression::{Expr, avg, count, lit, max, min, sum},
-    window::Windows,
+    window::{EmitStrategy, Windows},
 };
 
 /// A key in a window, in milliseconds since the epoch.
@@ -348,6 +348,28 @@ impl<K: Data, V: Data> KWindowedStream<K, V> {
         Self { group: self.group.emit_final(), types: PhantomData }
     }
 
+    /// Which results of windows are passed on, and when.
+    ///
+    /// With [`OnCloseIfKept`](EmitStrategy::OnCloseIfKept) they are exactly those of Kafka Streams, which has nothing to say of a window that its
+    /// store has dropped by the time the window closes: the retention is size and grace by default, so that a record whose time lies further
+    /// ahead than that closes windows without a result. [`emit_final`](Self::emit_final) passes those on as well.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, window::{EmitStrategy, TimeWindows}};
+    ///
+    /// let builder = StreamsBuilder::new();
+    /// let clicks = builder.stream::<String, i64>("clicks", Consumed::kafka()).group_by_key();
+    /// let minutes = TimeWindows::tumbling(Duration::from_secs(60), Duration::ZERO)?;
+    /// let closed = clicks.windowed_by(minutes).emit_strategy(EmitStrategy::OnCloseIfKept).count("clicks-by-minute");
+    /// closed.to_stream().to("counts", Produced::kafka());
+    /// builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn emit_strategy(self, strategy: EmitStrategy) -> Self {
+        Self { group: self.group.emit_strategy(strategy), types: PhantomData }
+    }
+
     /// Folds values into a state of another type, as `aggregate` does; `merger` brings the states of two sessions that meet together.
     ///
     /// ```
@@ -375,8 +397,11 @@ impl<K: Data, V: Data> KWindowedStream<K, V> {
         merger: impl Fn(A, A) -> A + Send + Sync + 'static,
         materialized: impl Into<Materialized>,
     ) -> KTable<Windowed<K>, A> {
-        let step = move |key: &K, value: V, state: Option<A>| aggregator(key, value, state.unwrap_or_else(&initial));
-        self.fold(RowFold::new("aggregate", step).map(|fold| fold.merging(merger)), materialized.into())
+        let initial = Arc::new(initial);
+        let begin = Arc::clone(&initial);
+        let step = move |key: &K, value: V, state: Option<A>| aggregator(key, value, state.unwrap_or_else(|| begin()));
+        let fold = RowFold::new("aggregate", step).map(|fold| fold.merging(merger).beginning(move || initial()));
+        self.fold(fold, materialized.into())
     }
 
     aggregations!(Windowed<K>);

@@ -6,7 +6,7 @@
 //! orders.join_foreign(&customers, ..)                        orders.join_foreign(TableJoined::with(&customers).named("buyers"), ..)
 //! ```
 
-use crate::{record::TimeSpan, window::JoinWindows};
+use crate::{operator::Unmatched, record::TimeSpan, window::JoinWindows};
 
 /// The table that a stream is joined with, and how.
 ///
@@ -120,6 +120,7 @@ pub struct StreamJoined {
     pub(super) name: Option<String>,
     pub(super) stores: Option<String>,
     pub(super) retention: Option<TimeSpan>,
+    pub(super) unmatched: Unmatched,
 }
 
 impl StreamJoined {
@@ -134,7 +135,7 @@ impl StreamJoined {
     /// # assert!(builder.build().is_ok());
     /// ```
     pub fn within(windows: JoinWindows) -> Self {
-        Self { windows, name: None, stores: None, retention: None }
+        Self { windows, name: None, stores: None, retention: None, unmatched: Unmatched::default() }
     }
 
     /// The middle of the names of the topics through which streams move whose keys were changed: `<application>-<name>-left-repartition` and
@@ -181,6 +182,11 @@ impl StreamJoined {
     /// ```
     pub fn retention(self, retention: impl Into<TimeSpan>) -> Self {
         Self { retention: Some(retention.into()), ..self }
+    }
+
+    /// When results of records that met nothing are passed on.
+    pub fn unmatched(self, unmatched: Unmatched) -> Self {
+        Self { unmatched, ..self }
     }
 
     /// The same join seen from the other side.

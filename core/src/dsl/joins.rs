@@ -105,7 +105,7 @@ impl ColumnStream {
         windows: impl Into<StreamJoined>,
         names: &[String],
     ) -> Self {
-        let StreamJoined { windows, name, stores, retention } = windows.into();
+        let StreamJoined { windows, name, stores, retention, unmatched } = windows.into();
         let retention = retention.unwrap_or(windows.retention());
         if retention < windows.retention() {
             let least = windows.retention();
@@ -133,7 +133,7 @@ impl ColumnStream {
         let stores = [store("left", kept.clone()), store("right", kept)];
         let waits = kind != StreamJoinKind::Inner && windows.grace().is_some();
         let waiting = waits.then(|| store("waiting", StoreRetention::Forever));
-        let kind = NodeKind::StreamJoin(StreamJoinNode { kind, windows, retention, stores, waiting });
+        let kind = NodeKind::StreamJoin(StreamJoinNode { kind, windows, retention, stores, waiting, unmatched });
         let node = graph.add("join", kind, vec![left.node, right.node], Arc::clone(&schema));
         drop(graph);
         Self { graph: Rc::clone(&self.graph), node, schema, rekeyed: false }
@@ -214,6 +214,12 @@ impl ColumnTable {
             Ok(schema) => schema,
             Err(problem) => return self.failed("join", problem),
         };
+        if matches!(kind, TableJoinKind::Left | TableJoinKind::Outer) {
+            self.require_before_as_kafka_streams();
+        }
+        if matches!(kind, TableJoinKind::Right | TableJoinKind::Outer) {
+            other.require_before_as_kafka_streams();
+        }
         let (left, right) = if self.graph.borrow().share_source(self.node, other.node) {
             // Each side of such a join changes its store just before it is joined, and the other side's store not yet.
             (self.newest().to_table(Materialized::default()), other.newest().to_table(Materialized::default()))

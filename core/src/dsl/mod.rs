@@ -70,5 +70,5 @@ pub(crate) use typed::Shape;
 
 pub use crate::operator::{
     AsyncOptions, AsyncOrder, AsyncRetry, Cancellable, ProcessorError, Punctuation, PunctuationType, RecordMetadata,
-    Tombstones,
+    Tombstones, Unmatched,
 };

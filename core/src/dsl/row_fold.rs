@@ -18,7 +18,7 @@ use arrow::{
 };
 
 use super::{
-    row_states::{RowStates, merge_states},
+    row_states::{Initial, Merger, RowStates, merge_states},
     typed::{Data, Shape},
 };
 use crate::{
@@ -28,7 +28,6 @@ use crate::{
 };
 
 type Step<K, V, A> = dyn Fn(&K, V, Option<A>) -> A + Send + Sync;
-type Merger<A> = dyn Fn(A, A) -> A + Send + Sync;
 
 /// A fold of values `V` into states `A`.
 pub(super) struct RowFold<K, V, A> {
@@ -39,6 +38,8 @@ pub(super) struct RowFold<K, V, A> {
     step: Arc<Step<K, V, A>>,
     /// How two states become one, if they can.
     merger: Option<Arc<Merger<A>>>,
+    /// What states begin with where they are merged before a record comes to them.
+    initial: Option<Arc<Initial<A>>>,
 }
 
 impl<K: Data, V: Data, A: Data> RowFold<K, V, A> {
@@ -53,12 +54,19 @@ impl<K: Data, V: Data, A: Data> RowFold<K, V, A> {
             state: Shape::of("value")?,
             step: Arc::new(step),
             merger: None,
+            initial: None,
         })
     }
 
     /// States can be merged, too: of two sessions that meet, the earlier one's comes first.
     pub(super) fn merging(mut self, merger: impl Fn(A, A) -> A + Send + Sync + 'static) -> Self {
         self.merger = Some(Arc::new(merger));
+        self
+    }
+
+    /// States begin with this one.
+    pub(super) fn beginning(mut self, initial: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        self.initial = Some(Arc::new(initial));
         self
     }
 }
@@ -110,7 +118,15 @@ impl<K: Data, V: Data, A: Data> FoldFactory for RowFold<K, V, A> {
     }
 
     fn merge_states(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
-        merge_states(&self.state, self.merger.as_deref(), parts, total)
+        merge_states(&self.state, (None, self.merger.as_deref()), parts, total)
+    }
+
+    fn folds_into_merged(&self) -> bool {
+        self.merger.is_some()
+    }
+
+    fn merge_before_record(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
+        merge_states(&self.state, (self.initial.as_deref(), self.merger.as_deref()), parts, total)
     }
 }
 

@@ -104,15 +104,21 @@ pub(super) fn read_states<A: Data>(shape: &Shape<A>, stored: &Folded) -> Result<
     }
 }
 
-/// One state for each of `total` groups, merged from its parts in their order.
+/// What brings the states of two sessions that meet together, the earlier one first.
+pub(super) type Merger<A> = dyn Fn(A, A) -> A + Send + Sync;
+
+/// What a state begins with.
+pub(super) type Initial<A> = dyn Fn() -> A + Send + Sync;
+
+/// One state for each of `total` groups, merged from its parts in their order; each begins with `initial`, if there is one.
 pub(super) fn merge_states<A: Data>(
     shape: &Shape<A>,
-    merger: Option<&(dyn Fn(A, A) -> A + Send + Sync)>,
+    (initial, merger): (Option<&Initial<A>>, Option<&Merger<A>>),
     parts: &Folded,
     total: usize,
 ) -> Result<Vec<ArrayRef>, FoldError> {
     let Some(merger) = merger else { return Err(FoldError::of("the closure cannot merge states")) };
-    let mut merged: Vec<Option<A>> = (0..total).map(|_| None).collect();
+    let mut merged: Vec<Option<A>> = (0..total).map(|_| initial.map(|initial| initial())).collect();
     for (state, &group) in read_states(shape, parts)?.into_iter().zip(&parts.groups) {
         merged[group] = match (merged[group].take(), state) {
             (Some(earlier), Some(later)) => Some(merger(earlier, later)),

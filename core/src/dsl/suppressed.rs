@@ -331,6 +331,7 @@ impl ColumnTable {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn suppress<K>(&self, suppressed: Suppressed<K>) -> Self {
+        self.require_before_as_kafka_streams();
         if self.versions().is_some() {
             let problem = "changes of a versioned table, or of what is computed from one, cannot be held back: make a plain table of them";
             return self.failed("suppress", problem);

@@ -26,7 +26,7 @@ use crate::{
     record::{TimeSpan, Timestamp},
     row::RowCodec,
     schema::StreamSchema,
-    window::{EmitStrategy, TimeWindows},
+    window::{EmitStrategy, SlidingWindows, TimeWindows},
 };
 
 /// Where the rows of windows are stored, and how.
@@ -77,6 +77,14 @@ impl FinalResults {
         let kept = (strategy == EmitStrategy::OnCloseIfKept).then_some(retention);
         let looked_at = Timestamp::NONE;
         strategy.is_final().then_some(Self { windows, kept, retention, looked_at, gone: Vec::new() })
+    }
+
+    /// The same for sliding windows, of which the newest begins as long before stream time as they are long.
+    pub(crate) fn of_sliding(strategy: EmitStrategy, windows: &SlidingWindows, retention: TimeSpan) -> Option<Self> {
+        let results = Self::new(strategy, windows.as_time_windows(), retention)?;
+        let from_stream_time = |kept: TimeSpan| kept.millis().saturating_add(windows.time_difference().millis());
+        let kept = results.kept.and_then(|kept| TimeSpan::from_millis(from_stream_time(kept)));
+        Some(Self { kept, ..results })
     }
 
     /// Is told every time stream time moves on.

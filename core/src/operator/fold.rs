@@ -98,6 +98,21 @@ pub trait FoldFactory: StateLayout {
     fn merge_states(&self, _parts: &Folded, _total: usize) -> Result<Vec<ArrayRef>, FoldError> {
         Err(FoldError::of(format!("states of {} cannot be merged", self.describe())))
     }
+
+    /// Whether a record is folded into the merged states of the sessions that it joins, as Kafka Streams does, rather than for itself and merged
+    /// with them later. It makes a difference where the order in which things are folded shows, as it may with closures.
+    fn folds_into_merged(&self) -> bool {
+        false
+    }
+
+    /// The states of sessions that a record joins as one for each group, into which the record is folded then. What a state begins with comes
+    /// first.
+    ///
+    /// # Errors
+    /// As [`merge_states`](Self::merge_states).
+    fn merge_before_record(&self, parts: &Folded, total: usize) -> Result<Vec<ArrayRef>, FoldError> {
+        self.merge_states(parts, total)
+    }
 }
 
 /// Rows to be folded: row `picked[i]` of `batch`, or row `i` where nothing is picked, belongs to group `groups[i]`.

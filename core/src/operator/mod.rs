@@ -44,6 +44,7 @@ mod row_ttl;
 mod session_aggregate;
 mod session_interval;
 mod session_rows;
+mod session_states;
 mod session_updates;
 mod sink;
 mod sliding_aggregate;
@@ -133,6 +134,7 @@ pub use unnest::{Unnest, UnnestError};
 pub use versioned_join::{VersionedJoin, VersionedJoinSettings};
 pub use versioned_rows::{Version, VersionedRows};
 pub use versioned_table::VersionedTable;
+pub use waiting_records::Unmatched;
 
 use crate::{
     Batch,

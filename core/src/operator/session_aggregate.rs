@@ -34,6 +34,7 @@ use super::{
     rounds::rounds,
     session_interval::{Part, SessionInterval},
     session_rows::{append_session, first_open_end, sessions_in, stretch_of},
+    session_states::{SessionMerge, SessionStates},
     session_updates::{Final, SessionRows, by_key, updates},
     table::{drop_null_keys, stored_fields},
     task_store::TaskStore,
@@ -91,6 +92,15 @@ pub struct SessionAggregate {
     interval: SessionInterval,
 }
 
+/// The time at a record.
+#[derive(Clone, Copy)]
+struct Observed {
+    /// Stream time of its input, the record included: it decides whether the record is late.
+    now: Timestamp,
+    /// Stream time of all inputs, the record not included: it decides which sessions are found.
+    before: Timestamp,
+}
+
 /// Rows that are late, and why.
 type Late = Vec<(usize, String)>;
 
@@ -127,11 +137,15 @@ impl SessionAggregate {
         SessionRows { output, fold: fold.as_ref(), keys: &self.keys, needs_before: *needs_before }
     }
 
-    /// Sessions that end before this are not found any more.
-    fn open_from(&self, stream_time: Timestamp) -> i64 {
+    /// Sessions that end before this are not found any more: as Kafka Streams' stores do, it looks at the time before the record.
+    fn open_from(&self, observed: Observed) -> i64 {
+        let kept = match observed.before {
+            Timestamp::NONE => i64::MIN,
+            before => before.minus(self.settings.retention).millis().saturating_add(1),
+        };
         match self.settings.strategy.is_final() {
-            true => self.settings.windows.closed_before(stream_time).millis(),
-            false => stream_time.minus(self.settings.retention).millis(),
+            true => kept.max(self.settings.windows.closed_before(observed.now).millis()),
+            false => kept,
         }
     }
 
@@ -140,11 +154,12 @@ impl SessionAggregate {
         &mut self,
         numbers: &[usize],
         times: &[i64],
-        observed: &[Timestamp],
+        observed: &[Observed],
         store: &mut TaskStore,
     ) -> Result<(), FoldError> {
         let mut lookups = Vec::new();
-        for ((&key, &time), &stream_time) in numbers.iter().zip(times).zip(observed) {
+        for ((&key, &time), &observed) in numbers.iter().zip(times).zip(observed) {
+            let stream_time = observed.now;
             let newest = match self.settings.emit {
                 EmitPolicy::Commit => self.flushed_at,
                 // Sessions of another input may end later.
@@ -152,7 +167,7 @@ impl SessionAggregate {
                 EmitPolicy::Record => stream_time.max(self.forgotten),
             };
             if newest != Timestamp::NONE {
-                let open_from = self.open_from(newest.min(stream_time));
+                let open_from = self.open_from(observed);
                 let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(open_from);
                 self.interval.missing(key, earliest, newest.millis(), self.settings.span, &mut lookups);
             }
@@ -181,7 +196,7 @@ impl SessionAggregate {
     fn fold(
         &mut self,
         batch: &Batch,
-        observed: &[Timestamp],
+        observed: &[Observed],
         (input, store): (usize, &mut TaskStore),
         errors: &mut Vec<RowError>,
     ) -> Result<Late, FoldError> {
@@ -194,9 +209,9 @@ impl SessionAggregate {
         let (mut rows, mut groups) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         let mut late = Vec::new();
         for (row, (&key, &time)) in numbers.iter().zip(times).enumerate() {
-            let stream_time = observed[row];
+            let stream_time = observed[row].now;
             let closed_before = windows.closed_before(stream_time).millis();
-            match self.interval.join(key, time, windows, self.open_from(stream_time), closed_before) {
+            match self.interval.join(key, time, windows, self.open_from(observed[row]), closed_before) {
                 Ok(group) => {
                     rows.push(row as u32);
                     groups.push(group);
@@ -225,31 +240,13 @@ impl SessionAggregate {
         let rows = replaced.iter().map(|&one| &interval.bytes[interval.stored[one].row.clone()]);
         let mut old_states = self.states.decode(rows).map_err(FoldError::of)?;
         old_states.pop();
-        let none = Folded { states: old_states.iter().map(|column| column.slice(0, 0)).collect(), groups: Vec::new() };
-        let folded = self.fold.finish(none, interval.groups)?;
-
-        let place = |part: &Part| match part {
-            Part::Stored(one) => replaced.binary_search(one).ok(),
-            Part::Folded(group) => {
-                folded.present.as_ref().is_none_or(|present| present[*group]).then_some(replaced.len() + group)
+        let merge = SessionMerge { factory: self.settings.fold.as_ref(), interval: &interval, replaced: &replaced };
+        let SessionStates { finals, states } = match self.settings.emit {
+            EmitPolicy::Record if merge.factory.folds_into_merged() => {
+                merge.in_order(self.fold.as_mut(), &old_states)?
             }
+            EmitPolicy::Record | EmitPolicy::Commit => merge.of_parts(self.fold.as_mut(), &old_states)?,
         };
-        let changed =
-            interval.keys.iter().enumerate().flat_map(|(key, sessions)| {
-                sessions.live.iter().filter(|live| live.changed).map(move |live| (key, live))
-            });
-        let finals: Vec<Final> = changed
-            .map(|(key, live)| Final { key, session: live.session, parts: live.parts.clone() })
-            .filter(|one| one.parts.iter().any(|part| place(part).is_some()))
-            .collect();
-        let (mut places, mut groups) = (Vec::new(), Vec::new());
-        for (number, one) in finals.iter().enumerate() {
-            for found in one.parts.iter().filter_map(place) {
-                places.push(found as u32);
-                groups.push(number);
-            }
-        }
-        let states = self.merge(&old_states, &folded.states, &places, groups, finals.len())?;
         let finals_of = by_key(&finals, interval.keys.len());
         self.write(&interval, &finals, &finals_of, &states, store)?;
         if self.settings.strategy.is_final() {
@@ -258,27 +255,6 @@ impl SessionAggregate {
         let updates = updates(&interval, &finals, &finals_of, &replaced, self.settings.emit);
         let batch = self.rows().of_updates(&interval, &updates, &states, &old_states)?;
         Ok((!batch.is_empty()).then(|| (batch, updates.iter().map(|update| update.key).collect())))
-    }
-
-    /// The merged states: of `old` and `folded` behind it, those at `places`, in groups.
-    fn merge(
-        &self,
-        old: &[ArrayRef],
-        folded: &[ArrayRef],
-        places: &[u32],
-        groups: Vec<usize>,
-        total: usize,
-    ) -> Result<Vec<ArrayRef>, FoldError> {
-        let indices = UInt32Array::from(places.to_vec());
-        let gather = |(old, folded): (&ArrayRef, &ArrayRef)| {
-            let all = compute::concat(&[old.as_ref(), folded.as_ref()])?;
-            compute::take(&all, &indices, None)
-        };
-        let states = old.iter().zip(folded).map(gather).collect::<Result<Vec<_>, _>>().map_err(FoldError::of)?;
-        if groups.len() == total {
-            return Ok(states);
-        }
-        self.settings.fold.merge_states(&Folded { states, groups }, total)
     }
 
     /// Writes the stretches that hold a session which came, went or changed.
@@ -311,6 +287,7 @@ impl SessionAggregate {
                     [Part::Stored(one)] if !live.changed => Some(&interval.bytes[interval.stored[one].row.clone()]),
                     _ => own
                         .next_if(|&number| finals[number].session == live.session)
+                        .filter(|&number| !finals[number].gone)
                         .map(|number| rows.row(number).data()),
                 };
                 if let Some(state) = state.filter(|_| stretch(live.session) == start) {
@@ -326,7 +303,7 @@ impl SessionAggregate {
     fn fold_each(
         &mut self,
         batch: &Batch,
-        observed: &[Timestamp],
+        observed: &[Observed],
         (input, store): (usize, &mut TaskStore),
         errors: &mut Vec<RowError>,
     ) -> Result<(Option<Batch>, Late), FoldError> {
@@ -334,7 +311,7 @@ impl SessionAggregate {
         for round in self.rounds(batch)? {
             let rows = UInt32Array::from(round);
             let part = batch.take(&rows).map_err(FoldError::of)?;
-            let observed: Vec<Timestamp> = rows.values().iter().map(|&row| observed[row as usize]).collect();
+            let observed: Vec<Observed> = rows.values().iter().map(|&row| observed[row as usize]).collect();
             let first_error = errors.len();
             let round_late = self.fold(&part, &observed, (input, store), errors)?;
             late.extend(round_late.into_iter().map(|(row, problem)| (rows.value(row) as usize, problem)));
@@ -410,17 +387,20 @@ impl Operator for SessionAggregate {
             return Ok(());
         }
         let clock = if self.settings.strategy.is_final() { 0 } else { context.input };
-        let mut stream_time = self.stream_times[clock];
+        let (mut stream_time, mut whole) = (self.stream_times[clock], self.stream_time);
         let observe = |&time: &i64| {
+            let before = whole;
+            whole = whole.max(Timestamp(time));
             stream_time = stream_time.max(Timestamp(time));
-            stream_time
+            Observed { now: stream_time, before }
         };
-        let observed: Vec<Timestamp> = batch.times().values().iter().map(observe).collect();
+        let observed: Vec<Observed> = batch.times().values().iter().map(observe).collect();
         self.stream_times[clock] = stream_time;
         self.stream_time = self.stream_time.max(stream_time);
         let (input, mut errors) = (context.input, Vec::new());
         let store = &mut context.stores[self.settings.store];
-        let each = self.settings.emit == EmitPolicy::Record && !self.settings.strategy.is_final();
+        let alone = !self.settings.strategy.is_final() || self.settings.fold.folds_into_merged();
+        let each = self.settings.emit == EmitPolicy::Record && alone;
         let folded = match each {
             true => self.fold_each(&batch, &observed, (input, store), &mut errors),
             false => self.fold(&batch, &observed, (input, store), &mut errors).map(|late| (None, late)),

@@ -19,12 +19,16 @@ pub(super) struct Final {
     pub(super) key: usize,
     pub(super) session: Session,
     pub(super) parts: Vec<Part>,
+    /// Whether its state is nothing: it is passed on as a tombstone and not kept.
+    pub(super) gone: bool,
 }
 
 /// A row that is passed on.
 pub(super) struct Update {
     pub(super) key: usize,
     session: Session,
+    /// Whether it is a session that is new or changed, not one that is no more.
+    is_result: bool,
     /// The number of its state; none for a tombstone.
     after: Option<usize>,
     /// The place among the replaced sessions of the state that was there.
@@ -61,7 +65,8 @@ pub(super) fn updates(
     for (place, &one) in replaced.iter().enumerate() {
         let stored = &interval.stored[one];
         if !stays(stored.key, stored.session) {
-            updates.push(Update { key: stored.key, session: stored.session, after: None, before: Some(place) });
+            let (key, session) = (stored.key, stored.session);
+            updates.push(Update { key, session, is_result: false, after: None, before: Some(place) });
         }
     }
     for (number, one) in finals.iter().enumerate() {
@@ -73,9 +78,10 @@ pub(super) fn updates(
             Part::Stored(stored) => replaced.binary_search(stored).ok().filter(same),
             Part::Folded(_) => None,
         });
-        updates.push(Update { key: one.key, session: one.session, after: Some(number), before });
+        let after = (!one.gone).then_some(number);
+        updates.push(Update { key: one.key, session: one.session, is_result: true, after, before });
     }
-    updates.sort_by_key(|update| (update.key, update.after.is_some(), update.session.end));
+    updates.sort_by_key(|update| (update.key, update.is_result, update.session.end));
     updates
 }
 

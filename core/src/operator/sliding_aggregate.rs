@@ -122,7 +122,7 @@ impl SlidingAggregate {
     /// [`FoldError`] if a column has no row encoding or a function no accumulator.
     pub fn new(settings: SlidingAggregateSettings) -> Result<Self, FoldError> {
         settings.fold.create()?;
-        let finals = FinalResults::new(settings.strategy, settings.windows.as_time_windows(), settings.retention);
+        let finals = FinalResults::of_sliding(settings.strategy, &settings.windows, settings.retention);
         Ok(Self {
             stream_times: vec![Timestamp::NONE; settings.inputs],
             latest_start: Timestamp::NONE,

@@ -15,9 +15,11 @@
 //! on at once.
 //!
 //! Late records still meet what is kept, but are not kept themselves if they are older than the store of their side keeps records (it
-//! has its own clock): they are dead letters, too. Records without value, and those without key of inner sides, are dead letters only.
+//! has its own clock): they are dead letters, too. Records without value, and those without key of inner sides, are dead letters only; but
+//! time goes on with them: that of the join with all, that of their side with those that have a key.
 //!
-//! Order and times are those of Kafka Streams, whose throttle by the wall clock is left out: what can be released is.
+//! Order and times are those of Kafka Streams, whose throttle by the wall clock is left out: what can be released is, unless [`Unmatched`] says
+//! otherwise.
 
 use std::sync::Arc;
 
@@ -32,8 +34,7 @@ use super::{
     Context, FoldError, Operator, OperatorError, Reason, StreamJoinKind, TaskStore,
     joined_sides::add_sides,
     record_store::{Kept, Loaded, RecordStore},
-    table::drop_null_keys,
-    waiting_records::{Released, WaitingRecords},
+    waiting_records::{Released, Unmatched, WaitingRecords},
 };
 use crate::{
     Batch,
@@ -55,6 +56,8 @@ pub struct StreamStreamJoinSettings {
     pub stores: [usize; 2],
     /// The number of the store of records that wait: there is one if a side is outer and the windows have a grace.
     pub waiting: Option<usize>,
+    /// When records that met nothing are passed on.
+    pub unmatched: Unmatched,
     /// The columns of the left and the right input.
     pub inputs: [Arc<StreamSchema>; 2],
     /// The key, the left values, the right values, under whatever names; then which sides there are, if two more columns are left.
@@ -67,12 +70,27 @@ pub struct StreamStreamJoin {
     windows: JoinWindows,
     sides: [Side; 2],
     waiting: Option<WaitingRecords>,
+    /// The highest timestamp of both sides, of records that cannot be joined among them.
+    stream_time: Timestamp,
     keys: RowCodec,
     /// How many columns of the batch's key say which records meet.
     key_columns: usize,
     /// The columns of the left input.
     left: Arc<StreamSchema>,
     output: Arc<StreamSchema>,
+}
+
+/// What is done with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Usable {
+    /// It is joined and kept.
+    Joined,
+    /// It has no key, meets nothing, and is passed on for itself.
+    Alone,
+    /// It is left out, but its side's clock moves on.
+    WithoutValue,
+    /// It is left out.
+    WithoutKey,
 }
 
 /// What is kept of one side.
@@ -172,7 +190,8 @@ impl StreamStreamJoin {
     /// # Errors
     /// [`FoldError`] if a column has no row encoding.
     pub fn new(settings: StreamStreamJoinSettings) -> Result<Self, FoldError> {
-        let StreamStreamJoinSettings { kind, windows, retention, stores, waiting, inputs, output } = settings;
+        let StreamStreamJoinSettings { kind, windows, retention, stores, waiting, unmatched, inputs, output } =
+            settings;
         let codec = |fields: &[FieldRef]| RowCodec::new(fields).map_err(FoldError::of);
         let side = |number: usize| -> Result<Side, FoldError> {
             let columns = inputs[number].columns().fields();
@@ -185,7 +204,8 @@ impl StreamStreamJoin {
             kind,
             windows,
             sides: [side(0)?, side(1)?],
-            waiting: waiting.map(WaitingRecords::new),
+            waiting: waiting.map(|store| WaitingRecords::new(store, unmatched)),
+            stream_time: Timestamp::NONE,
             keys: codec(&inputs[0].columns().fields()[..key_columns])?,
             key_columns,
             left: Arc::clone(&inputs[0]),
@@ -203,22 +223,34 @@ impl StreamStreamJoin {
         }
     }
 
-    /// Leaves out the rows that cannot be joined at all.
-    fn usable(&self, batch: Batch, own: JoinSide, context: &mut Context<'_>) -> Result<Batch, OperatorError> {
-        let mut batch = if self.is_outer(own) { batch } else { drop_null_keys(batch, context)? };
-        if let Some(present) = batch.present().cloned() {
-            let without = (0..batch.len()).filter(|&row| present.is_null(row));
-            context.reject(&batch, Reason::NullValue, without.map(|row| (row, "the record has no value".to_owned())));
-            let keep = BooleanArray::new(present.into_inner(), None);
-            batch = batch.filter(&keep).map_err(|error| context.error(error))?;
-        }
-        Ok(batch)
+    /// What is to be done with each row; those that cannot be joined at all are dead letters.
+    fn usable(&self, batch: &Batch, own: JoinSide, context: &mut Context<'_>) -> Vec<Usable> {
+        let nulls = null_keys(batch);
+        let usable = |row: usize| {
+            let has_key = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+            let has_value = batch.present().is_none_or(|present| present.is_valid(row));
+            match (has_key, has_value) {
+                (true, true) => Usable::Joined,
+                (false, true) if self.is_outer(own) => Usable::Alone,
+                (true, false) => Usable::WithoutValue,
+                (false, _) => Usable::WithoutKey,
+            }
+        };
+        let rows: Vec<Usable> = (0..batch.len()).map(usable).collect();
+        let mut reject = |kind: Usable, reason: Reason, problem: &str| {
+            let without = rows.iter().enumerate().filter(|(_, row)| **row == kind);
+            context.reject(batch, reason, without.map(|(row, _)| (row, problem.to_owned())));
+        };
+        reject(Usable::WithoutKey, Reason::NullKey, "the record has no key");
+        reject(Usable::WithoutValue, Reason::NullValue, "the record has no value");
+        rows
     }
 
     /// Joins the rows of a batch in their order, and keeps them; gives the results and the rows that are too old to be kept.
     fn join(
         &mut self,
         batch: &Batch,
+        usable: &[Usable],
         own: JoinSide,
         stores: &mut [TaskStore],
     ) -> Result<(Option<Batch>, Vec<usize>), FoldError> {
@@ -226,8 +258,6 @@ impl StreamStreamJoin {
         let mut columns = batch.values().to_vec();
         columns.extend_from_slice(&batch.keys()[batch.schema().key().len()..]);
         let rows = self.sides[index(own)].rows.encode_rows(&columns, batch.len()).map_err(FoldError::of)?;
-        let nulls = null_keys(batch);
-        let has_key = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
         let times = batch.times().values();
 
         let other = own.other();
@@ -237,7 +267,7 @@ impl StreamStreamJoin {
             let (from, to) = windows.reach(own, Timestamp(times[row]));
             (from.max(visible), to)
         };
-        let wanted = (0..batch.len()).filter(|&row| has_key(row)).map(|row| {
+        let wanted = (0..batch.len()).filter(|&row| usable[row] == Usable::Joined).map(|row| {
             let (from, to) = reach(row);
             (keys.value(row), from, to)
         });
@@ -246,9 +276,18 @@ impl StreamStreamJoin {
         let mut work = Work::new(own, batch.len());
         let (mut kept, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
         for row in 0..batch.len() {
-            if !has_key(row) {
-                work.alone(own, row as u32, times[row]);
-                continue;
+            self.stream_time = self.stream_time.max(Timestamp(times[row]));
+            match usable[row] {
+                Usable::Joined => {}
+                Usable::Alone => {
+                    work.alone(own, row as u32, times[row]);
+                    continue;
+                }
+                Usable::WithoutValue => {
+                    self.sides[index(own)].records.advance(Timestamp(times[row]));
+                    continue;
+                }
+                Usable::WithoutKey => continue,
             }
             let record = Kept { key: keys.value(row), time: times[row], row: rows.value(row) };
             self.step(row as u32, &record, reach(row), &others, &mut work, stores)?;
@@ -269,6 +308,7 @@ impl StreamStreamJoin {
             return Ok(None);
         }
         self.sides.iter_mut().for_each(|side| side.records.advance(stream_time));
+        self.stream_time = self.stream_time.max(stream_time);
         let none = Batch::empty(&self.left);
         let mut columns = none.values().to_vec();
         columns.extend_from_slice(&none.keys()[self.left.key().len()..]);
@@ -289,12 +329,12 @@ impl StreamStreamJoin {
     ) -> Result<(), FoldError> {
         let (own, other) = (work.own, work.own.other());
         self.sides[index(own)].records.advance(Timestamp(record.time));
-        let stream_time = self.sides[0].records.newest().max(self.sides[1].records.newest());
+        let stream_time = self.stream_time;
         if let Some(waiting) = &mut self.waiting
             && record.time == stream_time.millis()
         {
             waiting
-                .release(&self.windows, stream_time, stores)?
+                .release_at(own, &self.windows, stream_time, stores)?
                 .into_iter()
                 .for_each(|released| work.release(released, row));
         }
@@ -388,11 +428,8 @@ fn null_keys(batch: &Batch) -> Option<NullBuffer> {
 impl Operator for StreamStreamJoin {
     fn on_batch(&mut self, batch: Batch, context: &mut Context<'_>) -> Result<(), OperatorError> {
         let own = JoinSide::of_input(context.input);
-        let batch = self.usable(batch, own, context)?;
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let (joined, late) = self.join(&batch, own, context.stores).map_err(|error| context.error(error))?;
+        let usable = self.usable(&batch, own, context);
+        let (joined, late) = self.join(&batch, &usable, own, context.stores).map_err(|error| context.error(error))?;
         context.output.extend(joined);
         let records = &self.sides[index(own)].records;
         let oldest = records.oldest_visible();
@@ -419,12 +456,19 @@ impl Operator for StreamStreamJoin {
     fn restore_stream_time(&mut self, _stream_time: Timestamp) {}
 
     fn clocks(&self) -> Vec<Timestamp> {
-        self.sides.iter().map(|side| side.records.newest()).collect()
+        let sides = self.sides.iter().map(|side| side.records.newest());
+        sides.chain([self.stream_time]).chain(self.waiting.as_ref().map(WaitingRecords::first_time)).collect()
     }
 
     fn restore_clock(&mut self, index: usize, time: Timestamp) {
-        if let Some(side) = self.sides.get_mut(index) {
-            side.records.advance(time);
+        match (index, &mut self.waiting) {
+            (0 | 1, _) => {
+                self.sides[index].records.advance(time);
+                self.stream_time = self.stream_time.max(time);
+            }
+            (2, _) => self.stream_time = self.stream_time.max(time),
+            (_, Some(waiting)) => waiting.restore_first_time(time),
+            (_, None) => {}
         }
     }
 

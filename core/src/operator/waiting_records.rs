@@ -15,9 +15,44 @@ use crate::{
     window::{JoinSide, JoinWindows},
 };
 
+/// When the results of records that met nothing are passed on, in a join with a grace.
+///
+/// ```
+/// use std::time::Duration;
+/// use millstream::{StreamsBuilder, dsl::{Consumed, Produced, StreamJoined, Unmatched}, record::Record};
+/// use millstream::{testing::TopologyTestDriver, window::JoinWindows};
+///
+/// let released = |unmatched: Unmatched| -> Result<usize, Box<dyn std::error::Error>> {
+///     let builder = StreamsBuilder::new();
+///     let [left, right] = ["left", "right"].map(|topic| builder.stream::<String, String>(topic, Consumed::kafka()));
+///     let windows = JoinWindows::new(Duration::ZERO, Duration::from_millis(10)).with_grace(Duration::from_millis(5));
+///     let joined = StreamJoined::within(windows).unmatched(unmatched);
+///     left.outer_join_stream(&right, joined, |_, left, right| format!("{left:?} {right:?}")).to("out", Produced::kafka());
+///     let mut driver = TopologyTestDriver::new(&builder.build()?)?;
+///     driver.push("right", Record::new("ada", "tea").at_ms(20))?; // it may be met until 25
+///     driver.push("left", Record::new("bob", "ink").at_ms(30))?;
+///     Ok(driver.drain("out")?.len())
+/// };
+/// assert_eq!(released(Unmatched::WhenClosed)?, 1);
+/// assert_eq!(released(Unmatched::AsKafkaStreams)?, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unmatched {
+    /// With the first record that has the highest timestamp so far and lies beyond their window and its grace.
+    #[default]
+    WhenClosed,
+    /// With the record with which Kafka Streams does so: it does not always look. It remembers the time of a record that waits, not always that of
+    /// the first one, and looks when that is past by the window of the side that the new record is on. So results may come later.
+    AsKafkaStreams,
+}
+
 /// The records of both sides that wait.
 pub(crate) struct WaitingRecords {
     store: usize,
+    unmatched: Unmatched,
+    /// The time that says whether to look, as Kafka Streams keeps it; [`Timestamp::NONE`] if it is to be looked in any case.
+    first_time: Timestamp,
     /// `None` until the store was read.
     index: Option<BTreeSet<Vec<u8>>>,
 }
@@ -48,8 +83,18 @@ fn split(name: &[u8]) -> Result<(i64, JoinSide, &[u8]), FoldError> {
 
 impl WaitingRecords {
     /// The records in store number `store`.
-    pub(crate) fn new(store: usize) -> Self {
-        Self { store, index: None }
+    pub(crate) fn new(store: usize, unmatched: Unmatched) -> Self {
+        Self { store, unmatched, first_time: Timestamp::NONE, index: None }
+    }
+
+    /// What has to be committed beside the records themselves.
+    pub(crate) fn first_time(&self) -> Timestamp {
+        self.first_time
+    }
+
+    /// Takes what was committed.
+    pub(crate) fn restore_first_time(&mut self, time: Timestamp) {
+        self.first_time = time;
     }
 
     fn index(&mut self, stores: &mut [TaskStore]) -> Result<&mut BTreeSet<Vec<u8>>, FoldError> {
@@ -81,6 +126,10 @@ impl WaitingRecords {
         row: &[u8],
         stores: &mut [TaskStore],
     ) -> Result<(), FoldError> {
+        self.first_time = match self.first_time {
+            Timestamp::NONE => Timestamp(time),
+            first => first.min(Timestamp(time)),
+        };
         let name = name_of(time, side, key);
         let mut rows = if self.index(stores)?.contains(&name) { self.rows(&name, stores)? } else { Vec::new() };
         rows.extend_from_slice(&u32::try_from(row.len()).map_err(FoldError::of)?.to_le_bytes());
@@ -121,6 +170,45 @@ impl WaitingRecords {
             first = first.into_iter().chain([Timestamp(closes)]).min();
         }
         Ok(first)
+    }
+
+    /// Takes out what can meet nothing any more at this stream time, when a record of `own` is there that has it; maybe not yet, see
+    /// [`Unmatched`].
+    pub(crate) fn release_at(
+        &mut self,
+        own: JoinSide,
+        windows: &JoinWindows,
+        stream_time: Timestamp,
+        stores: &mut [TaskStore],
+    ) -> Result<Vec<Released>, FoldError> {
+        if self.unmatched == Unmatched::AsKafkaStreams {
+            if self.first_time != Timestamp::NONE && !windows.is_closed(own, self.first_time, stream_time) {
+                return Ok(Vec::new());
+            }
+            self.first_time = self.last_looked_at(windows, stream_time, stores)?;
+        }
+        self.release(windows, stream_time, stores)
+    }
+
+    /// The time of the last record that Kafka Streams looks at when it releases records: it goes on until one of either side is still open.
+    fn last_looked_at(
+        &mut self,
+        windows: &JoinWindows,
+        stream_time: Timestamp,
+        stores: &mut [TaskStore],
+    ) -> Result<Timestamp, FoldError> {
+        let (mut last, mut open) = (Timestamp::NONE, [false; 2]);
+        for name in &*self.index(stores)? {
+            let (time, side, _) = split(name)?;
+            last = Timestamp(time);
+            if open == [true; 2] {
+                break;
+            }
+            if !windows.is_closed(side, last, stream_time) {
+                open[usize::from(side == JoinSide::Right)] = true;
+            }
+        }
+        Ok(last)
     }
 
     /// Takes out what can meet nothing any more at this stream time.
@@ -176,7 +264,7 @@ mod tests {
         let committed = MemoryStore::default();
         let rows = committed.rows();
         let mut stores = [TaskStore::new(Box::new(committed), StoreRetention::Forever)];
-        let mut waiting = WaitingRecords::new(0);
+        let mut waiting = WaitingRecords::new(0, Unmatched::default());
         for (side, time, key, row) in [
             (JoinSide::Left, 100, "b", "1"),
             (JoinSide::Left, 100, "a", "2"),
@@ -193,7 +281,7 @@ mod tests {
         stores[0].apply(&changes, 1, 1).expect("memory does not fail");
         assert_eq!(rows.read().len(), 4);
 
-        let mut waiting = WaitingRecords::new(0);
+        let mut waiting = WaitingRecords::new(0, Unmatched::default());
         let mut check = |stream_time: i64| {
             let released =
                 waiting.release(&windows, Timestamp(stream_time), &mut stores).expect("memory does not fail");

@@ -27,13 +27,14 @@ pub(super) fn operator(
     let input = |number: usize| &topology.nodes()[node.inputs[number].0].schema;
     Ok(match &node.kind {
         NodeKind::StreamJoin(join) => {
-            let StreamJoinNode { kind, windows, retention, stores, waiting } = *join;
+            let StreamJoinNode { kind, windows, retention, stores, waiting, unmatched } = *join;
             let settings = StreamStreamJoinSettings {
                 kind,
                 windows,
                 retention,
                 stores: stores.map(local_store),
                 waiting: waiting.map(local_store),
+                unmatched,
                 inputs: [0, 1].map(|number| Arc::clone(input(number))),
                 output,
             };

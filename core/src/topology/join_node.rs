@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     format::Format,
-    operator::{JoinKind, KeyMapping, StateLayout, StreamJoinKind, TableJoinKind},
+    operator::{JoinKind, KeyMapping, StateLayout, StreamJoinKind, TableJoinKind, Unmatched},
     record::TimeSpan,
     window::JoinWindows,
 };
@@ -42,6 +42,8 @@ pub struct StreamJoinNode {
     pub stores: [usize; 2],
     /// The number of the store of records that wait, if any do.
     pub waiting: Option<usize>,
+    /// When those that met nothing are passed on.
+    pub unmatched: Unmatched,
 }
 
 /// Joins two tables, whose changes are its two inputs.

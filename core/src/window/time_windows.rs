@@ -48,8 +48,7 @@ enum Shape {
 /// use std::time::Duration;
 /// use millstream::{window::{TimeWindows, WindowBounds}, record::Timestamp};
 ///
-/// let [ten, five] = [10, 5].map(Duration::from_millis);
-/// let windows = TimeWindows::hopping(ten, five, Duration::ZERO)?;
+/// let windows = TimeWindows::hopping(Duration::from_millis(10), Duration::from_millis(5), Duration::ZERO)?;
 /// let of_seventeen: Vec<_> = windows.numbers(Timestamp(17)).map(|number| windows.bounds(number)).collect();
 /// assert_eq!(of_seventeen, [WindowBounds { start: 10, end: 20 }, WindowBounds { start: 15, end: 25 }]);
 /// # Ok::<(), millstream::window::InvalidWindow>(())

@@ -49,6 +49,8 @@ impl StreamModel {
     }
 
     fn push(&mut self, case: Case, (is_left, key, value, time): Input) {
+        let own = usize::from(!is_left);
+        self.clocks[own] = self.clocks[own].max(time);
         let Some(value) = value else { return };
         let is_outer = match case.kind {
             StreamJoinKind::Inner => false,
@@ -59,8 +61,7 @@ impl StreamModel {
         let ahead = |is_left: bool| if is_left { case.after } else { case.before };
         let (from, to) = (time - ahead(!is_left), time + ahead(is_left));
         let retention = case.before + case.after + case.grace.unwrap_or(86_400_000);
-        let (own, other) = (usize::from(!is_left), usize::from(is_left));
-        self.clocks[own] = self.clocks[own].max(time);
+        let other = usize::from(is_left);
         let now = self.clocks[0].max(self.clocks[1]);
         if let (Some(grace), true) = (case.grace, time == now) {
             let closed = |&(time, is_left, _): &(i64, bool, u8)| time + ahead(is_left) + grace < now;

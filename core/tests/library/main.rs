@@ -9,6 +9,7 @@ mod driver;
 mod dsl;
 mod global_tables;
 mod global_tables_running;
+mod golden;
 mod handlers;
 mod headers;
 mod idle;

@@ -106,10 +106,12 @@ pub(super) fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<
     let mut updates = Vec::new();
     let mut stream_time = i64::MIN;
     for &(key, value, time) in inputs {
+        // Stores forget by what they have seen before the record.
+        let kept_from = stream_time.saturating_sub(gap + grace).saturating_add(1);
         stream_time = stream_time.max(time);
         let closed_before = stream_time - gap - grace;
         let key = format!("k{key}");
-        let reached = |row: &Row| row.0 == key && row.2 >= (time - gap).max(closed_before) && row.1 <= time + gap;
+        let reached = |row: &Row| row.0 == key && row.2 >= (time - gap).max(kept_from) && row.1 <= time + gap;
         let mut joined: Vec<Row> = live.iter().filter(|row| reached(row)).cloned().collect();
         joined.sort_by_key(|row| row.2);
         let start = joined.iter().map(|row| row.1).min().unwrap_or(time).min(time);
