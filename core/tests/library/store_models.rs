@@ -211,9 +211,11 @@ fn check_sessions(steps: &[(u8, i64, bool)], partitions: u32, from: i64, to: i64
     for (key, time) in times(steps) {
         topic.pipe_at(key.as_str(), 1, time).expect("works");
         let (stream_time, live) = &mut model[partition_for_key(key.as_bytes(), partitions).0 as usize];
+        // Stores forget by what they have seen before the record.
+        let kept_from = stream_time.saturating_sub(gap + grace).saturating_add(1);
         *stream_time = time.max(*stream_time);
         let closed_before = *stream_time - gap - grace;
-        let reached = |row: &WindowRow| row.0 == key && row.2 >= (time - gap).max(closed_before) && row.1 <= time + gap;
+        let reached = |row: &WindowRow| row.0 == key && row.2 >= (time - gap).max(kept_from) && row.1 <= time + gap;
         let joined: Vec<WindowRow> = live.iter().filter(|row| reached(row)).cloned().collect();
         let start = joined.iter().map(|row| row.1).min().unwrap_or(time).min(time);
         let end = joined.iter().map(|row| row.2).max().unwrap_or(time).max(time);
@@ -228,7 +230,7 @@ fn check_sessions(steps: &[(u8, i64, bool)], partitions: u32, from: i64, to: i64
     assert!(found.iter().all(|row| all.contains(&row)), "{found:?} are not among {all:?}");
     for (stream_time, live) in &model {
         // Those that can still grow are there; of the others some may be.
-        let open = live.iter().filter(|row| row.2 >= stream_time - gap - grace);
+        let open = live.iter().filter(|row| row.2 > stream_time - gap - grace);
         open.for_each(|row| assert!(found.contains(row), "{row:?} is not among {found:?}"));
     }
     let some = |wants: &dyn Fn(&WindowRow) -> bool| found.iter().filter(|row| wants(row)).cloned().collect::<Vec<_>>();
