@@ -80,8 +80,9 @@ impl StreamsBuilder {
 }
 
 impl<K: Data, V: Data> KTable<K, V> {
-    /// A handle by which processors read the table's store; `None` if the table has no store with one row of `V` a key: tables with windows
-    /// and those that are computed anew for each reader have none, [`materialize`](Self::materialize) makes one.
+    /// A handle by which processors read the table's store; `None` if the table has no store with one row of `V` a key.
+    /// Tables with windows have none, nor those that are computed anew for each reader, nor aggregations by expressions, such as counts, which
+    /// keep what they need to go on; [`materialize`](Self::materialize) makes one.
     ///
     /// ```
     /// use millstream::{StreamsBuilder, dsl::{Consumed, Produced}, record::Record, testing::TopologyTestDriver};
@@ -89,18 +90,18 @@ impl<K: Data, V: Data> KTable<K, V> {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let builder = StreamsBuilder::new();
     /// let stream = builder.stream::<String, String>("in", Consumed::kafka());
-    /// let counts = stream.group_by_key().count("counts").state_store().ok_or("a store")?;
-    /// let store = counts.clone();
+    /// let joined = stream.group_by_key().reduce(|all, next| all + &next, "joined").state_store().ok_or("a store")?;
+    /// let store = joined.clone();
     /// let asked = builder.stream::<String, String>("ask", Consumed::kafka());
     /// asked.process_values_each(move |record, context| {
-    ///     let count = context.store(&store)?.get(record.key())?.unwrap_or(0);
-    ///     context.forward(record.with_value(count));
+    ///     let all = context.store(&store)?.get(record.key())?.unwrap_or_default();
+    ///     context.forward(record.with_value(all));
     ///     Ok(())
-    /// }, &[&counts]).to("out", Produced::kafka());
+    /// }, &[&joined]).to("out", Produced::kafka());
     /// let mut driver = TopologyTestDriver::new(&builder.build()?)?;
     /// driver.push_all("in", ["a", "b"].map(|value| Record::new("k", value)))?;
     /// driver.push("ask", Record::new("k", "?"))?;
-    /// assert_eq!(driver.drain("out")?, [Record::new("k", 2_i64.to_be_bytes())]);
+    /// assert_eq!(driver.drain("out")?, [Record::new("k", "ab")]);
     /// # Ok(())
     /// # }
     /// ```

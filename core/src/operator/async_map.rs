@@ -156,8 +156,7 @@ struct Reply<T> {
 }
 
 impl<T> Reply<T> {
-    /// Hands the outcome in.
-    fn is(mut self, outcome: Outcome<T>) {
+    fn give(mut self, outcome: Outcome<T>) {
         self.outcome = Some(outcome);
     }
 }
@@ -253,7 +252,7 @@ impl<C: AsyncCalls> AsyncMap<C> {
         let reply = Reply { number, outcome: None, mailbox: Arc::clone(&self.mailbox) };
         let asked = async move {
             let late = |_| Err(ProcessorError::of(format!("no answer came within {timeout:?}")));
-            reply.is(tokio::time::timeout(timeout, attempts(call, count, retry)).await.unwrap_or_else(late));
+            reply.give(tokio::time::timeout(timeout, attempts(call, count, retry)).await.unwrap_or_else(late));
         };
         self.pool.spawn(asked).map_err(|error| context.error(error))?;
         self.in_flight += 1;
