@@ -16,7 +16,7 @@ final class TableJoins extends Topologies {
         add("tables-join-aggregated", b -> out(stream(b, "a").groupByKey(grouped()).reduce((state, v) -> state + v)
             .outerJoin(table(b, "b"), Topologies::both)));
         add("tables-join-then-filter", b -> out(table(b, "a").outerJoin(table(b, "b"), Topologies::both).filter((k, v) -> even(v))));
-        add("tables-join-three", b -> out(table(b, "a").leftJoin(table(b, "b"), Topologies::both)
+        add("tables-join-three", b -> out(table(b, "a").leftJoin(table(b, "b"), Topologies::both, Materialized.as("pairs"))
             .outerJoin(table(b, "c"), TableJoins::third)));
         add("foreign-key-join", b -> out(table(b, "a").join(table(b, "b"), Topologies::foreignKey, Topologies::both,
             Materialized.with(TEXT, TEXT))));

@@ -29,7 +29,7 @@ use super::{
     Context, EmitPolicy, Fold, FoldError, FoldFactory, Operator, OperatorError, Reason, Rows,
     lateness::{late_for_session, move_on},
     rounds::rounds,
-    session_interval::{Part, SessionInterval},
+    session_interval::{Live, Part, SessionInterval},
     session_rows::{append_session, first_open_end, sessions_in, stretch_of},
     session_states::{SessionMerge, SessionStates},
     session_updates::{Final, SessionRows, by_key, updates},
@@ -279,7 +279,11 @@ impl SessionAggregate {
             millstream_state::key::window_key(start, &interval.keys[key].key, &mut stored_key);
             value.clear();
             let mut own = finals_of[key].clone().peekable();
-            for live in &interval.keys[key].live {
+            let lives = &interval.keys[key].live;
+            // A new session with the bounds of one that is not found any more takes its place.
+            let is_replaced =
+                |one: &Live| !one.changed && lives.iter().any(|other| other.changed && other.session == one.session);
+            for live in lives.iter().filter(|live| !is_replaced(live)) {
                 let state = match live.parts[..] {
                     [Part::Stored(one)] if !live.changed => Some(&interval.bytes[interval.stored[one].row.clone()]),
                     _ => own

@@ -81,6 +81,11 @@ fn split(name: &[u8]) -> Result<(i64, JoinSide, &[u8]), FoldError> {
     Ok((time, if side == 0 { JoinSide::Right } else { JoinSide::Left }, key))
 }
 
+/// Whether rows that wait under one name are more than one.
+fn has_several(rows: &[u8]) -> bool {
+    rows.split_first_chunk::<4>().is_some_and(|(length, rest)| rest.len() > u32::from_le_bytes(*length) as usize)
+}
+
 impl WaitingRecords {
     /// The records in store number `store`.
     pub(crate) fn new(store: usize, unmatched: Unmatched) -> Self {
@@ -198,14 +203,20 @@ impl WaitingRecords {
         stores: &mut [TaskStore],
     ) -> Result<Timestamp, FoldError> {
         let (mut last, mut open) = (Timestamp::NONE, [false; 2]);
-        for name in &*self.index(stores)? {
-            let (time, side, _) = split(name)?;
+        let names: Vec<Vec<u8>> = self.index(stores)?.iter().cloned().collect();
+        for name in names {
+            let (time, side, _) = split(&name)?;
             last = Timestamp(time);
             if open == [true; 2] {
                 break;
             }
-            if !windows.is_closed(side, last, stream_time) {
-                open[usize::from(side == JoinSide::Right)] = true;
+            if windows.is_closed(side, last, stream_time) {
+                continue;
+            }
+            open[usize::from(side == JoinSide::Right)] = true;
+            // It looks at the records of one time one by one.
+            if open == [true; 2] && has_several(&self.rows(&name, stores)?) {
+                break;
             }
         }
         Ok(last)

@@ -3,6 +3,8 @@
 //! Time goes on by small steps, with ties, now and then a jump, and records that come a little or much too late. Windows in the topologies are
 //! about ten milliseconds long, so that all their edges are met. Keys and values are few, so that they meet.
 
+use std::collections::BTreeSet;
+
 use millstream::record::{Header, Record, Timestamp};
 
 use super::case::Step;
@@ -18,6 +20,8 @@ pub(crate) struct Input {
     pub(crate) null_values_one_in: u64,
     /// Whether timestamps go back at times.
     pub(crate) out_of_order: bool,
+    /// Whether a record without value may have the time of another record.
+    pub(crate) tied_deletions: bool,
     /// Whether values may be empty texts.
     pub(crate) empty_values: bool,
     /// Before every so many records the wall clock moves on; it never does if 0.
@@ -68,13 +72,17 @@ pub(crate) fn steps(input: &Input, seed: u64) -> Vec<Step> {
     let records = 8 + random.below(48);
     let keys = 1 + random.below(4);
     let mut now = random.below(30) as i64;
-    let mut steps = Vec::new();
+    let (mut steps, mut taken) = (Vec::new(), BTreeSet::new());
     for _ in 0..records {
         if random.one_in(input.clock_one_in) {
             steps.push(Step::Clock(1 + random.below(25)));
         }
         let topic = input.topics[random.below(input.topics.len() as u64) as usize];
-        let record = record(input, &mut random, keys, &mut now);
+        let mut record = record(input, &mut random, keys, &mut now);
+        while record.value.is_none() && !input.tied_deletions && taken.contains(&record.timestamp) {
+            record.timestamp.0 += 1;
+        }
+        taken.insert(record.timestamp);
         steps.push(Step::Record { topic, record });
     }
     steps

@@ -62,6 +62,12 @@ impl Topology {
         self
     }
 
+    /// No record without value has the time of an earlier record: Kafka Streams' versioned stores forget such a deletion.
+    pub(crate) fn without_tied_deletions(mut self) -> Self {
+        self.input.tied_deletions = false;
+        self
+    }
+
     /// No value is an empty text: Kafka Streams' foreign-key joins take it for none.
     pub(crate) fn without_empty_values(mut self) -> Self {
         self.input.empty_values = false;

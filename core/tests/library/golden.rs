@@ -138,4 +138,6 @@ fn final_results_come_with_the_first_record_that_closes_their_window() {
     let topology = windowed(SessionWindows::new(ms(5), ms(5)).expect("legal"), KWindowedStream::emit_final);
     check(&topology, None, &["k a@1", "k b@4", "l c@14"], &[]);
     check(&topology, None, &["k a@1", "k b@4", "l c@15"], &["k[1,4] ab@4"]);
+    // The second record comes at the one moment at which the session of the first is forgotten and not closed yet: it takes its place.
+    check(&topology, None, &["k a@10", "l b@20", "k c@10", "l d@22"], &["k[10,10] c@10"]);
 }
