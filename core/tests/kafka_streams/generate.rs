@@ -35,6 +35,7 @@ impl Default for Input {
             null_keys_one_in: 15,
             null_values_one_in: 7,
             out_of_order: true,
+            tied_deletions: true,
             empty_values: true,
             clock_one_in: 0,
         }
