@@ -5,10 +5,11 @@
 //! comes                     answer if there              answer
 //! keeps its foreign key     answer if there              answer
 //! gets another one          unsubscribe; answer          unsubscribe; answer
-//! goes                      unsubscribe and clear        unsubscribe and clear
+//! goes                      unsubscribe and clear        unsubscribe; answer without a key
 //! ```
 //!
-//! A row of an inner join that is [unsettled](super::unsettled_rows) asks as one of a left join does.
+//! A row of an inner join that is [unsettled](super::unsettled_rows) asks as one of a left join does, unless it goes. In a left join the answer to a
+//! row that goes has the time of that row alone, for no row of the right table is asked.
 //!
 //! A row whose foreign key is null, in any of its columns, meets nothing. In an inner join it is a dead letter, and what it gave before is
 //! cleared; in a left join it asks for an answer without a key.
@@ -78,7 +79,8 @@ fn instructions(
     use Instruction::{Answer, AnswerIfThere, Unsubscribe, UnsubscribeAndClear};
     match (kind, old, new) {
         (_, None, None) => vec![],
-        (_, Some(Some(_)), None) => vec![(Some(To::Old), UnsubscribeAndClear)],
+        (JoinKind::Inner, Some(Some(_)), None) => vec![(Some(To::Old), UnsubscribeAndClear)],
+        (JoinKind::Left, Some(Some(_)), None) => vec![(Some(To::Old), Unsubscribe), (None, Answer)],
         (JoinKind::Left, Some(None), None) => vec![(None, Answer)],
         (JoinKind::Left, Some(Some(old)), Some(new)) if new != Some(old) => {
             vec![(Some(To::Old), Unsubscribe), (new.map(|_| To::New), Answer)]
@@ -160,7 +162,8 @@ impl ForeignKeySubscribe {
             let new = is_there(row).then(|| new.of(row));
             // In a left join everything is answered, which is what an unsettled row needs.
             let is_unsettled = unsettled.as_ref().is_some_and(|(_, now)| now.is(row));
-            let kind = if is_unsettled { JoinKind::Left } else { self.kind };
+            let goes = matches!(old, Some(Some(_))) && new.is_none();
+            let kind = if is_unsettled && !goes { JoinKind::Left } else { self.kind };
             for (to, instruction) in instructions(kind, old, new) {
                 if let (Some((rows, now)), Instruction::Answer | Instruction::UnsubscribeAndClear) =
                     (&mut unsettled, instruction)
@@ -249,7 +252,7 @@ mod tests {
             (row, row, "new 3", "new 2"),
             (row, other, "old 0, new 2", "old 0, new 2"),
             (row, null, "old 1", "old 0, none 2"),
-            (row, None, "old 1", "old 1"),
+            (row, None, "old 1", "old 0, none 2"),
             (null, row, "new 3", "new 2"),
             (null, null, "", "none 2"),
             (null, None, "", "none 2"),
