@@ -142,13 +142,13 @@ struct History {
     incarnation: u128,
     models: Vec<(Model, i64)>,
     checkpointed: usize,
-    /// Where the store was last evicted, if it may have become durable there.
-    evicted: Option<usize>,
+    /// Where the store was evicted: it may have become durable at each of them, whatever became of later ones.
+    evicted: Vec<usize>,
 }
 
 impl History {
     fn new(incarnation: u128) -> Self {
-        Self { incarnation, models: vec![(Model::new(), i64::MIN)], checkpointed: 0, evicted: None }
+        Self { incarnation, models: vec![(Model::new(), i64::MIN)], checkpointed: 0, evicted: Vec::new() }
     }
 
     fn position(&self) -> Position {
@@ -215,7 +215,7 @@ fn run(kind: StoreKind, steps: Vec<Step>) {
                 // Durable if it was large enough for a file of its own.
                 store.evict().unwrap();
                 flushes += 1;
-                history.evicted = Some(history.models.len() - 1);
+                history.evicted.push(history.models.len() - 1);
             }
             Step::Snapshot => snapshots.push((store.snapshot().unwrap(), history.now().0.clone())),
             // With four files RocksDB may begin to compact while they are copied.
@@ -224,7 +224,7 @@ fn run(kind: StoreKind, steps: Vec<Step>) {
                 let copy = copy_directory(directory.path());
                 let (_backend, store) = open(copy.path(), kind);
                 let at = history.at(store.position());
-                let is_written = at == history.checkpointed || history.evicted == Some(at);
+                let is_written = at == history.checkpointed || history.evicted.contains(&at);
                 assert!(is_written, "came back at {at}, where nothing was written");
                 check_store(&store, &history.models[at].0);
             }
@@ -235,7 +235,7 @@ fn run(kind: StoreKind, steps: Vec<Step>) {
                 let at = history.at(store.position());
                 history.models.truncate(at + 1);
                 history.checkpointed = at;
-                history.evicted = None;
+                history.evicted.clear();
                 flushes += 1;
             }
             Step::Reset => {

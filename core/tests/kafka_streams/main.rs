@@ -31,7 +31,7 @@ mod time_windowed;
 mod topology;
 
 /// How many inputs each topology gets if the environment does not say.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 40;
 
 macro_rules! families {
     ($($family:ident),* $(,)?) => {$(
