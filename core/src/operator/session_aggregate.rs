@@ -165,7 +165,8 @@ impl SessionAggregate {
             };
             if newest != Timestamp::NONE {
                 let open_from = self.open_from(observed);
-                let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(open_from);
+                // At least the stretch that the record's own session lies in, which is written whole.
+                let earliest = time.saturating_sub(self.settings.windows.gap().millis()).max(open_from).min(time);
                 self.interval.missing(key, earliest, newest.millis(), self.settings.span, &mut lookups);
             }
         }

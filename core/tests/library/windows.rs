@@ -197,6 +197,15 @@ pub(super) fn inputs(most: i64) -> impl Strategy<Value = Vec<Input>> {
     proptest::collection::vec(record, 1..50)
 }
 
+/// A record that may no longer join a session, and lies beside it in the store, once made the store forget it.
+#[test]
+fn a_record_beside_a_closed_session_leaves_it_alone() {
+    let inputs = [(1, 'c', 52), (2, 'h', 76), (1, 'e', 53), (2, 'z', 90), (0, 'y', 200)];
+    for cut in 1..=inputs.len() {
+        check_sessions(&inputs, (3, 20), cut, 1);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
