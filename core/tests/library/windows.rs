@@ -122,7 +122,8 @@ pub(super) fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<
         if (start, end) != (time, time) {
             updates.extend(joined.iter().map(|row| (key.clone(), row.1, row.2, None, row.2)));
         }
-        live.retain(|row| !reached(row));
+        // One with the bounds of a session that the store no longer shows takes its place.
+        live.retain(|row| !reached(row) && (&row.0, row.1, row.2) != (&key, start, end));
         let values: String = joined.into_iter().filter_map(|row| row.3).chain([value.to_string()]).collect();
         let row = (key, start, end, Some(values), end);
         updates.push(row.clone());
