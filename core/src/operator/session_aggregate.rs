@@ -140,9 +140,11 @@ impl SessionAggregate {
             Timestamp::NONE => i64::MIN,
             before => before.minus(self.settings.retention).millis().saturating_add(1),
         };
-        match self.settings.strategy.is_final() {
-            true => kept.max(self.settings.windows.closed_before(observed.now).millis()),
-            false => kept,
+        let open = self.settings.windows.closed_before(observed.now).millis();
+        match self.settings.strategy {
+            EmitStrategy::OnUpdate => kept,
+            EmitStrategy::OnClose => open,
+            EmitStrategy::OnCloseIfKept => kept.max(open),
         }
     }
 
@@ -280,11 +282,13 @@ impl SessionAggregate {
             millstream_state::key::window_key(start, &interval.keys[key].key, &mut stored_key);
             value.clear();
             let mut own = finals_of[key].clone().peekable();
-            let lives = &interval.keys[key].live;
+            let lives = interval.keys[key].live.as_slice();
             // A new session with the bounds of one that is not found any more takes its place.
-            let is_replaced =
-                |one: &Live| !one.changed && lives.iter().any(|other| other.changed && other.session == one.session);
-            for live in lives.iter().filter(|live| !is_replaced(live)) {
+            let is_replaced = |place: usize, one: &Live| {
+                let newer = if one.changed { &lives[place + 1..] } else { lives };
+                newer.iter().any(|other| other.changed && other.session == one.session)
+            };
+            for (place, live) in lives.iter().enumerate() {
                 let state = match live.parts[..] {
                     [Part::Stored(one)] if !live.changed => Some(&interval.bytes[interval.stored[one].row.clone()]),
                     _ => own
@@ -292,7 +296,7 @@ impl SessionAggregate {
                         .filter(|&number| !finals[number].gone)
                         .map(|number| rows.row(number).data()),
                 };
-                if let Some(state) = state.filter(|_| stretch(live.session) == start) {
+                if let Some(state) = state.filter(|_| stretch(live.session) == start && !is_replaced(place, live)) {
                     append_session(live.session, state, &mut value);
                 }
             }

@@ -100,16 +100,30 @@ pub(super) fn read(log: &SharedLog, kind: WindowKind) -> Vec<Row> {
     records.map(row).collect()
 }
 
-/// Every update that Kafka Streams passes on, and the sessions that are left, in the order of closing.
+/// Every update that Kafka Streams passes on, and the final results in the order of closing.
 pub(super) fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<Row>, Vec<Row>) {
+    // Stores forget by what they have seen before the record; final results are open to records until they close.
+    let (updates, _) =
+        sessions_found_from(inputs, (gap, grace), |before, _| before.saturating_sub(gap + grace).saturating_add(1));
+    let (_, finals) = sessions_found_from(inputs, (gap, grace), |_, closed_before| closed_before);
+    (updates, finals)
+}
+
+/// Updates, and the sessions that have closed, if those are found that end at what `found_from` gives, for the stream time before the record and the
+/// least end of an open session, or later.
+fn sessions_found_from(
+    inputs: &[Input],
+    (gap, grace): (i64, i64),
+    found_from: impl Fn(i64, i64) -> i64,
+) -> (Vec<Row>, Vec<Row>) {
     let mut live: Vec<Row> = Vec::new();
     let mut updates = Vec::new();
     let mut stream_time = i64::MIN;
     for &(key, value, time) in inputs {
-        // Stores forget by what they have seen before the record.
-        let kept_from = stream_time.saturating_sub(gap + grace).saturating_add(1);
+        let before = stream_time;
         stream_time = stream_time.max(time);
         let closed_before = stream_time - gap - grace;
+        let kept_from = found_from(before, closed_before);
         let key = format!("k{key}");
         let reached = |row: &Row| row.0 == key && row.2 >= (time - gap).max(kept_from) && row.1 <= time + gap;
         let mut joined: Vec<Row> = live.iter().filter(|row| reached(row)).cloned().collect();
@@ -122,8 +136,7 @@ pub(super) fn model_of_sessions(inputs: &[Input], gap: i64, grace: i64) -> (Vec<
         if (start, end) != (time, time) {
             updates.extend(joined.iter().map(|row| (key.clone(), row.1, row.2, None, row.2)));
         }
-        // One with the bounds of a session that the store no longer shows takes its place.
-        live.retain(|row| !reached(row) && (&row.0, row.1, row.2) != (&key, start, end));
+        live.retain(|row| !reached(row));
         let values: String = joined.into_iter().filter_map(|row| row.3).chain([value.to_string()]).collect();
         let row = (key, start, end, Some(values), end);
         updates.push(row.clone());
