@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::record::{InvalidName, Offset, PartitionId, TopicName, TopicPartition};
+use crate::record::{GroupId, InvalidName, Offset, PartitionId, TopicName, TopicPartition};
 
 /// Why a log could not be opened, read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +93,18 @@ pub enum LogError {
         /// The first failure.
         cause: String,
     },
+    /// The engine is elsewhere and did not do what it was asked.
+    #[error("{cluster}: cannot {action}: {problem}")]
+    Remote {
+        /// Which one.
+        cluster: String,
+        /// What was tried, as a verb and its object.
+        action: String,
+        /// Why not, and what to do.
+        problem: String,
+        /// Whether the same may succeed later.
+        transient: bool,
+    },
     /// The operating system refused.
     #[error("{}: cannot {action}: {source}", file.display())]
     Io {
@@ -116,6 +128,14 @@ pub enum CommitError {
         /// The name of the producer.
         producer: String,
     },
+    /// The group has given the member up in whose name the commit was to be made; nothing was committed.
+    #[error("group {group} has given this member up ({problem}); nothing was committed")]
+    NotOwner {
+        /// The group.
+        group: GroupId,
+        /// What the engine said.
+        problem: String,
+    },
     /// The transaction cannot be committed as it is; nothing was committed and the engine works on.
     #[error("nothing was committed: {0}")]
     Rejected(#[source] LogError),
@@ -127,6 +147,6 @@ pub enum CommitError {
 impl CommitError {
     /// Whether it is certain that nothing was committed.
     pub fn is_nothing_committed(&self) -> bool {
-        matches!(self, Self::Fenced { .. } | Self::Rejected(_))
+        matches!(self, Self::Fenced { .. } | Self::NotOwner { .. } | Self::Rejected(_))
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod embedded;
 mod error;
+mod group;
 mod partitioner;
 mod topic;
 mod transaction;
@@ -15,6 +16,9 @@ mod transaction;
 use std::{sync::Arc, time::Duration};
 
 pub use error::{CommitError, LogError};
+pub use group::{
+    Assignment, GroupEvent, GroupMember, GroupMembership, GroupPart, GroupPeer, GroupSettings, GroupTask, GroupTopology,
+};
 pub use partitioner::partition_for_key;
 pub use topic::{CleanupPolicy, Compression, TopicConfig, TopicDescription};
 pub use transaction::{Append, CommitReceipt, GroupOffset, OffsetCommit, Transaction};
@@ -108,6 +112,19 @@ pub trait Log: Send + Sync {
         usize::MAX
     }
 
+    /// Whether other processes may work on the same topics and applications. If so, an application commits in one group of its own name.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Takes part in a group that shares the work on an application; `None` if the engine belongs to one process, which does all of it.
+    ///
+    /// # Errors
+    /// Those of reaching the engine.
+    fn join_group(&self, _settings: GroupSettings) -> Result<Option<Arc<dyn GroupMembership>>, LogError> {
+        Ok(None)
+    }
+
     /// Waits until something was committed after `seen`, or for `timeout`; returns the present count of commits, to be
     /// passed as `seen` the next time. The first call passes 0.
     fn wait_for_commit(&self, seen: u64, timeout: Duration) -> u64;
@@ -125,6 +142,14 @@ pub trait Producer: Send {
     /// [`CommitError::Unknown`] if it may have been committed; [`CommitError::Rejected`] and
     /// [`CommitError::Fenced`] promise that nothing was.
     fn commit(&mut self, transaction: Transaction) -> Result<CommitReceipt, CommitError>;
+
+    /// The same in the name of a member of a group.
+    ///
+    /// # Errors
+    /// Beside those of [`commit`](Self::commit), [`CommitError::NotOwner`] if the group has given the member up.
+    fn commit_as(&mut self, _member: &GroupMember, transaction: Transaction) -> Result<CommitReceipt, CommitError> {
+        self.commit(transaction)
+    }
 }
 
 /// What a fetch brings.
