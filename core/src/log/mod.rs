@@ -1,6 +1,6 @@
 //! The log engine: topics of partitions of records, and the one step in which work on them is committed.
 //!
-//! [`Log`] is the contract; [`embedded`] keeps it in one directory of one process.
+//! [`Log`] is the contract; [`embedded`] keeps it in one directory of one process, [`kafka`] on a cluster of Apache Kafka.
 //!
 //! A [`Transaction`] is a plain value: everything that one commit writes (records for any partitions, positions of any
 //! groups). It is built in memory and handed over whole to a [`Producer`], so that an engine never holds half of one,
@@ -9,6 +9,7 @@
 pub mod embedded;
 mod error;
 mod group;
+pub mod kafka;
 mod partitioner;
 mod topic;
 mod transaction;
