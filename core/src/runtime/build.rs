@@ -25,7 +25,7 @@ use crate::{
     log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
     operator::{
         EmitPolicy, FoldError, GlobalRows, MemoryRows, Merge, Operator, PartitionCounts, Partitioning, RowTtl,
-        RowTtlSettings, Sink, SinkSettings, StoreLogging, StreamTableJoin, Table, TaskId, Transformer,
+        RowTtlSettings, Sink, SinkSettings, StoreLogging, StoreSpec, StreamTableJoin, Table, TaskId, Transformer,
     },
     record::{GroupId, PartitionId, TopicName, TopicPartition},
     topology::{Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef, Topology},
@@ -99,7 +99,8 @@ impl Builder<'_> {
             for &store in &part.stores {
                 let spec = &self.topology.stores()[store];
                 if spec.options.logging == StoreLogging::Enabled {
-                    self.ensure_topic(&changelog_topic(self.application, &spec.name)?, &changelog_config(count))?;
+                    let config = self.changelog_config(spec, count);
+                    self.ensure_topic(&changelog_topic(self.application, &spec.name)?, &config)?;
                 }
             }
         }
@@ -122,6 +123,15 @@ impl Builder<'_> {
         self.tell_upstream(&mut built.tasks)?;
         built.progress = self.progress(&built.tasks, &partitions)?;
         Ok(built)
+    }
+
+    /// A changelog keeps the last change of each key. It has no retention by time even where windows expire: its timestamps are event
+    /// time, and replaying old events must not make the log forget what the stores still need. Expired windows are let go of by offset, which an
+    /// engine that processes share allows only where old records may go at all.
+    fn changelog_config(&self, store: &StoreSpec, partitions: u32) -> TopicConfig {
+        let lets_go = self.log.is_shared() && store.retention.is_windowed();
+        let cleanup = if lets_go { CleanupPolicy::CompactDelete } else { CleanupPolicy::Compact };
+        TopicConfig { partitions, cleanup, ..TopicConfig::default() }
     }
 
     /// What tells operators how many partitions a topic has.
@@ -400,10 +410,4 @@ impl Builder<'_> {
             }
         })
     }
-}
-
-/// A changelog keeps the last change of each key. It has no retention by time even where windows expire: its timestamps are event
-/// time, and replaying old events must not make the log forget what the stores still need.
-fn changelog_config(partitions: u32) -> TopicConfig {
-    TopicConfig { partitions, cleanup: CleanupPolicy::Compact, ..TopicConfig::default() }
 }

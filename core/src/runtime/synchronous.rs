@@ -10,7 +10,7 @@ use millstream_state::{StateBackend, Store};
 
 use super::{
     Clock, ErrorHandlers, ManualClock, MaxTaskIdle, Metrics, StreamTimeAtStart, StreamsError, TaskSettings,
-    build::{Builder, Built, StoreHandle},
+    build::{Builder, Built},
     metrics::Counters,
     restore::RestoreBoard,
     store_partitions::StoreRegistry,
@@ -168,11 +168,7 @@ impl SynchronousStreams {
             shared,
             seat: None,
         };
-        let on_disk = stores.into_iter().filter_map(|(_, _, handle)| match handle {
-            StoreHandle::Persistent(store) => Some(store),
-            StoreHandle::Memory(_) => None,
-        });
-        Ok(Self { worker, views, stores: on_disk.collect() })
+        Ok(Self { worker, views, stores: registry.persistent() })
     }
 
     /// Processes runs of input of at most `rows` rows together, each task some, without a commit; says whether there was any work, and how many
