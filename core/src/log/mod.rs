@@ -78,6 +78,15 @@ pub trait Log: Send + Sync {
     /// [`LogError::UnknownTopic`], [`LogError::UnknownPartition`].
     fn end_offset(&self, partition: &TopicPartition) -> Result<Offset, LogError>;
 
+    /// The end of a partition with everything in it that somebody has written and not settled yet. Who reads up to here has read what a
+    /// writer that is gone has committed, even if the engine is still about to say so.
+    ///
+    /// # Errors
+    /// As [`end_offset`](Self::end_offset).
+    fn unsettled_end(&self, partition: &TopicPartition) -> Result<Offset, LogError> {
+        self.end_offset(partition)
+    }
+
     /// The lowest offset whose record has this timestamp or a later one; `None` if no record has.
     ///
     /// # Errors
