@@ -132,7 +132,7 @@ impl Log for KafkaLog {
 
     fn end_offset(&self, partition: &TopicPartition) -> Result<Offset, LogError> {
         self.shared.topics.check(partition)?;
-        self.shared.readers.marks(partition).map(|marks| Offset(marks.end.unsigned_abs()))
+        self.shared.readers.end(partition)
     }
 
     fn offset_at(&self, partition: &TopicPartition, timestamp: Timestamp) -> Result<Option<Offset>, LogError> {
@@ -141,7 +141,10 @@ impl Log for KafkaLog {
         let found = cluster.ask(&format!("look for a time in {partition}"), || {
             offset_at(&cluster.client, partition, timestamp, ASK)
         })?;
-        Ok(u64::try_from(found).ok().map(Offset))
+        match u64::try_from(found) {
+            Ok(from) => self.shared.readers.first_at(partition, Offset(from), timestamp),
+            Err(_) => Ok(None),
+        }
     }
 
     fn delete_records(&self, partition: &TopicPartition, before: Offset) -> Result<(), LogError> {

@@ -74,8 +74,6 @@ impl Outcomes {
                         return Ok(false);
                     }
                 }
-                // Other transactions before it are still open.
-                Err(LogError::OffsetOutOfRange { end, .. }) if end < offset => {}
                 Err(LogError::Remote { transient: true, .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -117,8 +115,8 @@ impl Outcomes {
     }
 
     /// The end of a partition, as far as the leader knows; 0 if it does not answer.
-    pub(super) fn end(&self, partition: &TopicPartition) -> i64 {
-        self.readers.marks(partition).map_or(0, |marks| marks.end)
+    pub(super) fn end(&self, partition: &TopicPartition) -> Offset {
+        self.readers.end(partition).unwrap_or_default()
     }
 }
 

@@ -223,14 +223,14 @@ impl KafkaProducer {
         let mut receipt = CommitReceipt::default();
         for (append, delivery) in transaction.appends.iter().zip(deliveries) {
             let (base, end) = match delivery {
-                Some(delivery) => (delivery.base, delivery.last + 1),
+                Some(delivery) => (Offset(delivery.base.unsigned_abs()), Offset(delivery.last.unsigned_abs()).next()),
                 None => {
                     let end = self.outcomes.end(&append.partition);
                     (end, end)
                 }
             };
-            receipt.base_offsets.push(Offset(base.unsigned_abs()));
-            receipt.end_offsets.push(Offset(end.unsigned_abs()));
+            receipt.base_offsets.push(base);
+            receipt.end_offsets.push(end);
         }
         // The end of a partition is that of its last append.
         let mut ends = HashMap::new();

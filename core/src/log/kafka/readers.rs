@@ -18,12 +18,12 @@ use super::{
     clock::Deadline,
     cluster::{ASK, Cluster},
     cursor::Cursor,
-    native::{Client, Code, Failure, Role, Watermarks, watermarks},
+    native::{Client, Code, Failure, Role, Watermarks, high_watermark, watermarks},
     topics::Topics,
 };
 use crate::{
-    log::{Fetched, LogError},
-    record::{Offset, TopicName, TopicPartition},
+    log::{Fetched, FetchedBatch, LogError},
+    record::{Offset, Timestamp, TopicName, TopicPartition},
 };
 
 /// A cursor that nobody has used for so long is stopped.
@@ -39,7 +39,10 @@ const SWEEP: Duration = Duration::from_secs(10);
 const MOST_LANES: usize = 8;
 
 /// How long a position past the end is looked at again: after a change of leaders the end may lag for a moment.
-const PAST_END: Duration = Duration::from_secs(2);
+const PAST_END: Duration = Duration::from_secs(1);
+
+/// How long open transactions are waited for where all records up to the end are to be seen.
+const UNDECIDED: Duration = Duration::from_secs(30);
 
 /// The cursors of a process.
 pub(super) struct Readers {
@@ -113,6 +116,36 @@ impl Readers {
         }
     }
 
+    /// The first record from `from` on with this timestamp or a later one. The brokers find places by time among all that they hold,
+    /// and the marks of transactions have the time at which they were made: the record may lie far behind the place.
+    pub(super) fn first_at(
+        &self,
+        partition: &TopicPartition,
+        from: Offset,
+        timestamp: Timestamp,
+    ) -> Result<Option<Offset>, LogError> {
+        let end = self.end(partition)?;
+        let deadline = Deadline::after(UNDECIDED);
+        let mut next = from;
+        while next < end {
+            let fetched = self.fetch(partition, next, 1 << 20)?;
+            for FetchedBatch { records, offsets } in &fetched.batches {
+                let times = records.timestamps().values();
+                if let Some(row) = times.iter().position(|time| *time >= timestamp.millis()) {
+                    return Ok(Some(offsets.at(row)));
+                }
+            }
+            if fetched.batches.is_empty() && fetched.next == next {
+                if deadline.is_over() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            next = fetched.next;
+        }
+        Ok(None)
+    }
+
     /// Stops everything that reads a topic.
     pub(super) fn forget(&self, topic: &TopicName) {
         let mut stopped = Vec::new();
@@ -148,12 +181,17 @@ impl Readers {
         })
     }
 
-    /// Start and end of a partition, or the error that a position is not between them.
+    /// The marks of a partition, or the error that a position is not within it.
     fn marks_around(&self, partition: &TopicPartition, from: Offset) -> Result<Watermarks, LogError> {
         let deadline = Deadline::after(PAST_END);
         loop {
             let marks = self.marks(partition)?;
-            let (start, end) = (Offset(marks.start.unsigned_abs()), Offset(marks.end.unsigned_abs()));
+            let start = Offset(marks.start.unsigned_abs());
+            if from >= start && from.0 <= marks.stable.unsigned_abs() {
+                return Ok(marks);
+            }
+            // Open transactions lie between what can be read and the end.
+            let end = self.end(partition)?;
             match from {
                 from if from >= start && from <= end => return Ok(marks),
                 from if from > end && !deadline.is_over() => thread::sleep(Duration::from_millis(100)),
@@ -162,9 +200,23 @@ impl Readers {
         }
     }
 
-    /// Start and end of a partition.
+    /// Start of a partition, and up to where it can be read.
     pub(super) fn marks(&self, partition: &TopicPartition) -> Result<Watermarks, LogError> {
-        let question = || watermarks(&self.cluster.client, partition, ASK);
+        self.ask_leader(partition, || watermarks(&self.cluster.client, partition, ASK))
+    }
+
+    /// The end of a partition: behind everything that is in it, decided or not. A commit that is done lies below it, even while the
+    /// brokers are still about to show it to readers.
+    pub(super) fn end(&self, partition: &TopicPartition) -> Result<Offset, LogError> {
+        let end = self.ask_leader(partition, || high_watermark(&self.cluster.client, partition, ASK))?;
+        Ok(Offset(end.unsigned_abs()))
+    }
+
+    fn ask_leader<T>(
+        &self,
+        partition: &TopicPartition,
+        question: impl Fn() -> Result<T, Failure>,
+    ) -> Result<T, LogError> {
         self.cluster.ask_for(Duration::from_secs(30), question).map_err(|failure| {
             self.topics.forget(&partition.topic);
             match self.topics.check(partition) {
@@ -239,13 +291,12 @@ impl Readers {
         }
         let is_range =
             matches!(failure.code, RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
-        match self.marks(partition) {
-            Ok(marks) if is_range => LogError::OffsetOutOfRange {
-                partition: partition.clone(),
-                wanted: from,
-                start: Offset(marks.start.unsigned_abs()),
-                end: Offset(marks.end.unsigned_abs()),
-            },
+        let range = || Ok((self.marks(partition)?, self.end(partition)?));
+        match range() {
+            Ok((marks, end)) if is_range => {
+                let start = Offset(marks.start.unsigned_abs());
+                LogError::OffsetOutOfRange { partition: partition.clone(), wanted: from, start, end }
+            }
             Err(error) if is_range => error,
             _ => self.cluster.error(format!("read {partition} from offset {from}"), failure),
         }

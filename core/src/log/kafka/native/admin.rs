@@ -4,23 +4,25 @@
 use std::{collections::HashMap, ffi::c_char, ptr, slice, time::Duration};
 
 use rdkafka_sys::{
-    rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_operation_timeout,
-    rd_kafka_AdminOptions_set_request_timeout, rd_kafka_AdminOptions_t, rd_kafka_ConfigEntry_name,
-    rd_kafka_ConfigEntry_value, rd_kafka_ConfigResource_configs, rd_kafka_ConfigResource_destroy,
-    rd_kafka_ConfigResource_error, rd_kafka_ConfigResource_error_string, rd_kafka_ConfigResource_new,
-    rd_kafka_CreateTopics, rd_kafka_CreateTopics_result_topics, rd_kafka_DeleteRecords, rd_kafka_DeleteRecords_destroy,
-    rd_kafka_DeleteRecords_new, rd_kafka_DeleteRecords_result_offsets, rd_kafka_DeleteTopic_destroy,
-    rd_kafka_DeleteTopic_new, rd_kafka_DeleteTopics, rd_kafka_DeleteTopics_result_topics, rd_kafka_DescribeConfigs,
-    rd_kafka_DescribeConfigs_result_resources, rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics,
-    rd_kafka_NewTopic_destroy, rd_kafka_NewTopic_new, rd_kafka_NewTopic_set_config, rd_kafka_ResourceType_t,
+    rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_isolation_level,
+    rd_kafka_AdminOptions_set_operation_timeout, rd_kafka_AdminOptions_set_request_timeout, rd_kafka_AdminOptions_t,
+    rd_kafka_ConfigEntry_name, rd_kafka_ConfigEntry_value, rd_kafka_ConfigResource_configs,
+    rd_kafka_ConfigResource_destroy, rd_kafka_ConfigResource_error, rd_kafka_ConfigResource_error_string,
+    rd_kafka_ConfigResource_new, rd_kafka_CreateTopics, rd_kafka_CreateTopics_result_topics, rd_kafka_DeleteRecords,
+    rd_kafka_DeleteRecords_destroy, rd_kafka_DeleteRecords_new, rd_kafka_DeleteRecords_result_offsets,
+    rd_kafka_DeleteTopic_destroy, rd_kafka_DeleteTopic_new, rd_kafka_DeleteTopics, rd_kafka_DeleteTopics_result_topics,
+    rd_kafka_DescribeConfigs, rd_kafka_DescribeConfigs_result_resources, rd_kafka_DescribeTopics,
+    rd_kafka_DescribeTopics_result_topics, rd_kafka_IsolationLevel_t, rd_kafka_ListOffsets,
+    rd_kafka_ListOffsets_result_infos, rd_kafka_ListOffsetsResultInfo_topic_partition, rd_kafka_NewTopic_destroy,
+    rd_kafka_NewTopic_new, rd_kafka_NewTopic_set_config, rd_kafka_OffsetSpec_t, rd_kafka_ResourceType_t,
     rd_kafka_TopicCollection_destroy, rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error,
     rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
     rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_event_CreateTopics_result,
     rd_kafka_event_DeleteRecords_result, rd_kafka_event_DeleteTopics_result, rd_kafka_event_DescribeConfigs_result,
-    rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_error_string,
-    rd_kafka_event_t, rd_kafka_metadata, rd_kafka_metadata_destroy, rd_kafka_queue_destroy, rd_kafka_queue_new,
-    rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_topic_result_error, rd_kafka_topic_result_error_string,
-    rd_kafka_topic_result_t,
+    rd_kafka_event_DescribeTopics_result, rd_kafka_event_ListOffsets_result, rd_kafka_event_destroy,
+    rd_kafka_event_error, rd_kafka_event_error_string, rd_kafka_event_t, rd_kafka_metadata, rd_kafka_metadata_destroy,
+    rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_topic_result_error,
+    rd_kafka_topic_result_error_string, rd_kafka_topic_result_t,
 };
 
 use super::{Client, Code, Failure, PartitionList, c_text, millis, partitions::entries_of, text_of};
@@ -265,6 +267,31 @@ pub(in crate::log::kafka) fn delete_records(
         let entries = entries_of(rd_kafka_DeleteRecords_result_offsets(result));
         let code = entries.first().map_or(Code::RD_KAFKA_RESP_ERR_NO_ERROR, |entry| entry.code);
         Failure::check(code)
+    }
+}
+
+/// The offset that the next record gets, decided or not.
+pub(in crate::log::kafka) fn high_watermark(
+    client: &Client,
+    partition: &TopicPartition,
+    wait: Duration,
+) -> Result<i64, Failure> {
+    let latest = rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST as i64;
+    let list = PartitionList::new([(partition, latest)]);
+    let call = AdminCall::new(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS, wait);
+    // SAFETY: as in `create_topic`.
+    unsafe {
+        let level = rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED;
+        Failure::take(rd_kafka_AdminOptions_set_isolation_level(call.options, level))?;
+        rd_kafka_ListOffsets(client.raw(), list.raw(), call.options, call.queue);
+        let answer = call.answer()?;
+        let mut count = 0;
+        let infos = rd_kafka_ListOffsets_result_infos(rd_kafka_event_ListOffsets_result(answer.0), &raw mut count);
+        let Some(&info) = listed(infos, count).first() else {
+            return Err(Failure::of(Code::RD_KAFKA_RESP_ERR__FAIL));
+        };
+        let entry = rd_kafka_ListOffsetsResultInfo_topic_partition(info);
+        Failure::check((*entry).err).map(|()| (*entry).offset)
     }
 }
 

@@ -13,7 +13,8 @@ mod writing;
 mod zero_time;
 
 pub(super) use admin::{
-    DescribedTopic, create_topic, delete_records, delete_topic, describe_topics, reach, topic_configs, topic_names,
+    DescribedTopic, create_topic, delete_records, delete_topic, describe_topics, high_watermark, reach, topic_configs,
+    topic_names,
 };
 pub(super) use client::{Client, Role};
 pub(super) use failure::{Code, Failure, Remedy};

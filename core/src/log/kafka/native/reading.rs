@@ -134,13 +134,13 @@ unsafe extern "C" fn on_arrival(_client: *mut rd_kafka_t, wake: *mut c_void) {
     wake.bump();
 }
 
-/// The first offset of a partition, and the one that the next committed record gets.
+/// The first offset of a partition, and up to where it can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::log::kafka) struct Watermarks {
     /// The first record there.
     pub(in crate::log::kafka) start: i64,
     /// Up to where all transactions are decided.
-    pub(in crate::log::kafka) end: i64,
+    pub(in crate::log::kafka) stable: i64,
 }
 
 /// Asks the partition's leader.
@@ -151,7 +151,7 @@ pub(in crate::log::kafka) fn watermarks(
 ) -> Result<Watermarks, Failure> {
     let name = c_text(partition.topic.as_str());
     let number = i32::try_from(partition.partition.0).unwrap_or(i32::MAX);
-    let (mut start, mut end) = (-1, -1);
+    let (mut start, mut stable) = (-1, -1);
     // SAFETY: the client and the name are alive, the numbers are ours.
     let code = unsafe {
         rd_kafka_query_watermark_offsets(
@@ -159,11 +159,11 @@ pub(in crate::log::kafka) fn watermarks(
             name.as_ptr(),
             number,
             &raw mut start,
-            &raw mut end,
+            &raw mut stable,
             millis(wait),
         )
     };
-    Failure::check(code).map(|()| Watermarks { start, end })
+    Failure::check(code).map(|()| Watermarks { start, stable })
 }
 
 /// The first offset with this timestamp or a later one; below zero if there is none.
