@@ -1,6 +1,6 @@
 //! The log engine: topics of partitions of records, and the one step in which work on them is committed.
 //!
-//! [`Log`] is the contract; [`embedded`] keeps it in one directory of one process.
+//! [`Log`] is the contract; [`embedded`] keeps it in one directory of one process, [`kafka`] on a cluster of Apache Kafka.
 //!
 //! A [`Transaction`] is a plain value: everything that one commit writes (records for any partitions, positions of any
 //! groups). It is built in memory and handed over whole to a [`Producer`], so that an engine never holds half of one,
@@ -9,6 +9,7 @@
 pub mod embedded;
 mod error;
 mod group;
+pub mod kafka;
 mod partitioner;
 mod topic;
 mod transaction;
@@ -76,6 +77,15 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// [`LogError::UnknownTopic`], [`LogError::UnknownPartition`].
     fn end_offset(&self, partition: &TopicPartition) -> Result<Offset, LogError>;
+
+    /// The end of a partition with everything in it that somebody has written and not settled yet. Who reads up to here has read what a
+    /// writer that is gone has committed, even if the engine is still about to say so.
+    ///
+    /// # Errors
+    /// As [`end_offset`](Self::end_offset).
+    fn unsettled_end(&self, partition: &TopicPartition) -> Result<Offset, LogError> {
+        self.end_offset(partition)
+    }
 
     /// The lowest offset whose record has this timestamp or a later one; `None` if no record has.
     ///

@@ -1,6 +1,6 @@
 //! Why a question to a store has no answer.
 
-use crate::record::{Offset, TopicPartition};
+use crate::record::{Offset, PartitionId, TopicPartition};
 
 /// Why a store could not be read, or not be asked so.
 ///
@@ -32,6 +32,17 @@ pub enum QueryError {
         name: String,
         /// The nearest name, or all of them.
         known: String,
+    },
+    /// Another process has the partition, or nobody has it yet.
+    #[error(
+        "store {store}: partition {partition} is not in this process; it is elsewhere or still brought up to date: ask again, or ask the process \
+         that has it"
+    )]
+    NotHere {
+        /// The store.
+        store: String,
+        /// The partition that was needed.
+        partition: PartitionId,
     },
     /// The store has other columns than the types asked for.
     #[error("store {store}: the {side} has the columns {problem}")]

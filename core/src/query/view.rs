@@ -16,7 +16,7 @@ use crate::{
     log::partition_for_key,
     operator::{StateLayout, StoreSpec, TaskId},
     record::{PartitionId, Position, TimeSpan, TopicPartition},
-    runtime::{Progress, StoreHandle, Visibility},
+    runtime::{Progress, Role, StorePartitions, Visibility},
     schema::{ROWTIME, WINDOWEND, WINDOWSTART},
     topology::{OwnerCertainty, StoreOwner},
 };
@@ -38,8 +38,7 @@ use crate::{
 #[derive(Clone)]
 pub struct View {
     pub(super) spec: StoreSpec,
-    /// By partition.
-    handles: Arc<[StoreHandle]>,
+    partitions: Arc<StorePartitions>,
     visibility: Arc<Visibility>,
     schema: SchemaRef,
     /// The part of the topology that the store belongs to; none of a global table, which no task feeds.
@@ -51,8 +50,7 @@ pub struct View {
 /// What the rows of a versioned table were before.
 #[derive(Clone)]
 struct ViewHistory {
-    /// By partition.
-    handles: Arc<[StoreHandle]>,
+    partitions: Arc<StorePartitions>,
     span: TimeSpan,
 }
 
@@ -69,7 +67,7 @@ pub(super) enum Owners {
 impl View {
     pub(crate) fn new(
         spec: StoreSpec,
-        handles: Vec<StoreHandle>,
+        partitions: Arc<StorePartitions>,
         visibility: Arc<Visibility>,
         subtopology: Option<usize>,
         owner: Option<StoreOwner>,
@@ -83,13 +81,13 @@ impl View {
         let is_hidden = spec.key.iter().any(|field| field.name() == ROWTIME);
         let time = if is_hidden { format!("__{ROWTIME}") } else { ROWTIME.to_owned() };
         fields.push(Arc::new(Field::new(time, DataType::Int64, false)));
-        let (handles, schema) = (handles.into(), Arc::new(Schema::new(fields)));
-        Self { spec, handles, visibility, schema, subtopology, owner: owner.map(Arc::new), history: None }
+        let schema = Arc::new(Schema::new(fields));
+        Self { spec, partitions, visibility, schema, subtopology, owner: owner.map(Arc::new), history: None }
     }
 
     /// The same view of a table whose rows have versions, which are kept for `span`.
-    pub(crate) fn with_history(self, handles: Vec<StoreHandle>, span: TimeSpan) -> Self {
-        Self { history: Some(ViewHistory { handles: handles.into(), span }), ..self }
+    pub(crate) fn with_history(self, partitions: Arc<StorePartitions>, span: TimeSpan) -> Self {
+        Self { history: Some(ViewHistory { partitions, span }), ..self }
     }
 
     /// Whether it is that of a versioned table.
@@ -162,7 +160,7 @@ impl View {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn partitions(&self) -> usize {
-        self.handles.len()
+        self.partitions.total()
     }
 
     /// The view as it is between two commits.
@@ -189,17 +187,17 @@ impl View {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn snapshot(&self) -> Result<ViewSnapshot, QueryError> {
-        self.snapshot_of(&(0..self.handles.len()).collect::<Vec<_>>())
+        self.snapshot_of(&(0..self.partitions()).collect::<Vec<_>>())
     }
 
     /// Some partitions of the view as they are between two commits.
     pub(super) fn snapshot_of(&self, partitions: &[usize]) -> Result<ViewSnapshot, QueryError> {
         let taken = self.visibility.between_commits(|progress| {
-            let one = |partition: &usize| Ok((*partition, PartitionSnapshot::of(&self.handles[*partition])?));
-            let snapshots = partitions.iter().map(one).collect::<Result<Vec<_>, String>>()?;
+            let one = |partition: &usize| Ok((*partition, self.partition(&self.partitions, *partition)?));
+            let snapshots = partitions.iter().map(one).collect::<Result<Vec<_>, QueryError>>()?;
             Ok((snapshots, self.position(partitions, progress)))
         });
-        let (snapshots, position) = taken.map_err(|problem: String| self.error(problem))?;
+        let (snapshots, position) = taken?;
         Ok(ViewSnapshot::new(self.clone(), snapshots, position))
     }
 
@@ -208,14 +206,24 @@ impl View {
         let history = self.history.as_ref().ok_or_else(|| self.error("its rows have no versions"))?;
         let taken = self.visibility.between_commits(|progress| {
             let one = |partition: &usize| {
-                let latest = PartitionSnapshot::of(&self.handles[*partition])?;
-                Ok((latest, PartitionSnapshot::of(&history.handles[*partition])?))
+                let latest = self.partition(&self.partitions, *partition)?;
+                Ok((latest, self.partition(&history.partitions, *partition)?))
             };
-            let snapshots = partitions.iter().map(one).collect::<Result<Vec<_>, String>>()?;
+            let snapshots = partitions.iter().map(one).collect::<Result<Vec<_>, QueryError>>()?;
             Ok((snapshots, self.position(partitions, progress)))
         });
-        let (snapshots, position) = taken.map_err(|problem: String| self.error(problem))?;
+        let (snapshots, position) = taken?;
         Ok(VersionsSnapshot::new(self.clone(), snapshots, history.span, position))
+    }
+
+    /// A partition of the store, or of its history, as it is now.
+    fn partition(&self, store: &StorePartitions, partition: usize) -> Result<PartitionSnapshot, QueryError> {
+        match store.get(partition) {
+            Some((handle, Role::Active)) => PartitionSnapshot::of(&handle).map_err(|problem| self.error(problem)),
+            Some((_, Role::Standby)) | None => {
+                Err(QueryError::NotHere { store: self.spec.name.clone(), partition: PartitionId(partition as u32) })
+            }
+        }
     }
 
     /// How far a partition has come.
@@ -237,7 +245,7 @@ impl View {
 
     /// What feeds the store.
     pub(super) fn inputs(&self) -> BTreeSet<TopicPartition> {
-        let all: Vec<usize> = (0..self.handles.len()).collect();
+        let all: Vec<usize> = (0..self.partitions()).collect();
         let position = self.visibility.between_commits(|progress| self.position(&all, progress));
         position.iter().map(|(input, _)| input.clone()).collect()
     }
@@ -268,15 +276,14 @@ impl View {
     /// The partitions that may have the rows of each key; `keys` are the key columns.
     pub(super) fn owners(&self, keys: &[ArrayRef]) -> Vec<Owners> {
         let rows = keys.first().map_or(0, |column| column.len());
-        let unknown =
-            || (0..rows).map(|_| if self.handles.len() == 1 { Owners::One(0) } else { Owners::All }).collect();
-        let Some(owner) = self.owner.as_ref().filter(|_| self.handles.len() > 1) else { return unknown() };
+        let unknown = || (0..rows).map(|_| if self.partitions() == 1 { Owners::One(0) } else { Owners::All }).collect();
+        let Some(owner) = self.owner.as_ref().filter(|_| self.partitions() > 1) else { return unknown() };
         let serializer = owner.format.serializer(Side::Key, Wrapping::Wrapped, &owner.key);
         let encoded = serializer.and_then(|mut serializer| serializer.encode(keys, rows, None));
         let Ok(encoded) = encoded else { return unknown() };
         let of = |bytes: Option<&[u8]>| {
             let Some(bytes) = bytes else { return Owners::All };
-            let partition = partition_for_key(bytes, self.handles.len() as u32).0 as usize;
+            let partition = partition_for_key(bytes, self.partitions() as u32).0 as usize;
             match owner.certainty {
                 OwnerCertainty::Certain => Owners::One(partition),
                 OwnerCertainty::Probable => Owners::First(partition),
@@ -292,7 +299,7 @@ impl View {
 
 impl std::fmt::Debug for View {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("View").field("name", &self.spec.name).field("partitions", &self.handles.len()).finish()
+        f.debug_struct("View").field("name", &self.spec.name).field("partitions", &self.partitions()).finish()
     }
 }
 

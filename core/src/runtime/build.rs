@@ -16,15 +16,16 @@ use super::{
     partitions::Partitions,
     progress::Progress,
     rejected::Rejected,
+    restore::RestoreBoard,
     shared_reads::SharedReads,
     source_reader::{SourceReader, Turns},
     task::{RunningNode, Task},
 };
 use crate::{
-    log::{CleanupPolicy, LogError, SharedLog, TopicConfig},
+    log::{CleanupPolicy, Log, LogError, SharedLog, TopicConfig},
     operator::{
         EmitPolicy, FoldError, GlobalRows, MemoryRows, Merge, Operator, PartitionCounts, Partitioning, RowTtl,
-        RowTtlSettings, Sink, SinkSettings, StoreLogging, StreamTableJoin, Table, TaskId, Transformer,
+        RowTtlSettings, Sink, SinkSettings, StoreLogging, StoreSpec, StreamTableJoin, Table, TaskId, Transformer,
     },
     record::{GroupId, PartitionId, TopicName, TopicPartition},
     topology::{Node, NodeId, NodeKind, OffsetReset, RowTtlNode, Site, SourceNode, Subtopology, TopicRef, Topology},
@@ -52,6 +53,8 @@ pub(super) struct Builder<'a> {
     pub(super) clock: &'a dyn Clock,
     pub(super) counters: Arc<Counters>,
     pub(super) settings: TaskSettings,
+    /// How far stores that are brought up to date have come.
+    pub(super) restoring: &'a RestoreBoard,
 }
 
 /// Tasks, and their stores as others may read them: store number, partition, handle.
@@ -67,9 +70,11 @@ pub(crate) fn changelog_topic(application: &str, store: &str) -> Result<TopicNam
     Ok(TopicName::new(&format!("{application}-{store}-changelog"))?)
 }
 
-/// The group under which a part of the topology commits: two parts may read one topic, each at its own pace.
-pub(crate) fn group_of(application: &str, subtopology: usize) -> Result<GroupId, StreamsError> {
-    Ok(GroupId::new(&format!("{application}-{subtopology}"))?)
+/// The group under which a part of the topology commits: two parts may read one topic, each at its own pace. Where processes share the log
+/// there is one group an application, whose members the engine knows.
+pub(crate) fn group_of(application: &str, subtopology: usize, log: &dyn Log) -> Result<GroupId, StreamsError> {
+    let own = || GroupId::new(&format!("{application}-{subtopology}"));
+    Ok(if log.is_shared() { GroupId::new(application)? } else { own()? })
 }
 
 /// The topic that keeps records which could not be processed.
@@ -78,8 +83,8 @@ pub(crate) fn dead_letter_topic(application: &str) -> Result<TopicName, StreamsE
 }
 
 impl Builder<'_> {
-    /// Makes internal topics where they are missing and builds every task.
-    pub(super) fn build(&self) -> Result<Built, StreamsError> {
+    /// Makes internal topics where they are missing; says how many partitions each topic has.
+    pub(super) fn prepare(&self) -> Result<Partitions, StreamsError> {
         let partitions = Partitions::find(self.topology, self.application, self.log.as_ref())?;
         self.ensure_dead_letter_topic()?;
         for node in self.topology.nodes() {
@@ -89,26 +94,44 @@ impl Builder<'_> {
                 self.ensure_topic(&name, &config)?;
             }
         }
-        let globals = GlobalTables::read(self)?;
-        let rows = globals.rows();
-        let mut built = Built { tasks: Vec::new(), stores: Vec::new(), globals, progress: Progress::default() };
-        for (number, part) in self.topology.subtopologies().iter().enumerate() {
+        for part in self.topology.subtopologies() {
             let count = partitions.tasks(self.topology, part)?;
             for &store in &part.stores {
                 let spec = &self.topology.stores()[store];
                 if spec.options.logging == StoreLogging::Enabled {
-                    self.ensure_topic(&changelog_topic(self.application, &spec.name)?, &changelog_config(count))?;
+                    let config = self.changelog_config(spec, count);
+                    self.ensure_topic(&changelog_topic(self.application, &spec.name)?, &config)?;
                 }
             }
-            for partition in (0..count).map(PartitionId) {
+        }
+        Ok(partitions)
+    }
+
+    /// Makes internal topics where they are missing and builds every task.
+    pub(super) fn build(&self) -> Result<Built, StreamsError> {
+        let partitions = self.prepare()?;
+        let globals = GlobalTables::read(self)?;
+        let rows = globals.rows();
+        let mut built = Built { tasks: Vec::new(), stores: Vec::new(), globals, progress: Progress::default() };
+        for (number, part) in self.topology.subtopologies().iter().enumerate() {
+            for partition in (0..partitions.tasks(self.topology, part)?).map(PartitionId) {
                 let id = TaskId { subtopology: number, partition };
-                let task = self.task(id, part, (&partitions, &rows), &mut built.stores)?;
+                let task = self.task(id, (&partitions, &rows), &mut built.stores)?;
                 built.tasks.push(task);
             }
         }
         self.tell_upstream(&mut built.tasks)?;
         built.progress = self.progress(&built.tasks, &partitions)?;
         Ok(built)
+    }
+
+    /// A changelog keeps the last change of each key. It has no retention by time even where windows expire: its timestamps are event
+    /// time, and replaying old events must not make the log forget what the stores still need. Expired windows are let go of by offset, which an
+    /// engine that processes share allows only where old records may go at all.
+    fn changelog_config(&self, store: &StoreSpec, partitions: u32) -> TopicConfig {
+        let lets_go = self.log.is_shared() && store.retention.is_windowed();
+        let cleanup = if lets_go { CleanupPolicy::CompactDelete } else { CleanupPolicy::Compact };
+        TopicConfig { partitions, cleanup, ..TopicConfig::default() }
     }
 
     /// What tells operators how many partitions a topic has.
@@ -131,20 +154,18 @@ impl Builder<'_> {
         }
     }
 
-    fn task(
+    /// Builds a task, its inputs at their committed positions and its stores brought up to their changelogs; what others read of the stores is
+    /// added to `handles`.
+    ///
+    /// Positions are asked for first: what a former owner has committed with them is in the changelogs by then, or about to be.
+    pub(super) fn task(
         &self,
         id: TaskId,
-        part: &Subtopology,
         (partitions, globals): (&Partitions, &[Arc<dyn GlobalRows>]),
         handles: &mut Vec<(usize, PartitionId, StoreHandle)>,
     ) -> Result<Task, StreamsError> {
-        let group = group_of(self.application, id.subtopology)?;
-        let mut stores = Vec::new();
-        for &number in &part.stores {
-            let (store, handle) = self.store(&self.topology.stores()[number], id.partition)?;
-            stores.push(store);
-            handles.push((number, id.partition, handle));
-        }
+        let part = &self.topology.subtopologies()[id.subtopology];
+        let group = group_of(self.application, id.subtopology, self.log.as_ref())?;
         let local_store =
             |number: usize| part.stores.iter().position(|&store| store == number).expect("a part owns its stores");
         let consumers = self.topology.consumers();
@@ -168,6 +189,12 @@ impl Builder<'_> {
             let late_consumers = self.late_takers(node_id, part);
             let (name, word) = (node.name.clone(), node.operator.clone());
             nodes.push(RunningNode { name, word, operator, consumers, late_consumers });
+        }
+        let mut stores = Vec::new();
+        for &number in &part.stores {
+            let (store, handle) = self.store(&self.topology.stores()[number], id)?;
+            stores.push(store);
+            handles.push((number, id.partition, handle));
         }
         let only_input = if let [reader] = &readers[..] { Some(reader.partition.clone()) } else { None };
         let handlers = Arc::clone(&self.settings.handlers);
@@ -383,10 +410,4 @@ impl Builder<'_> {
             }
         })
     }
-}
-
-/// A changelog keeps the last change of each key. It has no retention by time even where windows expire: its timestamps are event
-/// time, and replaying old events must not make the log forget what the stores still need.
-fn changelog_config(partitions: u32) -> TopicConfig {
-    TopicConfig { partitions, cleanup: CleanupPolicy::Compact, ..TopicConfig::default() }
 }

@@ -60,6 +60,16 @@ pub struct StreamsConfig {
     /// to the highest timestamp that the application has processed, plus what it as a whole has been idle beyond this span. They do so only
     /// when it lets a result go; that stream time is committed with the results, so that what comes later is late or not for good.
     pub idle_advance: Option<Duration>,
+    /// Where processes share the work: in how many more of them each task with stores has a copy that follows (`num.standby.replicas`).
+    pub standby_replicas: usize,
+    /// Where processes share the work: a name that this one keeps over restarts (`group.instance.id`), so that it gets back what it had.
+    pub instance: Option<String>,
+    /// Where processes share the work: the `host:port` at which this one answers questions about its stores (`application.server`).
+    pub endpoint: Option<String>,
+    /// Where processes share the work: for how long one may be silent before others get its tasks.
+    pub session_timeout: Duration,
+    /// Where processes share the work: how long one may take to give up tasks.
+    pub rebalance_timeout: Duration,
     /// What operators know at the start of the stream time that they had observed before.
     pub stream_time_at_start: StreamTimeAtStart,
 }
@@ -96,6 +106,11 @@ impl StreamsConfig {
             paused: false,
             handlers: ErrorHandlers::default(),
             max_task_idle: MaxTaskIdle::default(),
+            standby_replicas: 0,
+            instance: None,
+            endpoint: None,
+            session_timeout: Duration::from_secs(45),
+            rebalance_timeout: Duration::from_secs(300),
             stream_time_at_start: StreamTimeAtStart::default(),
             idle_advance: None,
         }

@@ -121,6 +121,26 @@ pub enum StreamsError {
         /// How many are needed.
         needed: u32,
     },
+    /// Two parts of a topology read one topic, and the engine keeps one position a topic and application.
+    #[error(
+        "topic {topic} is read by two parts of the topology, each at its own pace; a log that processes share keeps one position for it: read it \
+         once and go on from there, or write it to a second topic first"
+    )]
+    ReadTwice {
+        /// The topic.
+        topic: TopicName,
+    },
+    /// A setting that a log which processes share does not allow.
+    #[error("{setting} cannot be used with a log that several processes share: {why}")]
+    NotShared {
+        /// The setting.
+        setting: &'static str,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
+    /// A store is not brought up to date because its task went elsewhere meanwhile.
+    #[error("the task went to another process while its stores were brought up to date")]
+    TaskGone,
     /// A thread ended without saying why: a mistake of the program.
     #[error("a worker thread panicked; this is a mistake of the program, please report it: {what}")]
     Panic {

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -25,6 +26,10 @@ pub struct Counters {
     enforced: AtomicU64,
     lateness_sum: AtomicU64,
     lateness_max: AtomicU64,
+    restored: AtomicU64,
+    commit_us_sum: AtomicU64,
+    commit_us_max: AtomicU64,
+    begun_again: AtomicU64,
 }
 
 /// Counters at one moment.
@@ -58,6 +63,14 @@ pub struct Metrics {
     pub record_lateness_ms_avg: u64,
     /// The same, the most.
     pub record_lateness_ms_max: u64,
+    /// Records of changelogs that were replayed to bring stores up to date.
+    pub records_restored: u64,
+    /// How long the log took for a commit, in microseconds: the mean.
+    pub commit_latency_us_avg: u64,
+    /// The same, the most.
+    pub commit_latency_us_max: u64,
+    /// How often tasks were thrown away because a commit did not take place, and begun again at what is committed.
+    pub tasks_begun_again: u64,
 }
 
 /// How many records an operator has not processed for one reason.
@@ -99,6 +112,20 @@ impl Counters {
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn add_commit_latency(&self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.commit_us_sum.fetch_add(micros, Ordering::Relaxed);
+        self.commit_us_max.fetch_max(micros, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_restored(&self, records: u64) {
+        self.restored.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_begun_again(&self, tasks: usize) {
+        self.begun_again.fetch_add(tasks as u64, Ordering::Relaxed);
+    }
+
     pub(super) fn add_dead_letter(&self, reason: Reason) {
         self.dead_letters[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -129,16 +156,21 @@ impl Counters {
             records,
         };
         let records_in = self.records_in.load(Ordering::Relaxed);
+        let commits = self.commits.load(Ordering::Relaxed);
         let dead = |reason: Reason| (reason, self.dead_letters[reason as usize].load(Ordering::Relaxed));
         Metrics {
             records_in,
             records_out: self.records_out.load(Ordering::Relaxed),
-            commits: self.commits.load(Ordering::Relaxed),
+            commits,
             dead_letters: Reason::ALL.into_iter().map(dead).filter(|(_, count)| *count > 0).collect(),
             dropped: self.dropped.lock().iter().map(dropped).collect(),
             enforced_processing: self.enforced.load(Ordering::Relaxed),
             record_lateness_ms_avg: self.lateness_sum.load(Ordering::Relaxed).checked_div(records_in).unwrap_or(0),
             record_lateness_ms_max: self.lateness_max.load(Ordering::Relaxed),
+            records_restored: self.restored.load(Ordering::Relaxed),
+            commit_latency_us_avg: self.commit_us_sum.load(Ordering::Relaxed).checked_div(commits).unwrap_or(0),
+            commit_latency_us_max: self.commit_us_max.load(Ordering::Relaxed),
+            tasks_begun_again: self.begun_again.load(Ordering::Relaxed),
         }
     }
 }

@@ -17,6 +17,11 @@ pub(super) struct Partitions {
 }
 
 impl Partitions {
+    /// No topic is known yet.
+    pub(super) fn none(application: &str) -> Self {
+        Self { application: application.to_owned(), counts: BTreeMap::new() }
+    }
+
     /// The topic that `topic` stands for in this application.
     pub(super) fn resolve(application: &str, topic: &TopicRef) -> Result<TopicName, StreamsError> {
         Ok(match topic {
@@ -30,7 +35,7 @@ impl Partitions {
     /// # Errors
     /// If a topic does not exist, if topics read together differ, or if nothing decides.
     pub(super) fn find(topology: &Topology, application: &str, log: &dyn Log) -> Result<Self, StreamsError> {
-        let mut found = Self { application: application.to_owned(), counts: BTreeMap::new() };
+        let mut found = Self::none(application);
         for node in topology.nodes() {
             let (NodeKind::Source(SourceNode { topic, .. }) | NodeKind::Sink(SinkNode { topic, .. })) = &node.kind
             else {

@@ -95,12 +95,28 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(super) fn new(tasks: BTreeMap<TaskId, TaskProgress>) -> Self {
-        let mut writers: BTreeMap<TopicName, Vec<TaskId>> = BTreeMap::new();
-        for (id, task) in &tasks {
-            let topics: BTreeSet<&TopicName> = task.targets.iter().map(|target| &target.topic).collect();
-            topics.into_iter().for_each(|topic| writers.entry(topic.clone()).or_default().push(*id));
-        }
-        Self { tasks, writers }
+        let mut all = Self::default();
+        tasks.into_iter().for_each(|(id, task)| all.add(id, task));
+        all
+    }
+
+    /// Takes on a task that this process has got.
+    pub(super) fn add(&mut self, id: TaskId, task: TaskProgress) {
+        self.remove(id);
+        let topics: BTreeSet<&TopicName> = task.targets.iter().map(|target| &target.topic).collect();
+        topics.into_iter().for_each(|topic| self.writers.entry(topic.clone()).or_default().push(id));
+        self.tasks.insert(id, task);
+    }
+
+    /// Forgets a task that this process has no more.
+    pub(super) fn remove(&mut self, id: TaskId) {
+        self.tasks.remove(&id);
+        self.writers.values_mut().for_each(|writers| writers.retain(|writer| *writer != id));
+    }
+
+    /// The tasks of this process.
+    pub(super) fn tasks(&self) -> Vec<TaskId> {
+        self.tasks.keys().copied().collect()
     }
 
     /// Takes a commit of a task.

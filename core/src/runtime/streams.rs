@@ -2,33 +2,24 @@
 
 use std::{
     collections::BTreeMap,
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
 };
 
-use millstream_state::Store;
 use parking_lot::Mutex;
 
 use super::{
-    Metrics, StreamsConfig, StreamsError, TaskSettings,
-    build::{Builder, Built, StoreHandle, dead_letter_topic},
-    carry_over::{delete_store, delete_topic},
-    global_tables::{GlobalTables, global_store_name},
-    metrics::Counters,
-    partitions::Partitions,
-    visibility::Visibility,
-    worker::{Moment, Shared, Worker},
+    Metrics, RestoreProgress, StreamsConfig, StreamsError,
+    restore::RestoreBoard,
+    start::{Sharing, start},
+    worker::Shared,
 };
 use crate::{
-    log::{Log, SharedLog},
-    operator::AsyncPool,
+    log::{GroupPeer, SharedLog},
+    operator::{AsyncPool, TaskId},
     query::View,
-    record::{GroupId, PartitionId, TopicPartition},
-    topology::{GlobalTable, NodeKind, SourceNode, TopicRef, Topology},
+    record::{GroupId, TopicPartition},
+    topology::Topology,
 };
 
 /// What a running topology is doing.
@@ -77,17 +68,20 @@ pub enum Status {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Streams {
-    shared: Arc<Shared>,
-    status: Arc<Mutex<Status>>,
-    threads: Vec<JoinHandle<()>>,
-    views: BTreeMap<String, View>,
-    inputs: Vec<(GroupId, TopicPartition)>,
-    application: String,
-    log: SharedLog,
+    pub(super) shared: Arc<Shared>,
+    pub(super) status: Arc<Mutex<Status>>,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    pub(super) views: BTreeMap<String, View>,
+    pub(super) inputs: Vec<(GroupId, TopicPartition)>,
+    pub(super) application: String,
+    pub(super) log: SharedLog,
     /// Where futures of operators run.
-    futures: Arc<AsyncPool>,
+    pub(super) futures: Arc<AsyncPool>,
+    pub(super) board: Arc<RestoreBoard>,
+    /// What shares the work with other processes, if it is shared.
+    pub(super) sharing: Option<Sharing>,
     /// Stores checkpoint themselves for want of memory only while their backend is there.
-    _state: Arc<millstream_state::StateBackend>,
+    pub(super) _state: Arc<millstream_state::StateBackend>,
 }
 
 impl Streams {
@@ -111,83 +105,7 @@ impl Streams {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn start(topology: &Topology, config: StreamsConfig) -> Result<Self, StreamsError> {
-        let counters = Arc::new(Counters::default());
-        let settings = TaskSettings::of(&config);
-        let builder = Builder {
-            topology,
-            application: &config.application_id,
-            log: &config.log,
-            state: Some(config.state.as_ref()),
-            reads: Some(config.reads.as_ref()),
-            emit: config.emit,
-            clock: config.clock.as_ref(),
-            counters: Arc::clone(&counters),
-            settings: settings.clone(),
-        };
-        // Fences an earlier life before its positions are read: what it has not committed by now it never will.
-        let name = |number: usize| format!("{}-{number}", config.application_id);
-        let producers: Vec<_> =
-            (0..config.threads.max(1)).map(|number| config.log.producer(&name(number))).collect::<Result<_, _>>()?;
-        let Built { tasks, stores, globals, progress } = builder.build()?;
-        let visibility = Arc::new(Visibility::new(progress));
-        let shared = Arc::new(Shared {
-            stop: AtomicBool::new(false),
-            abandon: AtomicBool::new(false),
-            paused: AtomicBool::new(config.paused),
-            counters,
-            visibility: Arc::clone(&visibility),
-        });
-        let status = Arc::new(Mutex::new(Status::Running));
-        let inputs = tasks
-            .iter()
-            .flat_map(|task| task.readers.iter().map(|reader| (task.group.clone(), reader.partition.clone())));
-        let inputs = inputs.collect();
-        let views = views(topology, &stores, &globals, &visibility);
-        let mut globals = Some(globals);
-
-        let workers = config.threads.clamp(1, tasks.len().max(1));
-        let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-        for (index, task) in tasks.into_iter().enumerate() {
-            shares[index % workers].push(task);
-        }
-        let own_stores: Vec<_> = stores
-            .into_iter()
-            .filter_map(|(_, _, handle)| match handle {
-                StoreHandle::Persistent(store) => Some(store),
-                StoreHandle::Memory(_) => None,
-            })
-            .collect();
-        // Begun before the first thread, so that a failure on the way ends what runs already.
-        let mut streams = Self {
-            shared: Arc::clone(&shared),
-            status: Arc::clone(&status),
-            threads: Vec::new(),
-            views,
-            inputs,
-            application: config.application_id.clone(),
-            log: Arc::clone(&config.log),
-            futures: Arc::clone(&settings.futures),
-            _state: Arc::clone(&config.state),
-        };
-        for (number, (tasks, producer)) in shares.into_iter().zip(producers).enumerate() {
-            // The first worker checkpoints for all: while it works, the state's own thread writes.
-            let stores = if number == 0 { own_stores.clone() } else { Vec::new() };
-            let checkpoint = move |moment| stores.iter().try_for_each(|store| checkpoint(store, moment));
-            let worker = Worker {
-                tasks,
-                globals: globals.take().unwrap_or_default(),
-                producer,
-                log: Arc::clone(&config.log),
-                clock: Arc::clone(&config.clock),
-                commit_interval: config.commit_interval,
-                transaction_bytes: config.transaction_bytes,
-                checkpoint_interval: config.checkpoint_interval,
-                checkpoint: Box::new(checkpoint),
-                shared: Arc::clone(&shared),
-            };
-            streams.threads.push(spawn(name(number), worker, Arc::clone(&status), Arc::clone(&shared))?);
-        }
-        Ok(streams)
+        start(topology, &config)
     }
 
     /// What it is doing.
@@ -278,6 +196,66 @@ impl Streams {
         Ok(lag)
     }
 
+    /// The stores that are brought up to date now, before their tasks begin.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// assert!(streams.restoring().is_empty()); // of a log of its own everything is ready when it has started
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn restoring(&self) -> Vec<RestoreProgress> {
+        self.board.stores()
+    }
+
+    /// The tasks that this process has now: all, or what the group has given it.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// assert_eq!(streams.tasks().iter().map(ToString::to_string).collect::<Vec<_>>(), ["0_0"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tasks(&self) -> Vec<TaskId> {
+        self.shared.visibility.progress().tasks()
+    }
+
+    /// The processes that share the work, this one included, as far as they say where they answer; none if it is not shared.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// assert!(streams.peers().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn peers(&self) -> Vec<GroupPeer> {
+        self.sharing.as_ref().map(|sharing| sharing.group.peers()).unwrap_or_default()
+    }
+
     /// The view of a store.
     ///
     /// ```
@@ -352,6 +330,9 @@ impl Streams {
             // A panic was caught and made the status already.
             let _ = thread.join();
         }
+        if let Some(sharing) = self.sharing.take() {
+            sharing.end(&self.board);
+        }
     }
 }
 
@@ -370,117 +351,4 @@ impl std::fmt::Debug for Streams {
             .field("status", &self.status())
             .finish_non_exhaustive()
     }
-}
-
-fn checkpoint(store: &Store, moment: Moment) -> Result<(), StreamsError> {
-    match moment {
-        Moment::AtWork => {
-            store.ask_checkpoint();
-            Ok(())
-        }
-        Moment::AtTheEnd => store
-            .checkpoint()
-            .map_err(|error| StreamsError::Store { store: store.name().to_owned(), problem: error.to_string() }),
-    }
-}
-
-fn spawn(
-    name: String,
-    mut worker: Worker,
-    status: Arc<Mutex<Status>>,
-    shared: Arc<Shared>,
-) -> Result<JoinHandle<()>, StreamsError> {
-    let work = move || {
-        let result = std::panic::catch_unwind(AssertUnwindSafe(|| worker.run()));
-        let result = result.unwrap_or_else(|panic| {
-            let what = panic.downcast_ref::<String>().cloned();
-            let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Err(StreamsError::Panic { what: what.unwrap_or_else(|| "no message".to_owned()) })
-        });
-        let mut status = status.lock();
-        match result {
-            Ok(()) if *status == Status::Running => *status = Status::Stopped,
-            Ok(()) => {}
-            Err(error) => {
-                tracing::error!("{error}");
-                shared.stop.store(true, Ordering::Release);
-                if !matches!(*status, Status::Failed { .. }) {
-                    *status = Status::Failed { error: error.to_string() };
-                }
-            }
-        }
-    };
-    std::thread::Builder::new().name(name).spawn(work).map_err(StreamsError::Thread)
-}
-
-/// The views over stores, each over all its partitions.
-pub(super) fn views(
-    topology: &Topology,
-    stores: &[(usize, PartitionId, StoreHandle)],
-    globals: &GlobalTables,
-    visibility: &Arc<Visibility>,
-) -> BTreeMap<String, View> {
-    let view = |(number, spec): (usize, &crate::operator::StoreSpec)| {
-        let of = |number: usize| -> Vec<StoreHandle> {
-            stores.iter().filter(|(store, ..)| *store == number).map(|(.., handle)| handle.clone()).collect()
-        };
-        let part = topology.subtopologies().iter().position(|part| part.stores.contains(&number));
-        let view = View::new(spec.clone(), of(number), Arc::clone(visibility), part, topology.owner_of(number));
-        let view = match topology.versions(number) {
-            Some(versions) => view.with_history(of(versions.history), versions.span),
-            None => view,
-        };
-        (spec.name.clone(), view)
-    };
-    let global = |(table, handle): (&GlobalTable, StoreHandle)| {
-        (table.store.name.clone(), View::new(table.store.clone(), vec![handle], Arc::clone(visibility), None, None))
-    };
-    let globals = topology.globals().iter().zip(globals.handles()).map(global);
-    let own = topology.stores().iter().enumerate().filter(|(_, spec)| spec.layout.is_readable()).map(view);
-    own.chain(globals).collect()
-}
-
-/// Removes what an application has left: its internal topics and its stores. It must not be running.
-///
-/// # Errors
-/// Those of the log and of the stores; what was removed until then stays removed.
-///
-/// ```
-/// # use std::sync::Arc;
-/// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig, delete_application}};
-/// # use millstream::testing::MemoryLog;
-/// # use millstream_state::{StateBackend, StateConfig};
-/// # let directory = tempfile::tempdir()?;
-/// # let log = Arc::new(MemoryLog::new());
-/// # log.create_topic(&"orders".parse()?, &Default::default())?;
-/// # let builder = StreamsBuilder::new();
-/// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
-/// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
-/// # let topology = builder.build()?;
-/// # Streams::start(&topology, StreamsConfig::new("app", log.clone(), Arc::clone(&state)))?.stop()?;
-/// delete_application(&topology, "app", log.as_ref(), &state)?;
-/// assert_eq!(log.topics()?.len(), 1); // `orders`, which is not the application's own
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub fn delete_application(
-    topology: &Topology,
-    application: &str,
-    log: &dyn Log,
-    state: &millstream_state::StateBackend,
-) -> Result<(), StreamsError> {
-    for node in topology.nodes() {
-        if let NodeKind::Source(SourceNode { topic: topic @ TopicRef::Internal { .. }, .. }) = &node.kind {
-            delete_topic(&Partitions::resolve(application, topic)?, log)?;
-        }
-    }
-    delete_topic(&dead_letter_topic(application)?, log)?;
-    for table in topology.globals() {
-        let name = global_store_name(application, &table.store.name);
-        if state.store_names().contains(&name) {
-            let error =
-                |e: millstream_state::StoreError| StreamsError::Store { store: name.clone(), problem: e.to_string() };
-            state.drop_store(&name).map_err(error)?;
-        }
-    }
-    topology.stores().iter().try_for_each(|spec| delete_store(&spec.name, application, log, Some(state)))
 }

@@ -10,9 +10,11 @@ use millstream_state::{StateBackend, Store};
 
 use super::{
     Clock, ErrorHandlers, ManualClock, MaxTaskIdle, Metrics, StreamTimeAtStart, StreamsError, TaskSettings,
-    build::{Builder, Built, StoreHandle},
+    build::{Builder, Built},
     metrics::Counters,
-    streams::views,
+    restore::RestoreBoard,
+    store_partitions::StoreRegistry,
+    views::views,
     visibility::Visibility,
     worker::{Shared, Worker},
 };
@@ -140,10 +142,12 @@ impl SynchronousStreams {
             clock: config.clock.as_ref(),
             counters: Arc::clone(&counters),
             settings: TaskSettings::of_synchronous(&config),
+            restoring: &RestoreBoard::default(),
         };
         let Built { tasks, stores, globals, progress } = builder.build()?;
         let visibility = Arc::new(Visibility::new(progress));
-        let views = views(topology, &stores, &globals, &visibility);
+        let registry = StoreRegistry::whole(topology.stores().len(), &stores);
+        let views = views(topology, &registry, &globals, &visibility);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),
@@ -162,12 +166,9 @@ impl SynchronousStreams {
             checkpoint_interval: Duration::MAX,
             checkpoint: Box::new(|_| Ok(())),
             shared,
+            seat: None,
         };
-        let on_disk = stores.into_iter().filter_map(|(_, _, handle)| match handle {
-            StoreHandle::Persistent(store) => Some(store),
-            StoreHandle::Memory(_) => None,
-        });
-        Ok(Self { worker, views, stores: on_disk.collect() })
+        Ok(Self { worker, views, stores: registry.persistent() })
     }
 
     /// Processes runs of input of at most `rows` rows together, each task some, without a commit; says whether there was any work, and how many

@@ -7,7 +7,7 @@
 //! 4. Only then do the stores take the changes over, with the position they now correspond to.
 //!
 //! A crash before 3 leaves nothing; a crash after 3 is repaired by replaying the changelogs. An error at any step ends the worker
-//! without another commit.
+//! without another commit; where processes share the work it costs the worker its tasks, if another one may have them now (`seat.rs`).
 
 use std::{
     sync::{
@@ -21,6 +21,7 @@ use super::{
     Clock, StreamsError,
     global_tables::GlobalTables,
     metrics::Counters,
+    seat::Seat,
     task::{Task, Turn},
     visibility::Visibility,
 };
@@ -68,54 +69,74 @@ pub(super) struct Worker {
     pub(super) checkpoint_interval: Duration,
     pub(super) checkpoint: Box<dyn Fn(Moment) -> Result<(), StreamsError> + Send>,
     pub(super) shared: Arc<Shared>,
+    /// Its place among those who share the work, if it is shared.
+    pub(super) seat: Option<Seat>,
+}
+
+/// When a worker did last what it does now and then, and what it has heard of commits.
+struct Pace {
+    last_commit: Duration,
+    last_checkpoint: Duration,
+    seen: u64,
 }
 
 impl Worker {
     /// Works until told to stop, then commits once more and checkpoints.
     pub(super) fn run(&mut self) -> Result<(), StreamsError> {
-        let mut last_commit = self.clock.monotonic();
-        let mut last_checkpoint = last_commit;
-        let mut seen = 0;
+        let now = self.clock.monotonic();
+        let mut pace = Pace { last_commit: now, last_checkpoint: now, seen: 0 };
         while !self.shared.stop.load(Ordering::Acquire) {
-            if self.shared.paused.load(Ordering::Acquire) {
-                if self.is_dirty() {
-                    self.commit()?;
-                    last_commit = self.clock.monotonic();
-                }
-                let now = self.clock.monotonic();
-                self.tasks.iter_mut().for_each(|task| task.stay_awake(now));
-                seen = self.log.wait_for_commit(seen, IDLE_WAIT);
-                continue;
-            }
-            let worked = self.process()? | self.advance_idle()?;
-            let now = self.clock.monotonic();
-            let due = now.saturating_sub(last_commit) >= self.commit_interval;
-            if self.is_dirty() && (due || self.uncommitted_bytes() > self.transaction_bytes) {
-                self.commit()?;
-                last_commit = now;
-            }
-            if now.saturating_sub(last_checkpoint) >= self.checkpoint_interval {
-                if self.is_dirty() {
-                    self.commit()?;
-                }
-                (self.checkpoint)(Moment::AtWork)?;
-                self.tasks.iter().try_for_each(|task| task.purge(self.log.as_ref()))?;
-                last_checkpoint = now;
-            }
-            if !worked {
-                let left = self.commit_interval.saturating_sub(now.saturating_sub(last_commit));
-                let wait = if self.is_dirty() { left.min(IDLE_WAIT) } else { IDLE_WAIT };
-                let wait = self.until_next_tick().map_or(wait, |tick| tick.min(wait));
-                seen = self.log.wait_for_commit(seen, wait);
-            }
+            let worked = self.obey().and_then(|()| self.step(&mut pace));
+            worked.or_else(|error| self.recover(error))?;
         }
         if self.shared.abandon.load(Ordering::Acquire) {
             return Ok(());
         }
         if self.is_dirty() {
-            self.commit()?;
+            self.commit().or_else(|error| self.recover(error))?;
         }
         (self.checkpoint)(Moment::AtTheEnd)
+    }
+
+    /// Processes what is there, commits and checkpoints when it is time, and waits if there is nothing to do.
+    fn step(&mut self, pace: &mut Pace) -> Result<(), StreamsError> {
+        if self.shared.paused.load(Ordering::Acquire) || self.is_held() {
+            return self.pause(pace);
+        }
+        let worked = self.process()? | self.advance_idle()?;
+        let now = self.clock.monotonic();
+        let due = now.saturating_sub(pace.last_commit) >= self.commit_interval;
+        if self.is_dirty() && (due || self.uncommitted_bytes() > self.transaction_bytes) {
+            self.commit()?;
+            pace.last_commit = now;
+        }
+        if now.saturating_sub(pace.last_checkpoint) >= self.checkpoint_interval {
+            if self.is_dirty() {
+                self.commit()?;
+            }
+            (self.checkpoint)(Moment::AtWork)?;
+            self.tasks.iter().try_for_each(|task| task.purge(self.log.as_ref()))?;
+            pace.last_checkpoint = now;
+        }
+        if !worked {
+            let left = self.commit_interval.saturating_sub(now.saturating_sub(pace.last_commit));
+            let wait = if self.is_dirty() { left.min(IDLE_WAIT) } else { IDLE_WAIT };
+            let wait = self.until_next_tick().map_or(wait, |tick| tick.min(wait));
+            pace.seen = self.log.wait_for_commit(pace.seen, wait);
+        }
+        Ok(())
+    }
+
+    /// Commits what was processed, and waits a while.
+    fn pause(&mut self, pace: &mut Pace) -> Result<(), StreamsError> {
+        if self.is_dirty() && !self.is_held() {
+            self.commit()?;
+            pace.last_commit = self.clock.monotonic();
+        }
+        let now = self.clock.monotonic();
+        self.tasks.iter_mut().for_each(|task| task.stay_awake(now));
+        pace.seen = self.log.wait_for_commit(pace.seen, IDLE_WAIT);
+        Ok(())
     }
 
     /// Gives every task some runs; says whether any had work.
@@ -206,7 +227,9 @@ impl Worker {
         let written: Vec<TopicPartition> = transaction.appends.iter().map(|append| append.partition.clone()).collect();
         let visibility = Arc::clone(&self.shared.visibility);
         let _announced = visibility.announce();
-        let receipt = self.producer.commit(transaction)?;
+        let began = self.clock.monotonic();
+        let receipt = self.hand_over(transaction)?;
+        self.shared.counters.add_commit_latency(self.clock.monotonic().saturating_sub(began));
         let _hidden_until_taken_over = visibility.take_over();
         for (task, store, records, append) in changes {
             let next = append.map_or(0, |append| receipt.end_offsets[append].0);

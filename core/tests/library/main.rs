@@ -28,6 +28,7 @@ mod recovery;
 mod routing;
 mod row_ttl;
 mod shared_reads;
+mod sharing;
 mod sliding;
 mod store_models;
 mod suppress;
