@@ -4,11 +4,12 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: help demo test test-dsl check bench bench-peers deps deps-java clean-demo
+.PHONY: help demo test test-dsl test-kafka check bench bench-peers deps deps-java clean-demo
 
 help:
 	@echo "make demo    real flight departures become a view of delays, in under a minute once built"
 	echo "make test    every test"
+	echo "make test-kafka   the tests on a real Kafka, at full size (JDK 17, maven, kcat)"
 	echo "make check   what CI runs: test, format, clippy, demo"
 	echo "make bench   the five workloads beside DataFusion as a batch"
 	echo "make bench-peers   the same beside Kafka Streams and Flink SQL (JDK 17, maven; half an hour); PEERS='--events N --workloads w1,w4'"
@@ -24,6 +25,11 @@ test: deps deps-java
 test-dsl: deps deps-java
 	@cargo test --workspace --test library
 	MILLSTREAM_ORACLE_SEEDS=$${MILLSTREAM_ORACLE_SEEDS:-200} cargo test --workspace --test kafka_streams -- --nocapture
+
+# The tests on a real Kafka are part of `make test` with fewer faults. A word picks those whose name has it: make test-kafka TESTS=faults
+test-kafka: deps deps-java
+	@export MILLSTREAM_KAFKA_FAULTS=$${MILLSTREAM_KAFKA_FAULTS:-30}
+	cargo test --workspace --test kafka -- --nocapture --test-threads 1 $(TESTS)
 
 check: test
 	@cargo fmt --all --check
@@ -61,11 +67,15 @@ endef
 
 # LIBCLANG_PATH is left alone: bindgen finds /usr/lib/llvm-*/lib by itself, and setting it here but not in a shell would have RocksDB
 # built again at each change between the two.
-# Needed: cargo (the toolchain of rust-version in Cargo.toml), a C++ compiler and libclang, for RocksDB. No cmake.
+# Needed: cargo (the toolchain of rust-version in Cargo.toml), a C++ compiler and libclang, for RocksDB; a C compiler, make and perl, for the Kafka
+# client and the TLS library in it. No cmake.
 deps:
 	@missing=()
 	command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs, then run this again" >&2; exit 1; }
 	command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || missing+=(g++)
+	command -v cc >/dev/null || command -v gcc >/dev/null || missing+=(gcc)
+	command -v make >/dev/null || missing+=(make)
+	perl -MFindBin -MIPC::Cmd -MFile::Compare -MPod::Usage -e 1 2>/dev/null || missing+=(perl)
 	found=
 	for pattern in "$${LIBCLANG_PATH:-/nowhere}/libclang*.so*" '/usr/lib/llvm-*/lib/libclang*.so*' '/usr/lib/*-linux-gnu/libclang*.so*' \
 	    '/usr/lib/libclang*.so*' '/usr/lib64/libclang*.so*' '/usr/local/lib/libclang*.so*'; do
@@ -75,13 +85,14 @@ deps:
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi
 	$(call install,the build,$${missing[*]}) || exit 1
 
-# For the comparison with Kafka Streams alone, which is left out where there is no Java, except in CI.
+# For the tests on Kafka and the comparison with Kafka Streams, which are left out where there is no Java, except in CI.
 deps-java:
 	@missing=()
+	command -v kcat >/dev/null || missing+=(kcat)
 	command -v javac >/dev/null && [ "$$(javac -version 2>&1 | sed -E 's/[^0-9]*([0-9]+).*/\1/')" -ge 17 ] || missing+=(default-jdk-headless)
 	command -v mvn >/dev/null || missing+=(maven)
 	if [ "$${#missing[@]}" -eq 0 ]; then exit 0; fi
-	$(call install,the comparison with Kafka Streams,$${missing[*]}) && exit 0
+	$(call install,what is tested on Kafka and beside Kafka Streams,$${missing[*]}) && exit 0
 	[ -z "$${CI:-}" ] || exit 1
 	echo "it is left out" >&2
 

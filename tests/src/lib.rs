@@ -1,4 +1,4 @@
-//! Whole-system tests of Millstream; the library itself is empty.
+//! Whole-system tests of Millstream, and the Kafka cluster that some of them run on.
 //!
 //! They see the system as its users do: the binary as a process, the SQL engine and the DSL through their public doors, and they judge
 //! results by a second computation that shares no code with the engine (DataFusion over the whole input, or plain Rust). The tests are
@@ -10,5 +10,9 @@
 //! - `memory`: ten million keys, more than memory may hold
 //! - `bad_input`: what users and disks do wrong
 //!
+//! and, on a real Kafka, in `tests/kafka`, which has a heading of its own.
+//!
 //! `cargo test --workspace --test system` runs them; a word behind it picks those whose name has it. The only ignored test is a child
 //! process of another one.
+
+pub mod kafka_cluster;
