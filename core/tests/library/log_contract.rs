@@ -14,5 +14,5 @@ fn a_log_in_memory_keeps_the_contract() {
 fn the_embedded_log_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let log = EmbeddedLog::open(folder.path(), EmbeddedConfig::default()).unwrap();
-    log_contract::check_all(&log, "embedded");
+    log_contract::check_all(&*log, "embedded");
 }

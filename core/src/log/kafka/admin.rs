@@ -98,13 +98,11 @@ impl KafkaLog {
     /// If it has members, and those of reaching the cluster.
     pub fn delete_group(&self, group: &GroupId) -> Result<bool, LogError> {
         let cluster = &self.shared.cluster;
-        let deleted =
-            cluster.ask(&format!("delete group {group}"), || match delete_group(&cluster.client, group, ASK) {
-                Ok(()) => Ok(true),
-                Err(Failure { code: Code::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND, .. }) => Ok(false),
-                Err(failure) => Err(failure),
-            });
-        deleted
+        cluster.ask(&format!("delete group {group}"), || match delete_group(&cluster.client, group, ASK) {
+            Ok(()) => Ok(true),
+            Err(Failure { code: Code::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND, .. }) => Ok(false),
+            Err(failure) => Err(failure),
+        })
     }
 
     /// The names of all groups. Groups whose names are none of ours are left out.

@@ -30,7 +30,8 @@ use crate::record::{TopicName, TopicPartition};
 
 /// A call of the library's that answers by an event: its options, and the queue for the event.
 pub(super) struct AdminCall<'a> {
-    pub(super) client: &'a Client,
+    /// Both are to be gone before it.
+    _client: &'a Client,
     pub(super) options: *mut rd_kafka_AdminOptions_t,
     pub(super) queue: *mut rd_kafka_queue_t,
     wait: Duration,
@@ -49,7 +50,7 @@ impl<'a> AdminCall<'a> {
             rd_kafka_AdminOptions_set_request_timeout(options, millis(wait), problem.as_mut_ptr(), problem.len());
             (options, rd_kafka_queue_new(client.raw()))
         };
-        Self { client, options, queue, wait }
+        Self { _client: client, options, queue, wait }
     }
 
     /// Lets the brokers finish the work before they answer.
@@ -212,12 +213,15 @@ pub(in crate::log::kafka) fn describe_topics(
     }
 }
 
+/// The settings of a topic, by name.
+pub(in crate::log::kafka) type Settings = HashMap<String, String>;
+
 /// The settings of topics by name and value; the answers are in the order of the names.
 pub(in crate::log::kafka) fn topic_configs(
     client: &Client,
     topics: &[TopicName],
     wait: Duration,
-) -> Result<Vec<Result<HashMap<String, String>, Failure>>, Failure> {
+) -> Result<Vec<Result<Settings, Failure>>, Failure> {
     let call = AdminCall::new(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, wait);
     // SAFETY: as in `describe_topics`; the resources are ours and are destroyed once.
     unsafe {
