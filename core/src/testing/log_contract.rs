@@ -186,8 +186,8 @@ pub fn reading(log: &dyn Log, name: &str) {
         let receipt = producer.commit(records(appends)).expect("it can be written");
         assert_eq!((receipt.base_offsets.len(), receipt.end_offsets.len()), (3, 3), "a receipt has a line an append");
         assert_eq!(receipt.base_offsets[2], receipt.base_offsets[0].advance(10), "one partition is written in order");
-        assert_eq!(receipt.end_offsets[0], receipt.end_offsets[2], "the end is that after the commit");
-        assert!(receipt.end_offsets[0] > receipt.base_offsets[2], "the end lies behind the records");
+        assert!(receipt.end_offsets[0] >= receipt.base_offsets[2], "the end lies behind the records");
+        assert!(receipt.end_offsets[2] > receipt.base_offsets[2], "the end lies behind the records");
         expected.extend(
             wrote.into_iter().enumerate().map(|(row, record)| (receipt.base_offsets[0].advance(row as u64), record)),
         );

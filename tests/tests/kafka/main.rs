@@ -2,9 +2,11 @@
 //!
 //! - `cluster`: the cluster itself: that it starts, is killed, and comes back
 //! - `log_contract`: the contract that every log keeps
+//! - `log_security`: the log on a cluster with passwords and TLS
 //!
 //! Tests share one cluster of one node where they can. Where there is no Java they say so and pass, except with `CI` set.
 //! `make test-kafka` runs them.
 
 mod cluster;
 mod log_contract;
+mod log_security;
