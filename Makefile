@@ -67,11 +67,15 @@ endef
 
 # LIBCLANG_PATH is left alone: bindgen finds /usr/lib/llvm-*/lib by itself, and setting it here but not in a shell would have RocksDB
 # built again at each change between the two.
-# Needed: cargo (the toolchain of rust-version in Cargo.toml), a C++ compiler and libclang, for RocksDB. No cmake.
+# Needed: cargo (the toolchain of rust-version in Cargo.toml), a C++ compiler and libclang, for RocksDB; a C compiler, make and perl, for the Kafka
+# client and the TLS library in it. No cmake.
 deps:
 	@missing=()
 	command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs, then run this again" >&2; exit 1; }
 	command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || missing+=(g++)
+	command -v cc >/dev/null || command -v gcc >/dev/null || missing+=(gcc)
+	command -v make >/dev/null || missing+=(make)
+	perl -MFindBin -MIPC::Cmd -MFile::Compare -MPod::Usage -e 1 2>/dev/null || missing+=(perl)
 	found=
 	for pattern in "$${LIBCLANG_PATH:-/nowhere}/libclang*.so*" '/usr/lib/llvm-*/lib/libclang*.so*' '/usr/lib/*-linux-gnu/libclang*.so*' \
 	    '/usr/lib/libclang*.so*' '/usr/lib64/libclang*.so*' '/usr/local/lib/libclang*.so*'; do

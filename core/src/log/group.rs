@@ -103,7 +103,8 @@ pub enum GroupEvent {
     /// Nothing may be committed until the next event: what was processed is to be committed at once, and then
     /// [`report`](GroupMembership::report)ed. Tasks stay open.
     Rebalancing,
-    /// Everything is lost: what is not committed is to be thrown away.
+    /// Everything is lost: what is not committed is to be thrown away, then reported. Until then there is no member to commit as: a new place
+    /// in the group must not pass off what was processed in the old one.
     Lost,
     /// The group cannot work yet: why, and what to do.
     NotReady(String),
@@ -131,7 +132,8 @@ pub trait GroupMembership: Send + Sync {
     /// Tells the group what the process has now, and that it has let go of everything else.
     fn report(&self, owned: &Assignment);
 
-    /// In whose name to commit now; `None` while it is no member.
+    /// In whose name to commit now; `None` while it is no member, and from a loss until that is [`report`](Self::report)ed, whether the loss
+    /// was told yet or not.
     fn member(&self) -> Option<GroupMember>;
 
     /// Who else is in the group, this process included.

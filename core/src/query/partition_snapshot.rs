@@ -4,12 +4,15 @@ use std::ops::{Bound, Range};
 
 use millstream_state::{Cursor, StoreSnapshot, key};
 
+use super::remote::{RemotePartition, RemoteWalk};
 use crate::{operator::MemoryRows, runtime::StoreHandle};
 
 /// The entries of a partition.
 pub(super) enum PartitionSnapshot {
     Persistent(Box<StoreSnapshot>),
     Memory(MemoryRows),
+    /// In another process.
+    Remote(RemotePartition),
 }
 
 /// Is given the key and the value of an entry.
@@ -29,6 +32,7 @@ impl PartitionSnapshot {
     /// Gives the value of each key that is there, by the place of the key.
     pub(super) fn get_many(&self, keys: &[&[u8]], each: &mut dyn FnMut(usize, &[u8])) -> Result<(), String> {
         match self {
+            Self::Remote(partition) => partition.get_many(keys, each)?,
             Self::Memory(rows) => {
                 for (place, key) in keys.iter().enumerate() {
                     rows.get(key).into_iter().for_each(|value| each(place, value));
@@ -48,6 +52,7 @@ impl PartitionSnapshot {
     pub(super) fn windows_of(&self, key: &[u8], numbers: Range<i64>, each: &mut EachEntry<'_>) -> Result<(), String> {
         let mut stored = Vec::new();
         match self {
+            Self::Remote(partition) => partition.windows_of(key, numbers, each)?,
             Self::Persistent(snapshot) => {
                 let found = snapshot.fetch(key, numbers).map_err(|error| error.to_string())?;
                 for (number, value) in found {
@@ -87,6 +92,7 @@ impl PartitionSnapshot {
         let is_empty = to.is_some_and(|to| to <= from);
         match self {
             _ if is_empty => Ok(EntryWalk::Memory(Box::new(std::iter::empty()))),
+            Self::Remote(partition) => Ok(EntryWalk::Remote(Box::new(partition.walk(from, to, order)))),
             Self::Memory(rows) => Ok(match order {
                 ScanOrder::Ascending => EntryWalk::Memory(Box::new(rows.range(from, to))),
                 ScanOrder::Descending => EntryWalk::Memory(Box::new(rows.range(from, to).rev())),
@@ -126,6 +132,7 @@ pub(super) type Entry<'a> = (&'a [u8], &'a [u8]);
 pub(super) enum EntryWalk<'s> {
     Persistent(Box<Cursor<'s>>),
     Memory(Box<dyn Iterator<Item = Entry<'s>> + 's>),
+    Remote(Box<RemoteWalk>),
 }
 
 impl EntryWalk<'_> {
@@ -134,6 +141,7 @@ impl EntryWalk<'_> {
         match self {
             Self::Persistent(cursor) => cursor.next_entry().map_err(|error| error.to_string()),
             Self::Memory(entries) => Ok(entries.next()),
+            Self::Remote(walk) => walk.next(),
         }
     }
 }

@@ -33,16 +33,17 @@ pub enum QueryError {
         /// The nearest name, or all of them.
         known: String,
     },
-    /// Another process has the partition, or nobody has it yet.
+    /// Another process has the partition and cannot be asked, or nobody has it at present.
     #[error(
-        "store {store}: partition {partition} is not in this process; it is elsewhere or still brought up to date: ask again, or ask the process \
-         that has it"
+        "store {store}: partition {partition} is not in this process, and nobody else gives it: {why}; ask again in a moment"
     )]
     NotHere {
         /// The store.
         store: String,
         /// The partition that was needed.
         partition: PartitionId,
+        /// Why it could not be had elsewhere.
+        why: String,
     },
     /// The store has other columns than the types asked for.
     #[error("store {store}: the {side} has the columns {problem}")]

@@ -158,7 +158,7 @@ impl<K: Data, V: Data> ReadOnlyStore<K, V> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn at_least(&self, position: Position, timeout: Duration) -> Result<Self, QueryError> {
-        let inputs = self.view.inputs();
+        let inputs = self.view.inputs()?;
         if let Some((unknown, _)) = position.iter().find(|(input, _)| !inputs.contains(input)) {
             let names: Vec<String> =
                 inputs.iter().map(|input| format!("{}-{}", input.topic, input.partition)).collect();
@@ -169,6 +169,22 @@ impl<K: Data, V: Data> ReadOnlyStore<K, V> {
             });
         }
         Ok(Self { bound: Some((position, timeout)), ..self.clone() })
+    }
+
+    /// The same store, answered also by processes that follow a partition without processing it, at most so many changes behind what is
+    /// committed. Where one process has everything it makes no difference.
+    ///
+    /// ```
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, testing::TopologyTestDriver};
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let driver = TopologyTestDriver::new(&builder.build()?)?;
+    /// assert_eq!(driver.store::<String, i64>("counts")?.enable_stale_stores(1_000).get("ada")?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn enable_stale_stores(&self, changes: u64) -> Self {
+        Self { view: self.view.enable_stale_stores(changes), ..self.clone() }
     }
 
     /// Answers a question: [`KeyQuery`], [`KeysQuery`](super::KeysQuery), [`RangeQuery`](super::RangeQuery),

@@ -10,12 +10,17 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
 };
 
-use super::{QueryError, ViewSnapshot, partition_snapshot::PartitionSnapshot, versions_snapshot::VersionsSnapshot};
+use super::{
+    QueryError, ViewSnapshot,
+    partition_snapshot::PartitionSnapshot,
+    remote::{Found, Freshness, Peers, Sought, Wanted},
+    versions_snapshot::VersionsSnapshot,
+};
 use crate::{
     format::{Side, Wrapping},
     log::partition_for_key,
     operator::{StateLayout, StoreSpec, TaskId},
-    record::{PartitionId, Position, TimeSpan, TopicPartition},
+    record::{Offset, PartitionId, Position, TimeSpan, TopicPartition},
     runtime::{Progress, Role, StorePartitions, Visibility},
     schema::{ROWTIME, WINDOWEND, WINDOWSTART},
     topology::{OwnerCertainty, StoreOwner},
@@ -45,6 +50,17 @@ pub struct View {
     subtopology: Option<usize>,
     owner: Option<Arc<StoreOwner>>,
     history: Option<ViewHistory>,
+    /// The processes that have what this one has not, if there are any.
+    peers: Option<Arc<Peers>>,
+    freshness: Freshness,
+}
+
+/// Why this process cannot give a snapshot of its own.
+pub(super) enum LocalError {
+    /// It has not got the partition, or not as fresh as it is wanted.
+    NotHere(usize),
+    /// The store has failed.
+    Failed(String),
 }
 
 /// What the rows of a versioned table were before.
@@ -82,7 +98,17 @@ impl View {
         let time = if is_hidden { format!("__{ROWTIME}") } else { ROWTIME.to_owned() };
         fields.push(Arc::new(Field::new(time, DataType::Int64, false)));
         let schema = Arc::new(Schema::new(fields));
-        Self { spec, partitions, visibility, schema, subtopology, owner: owner.map(Arc::new), history: None }
+        Self {
+            spec,
+            partitions,
+            visibility,
+            schema,
+            subtopology,
+            owner: owner.map(Arc::new),
+            history: None,
+            peers: None,
+            freshness: Freshness::Active,
+        }
     }
 
     /// The same view of a table whose rows have versions, which are kept for `span`.
@@ -190,40 +216,125 @@ impl View {
         self.snapshot_of(&(0..self.partitions()).collect::<Vec<_>>())
     }
 
+    /// The same view, of which partitions that are elsewhere are asked for there.
+    pub(crate) fn with_peers(self, peers: Arc<Peers>) -> Self {
+        Self { peers: Some(peers), ..self }
+    }
+
+    /// The same view, answered also by processes that follow a partition without processing it, at most so many changes behind. Where
+    /// one process has everything it makes no difference.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, operator::EmitPolicy, log::Log, runtime::SynchronousStreams, testing::MemoryLog};
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let mut streams = SynchronousStreams::new(&builder.build()?, "app", log, EmitPolicy::Commit)?;
+    /// let view = streams.view("counts").ok_or("no such store")?.enable_stale_stores(1_000);
+    /// assert_eq!(view.snapshot()?.position().to_string(), "orders-0 at 0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn enable_stale_stores(&self, changes: u64) -> Self {
+        Self { freshness: Freshness::Within(changes), ..self.clone() }
+    }
+
     /// Some partitions of the view as they are between two commits.
     pub(super) fn snapshot_of(&self, partitions: &[usize]) -> Result<ViewSnapshot, QueryError> {
-        let taken = self.visibility.between_commits(|progress| {
-            let one = |partition: &usize| Ok((*partition, self.partition(&self.partitions, *partition)?));
-            let snapshots = partitions.iter().map(one).collect::<Result<Vec<_>, QueryError>>()?;
-            Ok((snapshots, self.position(partitions, progress)))
-        });
-        let (snapshots, position) = taken?;
-        Ok(ViewSnapshot::new(self.clone(), snapshots, position))
+        let (found, position) = self.find(partitions, Wanted::Rows)?;
+        let first = |(partition, mut stores): (usize, Vec<PartitionSnapshot>)| (partition, stores.swap_remove(0));
+        Ok(ViewSnapshot::new(self.clone(), found.into_iter().map(first).collect(), position))
     }
 
     /// Some partitions of a versioned table, with their history, as they are between two commits.
     pub(super) fn versions_of(&self, partitions: &[usize]) -> Result<VersionsSnapshot, QueryError> {
         let history = self.history.as_ref().ok_or_else(|| self.error("its rows have no versions"))?;
-        let taken = self.visibility.between_commits(|progress| {
-            let one = |partition: &usize| {
-                let latest = self.partition(&self.partitions, *partition)?;
-                Ok((latest, self.partition(&history.partitions, *partition)?))
-            };
-            let snapshots = partitions.iter().map(one).collect::<Result<Vec<_>, QueryError>>()?;
-            Ok((snapshots, self.position(partitions, progress)))
-        });
-        let (snapshots, position) = taken?;
-        Ok(VersionsSnapshot::new(self.clone(), snapshots, history.span, position))
+        let (found, position) = self.find(partitions, Wanted::RowsAndHistory)?;
+        let pair = |mut stores: Vec<PartitionSnapshot>| {
+            let history = stores.pop().expect("a store and its history were wanted");
+            (stores.pop().expect("a store and its history were wanted"), history)
+        };
+        Ok(VersionsSnapshot::new(self.clone(), found.into_values().map(pair).collect(), history.span, position))
     }
 
-    /// A partition of the store, or of its history, as it is now.
-    fn partition(&self, store: &StorePartitions, partition: usize) -> Result<PartitionSnapshot, QueryError> {
-        match store.get(partition) {
-            Some((handle, Role::Active)) => PartitionSnapshot::of(&handle).map_err(|problem| self.error(problem)),
-            Some((_, Role::Standby)) | None => {
-                Err(QueryError::NotHere { store: self.spec.name.clone(), partition: PartitionId(partition as u32) })
+    /// Snapshots of some partitions: of those that are here at one moment, of others at one moment a process.
+    fn find(&self, partitions: &[usize], wanted: Wanted) -> Result<(Found, Position), QueryError> {
+        let is_here = |partition: &usize| self.role(*partition) == Some(Role::Active);
+        let (here, away): (Vec<usize>, Vec<usize>) = partitions.iter().copied().partition(is_here);
+        let (snapshots, mut position) = match self.local(&here, wanted, Freshness::Active) {
+            Ok(found) => found,
+            Err(LocalError::NotHere(partition)) => return Err(self.not_here(partition, None)),
+            Err(LocalError::Failed(problem)) => return Err(self.error(problem)),
+        };
+        let mut snapshots = snapshots.into_iter();
+        let stores = snapshots.len().checked_div(here.len()).unwrap_or(0);
+        let mut found: Found =
+            here.iter().map(|partition| (*partition, snapshots.by_ref().take(stores).collect())).collect();
+        if !away.is_empty() {
+            found.extend(self.find_away(&away, wanted, &mut position)?);
+        }
+        Ok((found, position))
+    }
+
+    /// Snapshots of partitions that this process does not process: its own copies if they will do, else those of others.
+    fn find_away(&self, away: &[usize], wanted: Wanted, position: &mut Position) -> Result<Found, QueryError> {
+        let mut found = Found::new();
+        if self.freshness != Freshness::Active {
+            for &partition in away.iter().filter(|partition| self.role(**partition) == Some(Role::Standby)) {
+                // A copy that is too far behind, or has just gone, is looked for elsewhere.
+                if let Ok((snapshots, _)) = self.local(&[partition], wanted, self.freshness) {
+                    found.insert(partition, snapshots);
+                }
             }
         }
+        let missing: Vec<usize> = away.iter().copied().filter(|partition| !found.contains_key(partition)).collect();
+        let Some(first) = missing.first() else { return Ok(found) };
+        let (Some(peers), Some(part)) = (&self.peers, self.subtopology) else {
+            return Err(self.not_here(*first, None));
+        };
+        let (store, partitions, freshness) = (self.spec.name.as_str(), missing.as_slice(), self.freshness);
+        let sought = Sought { store, part, partitions, wanted, freshness };
+        let elsewhere = peers.open(&sought, position);
+        found.extend(elsewhere.map_err(|(partition, why)| self.not_here(partition, Some(why)))?);
+        Ok(found)
+    }
+
+    /// Snapshots of partitions of this process, each with its history behind it if that is wanted, between two commits.
+    pub(super) fn local(
+        &self,
+        partitions: &[usize],
+        wanted: Wanted,
+        freshness: Freshness,
+    ) -> Result<(Vec<PartitionSnapshot>, Position), LocalError> {
+        let history = match wanted {
+            Wanted::Rows => None,
+            Wanted::RowsAndHistory => {
+                let none = || LocalError::Failed("its rows have no versions".to_owned());
+                Some(&self.history.as_ref().ok_or_else(none)?.partitions)
+            }
+        };
+        self.visibility.between_commits(|progress| {
+            let mut snapshots = Vec::new();
+            for &partition in partitions {
+                for store in std::iter::once(&self.partitions).chain(history) {
+                    let handle = store.get_within(partition, freshness).map_err(LocalError::Failed)?;
+                    let handle = handle.ok_or(LocalError::NotHere(partition))?;
+                    snapshots.push(PartitionSnapshot::of(&handle).map_err(LocalError::Failed)?);
+                }
+            }
+            Ok((snapshots, self.position(partitions, progress)))
+        })
+    }
+
+    fn role(&self, partition: usize) -> Option<Role> {
+        self.partitions.get(partition).map(|(_, role)| role)
+    }
+
+    fn not_here(&self, partition: usize, why: Option<String>) -> QueryError {
+        let why = why.unwrap_or_else(|| "it is brought up to date, or another process has it".to_owned());
+        QueryError::NotHere { store: self.spec.name.clone(), partition: PartitionId(partition as u32), why }
     }
 
     /// How far a partition has come.
@@ -243,11 +354,17 @@ impl View {
         position
     }
 
-    /// What feeds the store.
-    pub(super) fn inputs(&self) -> BTreeSet<TopicPartition> {
+    /// What feeds the store, as far as those who have it know: behind topics that other processes write nobody does.
+    ///
+    /// # Errors
+    /// If a partition is elsewhere and nobody can be asked.
+    pub(super) fn inputs(&self) -> Result<BTreeSet<TopicPartition>, QueryError> {
         let all: Vec<usize> = (0..self.partitions()).collect();
-        let position = self.visibility.between_commits(|progress| self.position(&all, progress));
-        position.iter().map(|(input, _)| input.clone()).collect()
+        let position = match self.peers {
+            Some(_) => self.find(&all, Wanted::Rows)?.1,
+            None => self.visibility.between_commits(|progress| self.position(&all, progress)),
+        };
+        Ok(position.iter().map(|(input, _)| input.clone()).collect())
     }
 
     /// Waits until each of some partitions includes what `bound` says of its inputs.
@@ -255,19 +372,29 @@ impl View {
     /// # Errors
     /// [`QueryError::Behind`] if one does not in time.
     pub(super) fn wait_for(&self, partitions: &[usize], bound: &Position, timeout: Duration) -> Result<(), QueryError> {
+        let is_here = |partition: &usize| self.role(*partition) == Some(Role::Active);
+        let (here, away): (Vec<usize>, Vec<usize>) = partitions.iter().copied().partition(is_here);
         let mut behind = None;
         self.visibility.wait_until(timeout, |progress| {
-            let missing = partitions.iter().flat_map(|partition| {
-                let reached = self.reached(*partition, progress);
-                let missing = |(input, wanted)| {
-                    let reached = reached.get(input).filter(|reached| *reached < wanted)?;
-                    Some((input.clone(), wanted, reached))
-                };
-                bound.iter().filter_map(missing).collect::<Vec<_>>()
-            });
+            let missing = here.iter().flat_map(|partition| missing(bound, &self.reached(*partition, progress)));
             behind = missing.max_by_key(|(_, wanted, reached)| wanted.since(*reached));
             behind.is_none()
         });
+        // Nobody tells this process of commits in others: they are asked again and again.
+        for round in 0.. {
+            if behind.is_some() || away.is_empty() {
+                break;
+            }
+            let reached = away.iter().map(|partition| Ok(self.find(&[*partition], Wanted::Rows)?.1));
+            let reached = reached.collect::<Result<Vec<_>, QueryError>>()?;
+            let lag = reached.iter().flat_map(|reached| missing(bound, reached));
+            let Some(lag) = lag.max_by_key(|(_, wanted, reached)| wanted.since(*reached)) else { break };
+            if ASK_AGAIN * round >= timeout {
+                behind = Some(lag);
+                break;
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
         let Some((partition, wanted, reached)) = behind else { return Ok(()) };
         let records = wanted.since(reached);
         Err(QueryError::Behind { store: self.spec.name.clone(), partition, wanted, reached, records })
@@ -295,6 +422,21 @@ impl View {
     pub(super) fn error(&self, problem: impl std::fmt::Display) -> QueryError {
         QueryError::Read { store: self.spec.name.clone(), problem: problem.to_string() }
     }
+}
+
+/// How long to wait before another process is asked again how far it has come.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// An input, what is wanted of it, and what was reached.
+type Lag = (TopicPartition, Offset, Offset);
+
+/// What a bound wants of inputs that is not reached.
+fn missing(bound: &Position, reached: &Position) -> Vec<Lag> {
+    let lag = |(input, wanted): (&TopicPartition, Offset)| {
+        let reached = reached.get(input).filter(|reached| *reached < wanted)?;
+        Some((input.clone(), wanted, reached))
+    };
+    bound.iter().filter_map(lag).collect()
 }
 
 impl std::fmt::Debug for View {

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use millstream_state::StateBackend;
 
 use super::{Clock, ErrorHandlers, MaxTaskIdle, SharedReads, StreamTimeAtStart, SystemClock};
-use crate::{log::SharedLog, operator::EmitPolicy};
+use crate::{log::SharedLog, operator::EmitPolicy, query::QueryServer};
 
 /// The settings of a running topology.
 ///
@@ -64,8 +64,9 @@ pub struct StreamsConfig {
     pub standby_replicas: usize,
     /// Where processes share the work: a name that this one keeps over restarts (`group.instance.id`), so that it gets back what it had.
     pub instance: Option<String>,
-    /// Where processes share the work: the `host:port` at which this one answers questions about its stores (`application.server`).
-    pub endpoint: Option<String>,
+    /// Where processes share the work: what answers the others about the stores of this one, so that each can be asked about all. Its
+    /// endpoint is what the group is told (`application.server`).
+    pub queries: Option<Arc<QueryServer>>,
     /// Where processes share the work: for how long one may be silent before others get its tasks.
     pub session_timeout: Duration,
     /// Where processes share the work: how long one may take to give up tasks.
@@ -108,7 +109,7 @@ impl StreamsConfig {
             max_task_idle: MaxTaskIdle::default(),
             standby_replicas: 0,
             instance: None,
-            endpoint: None,
+            queries: None,
             session_timeout: Duration::from_secs(45),
             rebalance_timeout: Duration::from_secs(300),
             stream_time_at_start: StreamTimeAtStart::default(),

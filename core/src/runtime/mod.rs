@@ -54,7 +54,7 @@ pub(crate) use progress::Progress;
 pub use restore::RestoreProgress;
 pub use shared_reads::SharedReads;
 pub(crate) use store_partitions::{Role, StorePartitions};
-pub use streams::{Status, Streams};
+pub use streams::{PartitionLag, Status, Streams};
 pub use synchronous::{SynchronousConfig, SynchronousStreams};
 pub(crate) use task_settings::TaskSettings;
 pub use task_settings::{MaxTaskIdle, StreamTimeAtStart};

@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     log::{Assignment, GroupMembership, GroupSettings, Producer},
+    query::{Peers, Registration},
     record::{GroupId, TopicPartition},
     topology::Topology,
 };
@@ -43,6 +44,8 @@ pub(super) struct Sharing {
     pub(super) group: Arc<dyn GroupMembership>,
     restorer: Sender<RestoreOrder>,
     threads: Vec<JoinHandle<()>>,
+    /// Until when others are answered.
+    _served: Option<Registration>,
 }
 
 impl Sharing {
@@ -105,7 +108,7 @@ fn alone(
         tasks.iter().flat_map(|task| task.readers.iter().map(|reader| (task.group.clone(), reader.partition.clone())));
     let inputs = inputs.collect();
     let mut start = Start::new(config, counters, registry, globals, progress);
-    let mut streams = start.streams(topology, inputs, &settings, board);
+    let mut streams = start.streams(topology, inputs, &settings, board, None);
     let workers = config.threads.clamp(1, tasks.len().max(1));
     let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for (index, task) in tasks.into_iter().enumerate() {
@@ -128,11 +131,12 @@ fn share(
         TaskFactory::prepare(topology, config, Arc::clone(&counters), settings.clone(), Arc::clone(&board))?;
     let factory = Arc::new(factory);
     let group_id = group_of(&config.application_id, 0, config.log.as_ref())?;
+    let endpoint = config.queries.as_ref().map(|server| server.endpoint().to_owned());
     let group = config.log.join_group(GroupSettings {
         group: group_id.clone(),
         topology: factory.group_topology()?,
         standby_replicas: config.standby_replicas,
-        endpoint: config.endpoint.clone(),
+        endpoint: endpoint.clone(),
         instance: config.instance.clone(),
         session_timeout: config.session_timeout,
         rebalance_timeout: config.rebalance_timeout,
@@ -144,9 +148,13 @@ fn share(
     let registry = StoreRegistry::new(factory.store_partitions()?);
     let mut start = Start::new(config, counters, registry, globals, Progress::default());
     let inputs = factory.inputs(&group_id)?;
-    let mut streams = start.streams(topology, inputs, &settings, board);
+    let token = config.queries.as_ref().and_then(|server| server.token());
+    let peers = Arc::new(Peers::new(Arc::clone(&group), &config.application_id, endpoint, token));
+    let mut streams = start.streams(topology, inputs, &settings, board, Some(&peers));
+    let served = config.queries.as_ref().map(|server| server.register(&config.application_id, streams.views.clone()));
     let ((restorer, restore_orders), (reports, reported)) = (channel(), channel());
-    streams.sharing = Some(Sharing { group: Arc::clone(&group), restorer: restorer.clone(), threads: Vec::new() });
+    streams.sharing =
+        Some(Sharing { group: Arc::clone(&group), restorer: restorer.clone(), threads: Vec::new(), _served: served });
     let mut workers = Vec::new();
     for (number, producer) in producers.into_iter().enumerate() {
         let (orders, received) = channel();
@@ -189,11 +197,12 @@ impl<'a> Start<'a> {
         inputs: Vec<(GroupId, TopicPartition)>,
         settings: &TaskSettings,
         board: Arc<RestoreBoard>,
+        peers: Option<&Arc<Peers>>,
     ) -> Streams {
         let none = GlobalTables::default();
         let globals = self.globals.as_ref().unwrap_or(&none);
         Streams {
-            views: views(topology, &self.registry, globals, &self.shared.visibility),
+            views: views(topology, &self.registry, globals, &self.shared.visibility, peers),
             shared: Arc::clone(&self.shared),
             status: Arc::clone(&self.status),
             threads: Vec::new(),

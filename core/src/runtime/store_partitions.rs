@@ -6,7 +6,12 @@ use millstream_state::Store;
 use parking_lot::RwLock;
 
 use super::build::StoreHandle;
-use crate::{operator::TaskId, record::PartitionId};
+use crate::{
+    log::SharedLog,
+    operator::TaskId,
+    query::Freshness,
+    record::{Offset, PartitionId, TopicName, TopicPartition},
+};
 
 /// In what capacity a process has a partition of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,20 +25,22 @@ pub(crate) enum Role {
 /// The partitions of one store.
 pub(crate) struct StorePartitions {
     total: usize,
+    /// The changes that copies follow, if there are any.
+    changelog: Option<(SharedLog, TopicName)>,
     here: RwLock<BTreeMap<usize, (StoreHandle, Role)>>,
 }
 
 impl StorePartitions {
     /// A store of so many partitions, none of which is here yet.
-    pub(super) fn new(total: usize) -> Self {
-        Self { total, here: RwLock::default() }
+    pub(super) fn new(total: usize, changelog: Option<(SharedLog, TopicName)>) -> Self {
+        Self { total, changelog, here: RwLock::default() }
     }
 
     /// A store that is here as a whole.
     pub(super) fn whole(handles: Vec<StoreHandle>) -> Self {
         let total = handles.len();
         let here = handles.into_iter().map(|handle| (handle, Role::Active)).enumerate().collect();
-        Self { total, here: RwLock::new(here) }
+        Self { total, changelog: None, here: RwLock::new(here) }
     }
 
     /// How many there are in all processes together.
@@ -45,6 +52,30 @@ impl StorePartitions {
     pub(crate) fn get(&self, partition: usize) -> Option<(StoreHandle, Role)> {
         self.here.read().get(&partition).cloned()
     }
+
+    /// The partition, if it is here and as fresh as is wanted.
+    ///
+    /// # Errors
+    /// Those of asking the log how far the changes go.
+    pub(crate) fn get_within(&self, partition: usize, freshness: Freshness) -> Result<Option<StoreHandle>, String> {
+        match (self.get(partition), freshness) {
+            (Some((handle, Role::Active)), _) => Ok(Some(handle)),
+            (Some((handle, Role::Standby)), Freshness::Within(changes)) => {
+                let lag = self.lag(partition, &handle)?;
+                Ok(lag.is_some_and(|lag| lag <= changes).then_some(handle))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// How many changes a copy is behind.
+    fn lag(&self, partition: usize, handle: &StoreHandle) -> Result<Option<u64>, String> {
+        let (Some((log, topic)), StoreHandle::Persistent(store)) = (&self.changelog, handle) else { return Ok(None) };
+        let changelog = TopicPartition::new(topic.clone(), PartitionId(partition as u32));
+        let end = log.end_offset(&changelog).map_err(|error| error.to_string())?;
+        let next = store.position().map_or(0, |position| position.next);
+        Ok(Some(end.since(Offset(next.min(end.0)))))
+    }
 }
 
 /// All stores of an application, by their numbers in the topology.
@@ -53,9 +84,9 @@ pub(super) struct StoreRegistry {
 }
 
 impl StoreRegistry {
-    /// Stores of so many partitions each.
-    pub(super) fn new(totals: impl IntoIterator<Item = usize>) -> Self {
-        Self { stores: totals.into_iter().map(|total| Arc::new(StorePartitions::new(total))).collect() }
+    /// Stores none of which is here yet.
+    pub(super) fn new(stores: impl IntoIterator<Item = StorePartitions>) -> Self {
+        Self { stores: stores.into_iter().map(Arc::new).collect() }
     }
 
     /// Stores that are here as a whole.

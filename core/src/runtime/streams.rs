@@ -18,7 +18,7 @@ use crate::{
     log::{GroupPeer, SharedLog},
     operator::{AsyncPool, TaskId},
     query::View,
-    record::{GroupId, TopicPartition},
+    record::{GroupId, Offset, TopicPartition},
     topology::Topology,
 };
 
@@ -39,6 +39,26 @@ pub enum Status {
     },
     /// Ended because it was told to.
     Stopped,
+}
+
+/// How far a partition is processed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionLag {
+    /// The group that commits there.
+    pub group: GroupId,
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The first record that is not committed as processed.
+    pub next: Offset,
+    /// The end of the partition.
+    pub end: Offset,
+}
+
+impl PartitionLag {
+    /// How many records are left, those counted that were removed or are no records.
+    pub fn records(&self) -> u64 {
+        self.end.0.saturating_sub(self.next.0)
+    }
 }
 
 /// A running topology. Dropping it stops it without a last commit; [`stop`](Self::stop) commits first.
@@ -184,16 +204,38 @@ impl Streams {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn lag(&self) -> Result<u64, StreamsError> {
-        let mut lag = 0;
-        for (group, input) in &self.inputs {
+        Ok(self.lags()?.iter().map(PartitionLag::records).sum())
+    }
+
+    /// The same by partition, in the order of names.
+    ///
+    /// # Errors
+    /// Those of the log.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use millstream::{StreamsBuilder, dsl::Consumed, log::Log, runtime::{Streams, StreamsConfig}, testing::MemoryLog};
+    /// # use millstream_state::{StateBackend, StateConfig};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let log = Arc::new(MemoryLog::new());
+    /// # log.create_topic(&"orders".parse()?, &Default::default())?;
+    /// # let builder = StreamsBuilder::new();
+    /// # builder.stream::<String, i64>("orders", Consumed::kafka()).group_by_key().count("counts");
+    /// # let state = StateBackend::open(StateConfig::new(directory.path(), 8 << 20))?;
+    /// let streams = Streams::start(&builder.build()?, StreamsConfig::new("app", log, state))?;
+    /// assert_eq!(streams.lags()?.iter().map(|lag| (lag.partition.to_string(), lag.records())).collect::<Vec<_>>(), [("orders-0".to_owned(), 0)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lags(&self) -> Result<Vec<PartitionLag>, StreamsError> {
+        let lag = |(group, input): &(GroupId, TopicPartition)| {
             let end = self.log.end_offset(input)?;
-            let next = match self.log.committed(group, input)? {
-                Some(position) => position.next,
-                None => self.log.start_offset(input)?,
-            };
-            lag += end.since(next);
-        }
-        Ok(lag)
+            let committed = self.log.committed(group, input)?.map(|position| position.next);
+            let next = committed.map_or_else(|| self.log.start_offset(input), Ok)?;
+            Ok(PartitionLag { group: group.clone(), partition: input.clone(), next, end })
+        };
+        let mut lags = self.inputs.iter().map(lag).collect::<Result<Vec<_>, StreamsError>>()?;
+        lags.sort_by(|a, b| (&a.partition, &a.group).cmp(&(&b.partition, &b.group)));
+        Ok(lags)
     }
 
     /// The stores that are brought up to date now, before their tasks begin.

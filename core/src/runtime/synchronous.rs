@@ -147,7 +147,7 @@ impl SynchronousStreams {
         let Built { tasks, stores, globals, progress } = builder.build()?;
         let visibility = Arc::new(Visibility::new(progress));
         let registry = StoreRegistry::whole(topology.stores().len(), &stores);
-        let views = views(topology, &registry, &globals, &visibility);
+        let views = views(topology, &registry, &globals, &visibility, None);
         let shared = Arc::new(Shared {
             stop: AtomicBool::new(false),
             abandon: AtomicBool::new(false),

@@ -10,6 +10,7 @@ use super::{
     partitions::Partitions,
     progress::TaskProgress,
     restore::{RestoreBoard, begin},
+    store_partitions::StorePartitions,
     task::{RunningStore, Task},
 };
 use crate::{
@@ -101,17 +102,22 @@ impl TaskFactory {
         self.partitions.tasks(&self.topology, part)
     }
 
-    /// How many partitions each store has, by its number.
+    /// The partitions of each store, by its number; none of them is here yet.
     ///
     /// # Errors
     /// Names that cannot be.
-    pub(super) fn store_partitions(&self) -> Result<Vec<usize>, StreamsError> {
+    pub(super) fn store_partitions(&self) -> Result<Vec<StorePartitions>, StreamsError> {
         let mut counts = vec![0; self.topology.stores().len()];
         for part in self.topology.subtopologies() {
             let tasks = self.tasks(part)? as usize;
             part.stores.iter().for_each(|&store| counts[store] = tasks);
         }
-        Ok(counts)
+        let store = |(count, spec): (usize, &StoreSpec)| {
+            let topic = changelog_topic(&self.config.application_id, &spec.name)?;
+            let is_logged = spec.options.logging == StoreLogging::Enabled;
+            Ok(StorePartitions::new(count, is_logged.then(|| (Arc::clone(&self.config.log), topic))))
+        };
+        counts.into_iter().zip(self.topology.stores()).map(store).collect()
     }
 
     /// Every partition that the application reads.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     operator::StoreSpec,
-    query::View,
+    query::{Peers, View},
     topology::{GlobalTable, Topology},
 };
 
@@ -20,11 +20,13 @@ pub(super) fn views(
     stores: &StoreRegistry,
     globals: &GlobalTables,
     visibility: &Arc<Visibility>,
+    peers: Option<&Arc<Peers>>,
 ) -> BTreeMap<String, View> {
     let view = |(number, spec): (usize, &StoreSpec)| {
         let of = |number: usize| Arc::clone(stores.store(number));
         let part = topology.subtopologies().iter().position(|part| part.stores.contains(&number));
         let view = View::new(spec.clone(), of(number), Arc::clone(visibility), part, topology.owner_of(number));
+        let view = peers.iter().fold(view, |view, peers| view.with_peers(Arc::clone(peers)));
         let view = match topology.versions(number) {
             Some(versions) => view.with_history(of(versions.history), versions.span),
             None => view,

@@ -58,6 +58,7 @@ struct Member {
     owned: BTreeSet<GroupTask>,
     told: Option<Assignment>,
     expelled: bool,
+    told_of_loss: bool,
 }
 
 impl Group {
@@ -108,6 +109,7 @@ impl Group {
             owned: BTreeSet::new(),
             told: None,
             expelled: false,
+            told_of_loss: false,
         };
         self.members.insert(name.to_owned(), member);
         self.deal();
@@ -253,11 +255,10 @@ impl Membership {
     }
 
     fn event(&self, group: &mut Group) -> GroupEvent {
-        let Some(member) = group.members.get(&self.process) else { return GroupEvent::Unchanged };
+        let Some(member) = group.members.get_mut(&self.process) else { return GroupEvent::Unchanged };
         if member.expelled {
-            let endpoint = member.endpoint.clone();
-            group.join(&self.process, endpoint);
-            return GroupEvent::Lost;
+            let told = std::mem::replace(&mut member.told_of_loss, true);
+            return if told { GroupEvent::Unchanged } else { GroupEvent::Lost };
         }
         let granted = group.granted(&self.process);
         let member = group.members.get_mut(&self.process).expect("it was there");
@@ -288,8 +289,12 @@ impl GroupMembership for Membership {
 
     fn report(&self, owned: &Assignment) {
         self.with(|group| {
-            if let Some(member) = group.members.get_mut(&self.process) {
+            let Some(member) = group.members.get_mut(&self.process) else { return };
+            if !member.expelled {
                 member.owned = owned.active.clone();
+            } else if member.told_of_loss {
+                let endpoint = member.endpoint.clone();
+                group.join(&self.process, endpoint);
             }
         });
     }

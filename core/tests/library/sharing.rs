@@ -13,7 +13,7 @@ use millstream::{
     dsl::{Consumed, Produced},
     log::{Append, SharedLog, TopicConfig, Transaction},
     operator::EmitPolicy,
-    query::QueryError,
+    query::{QueryError, QueryServer, QueryServerConfig, RangeQuery},
     record::{GroupId, Offset, PartitionId, Record, Records, TopicName, TopicPartition},
     runtime::{Status, Streams, StreamsConfig, StreamsError},
     testing::MemoryCluster,
@@ -45,6 +45,8 @@ struct World {
     directories: BTreeMap<String, TempDir>,
     written: i64,
     standby_replicas: usize,
+    /// Whether processes answer each other.
+    serving: bool,
 }
 
 impl World {
@@ -56,7 +58,7 @@ impl World {
             log.create_topic(&topic(name), &config).expect("made");
         }
         let (running, directories) = (BTreeMap::new(), BTreeMap::new());
-        Self { cluster, log, running, directories, written: 0, standby_replicas }
+        Self { cluster, log, running, directories, written: 0, standby_replicas, serving: false }
     }
 
     fn start(&mut self, process: &str) {
@@ -69,7 +71,7 @@ impl World {
             emit: EmitPolicy::Record,
             threads: 2,
             standby_replicas: self.standby_replicas,
-            endpoint: Some(format!("{process}:1")),
+            queries: self.serving.then(|| QueryServer::start(QueryServerConfig::default()).expect("listens")),
             ..StreamsConfig::new("app", self.cluster.process(process), Arc::clone(&state))
         };
         let streams = Streams::start(&topology(), config).expect("starts");
@@ -181,6 +183,32 @@ fn a_store_is_asked_in_the_process_that_has_it() {
     let here = answers.iter().filter(|answer| matches!(answer, Ok(Some(5)))).count();
     let elsewhere = answers.iter().filter(|answer| matches!(answer, Err(QueryError::NotHere { .. }))).count();
     assert_eq!((here, elsewhere), (1, 1), "{answers:?}");
+}
+
+#[test]
+fn any_process_answers_for_all_of_them() {
+    let mut world = World { serving: true, ..World::new(1) };
+    world.start("a");
+    world.start("b");
+    world.wait(|world| world.tasks().iter().all(|(_, tasks)| *tasks == 4), "each has half of them");
+    world.write(130);
+    world.check();
+    for process in ["a", "b"] {
+        let (streams, _) = &world.running[process];
+        let store = streams.store::<i64, i64>("counts").expect("it is there");
+        for key in 0..KEYS {
+            assert_eq!(store.get(key).expect("readable"), Some(10), "{process} {key}");
+        }
+        let all = store.query(RangeQuery::with_no_bounds()).expect("readable").result;
+        assert_eq!(all.iter().map(|row| row.key).collect::<Vec<_>>(), (0..KEYS).collect::<Vec<_>>(), "{process}");
+        let half = store.query(RangeQuery::with_range(3, 7).with_descending_keys()).expect("readable").result;
+        assert_eq!(half.iter().map(|row| row.key).collect::<Vec<_>>(), [7, 6, 5, 4, 3], "{process}");
+    }
+    // Who follows answers, too, if that will do, without asking the other one.
+    std::thread::sleep(Duration::from_millis(300));
+    let (a, _) = &world.running["a"];
+    let stale = a.store::<i64, i64>("counts").expect("it is there").enable_stale_stores(0);
+    assert!((0..KEYS).all(|key| stale.get(key).expect("readable") == Some(10)));
 }
 
 #[test]
