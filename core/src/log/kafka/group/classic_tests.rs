@@ -189,6 +189,7 @@ fn a_process_with_another_topology_and_a_plain_consumer_are_told_no() {
     let mut other = settings();
     other.topology.parts[0].tasks = 5;
     play.members.push(ClassicMember::new(other, "p1"));
+    play.now = clock::now();
     play.rebalance();
     assert_eq!(play.event(0), GroupEvent::Assigned(active("0_0 0_1 0_2 0_3")));
     assert!(play.members[1].take_event().unwrap_err().0.contains("the topology differs"));

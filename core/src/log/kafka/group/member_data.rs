@@ -3,18 +3,18 @@
 //! Kafka's tools read the outer form (topics, partitions) and list and describe the group by it; what we need beyond it is in the field for
 //! the user's own data: a version, then structures as in the messages of the brokers. What others say is not trusted.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{BuildHasher, Hash},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::tasks;
-use crate::log::{
-    Assignment, GroupPeer, GroupTask, GroupTopology,
-    kafka::wire::{
-        codec::{Malformed, Reader, Wire, Writer, structures},
-        streams_heartbeat::TaskIds,
+use crate::{
+    log::{
+        Assignment, GroupPeer, GroupTask, GroupTopology,
+        kafka::wire::{
+            codec::{Malformed, Reader, Wire, Writer, structures},
+            streams_heartbeat::TaskIds,
+        },
     },
+    record::TopicName,
 };
 
 /// The version of our own data; members of another one are refused.
@@ -88,23 +88,18 @@ fn assignment(active: &[TaskIds], standby: &[TaskIds]) -> Assignment {
     Assignment { active: read(active), standby: read(standby) }
 }
 
-/// A number by which two topologies are told apart. It is the same in every process.
+/// A number by which two topologies are told apart. It is the same in every process and version of the program.
 pub(super) fn digest(topology: &GroupTopology) -> i64 {
-    let hasher = foldhash::fast::FixedState::with_seed(0x6d69_6c6c);
     let mut text = String::new();
     for part in &topology.parts {
-        let names = |topics: &BTreeSet<crate::record::TopicName>| {
-            topics.iter().map(|topic| topic.as_str()).collect::<Vec<_>>().join(",")
-        };
-        let sources = names(&part.sources);
+        let names = |topics: &BTreeSet<TopicName>| topics.iter().map(TopicName::as_str).collect::<Vec<_>>().join(",");
         let mut repartition: Vec<_> = part.repartition_sources.iter().map(|(topic, _)| topic.as_str()).collect();
         repartition.sort_unstable();
-        let (repartition, changelogs) = (repartition.join(","), names(&part.changelogs));
+        let (sources, repartition, changelogs) = (names(&part.sources), repartition.join(","), names(&part.changelogs));
         text.push_str(&format!("{}|{sources}|{repartition}|{changelogs};", part.tasks));
     }
-    let mut state = hasher.build_hasher();
-    text.as_bytes().hash(&mut state);
-    std::hash::Hasher::finish(&state).cast_signed()
+    let hash = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    i64::from_be_bytes(hash.as_ref()[..8].try_into().expect("a hash has 32 bytes"))
 }
 
 /// What a member says, with the topics that it reads for the tools.
@@ -208,7 +203,7 @@ fn take_data<T: Wire>(input: &mut Reader<'_>) -> Result<T, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{log::GroupPart, record::TopicName};
+    use crate::log::GroupPart;
 
     fn topology() -> GroupTopology {
         let topic = |name: &str| TopicName::new(name).unwrap();

@@ -66,7 +66,7 @@ impl ByteStream {
         self.socket().try_clone().map(Cutter)
     }
 
-    /// Whether the other side has kept its end open and said nothing that was not asked.
+    /// Whether the other side has kept its end open and said nothing that was not asked. Encryption may have something to say of its own.
     pub(super) fn is_quiet(&self) -> bool {
         let socket = self.socket();
         let look = || -> io::Result<usize> {
@@ -75,7 +75,11 @@ impl ByteStream {
             socket.set_nonblocking(false)?;
             seen
         };
-        look().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        match look() {
+            Ok(0) => false,
+            Ok(_) => matches!(self, Self::Encrypted(_)),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
     }
 
     fn set_timeouts(&self, deadline: Deadline) -> io::Result<()> {
