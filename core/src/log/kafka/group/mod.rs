@@ -38,6 +38,7 @@ use super::{
     GroupProtocol, KafkaConfig,
     connection::BrokerAddress,
     wire::{
+        WireError,
         channel::{Channel, Dialer},
         coordinator::Coordinator,
         streams_heartbeat::StreamsHeartbeat,
@@ -51,12 +52,13 @@ const STREAMS_FEATURE: &str = "streams.version";
 /// Takes part in a group, as the broker can: a streams group, or a classic one.
 pub(in crate::log::kafka) fn join(
     config: &KafkaConfig,
-    settings: GroupSettings,
+    mut settings: GroupSettings,
     process_id: &str,
 ) -> Result<Arc<dyn GroupMembership>, LogError> {
     let cluster = config.bootstrap_servers();
     let action = format!("join group {}", settings.group);
-    let failed = |error: super::wire::WireError| error.into_log_error(&cluster, &action);
+    let failed = |error: WireError| error.into_log_error(&cluster, &action);
+    settings.instance = settings.instance.or_else(|| config.instance().map(str::to_owned));
     if let Some(endpoint) = &settings.endpoint {
         endpoint.parse::<BrokerAddress>().map_err(|_| LogError::Remote {
             cluster: cluster.clone(),
