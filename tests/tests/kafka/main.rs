@@ -1,6 +1,7 @@
 //! Millstream on a real Kafka, which `tests/kafka/run` fetches and [`KafkaCluster`](millstream_tests::kafka_cluster::KafkaCluster) starts.
 //!
 //! - `cluster`: the cluster itself: that it starts, is killed, and comes back
+//! - `group`: processes that share the tasks of an application: they come, go, fall silent and come back
 //! - `log_contract`: the contract that every log keeps
 //! - `log_security`: the log on a cluster with passwords and TLS
 //!
@@ -8,5 +9,6 @@
 //! `make test-kafka` runs them.
 
 mod cluster;
+mod group;
 mod log_contract;
 mod log_security;
