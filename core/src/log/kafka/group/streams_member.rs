@@ -100,7 +100,7 @@ pub(super) struct StreamsMember {
 /// What a member says.
 #[derive(Debug)]
 pub(super) enum Call {
-    Heartbeat(StreamsHeartbeat),
+    Heartbeat(Box<StreamsHeartbeat>),
     Describe(StreamsDescribe),
 }
 
@@ -361,7 +361,7 @@ impl Machine for StreamsMember {
         if self.leaving {
             self.ended = true;
             // Nobody who was never taken needs to leave.
-            return if self.known { Step::Call(Call::Heartbeat(self.farewell())) } else { Step::End };
+            return if self.known { Step::Call(Call::Heartbeat(Box::new(self.farewell()))) } else { Step::End };
         }
         if self.failure.is_some() {
             return Step::Wait(Duration::from_secs(3600));
@@ -373,12 +373,12 @@ impl Machine for StreamsMember {
             let groups = vec![self.settings.group.as_str().to_owned()];
             return Step::Call(Call::Describe(StreamsDescribe { groups, authorized_operations: false }));
         }
-        Step::Call(Call::Heartbeat(self.heartbeat()))
+        Step::Call(Call::Heartbeat(Box::new(self.heartbeat())))
     }
 
     fn perform(call: &Call, coordinator: &mut Coordinator) -> Result<Reply, WireError> {
         let reply = match call {
-            Call::Heartbeat(call) => Reply::Heartbeat(coordinator.call(call, CALL_TIMEOUT)?),
+            Call::Heartbeat(call) => Reply::Heartbeat(coordinator.call(&**call, CALL_TIMEOUT)?),
             Call::Describe(call) => Reply::Describe(coordinator.call(call, CALL_TIMEOUT)?),
         };
         let error = match &reply {

@@ -62,7 +62,7 @@ impl Play {
 
     fn heartbeat(&mut self) -> StreamsHeartbeat {
         match self.call() {
-            Call::Heartbeat(call) => call,
+            Call::Heartbeat(call) => *call,
             Call::Describe(call) => panic!("{call:?}"),
         }
     }
@@ -70,7 +70,7 @@ impl Play {
     /// The member speaks, the broker answers; what the member said.
     fn beat(&mut self, answer: StreamsHeartbeatAnswer) -> StreamsHeartbeat {
         let call = self.heartbeat();
-        self.member.on_reply(Call::Heartbeat(call.clone()), Ok(Reply::Heartbeat(answer)), self.now);
+        self.member.on_reply(Call::Heartbeat(Box::new(call.clone())), Ok(Reply::Heartbeat(answer)), self.now);
         call
     }
 
