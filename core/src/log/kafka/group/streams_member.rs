@@ -212,6 +212,10 @@ impl StreamsMember {
     }
 
     fn on_heartbeat(&mut self, answer: StreamsHeartbeatAnswer, now: Instant) {
+        if answer.error != error_code::NONE {
+            // What was said has not been heard.
+            self.said = None;
+        }
         match answer.error {
             error_code::NONE => self.on_welcome(answer, now),
             error_code::UNKNOWN_MEMBER_ID | error_code::FENCED_MEMBER_EPOCH | error_code::STALE_MEMBER_EPOCH => {
@@ -239,7 +243,7 @@ impl StreamsMember {
         self.epoch = answer.epoch;
         self.endpoint_epoch = answer.endpoint_epoch;
         self.interval = Duration::from_millis(u64::try_from(answer.interval).unwrap_or(5_000).max(100));
-        self.describe |= answer.endpoints.is_some() && self.settings.endpoint.is_some();
+        self.describe |= answer.endpoints.is_some();
         match (answer.active, answer.standby, answer.warmup) {
             (Some(active), standby, warmup) => {
                 self.uncertain = false;

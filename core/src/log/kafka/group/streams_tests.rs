@@ -224,6 +224,18 @@ fn a_coordinator_that_moves_is_no_news() {
 }
 
 #[test]
+fn what_a_broker_has_not_heard_is_said_again() {
+    let mut play = Play::with("0_0 0_1");
+    play.beat(given(2, "0_0"));
+    play.event();
+    play.member.report(&active("0_0"), play.now);
+    let said = Some(tasks::to_ids(&tasks("0_0")));
+    assert_eq!(play.beat(error(error_code::COORDINATOR_LOAD_IN_PROGRESS)).active, said);
+    play.later();
+    assert_eq!(play.beat(given(3, "0_0")).active, said);
+}
+
+#[test]
 fn a_group_that_is_not_ready_says_why_once_and_then_that_it_is() {
     let mut play = Play::new();
     let status = Some(vec![Status { code: 1, detail: "Missing source topics: in".into() }]);
