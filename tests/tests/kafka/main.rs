@@ -3,6 +3,7 @@
 //! - `cluster`: the cluster itself: that it starts, is killed, and comes back
 //! - `group`: processes that share the tasks of an application: they come, go, fall silent and come back
 //! - `log_contract`: the contract that every log keeps
+//! - `sharing`: two processes with one application
 //!
 //! Tests share one cluster of one node where they can. Where there is no Java they say so and pass, except with `CI` set.
 //! `make test-kafka` runs them.
@@ -10,3 +11,4 @@
 mod cluster;
 mod group;
 mod log_contract;
+mod sharing;
