@@ -136,7 +136,9 @@ impl Cursor {
             self.has_heard = true;
         }
         self.messages = messages;
-        if let Some(position) = self.reader.position() {
+        // The library takes an end mark for a record and puts its position one past it; what really follows a mark is said by the next one.
+        let is_past_mark = |position: &i64| self.end_mark.is_some_and(|mark| *position == mark + 1);
+        if let Some(position) = self.reader.position().filter(|position| !is_past_mark(position)) {
             self.has_heard |= position > self.position;
             self.position = self.position.max(position);
         }
