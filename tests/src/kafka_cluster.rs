@@ -197,6 +197,14 @@ impl KafkaCluster {
         run_with_input(&mut command, input)
     }
 
+    /// How to start a Java program on the class path of Kafka that is to be watched, with options for the JVM.
+    pub fn java(&self, options: &[&str], class: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("java");
+        command.args(options).args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", &self.classpath]);
+        command.arg(class).args(arguments);
+        command
+    }
+
     /// Makes a topic, replicated as far as the cluster goes.
     pub fn create_topic(&self, topic: &str, partitions: u32) {
         self.create_topic_with(topic, partitions, &[]);
@@ -296,7 +304,7 @@ fn classpath() -> Option<String> {
             return None;
         }
         assert!(output.status.success(), "Kafka is not there: {}", String::from_utf8_lossy(&output.stderr));
-        Some(String::from_utf8(output.stdout).expect("paths are UTF-8"))
+        Some(String::from_utf8(output.stdout).expect("paths are UTF-8").trim().to_owned())
     };
     CLASSPATH.get_or_init(find).clone()
 }
