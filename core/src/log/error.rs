@@ -118,6 +118,13 @@ pub enum LogError {
     },
 }
 
+impl LogError {
+    /// Whether the same may succeed later, without anything being done about it.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Remote { transient: true, .. })
+    }
+}
+
 /// Why a commit did not return a receipt.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

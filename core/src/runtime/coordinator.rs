@@ -29,7 +29,7 @@ use super::{
     worker::Shared,
 };
 use crate::{
-    log::{Assignment, GroupEvent, GroupMembership, GroupTask, LogError},
+    log::{Assignment, GroupEvent, GroupMembership, GroupTask},
     operator::TaskId,
 };
 
@@ -83,7 +83,7 @@ impl Coordinator {
             }
             match self.group.next(LISTEN) {
                 Ok(event) => self.react(event),
-                Err(error @ LogError::Remote { transient: true, .. }) => {
+                Err(error) if error.is_transient() => {
                     tracing::warn!("{error}; trying again");
                     std::thread::sleep(PAUSE_AFTER_FAILURE);
                 }
@@ -242,7 +242,7 @@ impl Coordinator {
     fn open_again(&mut self, task: TaskId, error: StreamsError) -> Result<(), StreamsError> {
         match error {
             StreamsError::TaskGone => {}
-            StreamsError::Log(LogError::Remote { transient: true, .. }) => {
+            StreamsError::Log(ref problem) if problem.is_transient() => {
                 tracing::warn!("task {task} cannot be opened yet: {error}");
                 std::thread::sleep(PAUSE_AFTER_FAILURE);
             }

@@ -21,11 +21,7 @@ use super::{
     task::{RunningStore, Task},
     task_factory::{Followed, Handles, TaskFactory},
 };
-use crate::{
-    log::{Log, LogError},
-    operator::TaskId,
-    record::Offset,
-};
+use crate::{log::Log, operator::TaskId, record::Offset};
 
 /// How long it waits for orders while standby stores have nothing to take in.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
@@ -114,7 +110,7 @@ impl Restorer {
                     moved |= more;
                     true
                 }
-                Err(StreamsError::Log(LogError::Remote { transient: true, .. })) => true,
+                Err(StreamsError::Log(problem)) if problem.is_transient() => true,
                 Err(error) => {
                     tracing::warn!("task {task}: a standby store is left alone: {error}");
                     false

@@ -15,7 +15,7 @@ use std::{
 
 use super::{StreamsError, progress::TaskProgress, task::Task, worker::Worker};
 use crate::{
-    log::{CommitError, CommitReceipt, GroupMembership, LogError, Transaction},
+    log::{CommitError, CommitReceipt, GroupMembership, Transaction},
     operator::TaskId,
     record::GroupId,
 };
@@ -127,8 +127,10 @@ impl Worker {
             return Err(error);
         }
         match error {
+            // The same records would be refused again.
+            StreamsError::Commit(CommitError::Rejected(ref problem)) if !problem.is_transient() => Err(error),
             StreamsError::Commit(problem) => self.give_up_tasks(&problem),
-            StreamsError::Log(LogError::Remote { transient: true, .. }) => {
+            StreamsError::Log(ref problem) if problem.is_transient() => {
                 tracing::warn!("{error}; trying again");
                 std::thread::sleep(PAUSE_AFTER_FAILURE);
                 Ok(())
