@@ -1,9 +1,9 @@
 // Kafka Streams doing what Millstream does in the tests on Kafka: the workloads of the comparison, and the pipeline of the fault campaign.
 //
-//   KafkaStreamsSide WORKLOAD BOOTSTRAP APPLICATION STATE_DIR THREADS UNTIL
+//   KafkaStreamsSide WORKLOAD BOOTSTRAP APPLICATION STATE_DIR THREADS UNTIL [INPUTS]
 //
-// WORKLOAD  count: bids by key in windows of 10 s, to `counts`; join: bids with the table `bidders`, to `joined`;
-//           totals: numbers counted and summed by another key, to `totals` (see the fault campaign)
+// WORKLOAD  count: bids by key in windows of 10 s; join: bids with the table of bidders; both from topics INPUTS-bids and INPUTS-bidders to
+//           APPLICATION-out; totals: numbers counted and summed by another key, to `totals` (see the fault campaign)
 // UNTIL     a number of records to process, or `stopped`: by SIGTERM
 //
 // Exactly once, the streams group protocol, every other setting as it comes. At the end it prints what it took as one JSON object.
@@ -49,8 +49,8 @@ public final class KafkaStreamsSide {
 
         StreamsBuilder builder = new StreamsBuilder();
         switch (args[0]) {
-            case "count" -> count(builder);
-            case "join" -> join(builder);
+            case "count" -> count(builder, args[6], args[2] + "-out");
+            case "join" -> join(builder, args[6], args[2] + "-out");
             case "totals" -> {
                 totals(builder);
                 // Every version, not the last of each commit.
@@ -86,20 +86,20 @@ public final class KafkaStreamsSide {
         }
     }
 
-    private static void count(StreamsBuilder builder) {
-        builder.<String, String>stream("bids")
+    private static void count(StreamsBuilder builder, String inputs, String output) {
+        builder.<String, String>stream(inputs + "-bids")
                 .groupByKey()
                 .windowedBy(TimeWindows.ofSizeAndGrace(WINDOW, WINDOW))
                 .count(Materialized.as("counts-by-key"))
                 .toStream()
-                .to("counts", Produced.with(WindowedSerdes.timeWindowedSerdeFrom(String.class, WINDOW.toMillis()), Serdes.Long()));
+                .to(output, Produced.with(WindowedSerdes.timeWindowedSerdeFrom(String.class, WINDOW.toMillis()), Serdes.Long()));
     }
 
-    private static void join(StreamsBuilder builder) {
-        builder.<String, String>stream("bids")
-                .join(builder.<String, String>table("bidders", Materialized.as("bidders-store")), (bid, bidder) -> bid + bidder,
+    private static void join(StreamsBuilder builder, String inputs, String output) {
+        builder.<String, String>stream(inputs + "-bids")
+                .join(builder.<String, String>table(inputs + "-bidders", Materialized.as("bidders-store")), (bid, bidder) -> bid + bidder,
                         Joined.with(Serdes.String(), Serdes.String(), Serdes.String()))
-                .to("joined");
+                .to(output);
     }
 
     record Total(long count, long sum) {}

@@ -1,10 +1,10 @@
 //! Opening Millstream's Kafka log on a test's cluster.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use millstream::log::{
     SharedLog,
-    kafka::{KafkaConfig, Sasl, Tls},
+    kafka::{KafkaConfig, KafkaLog, Sasl, Tls},
 };
 
 /// How a test wants to be connected.
@@ -32,6 +32,6 @@ impl Connection {
         if let Some((tls, sasl)) = self.security {
             config = config.with_tls(tls).with_sasl(sasl);
         }
-        panic!("{config:?}")
+        Arc::new(KafkaLog::connect(config).expect("the cluster is there"))
     }
 }

@@ -1,12 +1,19 @@
 //! Millstream on a real Kafka, which `tests/kafka/run` fetches and [`KafkaCluster`](millstream_tests::kafka_cluster::KafkaCluster) starts.
 //!
 //! - `cluster`: the cluster itself: that it starts, is killed, and comes back
+//! - `clients`: Kafka's console tools and kcat write our input and read our output
+//! - `security`: over TLS, with passwords
 //! - `faults`: processes and brokers fail, results do not
+//! - `compare`: Kafka Streams beside us; only when asked for
 //!
 //! Tests share one cluster of one node where they can. Where there is no Java they say so and pass, except with `CI` set.
 //! `make test-kafka` runs them.
 
+mod clients;
 mod cluster;
+mod compare;
 mod faults;
 mod kafka_log;
 mod kcat;
+mod running;
+mod security;

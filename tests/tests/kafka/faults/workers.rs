@@ -65,7 +65,11 @@ impl Workers {
         let Work { bootstrap, application, threads, .. } = &self.template;
         let threads = threads.to_string();
         let arguments = ["totals", bootstrap, application, directory, &threads, "stopped"];
-        cluster.java(&["-Xmx256m", "-XX:+UseSerialGC"], "KafkaStreamsSide", &arguments)
+        cluster.java(
+            &["-Xmx256m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"],
+            "KafkaStreamsSide",
+            &arguments,
+        )
     }
 
     /// SIGKILL.
