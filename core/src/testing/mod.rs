@@ -9,6 +9,7 @@ mod driver_options;
 mod driver_state;
 mod faulty_log;
 mod input_topic;
+pub mod log_contract;
 mod memory_cluster;
 mod memory_log;
 mod output_topic;

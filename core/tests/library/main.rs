@@ -20,6 +20,7 @@ mod join_sequences;
 mod join_windowed_keys;
 mod joins;
 mod late_records;
+mod log_contract;
 mod nothing;
 mod processors;
 mod punctuation;

@@ -5,6 +5,7 @@
 //! - `security`: over TLS, with passwords
 //! - `faults`: processes and brokers fail, results do not
 //! - `compare`: Kafka Streams beside us; only when asked for
+//! - `log_contract`: the contract that every log keeps
 //!
 //! Tests share one cluster of one node where they can. Where there is no Java they say so and pass, except with `CI` set.
 //! `make test-kafka` runs them.
@@ -17,3 +18,4 @@ mod kafka_log;
 mod kcat;
 mod running;
 mod security;
+mod log_contract;

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use super::{
     BrokerNames, KafkaConfig, KafkaConfigError, Replication, Sasl, ScramHash, Secret, Tls, UnsecuredTokens,
     secret::read_text,
-    tunable::{self, FIXED, TUNABLE},
+    tunable::{self, TUNABLE},
 };
 
 /// What is understood beside the properties of the client library.
@@ -281,6 +281,7 @@ fn unquote(quoted: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::kafka::tunable::FIXED;
 
     fn refused(text: &str) -> String {
         KafkaConfig::parse(text).unwrap_err().to_string()
