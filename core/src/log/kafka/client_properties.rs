@@ -19,6 +19,9 @@ const READING: &[(&str, &str)] = &[
     ("fetch.max.bytes", "33554432"),
     ("fetch.queue.backoff.ms", "5"),
     ("fetch.wait.max.ms", "100"),
+    // Of a group that nobody joins. Without a name the library has no place to note that the coordinator of a group has moved, and crashes
+    // when it learns of it as it asks for what a group has committed.
+    ("group.id", "millstream-reads"),
     ("isolation.level", "read_committed"),
     ("max.partition.fetch.bytes", "1048576"),
     ("queued.max.messages.kbytes", "4096"),

@@ -162,7 +162,8 @@ unsafe extern "C" fn on_log(client: *const rd_kafka_t, level: c_int, _facility: 
         true => ptr::null(),
         false => unsafe { rd_kafka_opaque(client) }.cast_const().cast::<Context>(),
     };
-    if level <= 5 && !context.is_null() {
+    // That all brokers are down follows from the complaint before it, which says why.
+    if level <= 5 && !text.ends_with("brokers are down") && !context.is_null() {
         // SAFETY: as above.
         let context = unsafe { &*context };
         *context.complaint.lock() = Some(without_thread(&text).to_owned());
