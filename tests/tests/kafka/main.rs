@@ -16,6 +16,6 @@ mod compare;
 mod faults;
 mod kafka_log;
 mod kcat;
+mod log_contract;
 mod running;
 mod security;
-mod log_contract;
