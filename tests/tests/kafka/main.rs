@@ -5,6 +5,7 @@
 //! - `security`: over TLS, with passwords
 //! - `faults`: processes and brokers fail, results do not
 //! - `compare`: Kafka Streams beside us; only when asked for
+//! - `group`: processes that share the tasks of an application: they come, go, fall silent and come back
 //! - `log_contract`: the contract that every log keeps
 //!
 //! Tests share one cluster of one node where they can. Where there is no Java they say so and pass, except with `CI` set.
@@ -14,6 +15,7 @@ mod clients;
 mod cluster;
 mod compare;
 mod faults;
+mod group;
 mod kafka_log;
 mod kcat;
 mod log_contract;

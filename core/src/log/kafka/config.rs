@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    KafkaConfigError, ProcessId, Sasl, Tls,
+    GroupProtocol, KafkaConfigError, ProcessId, Sasl, Tls,
     connection::{Connection, parse_bootstrap},
     tunable::{self, Side, TUNABLE},
 };
@@ -25,6 +25,7 @@ pub struct KafkaConfig {
     pub(crate) connection: Connection,
     pub(crate) process: ProcessId,
     pub(crate) instance: Option<String>,
+    pub(crate) group_protocol: GroupProtocol,
     pub(crate) replication: Replication,
     pub(crate) transaction_timeout: Duration,
     properties: BTreeMap<&'static str, (Side, String)>,
@@ -56,6 +57,7 @@ impl KafkaConfig {
             connection,
             process: ProcessId::random(),
             instance: None,
+            group_protocol: GroupProtocol::default(),
             replication: Replication::ClusterDefault,
             transaction_timeout: Duration::from_secs(10),
             properties: BTreeMap::new(),
@@ -94,6 +96,11 @@ impl KafkaConfig {
     /// Gives the process a lasting name in its groups: if it comes back soon, it gets its tasks back.
     pub fn with_instance(self, instance: &str) -> Self {
         Self { instance: Some(instance.to_owned()), ..self }
+    }
+
+    /// Says which kind of group the processes of an application share its tasks in; whatever the brokers offer if never called.
+    pub fn with_group_protocol(self, group_protocol: GroupProtocol) -> Self {
+        Self { group_protocol, ..self }
     }
 
     /// Says how many brokers keep a partition of the topics that are made here.
@@ -142,6 +149,11 @@ impl KafkaConfig {
     /// The lasting name of this process in its groups.
     pub fn instance(&self) -> Option<&str> {
         self.instance.as_deref()
+    }
+
+    /// Which kind of group is used.
+    pub fn group_protocol(&self) -> GroupProtocol {
+        self.group_protocol
     }
 
     /// The chosen properties for one side.

@@ -8,6 +8,7 @@
 //! - `cluster`, `topics`, `admin`: asking and telling
 //! - `cursor`, `readers`, `wake`: reading
 //! - `producer`, `verdict`, `outcome`, `group_metadata`: committing
+//! - `group`: the place of this process among those that share the work; `wire`: our own client, for that
 //! - `native`: the client library, the only place that calls C
 //!
 //! # Invariants
@@ -23,7 +24,9 @@ mod config;
 mod config_error;
 pub(crate) mod connection;
 mod cursor;
+mod group;
 mod group_metadata;
+mod group_protocol;
 mod native;
 mod outcome;
 mod process_id;
@@ -36,6 +39,7 @@ mod topics;
 mod tunable;
 mod verdict;
 mod wake;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,6 +47,7 @@ pub use admin::{GroupDescription, GroupMemberDescription};
 pub use config::{KafkaConfig, Replication};
 pub use config_error::KafkaConfigError;
 pub use connection::{BrokerNames, Sasl, ScramHash, Tls};
+pub use group_protocol::GroupProtocol;
 pub use process_id::ProcessId;
 pub use secret::Secret;
 pub use token::{Token, TokenProvider, UnsecuredTokens};
@@ -191,8 +196,8 @@ impl Log for KafkaLog {
     }
 
     fn join_group(&self, settings: GroupSettings) -> Result<Option<Arc<dyn GroupMembership>>, LogError> {
-        let action = format!("join group {}", settings.group);
-        Err(self.shared.cluster.problem(action, "groups on Kafka are not built yet; run one process"))
+        let config = &self.shared.cluster.config;
+        group::join(config, settings, config.process_id().as_str()).map(Some)
     }
 
     fn wait_for_commit(&self, seen: u64, timeout: Duration) -> u64 {

@@ -27,6 +27,7 @@ const OWN: &[&str] = &[
     "client.id",
     "client.rack",
     "group.instance.id",
+    "group.protocol",
     "process.id",
     "replication.factor",
     "sasl.jaas.config",
@@ -225,6 +226,9 @@ impl Given {
         }
         if let Some(instance) = self.take("group.instance.id")? {
             config = config.with_instance(&instance);
+        }
+        if let Some(protocol) = self.take("group.protocol")? {
+            config = config.with_group_protocol(protocol.parse()?);
         }
         if let Some(id) = self.take("process.id")? {
             config = config.with_process_id(id.parse()?);

@@ -92,7 +92,6 @@ pub(super) const FIXED: &[(&str, &str)] = &[
     ("enable.idempotence", "records are written once"),
     ("enable.partition.eof", "readers must know when they have read everything"),
     ("group.id", "the group is the application's name"),
-    ("group.protocol", "groups are joined by the engine itself"),
     ("isolation.level", "only what is committed is read"),
     ("max.in.flight.requests.per.connection", "records stay in order"),
     ("message.timeout.ms", "a commit is tried until its outcome is known"),
