@@ -148,6 +148,18 @@ impl Campaign {
         assert_eq!(numbers.len() as u64, written, "kcat wrote something else than it was given");
         let versions = verdict::versions(&kcat::consume(&bootstrap, "totals", "%p|%o|%k|%s"));
         let problems = verdict::judge(&numbers, &versions);
+        if !problems.is_empty() {
+            let keep = std::path::Path::new("/tmp/faults-evidence");
+            drop(std::fs::remove_dir_all(keep));
+            std::fs::create_dir_all(keep).unwrap();
+            for topic in ["numbers", "totals", "totals-app-totals-by-group-repartition", "totals-app-totals-by-group-changelog"] {
+                let mut command = kcat::command(&bootstrap);
+                command.args(["-C", "-t", topic, "-o", "beginning", "-e", "-f", "%p|%o|%k|%s\n", "-X", "isolation.level=read_committed"]);
+                std::fs::write(keep.join(topic), command.output().unwrap().stdout).unwrap();
+            }
+            std::process::Command::new("sh").args(["-c", &format!("cp {}/*.log {}", cluster.directory().display(), keep.display())]).status().unwrap();
+            std::fs::write(keep.join("topics"), cluster.tool(tools::TOPICS, &["--list"]).stdout).unwrap();
+        }
         let shown: Vec<&String> = problems.iter().take(40).collect();
         assert!(problems.is_empty(), "{} problems\n{shown:#?}", problems.len());
         let count: usize = versions.values().map(Vec::len).sum();
