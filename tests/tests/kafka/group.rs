@@ -17,7 +17,7 @@ use std::{
 use millstream::{
     log::{
         Assignment, GroupEvent, GroupMember, GroupMembership, GroupPart, GroupSettings, GroupTopology, Log, LogError,
-        kafka::{GroupProtocol, KafkaConfig, KafkaLog},
+        kafka::{GroupProtocol, KafkaConfig, KafkaLog, ProcessId},
     },
     record::{GroupId, TopicName},
 };
@@ -50,7 +50,9 @@ fn config(cluster: &KafkaCluster, protocol: GroupProtocol) -> KafkaConfig {
 }
 
 fn join_group(config: &KafkaConfig, settings: GroupSettings) -> Result<Arc<dyn GroupMembership>, LogError> {
-    Ok(KafkaLog::connect(config.clone())?.join_group(settings)?.expect("a cluster is shared"))
+    // Each call stands for a process.
+    let config = config.clone().with_process_id(ProcessId::random());
+    Ok(KafkaLog::connect(config)?.join_group(settings)?.expect("a cluster is shared"))
 }
 
 /// Waits for something to become true.

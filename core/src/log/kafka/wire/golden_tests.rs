@@ -219,13 +219,18 @@ fn the_other_answers_are_read_as_kafka_writes_them() {
     let (protocol_type, protocol) = protocol;
     let assignment = Blob(vec![9]);
     check(&SyncGroupAnswer { throttle: 0, error: 27, protocol_type, protocol, assignment }, 5, SYNCED);
-    let members = vec![Left { member: text("a"), instance: None, error: 25 }];
+    let members = vec![Left { member: text("a"), instance: Some(text("")), error: 25 }];
     check(&LeaveGroupAnswer { members, ..LeaveGroupAnswer::default() }, 4, LEFT);
     let found =
         FindCoordinatorAnswer { node: 1, host: text("h"), port: 9092, message: Some(text("")), ..Default::default() };
     check(&found, 3, COORDINATOR);
     check(&SaslHandshakeAnswer { error: 33, mechanisms: vec![text("PLAIN"), text("SCRAM-SHA-256")] }, 1, HANDSHAKE);
-    let proof = SaslAuthenticateAnswer { bytes: Blob(vec![b'v']), session_lifetime: 5_000, ..Default::default() };
+    let proof = SaslAuthenticateAnswer {
+        bytes: Blob(vec![b'v']),
+        session_lifetime: 5_000,
+        message: Some(text("")),
+        ..Default::default()
+    };
     check(&proof, 2, AUTHENTICATED);
     let resource = AlteredResource { error: 40, message: Some(text("x")), kind: 32, name: text("app") };
     check(&AlterConfigsAnswer { throttle: 0, resources: vec![resource] }, 1, ALTERED);
