@@ -9,6 +9,7 @@
 //! - `MILLSTREAM_KAFKA_NODES`: brokers, 1 to 3; three from ten faults on, if unset
 //! - `MILLSTREAM_KAFKA_SIDE=kafka-streams`: the same with Kafka Streams in our place, to see what it takes
 
+mod evidence;
 mod outages;
 mod pipeline;
 mod plan;
@@ -148,20 +149,11 @@ impl Campaign {
         assert_eq!(numbers.len() as u64, written, "kcat wrote something else than it was given");
         let versions = verdict::versions(&kcat::consume(&bootstrap, "totals", "%p|%o|%k|%s"));
         let problems = verdict::judge(&numbers, &versions);
-        if !problems.is_empty() {
-            let keep = std::path::Path::new("/tmp/faults-evidence");
-            drop(std::fs::remove_dir_all(keep));
-            std::fs::create_dir_all(keep).unwrap();
-            for topic in ["numbers", "totals", "totals-app-totals-by-group-repartition", "totals-app-totals-by-group-changelog"] {
-                let mut command = kcat::command(&bootstrap);
-                command.args(["-C", "-t", topic, "-o", "beginning", "-e", "-f", "%p|%o|%k|%s\n", "-X", "isolation.level=read_committed"]);
-                std::fs::write(keep.join(topic), command.output().unwrap().stdout).unwrap();
-            }
-            std::process::Command::new("sh").args(["-c", &format!("cp {}/*.log {}", cluster.directory().display(), keep.display())]).status().unwrap();
-            std::fs::write(keep.join("topics"), cluster.tool(tools::TOPICS, &["--list"]).stdout).unwrap();
-        }
         let shown: Vec<&String> = problems.iter().take(40).collect();
-        assert!(problems.is_empty(), "{} problems\n{shown:#?}", problems.len());
+        if !problems.is_empty() {
+            let evidence = evidence::keep(&cluster);
+            panic!("{} problems, evidence is in {}\n{shown:#?}", problems.len(), evidence.display());
+        }
         let count: usize = versions.values().map(Vec::len).sum();
         eprintln!("{count} versions of {} groups: each exactly once", versions.len());
         assert_no_open_transactions(&cluster);

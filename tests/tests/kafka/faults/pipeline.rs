@@ -89,7 +89,7 @@ fn process_name(directory: &Path) -> String {
 #[test]
 #[ignore = "a process of the tests of faults"]
 fn worker() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("debug,rdkafka=warn,librdkafka=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let work = std::env::var(WORK).expect("it is told what to do");
     let work: Work = serde_json::from_str(&work).expect("it is JSON");
