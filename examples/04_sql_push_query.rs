@@ -12,7 +12,8 @@
 //! ada,PEN,42
 //! ```
 //!
-//! The same statements can be typed into the shell: `cargo run --bin millstream -- sql --data DIR`.
+//! The same statements can be typed into the shell: `cargo run --bin millstream -- sql --data DIR`, or `-- sql --kafka HOST:PORT` on a Kafka
+//! cluster; `MILLSTREAM_KAFKA=HOST:PORT` takes this program there.
 //!
 //! Next: `05_pull_query_on_a_view.rs`.
 #![expect(clippy::print_stdout, reason = "examples show their results")]
@@ -20,15 +21,18 @@
 use std::error::Error;
 
 use millstream_sql::{
-    engine::{Engine, EngineConfig},
+    engine::Engine,
     output::{LiveWriter, OutputFormat},
     response::Response,
 };
 
+#[path = "where_to_run.rs"]
+mod where_to_run;
+
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     // Log, state and everything declared live in this directory; one process at a time has it.
-    let engine = Engine::open(EngineConfig::new(directory.path()))?;
+    let engine = Engine::open(where_to_run::engine(directory.path())?)?;
     let mut session = engine.session();
 
     // A stream is a topic with columns. This one makes the topic; ROWTIME, the timestamp, is a column of every stream.

@@ -23,10 +23,13 @@
 use std::error::Error;
 
 use millstream_sql::{
-    engine::{Engine, EngineConfig, Session},
+    engine::{Engine, Session},
     output::{OutputFormat, write_rows},
     response::Response,
 };
+
+#[path = "where_to_run.rs"]
+mod where_to_run;
 
 const SCRIPT: &str = "
     CREATE STREAM orders (id INT KEY, city STRING, amount INT)
@@ -50,7 +53,7 @@ fn pull(session: &mut Session, query: &str) -> Result<String, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let engine = Engine::open(EngineConfig::new(directory.path()))?;
+    let engine = Engine::open(where_to_run::engine(directory.path())?)?;
     let mut session = engine.session();
     session.run_script(SCRIPT, &mut |_statement, _response| {})?;
     // A view follows its input at a distance of one commit; here we wait until it has caught up.
@@ -73,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The directory is free for the next engine when sessions and handles are gone.
     drop(session);
     engine.shutdown()?;
-    let engine = Engine::open(EngineConfig::new(directory.path()))?;
+    let engine = Engine::open(where_to_run::engine(directory.path())?)?;
     let again = pull(&mut engine.session(), "SELECT * FROM totals WHERE total > 50;")?;
     print!("{again}");
     assert_eq!(again, "CITY,TOTAL\nRome,72\n");

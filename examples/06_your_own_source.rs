@@ -20,10 +20,13 @@ use millstream::{
         ConnectError, PollLimits, Position, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch,
         SourceStart, SourceTopic,
     },
-    log::{Append, Log, TopicConfig, embedded::EmbeddedLog},
-    record::{Offset, PartitionId, Record, TopicName, TopicPartition},
+    log::{Append, TopicConfig},
+    record::{PartitionId, Record, TopicName, TopicPartition},
 };
 use millstream_connectors::{config::TaskSettings, runtime};
+
+#[path = "where_to_run.rs"]
+mod where_to_run;
 
 /// A meter with a numbered list of readings, of which `there` are there by now. `next` is the first one not yet read.
 struct Meter {
@@ -71,7 +74,7 @@ impl Source for Meter {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
-    let log = EmbeddedLog::open(directory.path(), Default::default())?;
+    let log = where_to_run::log(directory.path())?;
     let readings = TopicPartition::new(TopicName::new("readings")?, PartitionId(0));
     let (mut settings, clock) = (TaskSettings::default(), Arc::new(runtime::SystemClock));
     settings.limits.rows = 4;
@@ -84,9 +87,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("{run} run: {} readings in {} commits", status.rows, status.commits);
         assert_eq!((status.rows, status.commits), expected);
     }
-    let fetched = log.fetch(&readings, Offset::ZERO, usize::MAX)?;
-    let records = fetched.batches.iter().flat_map(|batch| batch.records.iter());
-    let values: Vec<u64> = records.filter_map(|record| str::from_utf8(record.value?).ok()?.parse().ok()).collect();
+    let (mut next, mut values) = (log.start_offset(&readings)?, Vec::<u64>::new());
+    while next < log.end_offset(&readings)? {
+        let fetched = log.fetch(&readings, next, 1 << 20)?;
+        let records = fetched.batches.iter().flat_map(|batch| batch.records.iter());
+        values.extend(records.filter_map(|record| str::from_utf8(record.value?).ok()?.parse::<u64>().ok()));
+        next = fetched.next;
+    }
     println!("in the topic: {values:?}");
     assert_eq!(values, (0..15).map(|n| n * n).collect::<Vec<u64>>());
     Ok(())

@@ -24,11 +24,14 @@ use arrow::{array::StringArray, util::pretty::pretty_format_batches};
 use millstream::{
     StreamsBuilder,
     dsl::Consumed,
-    log::{Append, Log, SharedLog, Transaction, embedded::EmbeddedLog},
+    log::{Append, LogError, SharedLog, Transaction},
     record::{PartitionId, Record, TopicName, TopicPartition},
     runtime::{Status, Streams, StreamsConfig},
 };
 use millstream_state::{StateBackend, StateConfig};
+
+#[path = "where_to_run.rs"]
+mod where_to_run;
 
 const CRASH_IN: &str = "MILLSTREAM_EXAMPLE_CRASH_IN";
 
@@ -39,9 +42,10 @@ fn start(directory: &Path, crash_at: Option<i64>) -> Result<(SharedLog, Streams)
     let orders = orders.filter(move |_customer, order| crash_at != Some(*order) || process::abort());
     orders.group_by_key().count("orders-per-customer");
     // By default a commit is done when it is on the disk.
-    let log = EmbeddedLog::open(&directory.join("log"), Default::default())?;
-    if log.topics()?.is_empty() {
-        log.create_topic(&TopicName::new("orders")?, &Default::default())?;
+    let log = where_to_run::log(directory)?;
+    match log.create_topic(&TopicName::new("orders")?, &Default::default()) {
+        Ok(()) | Err(LogError::TopicExists { .. }) => {}
+        Err(error) => return Err(error.into()),
     }
     // Stores are checkpointed now and then; a restart replays what came after from the store's changelog in the log.
     let state = StateBackend::open(StateConfig::new(directory.join("state"), 16 << 20))?;

@@ -20,10 +20,12 @@ use millstream::{
     query::{RangeQuery, WindowKeyQuery},
     record::{Offset, PartitionId, Position, Record, Records, TopicName, TopicPartition},
     runtime::{Streams, StreamsConfig},
-    testing::MemoryLog,
     window::TimeWindows,
 };
 use millstream_state::{StateBackend, StateConfig};
+
+#[path = "where_to_run.rs"]
+mod where_to_run;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -36,10 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let topology = builder.build()?;
 
     let directory = tempfile::tempdir()?;
-    let log: SharedLog = Arc::new(MemoryLog::new());
+    let log: SharedLog = where_to_run::log(directory.path())?;
     let topic = TopicName::new("orders")?;
     log.create_topic(&topic, &TopicConfig::default())?;
-    let state = StateBackend::open(StateConfig::new(directory.path(), 64 << 20))?;
+    let state = StateBackend::open(StateConfig::new(directory.path().join("state"), 64 << 20))?;
     let streams = Streams::start(&topology, StreamsConfig::new("shop", Arc::clone(&log), state))?;
 
     // A producer knows the offsets of its records once they are committed, here 0 to 4 ..

@@ -85,7 +85,7 @@ pub(super) fn position_append<'a>(
 /// # Errors
 /// [`ConnectError::Log`] and [`ConnectError::Commit`].
 pub fn forget(log: &dyn Log, connector: &str, sink_topics: &[TopicName]) -> Result<(), ConnectError> {
-    let mut producer: Box<dyn Producer> = log.producer(&producer_name(connector))?;
+    let mut producer: Box<dyn Producer> = log.exclusive_producer(&producer_name(connector))?;
     let positions = read_positions(log, connector)?;
     let mut transaction = Transaction::default();
     if !positions.is_empty() {

@@ -58,7 +58,7 @@ impl SinkTask {
     }
 
     fn session(&mut self, group: &GroupId, failures: &mut u32) -> Result<ConnectorState, ConnectError> {
-        let mut producer = self.log.producer(&producer_name(&self.name))?;
+        let mut producer = self.log.exclusive_producer(&producer_name(&self.name))?;
         let positions = self.positions(group)?;
         self.sink.open(&positions)?;
         let is_first_start = positions.iter().all(|position| position.mark.is_none());

@@ -59,7 +59,7 @@ impl SourceTask {
     /// From opening to the end or the first error. Any commit ends a row of failures.
     fn session(&mut self, failures: &mut u32) -> Result<ConnectorState, ConnectError> {
         // The order matters: whoever wrote positions before is fenced before they are read.
-        let mut producer = self.log.producer(&producer_name(&self.name))?;
+        let mut producer = self.log.exclusive_producer(&producer_name(&self.name))?;
         let mut topics = self.open()?;
         let mut pace = Pace::new(&self.settings, self.clock.now());
         while !self.shared.stop.is_raised() {

@@ -111,6 +111,15 @@ pub trait Log: Send + Sync {
     /// Those of reaching the engine.
     fn producer(&self, name: &str) -> Result<Box<dyn Producer>, LogError>;
 
+    /// Opens the producer of a name that one process has at a time, where several share the log: it fences an older one in whatever process,
+    /// and what that has committed can be read when this returns.
+    ///
+    /// # Errors
+    /// Those of reaching the engine.
+    fn exclusive_producer(&self, name: &str) -> Result<Box<dyn Producer>, LogError> {
+        self.producer(name)
+    }
+
     /// The place of a record among those of all partitions, in the order in which they were committed; `None` if the engine does not keep
     /// that order. It rises within a partition, too, but not with every record.
     fn arrival(&self, _partition: &TopicPartition, _offset: Offset) -> Option<u64> {

@@ -192,6 +192,11 @@ impl Log for ProcessLog {
         Ok(Box::new(ProcessProducer { inner, shared: Arc::clone(&self.shared) }))
     }
 
+    fn exclusive_producer(&self, name: &str) -> Result<Box<dyn Producer>, LogError> {
+        let inner = self.shared.log.producer(name)?;
+        Ok(Box::new(ProcessProducer { inner, shared: Arc::clone(&self.shared) }))
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

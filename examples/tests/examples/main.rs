@@ -1,5 +1,7 @@
 //! The examples as tests: each file ends with a test that runs its `main`, and is a module of this one binary.
 
+#![expect(clippy::duplicate_mod, reason = "each example has the file that says where it runs")]
+
 #[path = "../../01_word_count.rs"]
 mod word_count;
 

@@ -4,13 +4,21 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::{bench::BenchArguments, byte_size::ByteSize, test::TestArguments};
+use super::{
+    bench::BenchArguments,
+    byte_size::ByteSize,
+    cluster::{LogArguments, ServiceArguments},
+    failure::Failure,
+    groups::GroupsCommand,
+    reset::ResetArguments,
+    test::TestArguments,
+};
 use crate::{engine::EngineConfig, output::OutputFormat};
 
 /// Where data go when nothing is said.
 pub const DEFAULT_DATA: &str = "millstream-data";
 
-/// Stream processing in one process and one directory: SQL over topics, durable and exactly once.
+/// Stream processing: SQL over topics, durable and exactly once, in one process and one directory or on a Kafka cluster.
 #[derive(Debug, Parser)]
 #[command(name = "millstream", version, arg_required_else_help = true)]
 #[command(
@@ -39,6 +47,11 @@ pub enum Command {
     /// List, describe, write and read topics.
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// List and describe groups: who works on an application, and how far it is.
+    #[command(subcommand)]
+    Groups(GroupsCommand),
+    /// Let an application begin anew: set its positions back and remove what it keeps. Shows what it would do unless told to do it.
+    Reset(ResetArguments),
     /// Run cases of SQL pipelines, records in and records out, in memory, and say which came out as expected.
     Test(TestArguments),
     /// Measure how fast queries are on this machine, beside a batch engine on the same bytes.
@@ -74,6 +87,9 @@ pub struct SqlArguments {
     /// How rows are written. Times are ISO 8601 text in all formats; json is an object a row.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,
+    /// The cluster to work on, if not on a log in the data directory.
+    #[command(flatten)]
+    pub service: ServiceArguments,
     /// How the engine works.
     #[command(flatten)]
     pub engine: EngineArguments,
@@ -94,6 +110,9 @@ pub struct RunArguments {
     /// How rows are written, if the script holds queries that answer with rows.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,
+    /// The cluster to work on, if not on a log in the data directory.
+    #[command(flatten)]
+    pub service: ServiceArguments,
     /// How the engine works.
     #[command(flatten)]
     pub engine: EngineArguments,
@@ -111,21 +130,13 @@ pub enum TopicCommand {
     /// Keyed records go to the partition that Kafka's clients choose, others go round. All lines of a run are committed in
     /// batches of 10,000; a batch is written as a whole or not at all.
     Produce(ProduceArguments),
-    /// Print the records of a topic up to its present end, partition by partition.
+    /// Print the records of a topic: up to its present end, partition by partition, or what comes.
     ///
-    /// One process owns a data directory, so nothing new can arrive while this one reads: it ends at the end of the topic and
-    /// prints nothing unless told where to begin. In JSON a record is an object of topic, partition, offset, timestamp
+    /// On a cluster it waits for new records unless told where to begin. One process owns a data directory, so nothing new can arrive
+    /// there while this one reads: it has to be told where to begin. In JSON a record is an object of topic, partition, offset, timestamp
     /// (milliseconds since the epoch), key, value and headers (a list of name and value); keys, values and header values
     /// are text if they are UTF-8, `{"base64": ".."}` if not, and null if absent.
     Consume(ConsumeArguments),
-}
-
-/// Where the topics are.
-#[derive(Debug, Args)]
-pub struct TopicData {
-    /// The data directory.
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
-    pub data: PathBuf,
 }
 
 /// `millstream topic list`
@@ -133,7 +144,7 @@ pub struct TopicData {
 pub struct TopicListArguments {
     /// Where the topics are.
     #[command(flatten)]
-    pub data: TopicData,
+    pub log: LogArguments,
     /// How rows are written.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,
@@ -146,7 +157,7 @@ pub struct TopicDescribeArguments {
     pub topic: String,
     /// Where the topics are.
     #[command(flatten)]
-    pub data: TopicData,
+    pub log: LogArguments,
     /// How rows are written.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub output: OutputFormat,
@@ -159,7 +170,7 @@ pub struct ProduceArguments {
     pub topic: String,
     /// Where the topics are.
     #[command(flatten)]
-    pub data: TopicData,
+    pub log: LogArguments,
     /// What parts the key from the value in each line; without it records have no key.
     #[arg(long, value_name = "TEXT")]
     pub key_separator: Option<String>,
@@ -184,7 +195,7 @@ pub struct ConsumeArguments {
     pub topic: String,
     /// Where the topics are.
     #[command(flatten)]
-    pub data: TopicData,
+    pub log: LogArguments,
     /// Begin at the oldest record still there.
     #[arg(long, conflicts_with = "offset")]
     pub from_beginning: bool,
@@ -194,6 +205,9 @@ pub struct ConsumeArguments {
     /// Read this partition only.
     #[arg(long, value_name = "P")]
     pub partition: Option<u32>,
+    /// Do not end at the end of the topic: wait for new records until a signal. On a cluster only.
+    #[arg(long)]
+    pub follow: bool,
     /// End after so many records.
     #[arg(long, value_name = "N")]
     pub max_messages: Option<u64>,
@@ -239,7 +253,7 @@ pub struct EngineArguments {
     /// Memory for the state of all queries, such as 256MiB [default: a quarter of the machine's]
     #[arg(long, value_name = "BYTES")]
     pub memory: Option<ByteSize>,
-    /// The schema registry, such as http://name:password@host:8081 [default: one in the data directory]
+    /// The schema registry, such as http://name:password@host:8081 [default: one in a topic]
     #[arg(long, value_name = "URL", value_parser = registry)]
     pub schema_registry: Option<millstream::format::registry::ConfluentConfig>,
 }
@@ -264,6 +278,19 @@ impl EngineArguments {
             || threads.is_some()
             || memory.is_some()
             || schema_registry.is_some()
+    }
+
+    /// The configuration for a data directory on a cluster, or on a log of its own.
+    ///
+    /// # Errors
+    /// [`Failure`] for a cluster that cannot be meant, and options that mean nothing there.
+    pub fn config_on(&self, data: PathBuf, service: &ServiceArguments) -> Result<EngineConfig, Failure> {
+        let cluster = service.config()?;
+        if cluster.is_some() && self.durability.is_some() {
+            let problem = "--durability is for the log of a data directory; on a cluster its brokers decide, see `min.insync.replicas` of a topic";
+            return Err(Failure::Refused(problem.to_owned()));
+        }
+        Ok(EngineConfig { cluster, ..self.config(data) })
     }
 
     /// The configuration for a data directory: the engine's defaults where nothing was said.
@@ -325,6 +352,9 @@ mod tests {
         check("sql -e x -f y", ErrorKind::ArgumentConflict);
         check("sql --output xml", ErrorKind::InvalidValue);
         check("topic consume t --from-beginning --offset 1", ErrorKind::ArgumentConflict);
+        check("sql --kafka a:1 --kafka-config f", ErrorKind::ArgumentConflict);
+        check("sql --service s", ErrorKind::MissingRequiredArgument);
+        check("sql --kafka a:1 --service a-b", ErrorKind::ValueValidation);
     }
 
     #[test]

@@ -18,10 +18,10 @@ use arrow::{
 
 use super::{
     arguments::DemoArguments,
+    cluster::open_embedded,
     failure::Failure,
     idle::{Outcome, wait_until_idle},
     progress::Reporter,
-    topic::open_log,
 };
 use crate::{
     engine::{Engine, Progress, Session},
@@ -104,7 +104,7 @@ fn prepare(data: &Path, keep: bool) -> Result<(), Failure> {
     }
     if is_demo && !keep {
         // Opening it proves that no other process is at work in it.
-        drop(open_log(data)?);
+        drop(open_embedded(data)?);
         fs::remove_dir_all(data).map_err(Failure::file(data, "remove"))?;
     }
     let input = data.join(INPUT);

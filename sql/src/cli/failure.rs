@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use millstream::log::{CommitError, LogError};
+use millstream::log::{CommitError, LogError, kafka::KafkaConfigError};
 
 use crate::{
     engine::EngineError,
@@ -24,6 +24,9 @@ pub enum Failure {
     /// The log refused.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A cluster that cannot be meant.
+    #[error(transparent)]
+    Cluster(#[from] KafkaConfigError),
     /// Records were not written.
     #[error(transparent)]
     Commit(#[from] CommitError),

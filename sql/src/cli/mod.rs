@@ -1,7 +1,7 @@
 //! The command line: what each command takes and does, exit codes, logging.
 //!
 //! - [`arguments`]: the commands and the options they share; [`byte_size`]: `256MiB`
-//! - [`sql`], [`run`], [`demo`], [`topic`], [`test`], [`bench`]: a command a file
+//! - [`sql`], [`run`], [`demo`], [`topic`], [`groups`], [`reset`], [`test`], [`bench`]: a command a file or folder; [`cluster`]: on Kafka
 //! - [`idle`]: waiting for work to end, with [`progress`] shown; [`failure`]: what ends a command early
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a statement or a run failed,
@@ -10,10 +10,13 @@
 pub mod arguments;
 pub mod bench;
 pub mod byte_size;
+pub mod cluster;
 pub mod demo;
 pub mod failure;
+pub mod groups;
 pub mod idle;
 pub mod progress;
+pub mod reset;
 pub mod run;
 pub mod sql;
 pub mod stopwatch;
@@ -51,6 +54,8 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Sql(arguments) => sql::run(arguments, &interrupts),
         Command::Run(arguments) => run::run(arguments, &interrupts),
         Command::Topic(arguments) => topic::run(arguments, &interrupts),
+        Command::Groups(arguments) => groups::run(arguments),
+        Command::Reset(arguments) => reset::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     }

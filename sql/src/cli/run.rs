@@ -18,7 +18,7 @@ use crate::{
 /// [`Failure`]; whatever was committed by then stays.
 pub fn run(arguments: &RunArguments, interrupts: &Interrupts) -> Result<(), Failure> {
     let script = read_script(&arguments.script)?;
-    let engine = Engine::open(arguments.engine.config(arguments.data.clone()))?;
+    let engine = Engine::open(arguments.engine.config_on(arguments.data.clone(), &arguments.service)?)?;
     let outcome = work(&engine, &script, arguments, interrupts);
     let last = engine.progress();
     let stopped = engine.shutdown();

@@ -17,7 +17,7 @@ use crate::{
 /// [`Failure`].
 pub fn run(arguments: &SqlArguments, interrupts: &Interrupts) -> Result<(), Failure> {
     let script = script(arguments)?;
-    let engine = Engine::open(arguments.engine.config(arguments.data.clone()))?;
+    let engine = Engine::open(arguments.engine.config_on(arguments.data.clone(), &arguments.service)?)?;
     let outcome = match script {
         None => session::run(&engine, &arguments.data, arguments.output, interrupts).map_err(Failure::from),
         Some(Script { text, origin }) => {

@@ -11,10 +11,11 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use millstream::operator::EmitPolicy;
 
-use super::failure::Failure;
+use super::{cluster::ClusterArguments, failure::Failure};
 use crate::functions::Functions;
 use crate::output::OutputError;
 use crate::testing::{
+    cluster_stage::TestCluster,
     report,
     run::{Outcome, RunOptions},
     suite,
@@ -47,6 +48,12 @@ pub struct TestArguments {
     /// When updates of tables are passed on
     #[arg(long, default_value_t = EmitPolicy::Record)]
     emit: EmitPolicy,
+    /// Only so many cases, evenly taken from all
+    #[arg(long, value_name = "N")]
+    sample: Option<NonZeroUsize>,
+    /// A cluster to run them on, with real topics; without one they run in memory
+    #[command(flatten)]
+    cluster: ClusterArguments,
     /// Show no failing case, only the counts
     #[arg(long, short)]
     quiet: bool,
@@ -70,6 +77,9 @@ pub fn run(arguments: &TestArguments) -> Result<(), Failure> {
     if let Some(filter) = &arguments.filter {
         cases.retain(|case| case.id.contains(filter.as_str()));
     }
+    if let Some(sample) = arguments.sample {
+        cases = suite::sample(cases, sample.get());
+    }
     if cases.is_empty() {
         return Err(Failure::Refused(
             "there is no such test; a test in SQL begins with a line `--@test: name`".to_owned(),
@@ -81,6 +91,7 @@ pub fn run(arguments: &TestArguments) -> Result<(), Failure> {
         changelog: arguments.grade == Grade::Changelog,
         emit: arguments.emit,
         functions: Functions::new(),
+        cluster: arguments.cluster.config()?.map(TestCluster::connect).transpose()?,
     };
     let jobs = arguments.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let bar = ProgressBar::new(cases.len() as u64);

@@ -3,8 +3,12 @@
 //! A statement is first applied to a copy of the catalog ([`change`]), then its topics are made, then it is recorded, then the copy becomes
 //! the catalog, then what it starts is started or what it ends is ended. If something does not start, the statement is undone in the
 //! record and the old catalog comes back.
+//!
+//! In a service a statement is planned on what all processes have declared until then; one that another process comes before is planned
+//! again. What does not start is taken back by a statement of its own, as others may have seen the first one. What is ended is removed from the log
+//! after the other processes have had the time to stop using it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, time::Duration};
 
 use millstream::{
     log::{CleanupPolicy as TopicCleanup, Log, LogError, TopicConfig},
@@ -13,8 +17,8 @@ use millstream::{
 use millstream_connectors::{Direction, runtime};
 
 use super::{
-    Inner,
-    commands::CommandLog,
+    Inner, claim,
+    commands::{CommandLog, Recorded},
     declare::{Applied, Effect, Started, change, connector_config, sink_topics},
     error::EngineError,
     names,
@@ -27,9 +31,24 @@ use crate::{
     planner::{PersistentPlan, SinkTopic},
     syntax::{
         Position,
-        ast::{ConnectorKind, ParsedStatement, Properties},
+        ast::{ConnectorKind, ParsedStatement, Properties, Statement},
+        parse_statement,
     },
 };
+
+/// How long the other processes of a service get to stop using what a statement has ended; they look ten times a second.
+const OTHERS_STOP_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often a statement is planned again because another process came first.
+const ATTEMPTS: u32 = 100;
+
+/// What became of a statement.
+pub(super) enum Outcome {
+    /// It was carried out; a line says what was done.
+    Done(String),
+    /// Another process has declared something first.
+    Outrun,
+}
 
 /// A statement to be recorded.
 struct Record<'a> {
@@ -41,13 +60,14 @@ struct Record<'a> {
 }
 
 impl Inner {
-    /// Carries out a statement that changes the catalog; gives a line that says what was done.
+    /// Carries out a statement that changes the catalog.
     pub(super) fn declare(
         &self,
         statement: &ParsedStatement,
         properties: &SessionProperties,
-    ) -> Result<String, EngineError> {
+    ) -> Result<Outcome, EngineError> {
         let mut commands = self.commands.lock();
+        self.catch_up_with(&mut commands)?;
         let old = self.catalog.read().clone();
         let mut new = old.clone();
         names::check(statement, &old)?;
@@ -70,21 +90,29 @@ impl Inner {
         let record = Record { text: &statement.text, query: query.as_deref(), recorded: &recorded, properties };
         let effect = match effect {
             Effect::Replace { id, plan, old: shape, at } => {
-                self.replace(&mut commands, &record, (old, new), (&id, &shape, *plan))
-                    .map_err(|error| error.at_place(at))?;
-                return Ok(message);
+                let replaced = self.replace(&mut commands, &record, (old, new), (&id, &shape, *plan));
+                return Ok(match replaced.map_err(|error| error.at_place(at))? {
+                    Recorded::As(_) => Outcome::Done(message),
+                    Recorded::Outrun => Outcome::Outrun,
+                });
             }
             other => other,
         };
-        let number = commands.record(record.text, record.query, record.recorded, self.now())?;
+        let recorded = commands.record(record.text, record.query, record.recorded, self.now())?;
+        let Recorded::As(number) = recorded else { return Ok(Outcome::Outrun) };
         *self.catalog.write() = new;
         match effect {
             Effect::Nothing | Effect::Topic { .. } | Effect::Replace { .. } => {}
             Effect::Pause { queries, paused } => queries.iter().for_each(|id| self.pause_query(id, paused)),
             Effect::Start { started, at } => {
                 if let Err(error) = self.start(started, properties, OnFailure::Refuse) {
-                    *self.catalog.write() = old;
-                    commands.undo(number, self.now())?;
+                    if commands.is_shared() {
+                        drop(commands);
+                        self.take_back(statement, query.as_deref());
+                    } else {
+                        *self.catalog.write() = old;
+                        commands.undo(number, self.now())?;
+                    }
                     return Err(error.at_place(at));
                 }
             }
@@ -104,7 +132,51 @@ impl Inner {
             }
             Effect::EndConnector(connector) => self.end_connector(&connector)?,
         }
-        Ok(message)
+        Ok(Outcome::Done(message))
+    }
+
+    /// Ends for the whole service what a statement has declared that could not be started here. If others have built on it already, it stays,
+    /// as failed.
+    fn take_back(&self, statement: &ParsedStatement, query: Option<&str>) {
+        let text = match (&statement.statement, query) {
+            (Statement::CreateAsSelect(create), _) => format!("DROP {} `{}`;", create.kind, create.name.value),
+            (Statement::CreateConnector(create), _) => format!("DROP CONNECTOR `{}`;", create.name.value),
+            (_, Some(query)) => format!("TERMINATE `{query}`;"),
+            _ => return,
+        };
+        let taken_back = parse_statement(&text)
+            .map_err(EngineError::from)
+            .and_then(|parsed| self.declare_until_done(&parsed, &SessionProperties::default(), &|_| None));
+        if let Err(error) = taken_back {
+            tracing::error!(%error, "a statement that could not be carried out stays declared: {}", statement.text);
+        }
+    }
+
+    /// Carries out a statement, again and again if others come first; `existing` says if there is nothing to do.
+    pub(super) fn declare_until_done(
+        &self,
+        parsed: &ParsedStatement,
+        properties: &SessionProperties,
+        existing: &dyn Fn(&Catalog) -> Option<Result<String, EngineError>>,
+    ) -> Result<String, EngineError> {
+        for _ in 0..ATTEMPTS {
+            self.catch_up()?;
+            let catalog = self.catalog.read().clone();
+            if let Some(nothing_to_do) = existing(&catalog) {
+                return nothing_to_do;
+            }
+            if let Outcome::Done(message) = self.declare(parsed, properties)? {
+                return Ok(message);
+            }
+        }
+        Err(EngineError::Outrun { attempts: ATTEMPTS })
+    }
+
+    /// Waits until the other processes of the service have had the time to stop using an application.
+    pub(super) fn wait_for_others(&self, _application: &str) {
+        if self.member.is_some() {
+            std::thread::sleep(OTHERS_STOP_WITHIN);
+        }
     }
 
     /// Puts a query in the place of another one; that runs again if it cannot be done.
@@ -114,23 +186,22 @@ impl Inner {
         record: &Record<'_>,
         (old, new): (Catalog, Catalog),
         (id, shape, plan): (&QueryId, &QueryShape, PersistentPlan),
-    ) -> Result<(), EngineError> {
+    ) -> Result<Recorded, EngineError> {
         let stopped = self.take_over(id, shape, &plan)?;
-        let number = match commands.record(record.text, record.query, record.recorded, self.now()) {
-            Ok(number) => number,
-            Err(error) => {
-                self.bring_back(id, stopped);
-                return Err(error);
-            }
+        let recorded = commands.record(record.text, record.query, record.recorded, self.now());
+        let Ok(Recorded::As(number)) = recorded else {
+            self.bring_back(id, stopped);
+            return recorded;
         };
         *self.catalog.write() = new;
-        if let Err(error) = self.start_in_place(id, plan, record.properties) {
+        let on_failure = if commands.is_shared() { OnFailure::Keep } else { OnFailure::Refuse };
+        if let Err(error) = self.start_in_place(id, plan, record.properties, on_failure) {
             *self.catalog.write() = old;
             self.bring_back(id, stopped);
             commands.undo(number, self.now())?;
             return Err(error);
         }
-        Ok(())
+        Ok(Recorded::As(number))
     }
 
     pub(super) fn start(
@@ -147,12 +218,11 @@ impl Inner {
                 Ok(())
             }
             Started::Connector { name, config } => {
-                match runtime::start(&name, *config, Arc::clone(&self.shared)) {
+                match claim::start(&name, *config, &self.shared, self.member.as_ref()) {
                     Ok(connector) => {
                         self.running.lock().connectors.insert(name, connector);
                     }
                     Err(error) => {
-                        let error = EngineError::connector(&name, &error);
                         if on_failure == OnFailure::Refuse {
                             return Err(error);
                         }
@@ -167,14 +237,8 @@ impl Inner {
 
     /// Ends a connector and forgets how far it has come.
     fn end_connector(&self, connector: &Connector) -> Result<(), EngineError> {
-        let running = {
-            let mut running = self.running.lock();
-            running.unstarted.remove(&connector.name);
-            running.connectors.remove(&connector.name)
-        };
-        if let Some(running) = running {
-            running.stop();
-        }
+        self.stop_connector(&connector.name);
+        self.wait_for_others(&connector.name);
         let direction = match connector.kind {
             ConnectorKind::Source => Direction::Source,
             ConnectorKind::Sink => Direction::Sink,
@@ -185,7 +249,21 @@ impl Inner {
             name: connector.name.clone(),
             problem: error.to_string(),
         };
-        runtime::forget(self.shared.as_ref(), &connector.name, &topics).map_err(problem)
+        let name =
+            self.member.as_ref().map_or_else(|| connector.name.clone(), |member| member.connector(&connector.name));
+        runtime::forget(self.shared.as_ref(), &name, &topics).map_err(problem)
+    }
+
+    /// Stops a connector in this process.
+    pub(super) fn stop_connector(&self, name: &str) {
+        let running = {
+            let mut running = self.running.lock();
+            running.unstarted.remove(name);
+            running.connectors.remove(name)
+        };
+        if let Some(running) = running {
+            running.stop();
+        }
     }
 }
 

@@ -9,14 +9,17 @@ use millstream::{
     runtime::{ErrorHandlers, HandlerResponse, SynchronousConfig},
 };
 
+use super::service::ClusterConfig;
 use crate::functions::Functions;
 
 /// How an engine works.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// The directory that holds everything.
+    /// The directory that holds everything; on a cluster, state and the name of the process.
     pub data: PathBuf,
-    /// When a commit counts as done.
+    /// The cluster that topics, positions and what is declared are on; none means a log in the data directory.
+    pub cluster: Option<ClusterConfig>,
+    /// When a commit counts as done; of a log in the data directory.
     pub durability: Durability,
     /// Memory for the state of all queries together.
     pub memory_bytes: usize,
@@ -26,9 +29,9 @@ pub struct EngineConfig {
     pub threads: usize,
     /// When updates of tables are passed on.
     pub emit: EmitPolicy,
-    /// How often old and superseded records are looked for.
+    /// How often old and superseded records are looked for; in a log in the data directory.
     pub maintenance_interval: Duration,
-    /// The schema registry; none means one of its own in the data directory.
+    /// The schema registry; none means one of its own in a topic of the log.
     pub schema_registry: Option<ConfluentConfig>,
     /// What statements can call beside the functions of the language; statements that were recorded need theirs again.
     pub functions: Functions,
@@ -39,6 +42,7 @@ impl EngineConfig {
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             data: data.into(),
+            cluster: None,
             durability: Durability::Fsync,
             memory_bytes: default_memory(),
             commit_interval: Duration::from_millis(100),

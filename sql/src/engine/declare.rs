@@ -92,19 +92,30 @@ pub(super) struct Applied {
     pub(super) message: String,
 }
 
+impl Effect {
+    /// What it starts.
+    pub(super) fn into_started(self) -> Option<Started> {
+        match self {
+            Self::Start { started, .. } => Some(started),
+            Self::Replace { id, plan, .. } => Some(Started::Query { id, plan }),
+            Self::Nothing | Self::Topic { .. } | Self::Pause { .. } | Self::End { .. } | Self::EndConnector(_) => None,
+        }
+    }
+}
+
 impl Applied {
     fn done(message: String) -> Self {
         Self { effect: Effect::Nothing, query: None, message }
     }
 }
 
-/// Applies a recorded statement; gives what it starts.
+/// Applies a recorded statement; gives what it does beside changing the catalog.
 pub(super) fn apply(
     catalog: &mut Catalog,
     statement: &ParsedStatement,
     query: Option<&str>,
     properties: &SessionProperties,
-) -> Result<Option<Started>, EngineError> {
+) -> Result<Effect, EngineError> {
     let id = query.map(|id| QueryId(id.to_owned()));
     let is_named =
         matches!(&statement.statement, Statement::InsertSelect(insert) if !insert.properties.entries.is_empty());
@@ -112,15 +123,7 @@ pub(super) fn apply(
     if let Some(next) = number.and_then(|number| number.checked_add(1)) {
         catalog.resume_query_numbers(next);
     }
-    match change(catalog, statement, id, properties)?.effect {
-        Effect::Start { started, .. } => Ok(Some(started)),
-        Effect::Replace { id, plan, .. } => Ok(Some(Started::Query { id, plan })),
-        Effect::Nothing
-        | Effect::Topic { .. }
-        | Effect::Pause { .. }
-        | Effect::End { .. }
-        | Effect::EndConnector(_) => Ok(None),
-    }
+    change(catalog, statement, id, properties).map(|applied| applied.effect)
 }
 
 /// Applies a new statement: what it changes in the catalog, and what else it does.

@@ -65,6 +65,24 @@ pub enum EngineError {
         /// Why.
         problem: String,
     },
+    /// What other processes have declared cannot be followed.
+    #[error("this process cannot follow what others declare: {problem}; start it again")]
+    Following {
+        /// Why not.
+        problem: String,
+    },
+    /// The process cannot be part of its service.
+    #[error("cannot answer other processes: {problem}")]
+    Service {
+        /// Why not.
+        problem: String,
+    },
+    /// Other processes were first, again and again.
+    #[error("other processes declare so much that this statement was outrun {attempts} times; give it again")]
+    Outrun {
+        /// How often.
+        attempts: u32,
+    },
     /// A query cannot run.
     #[error("query {id}: {problem}")]
     Query {
@@ -107,7 +125,7 @@ impl EngineError {
     }
 
     /// A mistake of the user, or something that could not be done, for what stands at a place.
-    pub(super) fn at(at: Position, problem: impl std::fmt::Display) -> Self {
+    pub(crate) fn at(at: Position, problem: impl std::fmt::Display) -> Self {
         Self::Statement { at, problem: problem.to_string() }
     }
 

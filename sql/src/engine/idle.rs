@@ -2,6 +2,8 @@
 //!
 //! Queries are chained through topics, so that one look is not enough: between looking at the first and the second, the first may have
 //! written for the second. Two looks with nothing done in between are.
+//!
+//! In a service queries count as a whole, whichever process has their tasks; connectors count where they run.
 
 use std::time::Duration;
 
@@ -9,6 +11,8 @@ use super::{Engine, EngineError, Progress, QueryState};
 
 /// How long a look waits for something to happen.
 const PAUSE: Duration = Duration::from_millis(2);
+/// The same where looking means asking brokers.
+const PAUSE_ON_CLUSTER: Duration = Duration::from_millis(50);
 /// How often progress is told.
 const TELL: Duration = Duration::from_millis(100);
 
@@ -54,7 +58,7 @@ impl Engine {
                 return Err(EngineError::StillBusy { waited, what });
             }
             idle_before = busy.is_none().then_some(done);
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(if self.inner.member.is_some() { PAUSE_ON_CLUSTER } else { PAUSE });
         }
     }
 }

@@ -4,27 +4,34 @@
 //! is a client of it, with properties of its own. Statements that declare something are recorded in a topic of the log and brought back
 //! when the directory is opened again.
 //!
+//! On a cluster the log is there, and the engine is one of the processes of a *service*: all of them follow the one record of statements, and
+//! share the work of its queries. The directory then holds state and the name of the process.
+//!
 //! # Invariants
 //! - Statements that change the catalog run one at a time; what is answered with success is recorded durably.
 //! - A query commits under a name made of its id, and ids never come back: no query ever finds the positions of another.
 //!
 //! # Map
 //! - [`config`], [`error`], [`progress`]; `properties`: those of sessions; `names`: which names are free; `variables`: their values in texts
-//! - `session`: statements to answers; `declare`: those that change the catalog, `carry_out`: what they do beside, `replace`: a query in the place of another; `show`: those that tell about it; `insert`: rows; `assert`: what is there;
+//! - `session`: statements to answers; `declare`: those that change the catalog, `carry_out`: what they do beside, `replace`: a query in the place of another; `show`, `show_inputs`: those that tell about it; `insert`: rows; `assert`: what is there;
 //!   `push`: endless answers
 //! - [`in_memory`]: an engine without a directory, whose queries run when they are told to
 //! - `schemas`: the schema registry beside statements
 //! - `commands`: the record of statements; `open`: bringing it back; `running`: what runs; `idle`: when everything is done
+//! - [`service`]: processes that share a record; `follow`: what others declare; `claim`: connectors, each in one of the processes; [`lag`]: what waits where
 
 mod assert;
 mod carry_out;
+mod claim;
 mod commands;
 pub mod config;
 mod declare;
 pub mod error;
+mod follow;
 mod idle;
 pub mod in_memory;
 mod insert;
+pub mod lag;
 pub(crate) mod names;
 mod open;
 pub mod progress;
@@ -33,8 +40,10 @@ mod push;
 mod replace;
 mod running;
 mod schemas;
+pub mod service;
 mod session;
 mod show;
+mod show_inputs;
 mod text_table;
 pub(crate) mod variables;
 
@@ -52,12 +61,14 @@ use millstream::{
 use millstream_state::StateBackend;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use self::{commands::CommandLog, running::Running};
-use crate::catalog::{Catalog, Source};
+use self::{commands::CommandLog, follow::Follower, lag::Tails, running::Running, service::Member};
+use crate::catalog::{Catalog, RegistryHandle, Source};
 
 pub use config::EngineConfig;
 pub use error::EngineError;
+pub use lag::InputLag;
 pub use progress::{ConnectorProgress, Progress, QueryProgress, QueryState};
+pub use service::{ClusterConfig, ServiceId};
 pub use session::Session;
 
 /// An engine. Cloning gives another handle to the same one; the directory is free when all handles and sessions are gone.
@@ -73,13 +84,20 @@ pub(crate) struct Inner {
     commands: Mutex<CommandLog>,
     catalog: RwLock<Catalog>,
     running: Mutex<Running>,
-    log: Arc<EmbeddedLog>,
+    /// The log, if it is one of the data directory, which then has to be looked after.
+    embedded: Option<Arc<EmbeddedLog>>,
     shared: SharedLog,
+    /// Which process of which service this is, on a log that others share.
+    member: Option<Member>,
+    /// What is known of the ends of inputs.
+    tails: Tails,
     state: Arc<StateBackend>,
     /// What queries share that read the same topics.
     reads: Arc<SharedReads>,
     clock: Arc<dyn Clock>,
     maintenance: Mutex<Option<Maintenance>>,
+    /// Looks for what other processes declare.
+    follower: Mutex<Option<Follower>>,
     /// Writes rows of INSERT VALUES.
     inserts: Mutex<Box<dyn Producer>>,
     /// Numbers for what has no lasting name.
@@ -102,7 +120,39 @@ impl Engine {
     /// If another process has the directory or something in it is damaged. A query or connector that does not start is in
     /// [`Self::progress`] with its error, and can be terminated or dropped.
     pub fn open(config: EngineConfig) -> Result<Self, EngineError> {
-        open::open(config).map(|inner| Self { inner: Arc::new(inner) })
+        open::open(config).and_then(Self::following)
+    }
+
+    /// Opens a data directory as a process of a service on a log that is there already, such as one that other engines of the process use as
+    /// well; `config` names no cluster.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_on(config: EngineConfig, log: SharedLog, service: ServiceId) -> Result<Self, EngineError> {
+        open::open_on(config, log, service, None).and_then(Self::following)
+    }
+
+    /// The same with a registry that is there already.
+    pub(crate) fn open_with(
+        config: EngineConfig,
+        log: SharedLog,
+        service: ServiceId,
+        registry: RegistryHandle,
+    ) -> Result<Self, EngineError> {
+        open::open_on(config, log, service, Some(registry)).and_then(Self::following)
+    }
+
+    /// What is declared.
+    pub(crate) fn catalog(&self) -> Catalog {
+        self.inner.catalog.read().clone()
+    }
+
+    fn following(inner: Inner) -> Result<Self, EngineError> {
+        let inner = Arc::new(inner);
+        if inner.member.is_some() {
+            *inner.follower.lock() = Some(Follower::start(&inner)?);
+        }
+        Ok(Self { inner })
     }
 
     /// A new session.
@@ -166,6 +216,10 @@ impl Inner {
     fn stop(&self) -> Result<(), EngineError> {
         if self.stopped.swap(true, Ordering::AcqRel) {
             return Ok(());
+        }
+        // First, so that nothing is started any more.
+        if let Some(follower) = self.follower.lock().take() {
+            follower.stop();
         }
         let Running { queries, connectors, .. } = std::mem::take(&mut *self.running.lock());
         for connector in connectors.into_values() {

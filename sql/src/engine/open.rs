@@ -2,6 +2,8 @@
 //!
 //! Recorded statements are applied to the catalog in order, without running anything; what is left of queries and connectors at the end
 //! is started, in the order in which it was declared. What does not start is kept as failed: it must not keep anyone from the rest.
+//!
+//! On a cluster the state comes first: who has it has the directory, and is the process that the directory names.
 
 use std::{
     fs,
@@ -18,19 +20,23 @@ use millstream::{
     log::{
         SharedLog,
         embedded::{EmbeddedConfig, EmbeddedLog},
+        kafka::{KafkaLog, ProcessId},
     },
+    query::QueryServerConfig,
     runtime::{Clock, SharedReads, SystemClock},
 };
 use millstream_state::{StateBackend, StateConfig};
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::{
-    EngineConfig, Inner, Maintenance,
-    commands::{Command, CommandLog},
+    ClusterConfig, EngineConfig, Inner, Maintenance, ServiceId,
+    commands::{COMMANDS_TOPIC, Command, CommandLog},
     declare::{self, Started},
     error::EngineError,
+    lag::Tails,
     properties::SessionProperties,
     running::{OnFailure, Running},
+    service::{Member, process_of},
 };
 use crate::{
     catalog::{Catalog, RegistryHandle},
@@ -41,22 +47,75 @@ use crate::{
 const READS_SHARE: usize = 16;
 /// .. and no more.
 const MOST_READ_BYTES: usize = 64 << 20;
+/// Who writes the rows of INSERT VALUES in a directory of one process.
+const INSERTS: &str = "_millstream-insert";
 
+/// Opens the log that the configuration names.
 pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
-    let directory = config.data.clone();
-    let refuse = |problem: String| EngineError::Directory { directory: directory.clone(), problem };
-    fs::create_dir_all(&config.data).map_err(|error| refuse(format!("cannot make the directory: {error}")))?;
-    let log_config = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::default() };
-    let log = EmbeddedLog::open(&config.data.join("log"), log_config)?;
+    make_directory(&config.data)?;
+    let Some(ClusterConfig { kafka, service, standby_replicas: _, queries }) = config.cluster.clone() else {
+        let log_config = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::default() };
+        let log = EmbeddedLog::open(&config.data.join("log"), log_config)?;
+        let state = open_state(&config.data.join("state"), config.memory_bytes)?;
+        let logs = Logs { shared: Arc::<EmbeddedLog>::clone(&log), embedded: Some(log) };
+        let registry = registry(&config, &logs.shared)?;
+        return start(config, logs, registry, state, None);
+    };
     let state = open_state(&config.data.join("state"), config.memory_bytes)?;
+    let process = process_of(&config.data, kafka.process_id())?;
+    let log = Arc::new(KafkaLog::connect(kafka.with_process_id(process.clone()))?);
+    let logs = Logs { shared: log, embedded: None };
+    let registry = registry(&config, &logs.shared)?;
+    start(config, logs, registry, state, Some(Member::new(service, process, queries)?))
+}
+
+/// Opens a directory for a log that is there, and perhaps a registry.
+pub(super) fn open_on(
+    config: EngineConfig,
+    log: SharedLog,
+    service: ServiceId,
+    registry: Option<RegistryHandle>,
+) -> Result<Inner, EngineError> {
+    make_directory(&config.data)?;
+    let state = open_state(&config.data.join("state"), config.memory_bytes)?;
+    let process = process_of(&config.data, &ProcessId::random())?;
+    let registry = registry.map_or_else(|| self::registry(&config, &log), Ok)?;
+    start(
+        config,
+        Logs { shared: log, embedded: None },
+        registry,
+        state,
+        Some(Member::new(service, process, QueryServerConfig::default())?),
+    )
+}
+
+/// A log, and whether it has to be looked after.
+struct Logs {
+    shared: SharedLog,
+    embedded: Option<Arc<EmbeddedLog>>,
+}
+
+fn make_directory(data: &Path) -> Result<(), EngineError> {
+    fs::create_dir_all(data).map_err(|error| EngineError::Directory {
+        directory: data.to_path_buf(),
+        problem: format!("cannot make the directory: {error}"),
+    })
+}
+
+fn start(
+    config: EngineConfig,
+    Logs { shared, embedded }: Logs,
+    registry: RegistryHandle,
+    state: Arc<StateBackend>,
+    member: Option<Member>,
+) -> Result<Inner, EngineError> {
     let reads = Arc::new(SharedReads::new((config.memory_bytes / READS_SHARE).min(MOST_READ_BYTES)));
-    let shared: SharedLog = Arc::<EmbeddedLog>::clone(&log);
-    let (commands, recorded) = CommandLog::open(&shared)?;
-    let registry = RegistryHandle(match &config.schema_registry {
-        Some(server) => Arc::new(ConfluentRegistry::new(server.clone())),
-        None => Arc::new(EmbeddedRegistry::open(shared.as_ref()).map_err(|error| refuse(error.to_string()))?),
-    });
-    let inserts = shared.producer("_millstream-insert")?;
+    let topic = member.as_ref().map_or_else(|| COMMANDS_TOPIC.to_owned(), |member| member.service.commands_topic());
+    let process = member.as_ref().map(|member| member.process.to_string());
+    let (commands, recorded) = CommandLog::open(&shared, &topic, process)?;
+    let inserts = shared.producer(
+        &member.as_ref().map_or_else(|| INSERTS.to_owned(), |member| format!("{}insert", member.service.prefix())),
+    )?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     let mut catalog = Catalog::with_registry(registry);
     catalog.set_functions(config.functions.clone());
@@ -65,12 +124,15 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
         commands: Mutex::new(commands),
         catalog: RwLock::new(catalog),
         running: Mutex::new(Running::default()),
-        log,
+        embedded,
         shared,
+        member,
+        tails: Tails::default(),
         state,
         reads,
         clock,
         maintenance: Mutex::new(None),
+        follower: Mutex::new(None),
         inserts: Mutex::new(inserts),
         transient: AtomicU64::new(0),
         keyless: AtomicU64::new(0),
@@ -80,8 +142,21 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
     for (properties, started) in started {
         inner.start(started, &properties, OnFailure::Keep)?;
     }
-    *inner.maintenance.lock() = Some(maintain(&inner)?);
+    if let Some(log) = &inner.embedded {
+        *inner.maintenance.lock() = Some(maintain(&inner, Arc::clone(log))?);
+    }
     Ok(inner)
+}
+
+fn registry(config: &EngineConfig, log: &SharedLog) -> Result<RegistryHandle, EngineError> {
+    if let Some(server) = &config.schema_registry {
+        return Ok(RegistryHandle(Arc::new(ConfluentRegistry::new(server.clone()))));
+    }
+    let refuse = |error: millstream::format::registry::RegistryError| EngineError::Directory {
+        directory: config.data.clone(),
+        problem: error.to_string(),
+    };
+    Ok(RegistryHandle(Arc::new(EmbeddedRegistry::open(log).map_err(refuse)?)))
 }
 
 /// A state directory that is damaged beyond use is set aside: it comes back from the log.
@@ -118,7 +193,8 @@ fn replay(inner: &Inner, recorded: Vec<Command>) -> Result<Vec<(SessionPropertie
         };
         let statement = parse_statement(&command.text).map_err(|error| problem(error.into()))?;
         let query = command.query.clone();
-        let started = declare::apply(&mut catalog, &statement, query.as_deref(), &properties).map_err(problem)?;
+        let effect = declare::apply(&mut catalog, &statement, query.as_deref(), &properties).map_err(problem)?;
+        let started = effect.into_started();
         if let Some(Started::Query { id, .. }) = &started {
             // What it replaces.
             waiting.retain(|(_, earlier)| !matches!(earlier, Started::Query { id: known, .. } if known == id));
@@ -129,9 +205,9 @@ fn replay(inner: &Inner, recorded: Vec<Command>) -> Result<Vec<(SessionPropertie
     Ok(waiting)
 }
 
-fn maintain(inner: &Inner) -> Result<Maintenance, EngineError> {
+fn maintain(inner: &Inner, log: Arc<EmbeddedLog>) -> Result<Maintenance, EngineError> {
     let stop = Arc::new((Mutex::new(false), Condvar::new()));
-    let (log, clock, told) = (Arc::clone(&inner.log), Arc::clone(&inner.clock), Arc::clone(&stop));
+    let (clock, told) = (Arc::clone(&inner.clock), Arc::clone(&stop));
     let interval: Duration = inner.config.maintenance_interval;
     let work = move || {
         let mut stopped = told.0.lock();

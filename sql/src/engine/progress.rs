@@ -16,7 +16,7 @@ pub struct Progress {
 pub struct ConnectorProgress {
     /// Its name.
     pub name: String,
-    /// `RUNNING`, `EXHAUSTED`, `FAILED` or `STOPPED`.
+    /// `RUNNING`, `EXHAUSTED`, `FAILED` or `STOPPED`; in a service also `STANDBY`, where another process may have it, or `JOINING`.
     pub state: String,
     /// Whether it has nothing to do now.
     pub idle: bool,
@@ -30,6 +30,13 @@ pub struct ConnectorProgress {
     pub total: Option<u64>,
     /// Its last error.
     pub error: Option<String>,
+}
+
+impl ConnectorProgress {
+    /// One that does nothing here.
+    pub(super) fn at_rest(name: &str, state: String, error: Option<String>) -> Self {
+        Self { name: name.to_owned(), state, idle: true, rows: 0, rejected: 0, done: 0, total: None, error }
+    }
 }
 
 /// A query at one moment; counts are those since the engine was opened.

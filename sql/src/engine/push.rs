@@ -48,7 +48,11 @@ impl Session {
         let plan = plan_push(&catalog, query, self.properties.reset(OffsetReset::Latest), Reader::OtherThread)?;
         let PushPlan { topology, schema, rows, stop, sender, .. } = plan;
         let number = inner.transient.fetch_add(1, Ordering::Relaxed);
-        let application = format!("_millstream-push-{}-{number}", inner.now().millis());
+        let unique = format!("{}-{number}", inner.now().millis());
+        let application = match &inner.member {
+            Some(member) => format!("{}-{unique}", member.own_name("push")),
+            None => format!("_millstream-push-{unique}"),
+        };
         let streams = Streams::start(&topology, inner.streams_config(&application, &self.properties))
             .map_err(|error| EngineError::at(at, error))?;
         let watch = Watch { streams, stop: Arc::clone(&stop), sender };

@@ -18,7 +18,7 @@ use super::{
     Inner,
     error::EngineError,
     properties::SessionProperties,
-    running::{OnFailure, RunningQuery, application_id},
+    running::{OnFailure, RunningQuery},
 };
 use crate::{
     catalog::{QueryId, QueryShape, versioned},
@@ -62,6 +62,21 @@ pub(super) fn forget_older_stores(
     Ok(())
 }
 
+/// In a service other processes go on with the old query until they have read that it is replaced, so its stores must stay as they are.
+fn check_kept_layout(id: &QueryId, old: &QueryShape, new: &QueryShape) -> Result<(), EngineError> {
+    let changed = new
+        .stores
+        .iter()
+        .find(|store| old.stores.iter().any(|kept| kept.base == store.base && kept.version != store.version));
+    let Some(store) = changed else { return Ok(()) };
+    let problem = format!(
+        "what store {} keeps would change, which cannot be done while other processes of the service run the query; \
+         drop it and create it anew",
+        store.base
+    );
+    Err(EngineError::Query { id: id.0.clone(), problem })
+}
+
 impl Inner {
     /// Stops a query and fills the stores of the one that takes its place. Gives the stopped one, which runs again if something fails here.
     pub(super) fn take_over(
@@ -70,13 +85,12 @@ impl Inner {
         old: &QueryShape,
         plan: &PersistentPlan,
     ) -> Result<RunningQuery, EngineError> {
-        let Some(mut stopped) = self.running.lock().queries.remove(id) else {
+        if self.member.is_some() {
+            check_kept_layout(id, old, &plan.shape)?;
+        }
+        let Some(stopped) = self.stop_query(id) else {
             return Err(EngineError::Query { id: id.0.clone(), problem: "it is not running".to_owned() });
         };
-        if let Ok(streams) = std::mem::replace(&mut stopped.streams, Err("it is being replaced".to_owned())) {
-            // Why it failed, if it had, is of no interest any more.
-            let _ = streams.stop();
-        }
         let (from, to) = ((old, &stopped.topology), (&plan.shape, &plan.topology));
         match fill_stores(from, to, &stopped.application, &self.shared) {
             Ok(()) => Ok(stopped),
@@ -101,17 +115,22 @@ impl Inner {
         id: &QueryId,
         plan: PersistentPlan,
         properties: &SessionProperties,
+        on_failure: OnFailure,
     ) -> Result<(), EngineError> {
         let shape = plan.shape.clone();
-        self.start_query(id, plan, properties, OnFailure::Refuse)?;
+        self.start_query(id, plan, properties, on_failure)?;
         self.forget_older(id, &shape);
         Ok(())
     }
 
     /// Removes the stores that a running query had before. That this fails is no reason not to run.
     pub(super) fn forget_older(&self, id: &QueryId, shape: &QueryShape) {
+        if self.member.is_some() {
+            // Stores keep their layouts there.
+            return;
+        }
         let log: &dyn Log = self.shared.as_ref();
-        if let Err(error) = forget_older_stores(shape, &application_id(id), log, Some(self.state.as_ref())) {
+        if let Err(error) = forget_older_stores(shape, &self.application(id), log, Some(self.state.as_ref())) {
             tracing::error!(query = %id, %error, "stores that are not needed any more could not be removed");
         }
     }

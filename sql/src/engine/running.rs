@@ -5,17 +5,20 @@ use std::{collections::BTreeMap, sync::Arc};
 use millstream::{
     operator::Reason,
     query::View,
-    runtime::{Status, Streams, StreamsConfig, delete_application},
+    runtime::{Status, Streams, StreamsConfig, delete_application, delete_local_state},
     topology::Topology,
 };
-use millstream_connectors::{ConnectorState, RunningConnector};
+use millstream_connectors::ConnectorState;
 
 use super::{
     Inner,
+    claim::Claimed,
     config::handlers,
     error::EngineError,
+    lag::InputLag,
     progress::{ConnectorProgress, Progress, QueryProgress, QueryState},
     properties::SessionProperties,
+    service,
 };
 use crate::{
     catalog::QueryId,
@@ -27,7 +30,7 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Running {
     pub(super) queries: BTreeMap<QueryId, RunningQuery>,
-    pub(super) connectors: BTreeMap<String, RunningConnector>,
+    pub(super) connectors: BTreeMap<String, Claimed>,
     /// Connectors that did not start when the directory was opened, and why.
     pub(super) unstarted: BTreeMap<String, String>,
 }
@@ -89,7 +92,7 @@ impl Inner {
         let query = RunningQuery {
             topology,
             logical,
-            application: application_id(id),
+            application: self.application(id),
             sink: sink.name,
             view,
             properties: properties.clone(),
@@ -135,27 +138,64 @@ impl Inner {
         config.clock = Arc::clone(&self.clock);
         config.reads = Arc::clone(&self.reads);
         config.handlers = handlers();
+        config.queries = self.member.as_ref().map(|member| Arc::clone(&member.queries));
+        if let Some(cluster) = &self.config.cluster {
+            config.standby_replicas = cluster.standby_replicas;
+            config.instance = cluster.kafka.instance().map(str::to_owned);
+        }
         config
+    }
+
+    /// The name under which a query commits and keeps its topics and stores.
+    pub(super) fn application(&self, id: &QueryId) -> String {
+        service::application(id, self.member.as_ref().map(|member| &member.service))
+    }
+
+    /// Stops a query in this process, after what it has processed is committed.
+    pub(super) fn stop_query(&self, id: &QueryId) -> Option<RunningQuery> {
+        let mut query = self.running.lock().queries.remove(id)?;
+        if let Ok(streams) = std::mem::replace(&mut query.streams, Err("it was stopped".to_owned())) {
+            // Why it failed, if it had, is of no interest any more.
+            let _ = streams.stop();
+        }
+        Some(query)
     }
 
     /// Ends a query and removes what it has kept; its output stays.
     pub(super) fn end_query(&self, id: &QueryId) -> Result<(), EngineError> {
-        let Some(query) = self.running.lock().queries.remove(id) else { return Ok(()) };
-        if let Ok(streams) = query.streams {
-            // Why it failed, if it had, is of no interest any more.
-            let _ = streams.stop();
-        }
+        let Some(query) = self.stop_query(id) else { return Ok(()) };
+        self.wait_for_others(&query.application);
         delete_application(&query.topology, &query.application, self.shared.as_ref(), self.state.as_ref())
+            .map_err(|error| EngineError::start(&id.0, &error))
+    }
+
+    /// Ends a query that another process has ended for the whole service: only what is in this process is removed.
+    pub(super) fn leave_query(&self, id: &QueryId) -> Result<(), EngineError> {
+        let Some(query) = self.stop_query(id) else { return Ok(()) };
+        delete_local_state(&query.application, self.state.as_ref())
+            .map(drop)
             .map_err(|error| EngineError::start(&id.0, &error))
     }
 
     pub(super) fn progress(&self) -> Progress {
         let running = self.running.lock();
-        let mut connectors: Vec<ConnectorProgress> = running.connectors.values().map(connector_progress).collect();
+        let connectors = running.connectors.iter().map(|(name, connector)| connector.progress(name));
+        let mut connectors: Vec<ConnectorProgress> = connectors.collect();
         connectors.extend(running.unstarted.iter().map(|(name, error)| unstarted(name, error)));
         connectors.sort_by(|a, b| a.name.cmp(&b.name));
-        let queries = running.queries.iter().map(|(id, query)| query_progress(id, query)).collect();
+        let queries = running.queries.iter().map(|(id, query)| self.query_progress(id, query)).collect();
         Progress { connectors, queries }
+    }
+
+    /// How far a query is in each partition that it reads; nothing if it does not run.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub(super) fn input_lags(&self, id: &QueryId) -> Result<Vec<InputLag>, EngineError> {
+        let running = self.running.lock();
+        let Some(Ok(streams)) = running.queries.get(id).map(|query| &query.streams) else { return Ok(Vec::new()) };
+        let lags = self.tails.lags(streams, self.shared.as_ref());
+        lags.map_err(|error| EngineError::start(&id.0, &error))
     }
 }
 
@@ -168,70 +208,56 @@ impl Views for Inner {
     }
 }
 
-fn connector_progress(connector: &RunningConnector) -> ConnectorProgress {
-    let status = connector.status();
-    ConnectorProgress {
-        name: status.name,
-        state: status.state.to_string(),
-        idle: status.state != ConnectorState::Running || connector.is_idle().unwrap_or(false),
-        rows: status.rows,
-        rejected: status.rejected,
-        done: status.progress.done,
-        total: status.progress.total,
-        error: status.last_error,
-    }
-}
-
 fn unstarted(name: &str, error: &str) -> ConnectorProgress {
-    ConnectorProgress {
-        name: name.to_owned(),
-        state: ConnectorState::Failed.to_string(),
-        idle: true,
-        rows: 0,
-        rejected: 0,
-        done: 0,
-        total: None,
-        error: Some(error.to_owned()),
-    }
+    ConnectorProgress::at_rest(name, ConnectorState::Failed.to_string(), Some(error.to_owned()))
 }
 
-fn query_progress(id: &QueryId, query: &RunningQuery) -> QueryProgress {
-    let streams = match &query.streams {
-        Ok(streams) => streams,
-        Err(error) => {
-            return QueryProgress {
-                id: id.0.clone(),
-                state: QueryState::Failed,
-                records_in: 0,
-                records_out: 0,
-                commits: 0,
-                lag: 0,
-                late: 0,
-                errors: 0,
-                error: Some(error.clone()),
-            };
+impl Inner {
+    fn query_progress(&self, id: &QueryId, query: &RunningQuery) -> QueryProgress {
+        let streams = match &query.streams {
+            Ok(streams) => streams,
+            Err(error) => {
+                return QueryProgress {
+                    id: id.0.clone(),
+                    state: QueryState::Failed,
+                    records_in: 0,
+                    records_out: 0,
+                    commits: 0,
+                    lag: 0,
+                    late: 0,
+                    errors: 0,
+                    error: Some(error.clone()),
+                };
+            }
+        };
+        let metrics = streams.metrics();
+        let (state, error) = match streams.status() {
+            Status::Running if streams.is_paused() => (QueryState::Paused, None),
+            Status::Running => (QueryState::Running, None),
+            Status::Failed { error } => (QueryState::Failed, Some(error)),
+            Status::Stopped => (QueryState::Stopped, None),
+        };
+        let dead = |wanted: fn(Reason) -> bool| {
+            metrics.dead_letters.iter().filter(|(reason, _)| wanted(*reason)).map(|(_, count)| count).sum()
+        };
+        QueryProgress {
+            id: id.0.clone(),
+            state,
+            records_in: metrics.records_in,
+            records_out: metrics.records_out,
+            commits: metrics.commits,
+            lag: self.lag(streams),
+            late: dead(|reason| reason == Reason::Late),
+            errors: dead(|reason| reason != Reason::Late),
+            error,
         }
-    };
-    let metrics = streams.metrics();
-    let (state, error) = match streams.status() {
-        Status::Running if streams.is_paused() => (QueryState::Paused, None),
-        Status::Running => (QueryState::Running, None),
-        Status::Failed { error } => (QueryState::Failed, Some(error)),
-        Status::Stopped => (QueryState::Stopped, None),
-    };
-    let dead = |wanted: fn(Reason) -> bool| {
-        metrics.dead_letters.iter().filter(|(reason, _)| wanted(*reason)).map(|(_, count)| count).sum()
-    };
-    QueryProgress {
-        id: id.0.clone(),
-        state,
-        records_in: metrics.records_in,
-        records_out: metrics.records_out,
-        commits: metrics.commits,
-        lag: streams.lag().unwrap_or(u64::MAX),
-        late: dead(|reason| reason == Reason::Late),
-        errors: dead(|reason| reason != Reason::Late),
-        error,
+    }
+
+    /// How many records wait in the inputs of a query; the greatest number if that is not known.
+    fn lag(&self, streams: &Streams) -> u64 {
+        // In a service other processes have a part of the work: the log knows about all of it.
+        let lags = self.tails.lags(streams, self.shared.as_ref());
+        lags.map_or(u64::MAX, |lags| lags.iter().map(|input| input.lag).sum())
     }
 }
 

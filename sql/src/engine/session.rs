@@ -1,17 +1,25 @@
 //! A session: statements in, answers out, with properties and variables of its own.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Inner, assert, error::EngineError, properties::SessionProperties, variables};
 use crate::{
     catalog::Catalog,
+    planner::PlanError,
     pull::{self, PullContext, access::Scans},
-    response::Response,
+    response::{Response, Rows},
     syntax::{
-        ast::{ParsedStatement, Statement},
+        ast::{ParsedStatement, PullQuery, Statement},
         parse_script, parse_statement,
     },
 };
+
+/// How long the rows of a view may be on their way from one process to another.
+const MOVED_WITHIN: Duration = Duration::from_secs(15);
+/// How long to wait before they are asked for again.
+const PAUSE: Duration = Duration::from_millis(50);
+/// What [`QueryError::NotHere`](millstream::query::QueryError::NotHere) says, by which it is known behind the errors of the planner.
+const NOT_HERE: &str = "is not in this process";
 
 /// A client of an engine.
 pub struct Session {
@@ -32,6 +40,14 @@ enum Repetition {
 impl Session {
     pub(super) fn new(inner: Arc<Inner>) -> Self {
         Self { inner, properties: SessionProperties::default(), variables: BTreeMap::new() }
+    }
+
+    /// Sets a property; one that the engine does not know is left out.
+    pub(crate) fn set_property(&mut self, name: &str, value: &str) {
+        let at = crate::syntax::Position::START;
+        if self.properties.set(name, value, at, at).is_err() {
+            tracing::debug!(name, "a property that the engine does not know");
+        }
     }
 
     /// Runs one statement. One that declares something there already is refused.
@@ -60,6 +76,10 @@ impl Session {
     }
 
     fn run(&mut self, parsed: &ParsedStatement, repetition: Repetition) -> Result<Response, EngineError> {
+        // What declares something catches up by itself, and must; the others answer with what is known.
+        if let Err(error) = self.inner.catch_up() {
+            tracing::warn!(%error, "statements of other processes were not read");
+        }
         match &parsed.statement {
             Statement::CreateSource(_)
             | Statement::CreateAsSelect(_)
@@ -79,14 +99,10 @@ impl Session {
                 assert::wait_for(asserted, self.inner.shared.as_ref(), &registry, &now).map(done)
             }
             Statement::InsertValues(insert) => self.inner.insert_values(insert).map(done),
-            Statement::PullQuery(query) => {
-                let inner = &self.inner;
-                let catalog = inner.catalog.read().clone();
-                Ok(Response::Rows(pull::run(query, &inner.pull_context(&catalog, self.properties.scans()))?))
-            }
+            Statement::PullQuery(query) => self.pull(query).map(Response::Rows),
             Statement::PushQuery(query) => self.push(query).map(Response::Push),
             Statement::Print(print) => self.print(print).map(Response::Push),
-            Statement::Show(show) => Ok(self.show(show)),
+            Statement::Show(show) => self.show(show),
             Statement::Describe(describe) => self.describe(describe),
             Statement::Explain(explain) => self.explain(explain),
             Statement::Set(set) => {
@@ -112,12 +128,28 @@ impl Session {
         }
     }
 
-    fn declare(&mut self, parsed: &ParsedStatement, repetition: Repetition) -> Result<Response, EngineError> {
-        let catalog = self.inner.catalog.read().clone();
-        match existing(&catalog, parsed, repetition) {
-            Some(message) => check_not_terminated(&catalog, parsed).map(|()| done(message)),
-            None => self.inner.declare(parsed, &self.properties).map(done),
+    /// Answers a pull query. On a cluster the rows of a view may be between two processes: then they are waited for.
+    fn pull(&self, query: &PullQuery) -> Result<Rows, EngineError> {
+        let inner = &self.inner;
+        let start = inner.clock.monotonic();
+        loop {
+            let catalog = inner.catalog.read().clone();
+            let answer = pull::run(query, &inner.pull_context(&catalog, self.properties.scans()));
+            let is_early = |error: &PlanError| inner.member.is_some() && error.to_string().contains(NOT_HERE);
+            let waited = inner.clock.monotonic().saturating_sub(start);
+            if !answer.as_ref().is_err_and(is_early) || waited >= MOVED_WITHIN {
+                return Ok(answer?);
+            }
+            std::thread::sleep(PAUSE);
         }
+    }
+
+    fn declare(&mut self, parsed: &ParsedStatement, repetition: Repetition) -> Result<Response, EngineError> {
+        let existing = |catalog: &Catalog| {
+            let message = existing(catalog, parsed, repetition)?;
+            Some(check_not_terminated(catalog, parsed).map(|()| message))
+        };
+        self.inner.declare_until_done(parsed, &self.properties, &existing).map(done)
     }
 }
 

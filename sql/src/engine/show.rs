@@ -5,6 +5,7 @@ use super::{
     error::EngineError,
     progress::{Progress, QueryProgress},
     properties::KNOWN,
+    show_inputs,
     text_table::TextTable,
 };
 use crate::{
@@ -21,12 +22,16 @@ use crate::{
 use millstream::topology::{OffsetReset, Topology};
 
 impl Session {
-    pub(super) fn show(&self, show: &Show) -> Response {
+    pub(super) fn show(&self, show: &Show) -> Result<Response, EngineError> {
         let catalog = self.inner.catalog.read().clone();
-        match show.what {
+        Ok(match show.what {
             ShowWhat::Streams => sources(&catalog, SourceKind::Stream),
             ShowWhat::Tables => sources(&catalog, SourceKind::Table),
             ShowWhat::Topics { all } => self.topics(all),
+            ShowWhat::Queries if show.extended => {
+                let ids: Vec<QueryId> = catalog.queries().map(|query| query.id.clone()).collect();
+                return show_inputs::queries(self, &ids);
+            }
             ShowWhat::Queries => self.queries(&catalog),
             ShowWhat::Connectors(kind) => {
                 let progress = self.inner.progress();
@@ -75,7 +80,7 @@ impl Session {
                 self.variables.iter().for_each(|(name, value)| table.row(vec![name.clone(), value.clone()]));
                 table.into_response()
             }
-        }
+        })
     }
 
     fn topics(&self, all: bool) -> Response {
@@ -138,7 +143,7 @@ impl Session {
         match describe {
             Describe::Source { name, extended } => {
                 let source = catalog.expect_source(name)?;
-                Ok(if *extended { self.extended(&catalog, source) } else { columns(source) })
+                if *extended { self.extended(&catalog, source) } else { Ok(columns(source)) }
             }
             Describe::Sources { kind, .. } => Ok(sources(&catalog, *kind)),
             Describe::Function(name) => match catalog.functions().kind_of(&name.value) {
@@ -185,7 +190,7 @@ impl Session {
         }
     }
 
-    fn extended(&self, catalog: &Catalog, source: &Source) -> Response {
+    fn extended(&self, catalog: &Catalog, source: &Source) -> Result<Response, EngineError> {
         let mut table = TextTable::new(&["Property", "Value"]);
         let mut row = |name: &str, value: String| table.row(vec![name.to_owned(), value]);
         row("name", source.name.clone());
@@ -221,10 +226,11 @@ impl Session {
                     status.error.as_ref().map(|error| format!("; {error}")).unwrap_or_default()
                 );
                 row(&query.id.0, text);
+                row("inputs", show_inputs::line(self, &query.id)?);
             }
         }
         row("statement", source.statement.clone());
-        table.into_response()
+        Ok(table.into_response())
     }
 
     pub(super) fn explain(&self, explain: &Explain) -> Result<Response, EngineError> {

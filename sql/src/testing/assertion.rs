@@ -23,11 +23,11 @@ use super::{
     compare::same,
     payload::Layout,
     sql_file::body,
+    stage::Stage,
     value::Value,
 };
 use crate::{
     catalog::{Catalog, PropertyScope, Source, SourceProperties, declare_source},
-    engine::in_memory::InMemoryEngine,
     planner::{input, plan_insert_values},
     syntax::{
         ast::{CreateSource, InsertValues, Statement},
@@ -98,7 +98,7 @@ impl Assertion {
     ///
     /// # Errors
     /// What is expected and what there is.
-    pub(super) fn check(&self, engine: &InMemoryEngine, asked: &mut Asked) -> Result<(), String> {
+    pub(super) fn check(&self, engine: &dyn Stage, asked: &mut Asked) -> Result<(), String> {
         match self {
             Self::Values { insert, is_null } => check_records(insert, *is_null, engine, asked),
             Self::Source(create) => check_source(create, engine),
@@ -106,16 +106,12 @@ impl Assertion {
     }
 }
 
-fn check_records(
-    insert: &InsertValues,
-    is_null: bool,
-    engine: &InMemoryEngine,
-    asked: &mut Asked,
-) -> Result<(), String> {
-    let source = engine.catalog().expect_source(&insert.target).map_err(|error| error.to_string())?;
+fn check_records(insert: &InsertValues, is_null: bool, engine: &dyn Stage, asked: &mut Asked) -> Result<(), String> {
+    let catalog = engine.catalog();
+    let source = catalog.expect_source(&insert.target).map_err(|error| error.to_string())?;
     // INSERT refuses what is read-only or has windows in its keys; here nothing is written.
     let plain = Source { window: None, is_source: false, ..source.clone() };
-    let mut scratch = Catalog::with_registry(engine.catalog().registry().clone());
+    let mut scratch = Catalog::with_registry(catalog.registry().clone());
     scratch.add_source(plain, false, insert.target.span.start).map_err(|error| error.to_string())?;
     let wanted = plan_insert_values(&scratch, insert, Timestamp(0)).map_err(|error| error.to_string())?;
     let actual = engine.records(&source.topic).map_err(|error| error.to_string())?;
@@ -188,7 +184,7 @@ fn columns(
     Ok(row)
 }
 
-fn check_source(create: &CreateSource, engine: &InMemoryEngine) -> Result<(), String> {
+fn check_source(create: &CreateSource, engine: &dyn Stage) -> Result<(), String> {
     let catalog = engine.catalog();
     let actual = catalog.expect_source(&create.name).map_err(|error| error.to_string())?;
     if create.kind != actual.kind {
@@ -196,7 +192,7 @@ fn check_source(create: &CreateSource, engine: &InMemoryEngine) -> Result<(), St
     }
     let properties = SourceProperties::parse(&create.properties, PropertyScope::Declare);
     let properties = properties.map_err(|error| error.to_string())?;
-    let wanted = declare_source(catalog, create, &properties, "").map_err(|error| error.to_string())?;
+    let wanted = declare_source(&catalog, create, &properties, "").map_err(|error| error.to_string())?;
     let time = |source: &Source| {
         source.timestamp.as_ref().map_or_else(String::new, |time| {
             format!("{}{}", time.column, time.format.as_ref().map_or_else(String::new, |format| format!(" '{format}'")))

@@ -2,10 +2,9 @@
 
 use fancy_regex::Regex;
 
-use super::{answers::schema_text, case::Case, value::Value};
+use super::{answers::schema_text, case::Case, stage::Stage, value::Value};
 use crate::{
     catalog::{Catalog, Source},
-    engine::in_memory::InMemoryEngine,
     syntax::{
         ast::{ColumnDef, ColumnRole, Statement},
         parse_statement,
@@ -16,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// What is not as it must be.
-pub(super) fn check(case: &Case, engine: &InMemoryEngine) -> Result<(), String> {
+pub(super) fn check(case: &Case, engine: &dyn Stage) -> Result<(), String> {
     let topics = engine.log().topics().map_err(|error| error.to_string())?;
     for topic in &case.required_topics {
         if !topics.iter().any(|known| known.name.as_str() == topic) {
@@ -29,7 +28,8 @@ pub(super) fn check(case: &Case, engine: &InMemoryEngine) -> Result<(), String> 
             return Err(format!("topic {} is there, which {pattern} forbids", topic.name));
         }
     }
-    case.required_sources.iter().try_for_each(|expected| check_source(expected, engine.catalog()))
+    let catalog = engine.catalog();
+    case.required_sources.iter().try_for_each(|expected| check_source(expected, &catalog))
 }
 
 fn check_source(expected: &Value, catalog: &Catalog) -> Result<(), String> {

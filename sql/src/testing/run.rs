@@ -13,14 +13,19 @@ use millstream::{
 use super::{
     answers,
     case::{Case, CaseRecord, TopicSetup},
+    cluster_stage::{ClusterStage, TestCluster},
     compare::same_payload,
     payload::Layout,
     post, schemas, script,
+    stage::Stage,
     value::Value,
 };
 use crate::{
     catalog::RegistryHandle,
-    engine::in_memory::{Answer, InMemoryEngine},
+    engine::{
+        EngineError,
+        in_memory::{Answer, InMemoryEngine},
+    },
     functions::{Functions, registry::FunctionKind},
 };
 
@@ -38,6 +43,8 @@ pub struct RunOptions {
     pub emit: EmitPolicy,
     /// What statements can call beside the functions of the language; a case that names others is skipped.
     pub functions: Functions,
+    /// The cluster to play cases on; none means memory.
+    pub cluster: Option<TestCluster>,
 }
 
 impl Default for RunOptions {
@@ -48,6 +55,7 @@ impl Default for RunOptions {
             changelog: false,
             emit: EmitPolicy::Record,
             functions: Functions::new(),
+            cluster: None,
         }
     }
 }
@@ -118,6 +126,12 @@ impl Run<'_> {
         if self.case.properties.iter().any(is_planner) {
             return Outcome::Skipped("it asks for another planner (ksql.new.query.planner.enabled)".to_owned());
         }
+        if self.options.cluster.is_some() && self.case.statements.iter().any(|text| script::is_push(text)) {
+            return Outcome::Skipped("the answer of a push query has no end on a cluster".to_owned());
+        }
+        if self.options.cluster.is_some() && self.case.statements.iter().any(|text| text.contains("ROWOFFSET")) {
+            return Outcome::Skipped("on a cluster the marks of transactions have offsets, too".to_owned());
+        }
         match self.judged() {
             Ok(None) => Outcome::Passed { message_fits: None, message: None },
             Ok(Some((message_fits, message))) => {
@@ -137,18 +151,17 @@ impl Run<'_> {
     fn judged(&self) -> Result<Option<(bool, String)>, Stop> {
         let registry = Arc::new(EmbeddedRegistry::in_memory());
         let handle = RegistryHandle(Arc::clone(&registry) as _);
-        let engine = InMemoryEngine::with_registry(self.options.emit, handle);
-        let engine = engine.map_err(|error| error.to_string())?;
-        let mut engine = engine.with_functions(self.options.functions.clone());
+        let mut stage = self.stage(handle).map_err(|error| error.to_string())?;
+        let engine = stage.as_mut();
         engine.set_property("auto.offset.reset", "earliest");
         for (name, value) in &self.case.properties {
             engine.set_property(name, value);
         }
-        self.make_topics(&engine)?;
-        schemas::register(self.case, engine.catalog(), &registry)?;
-        let Some(failure) = &self.case.failure else { return self.execute(&mut engine).map(|()| None) };
+        self.make_topics(engine)?;
+        schemas::register(self.case, &engine.catalog(), &registry)?;
+        let Some(failure) = &self.case.failure else { return self.execute(engine).map(|()| None) };
         let last = self.case.statements.len().saturating_sub(1);
-        match self.execute(&mut engine) {
+        match self.execute(engine) {
             Ok(()) => {
                 let what = match (self.case.is_script, failure.at_runtime) {
                     (true, _) => "every statement was accepted",
@@ -165,7 +178,16 @@ impl Run<'_> {
         }
     }
 
-    fn make_topics(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
+    /// Where it is played.
+    fn stage(&self, registry: RegistryHandle) -> Result<Box<dyn Stage>, EngineError> {
+        if let Some(cluster) = &self.options.cluster {
+            return Ok(Box::new(ClusterStage::open(cluster, self.options, registry)?));
+        }
+        let engine = InMemoryEngine::with_registry(self.options.emit, registry)?;
+        Ok(Box::new(engine.with_functions(self.options.functions.clone())))
+    }
+
+    fn make_topics(&self, engine: &dyn Stage) -> Result<(), Stop> {
         let listed = self.case.topics.iter().map(|TopicSetup { name, partitions, .. }| (name, *partitions));
         let said = schemas::partitions(self.case);
         for (name, partitions) in listed {
@@ -180,7 +202,7 @@ impl Run<'_> {
     }
 
     /// Everything that may fail because it should.
-    fn execute(&self, engine: &mut InMemoryEngine) -> Result<(), Stop> {
+    fn execute(&self, engine: &mut dyn Stage) -> Result<(), Stop> {
         if self.case.is_script {
             return script::run(self.case, engine, self.options)
                 .map_err(|(index, problem)| Stop::Refused(index, problem));
@@ -216,7 +238,7 @@ impl Run<'_> {
     }
 
     /// Writes the inputs and has them processed.
-    fn feed(&self, engine: &mut InMemoryEngine) -> Result<(), Stop> {
+    fn feed(&self, engine: &mut dyn Stage) -> Result<(), Stop> {
         let half = if self.options.restart { self.case.inputs.len() / 2 } else { usize::MAX };
         let inputs = &self.case.inputs;
         let mut waiting = 0;
@@ -237,7 +259,7 @@ impl Run<'_> {
         engine.run().map_err(|error| Stop::Runtime(error.to_string()))
     }
 
-    fn produce(&self, engine: &mut InMemoryEngine, record: &CaseRecord) -> Result<(), Stop> {
+    fn produce(&self, engine: &mut dyn Stage, record: &CaseRecord) -> Result<(), Stop> {
         let layout = layout(engine, &record.topic)?;
         let headers = record.headers.iter().map(|(name, value)| Header {
             name: name.clone(),
@@ -253,9 +275,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn check_sources(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
+    fn check_sources(&self, engine: &dyn Stage) -> Result<(), Stop> {
         for expected in &self.case.sources {
-            let Some(source) = engine.catalog().source(&expected.name) else { continue };
+            let catalog = engine.catalog();
+            let Some(source) = catalog.source(&expected.name) else { continue };
             let found = answers::schema_text(source);
             if found != expected.schema {
                 return Err(Stop::Differs(format!(
@@ -267,7 +290,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn check_outputs(&self, engine: &InMemoryEngine) -> Result<(), Stop> {
+    fn check_outputs(&self, engine: &dyn Stage) -> Result<(), Stop> {
         let topics: BTreeSet<&str> = self.case.outputs.iter().map(|record| record.topic.as_str()).collect();
         for topic in topics {
             let expected: Vec<&CaseRecord> = self.case.outputs.iter().filter(|record| record.topic == topic).collect();
@@ -382,8 +405,8 @@ fn shown(record: &CaseRecord) -> String {
     format!("{}{window} : {}{time}{headers}", record.key, record.value)
 }
 
-fn layout(engine: &InMemoryEngine, topic: &str) -> Result<Layout, Stop> {
-    let mut sources: Vec<_> = engine.sources_of(topic).collect();
+fn layout(engine: &dyn Stage, topic: &str) -> Result<Layout, Stop> {
+    let mut sources = engine.sources_of(topic);
     // What a query writes tells more of a topic than what was declared over it.
     sources.sort_by_key(|source| source.created_by.is_none());
     let source = sources.first().ok_or_else(|| Stop::Differs(format!("no stream or table is over topic {topic}")))?;

@@ -5,9 +5,10 @@ use super::{
     case::Case,
     run::RunOptions,
     sql_file::body,
+    stage::Stage,
 };
 use crate::{
-    engine::in_memory::{Answer, InMemoryEngine},
+    engine::in_memory::Answer,
     syntax::{ast::Statement, parse_statement},
 };
 
@@ -16,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// The statement that fails, by its index, and what with; ASSERT among them.
-pub(super) fn run(case: &Case, engine: &mut InMemoryEngine, options: &RunOptions) -> Result<(), (usize, String)> {
+pub(super) fn run(case: &Case, engine: &mut dyn Stage, options: &RunOptions) -> Result<(), (usize, String)> {
     let mut asked = Asked::default();
     let middle = case.statements.len() / 2;
     for (index, text) in case.statements.iter().enumerate() {
@@ -28,7 +29,7 @@ pub(super) fn run(case: &Case, engine: &mut InMemoryEngine, options: &RunOptions
     Ok(())
 }
 
-fn step(text: &str, engine: &mut InMemoryEngine, asked: &mut Asked, options: &RunOptions) -> Result<(), String> {
+fn step(text: &str, engine: &mut dyn Stage, asked: &mut Asked, options: &RunOptions) -> Result<(), String> {
     if let Some(assertion) = assertion::parse(text)? {
         return assertion.check(engine, asked).map_err(|problem| format!("{problem}\n{}", body(text)));
     }
@@ -41,6 +42,11 @@ fn step(text: &str, engine: &mut InMemoryEngine, asked: &mut Asked, options: &Ru
         None => engine.run(),
     }
     .map_err(|error| error.to_string())
+}
+
+/// Whether a statement answers without end.
+pub(super) fn is_push(text: &str) -> bool {
+    matches!(parse_statement(text).map(|parsed| parsed.statement), Ok(Statement::PushQuery(_) | Statement::Print(_)))
 }
 
 /// Whether a statement answers with rows.

@@ -24,6 +24,8 @@ use super::{
 
 /// How long a case may take.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// The same on a cluster.
+const TIME_LIMIT_ON_CLUSTER: Duration = Duration::from_secs(180);
 /// Expressions are planned recursively, which takes much of it in builds without optimisation.
 const STACK_BYTES: usize = 32 << 20;
 const THREAD_NAME: &str = "case";
@@ -87,9 +89,17 @@ fn load_path(path: &Path, cases: &mut Vec<Case>) -> Result<(), LoadError> {
     Ok(())
 }
 
+/// So many cases, evenly taken from all of them.
+pub fn sample(cases: Vec<Case>, count: usize) -> Vec<Case> {
+    let all = cases.len().max(1);
+    let is_taken = |index: usize| count >= all || (index * count) / all != ((index + 1) * count) / all;
+    cases.into_iter().enumerate().filter(|(index, _)| is_taken(*index)).map(|(_, case)| case).collect()
+}
+
 /// Runs cases, so many at a time; gives their outcomes in the order of the cases. `on_done` is told when one more is done.
 pub fn run_all(cases: &[Case], options: &RunOptions, jobs: usize, on_done: &(dyn Fn() + Sync)) -> Vec<Outcome> {
     keep_panics();
+    let limit = if options.cluster.is_some() { TIME_LIMIT_ON_CLUSTER } else { TIME_LIMIT };
     let next = AtomicUsize::new(0);
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -99,7 +109,7 @@ pub fn run_all(cases: &[Case], options: &RunOptions, jobs: usize, on_done: &(dyn
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(index) else { break };
-                    let outcome = run_alone(case, options.clone(), TIME_LIMIT);
+                    let outcome = run_alone(case, options.clone(), limit);
                     on_done();
                     if sender.send((index, outcome)).is_err() {
                         break;
@@ -159,6 +169,19 @@ fn keep_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sample_is_taken_evenly() {
+        let cases: Vec<Case> = (0..10).map(|id| Case { id: id.to_string(), ..Case::default() }).collect();
+        let check = |count: usize, want: &[&str]| {
+            let ids: Vec<String> = sample(cases.clone(), count).into_iter().map(|case| case.id).collect();
+            assert_eq!(ids, want);
+        };
+        check(2, &["4", "9"]);
+        check(5, &["1", "3", "5", "7", "9"]);
+        assert_eq!(sample(cases.clone(), 10).len(), 10);
+        assert_eq!(sample(cases.clone(), 99).len(), 10);
+    }
 
     #[test]
     fn outcomes_come_in_the_order_of_cases() {

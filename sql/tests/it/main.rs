@@ -14,5 +14,6 @@ mod random;
 mod replace;
 mod restart;
 mod row_ttl;
+mod service;
 mod tables;
 mod user_functions;

@@ -365,6 +365,35 @@ fn one_with_a_lasting_name_gets_its_tasks_back() {
 }
 
 #[test]
+fn a_broker_that_restarts_costs_nobody_anything() {
+    let Some(cluster) = KafkaCluster::start(ClusterSettings::default()) else { return };
+    let mut all = Vec::new();
+    for (group, protocol) in [("restart-1", GroupProtocol::BestKnown), ("restart-2", GroupProtocol::Classic)] {
+        cluster.create_topic(group, TASKS);
+        let config = config(&cluster, protocol);
+        let join = || {
+            Worker::join(&config, GroupSettings { session_timeout: Duration::from_secs(15), ..settings(group, group) })
+        };
+        let (first, second) = (join(), join());
+        wait_for("four tasks each", || shared(&[&first, &second], &[4, 4]));
+        let had = (first.owned(), second.owned());
+        all.push((first, second, had, config, group));
+    }
+    cluster.restart(1);
+    for (first, second, had, config, group) in &all {
+        // Who joins now makes the others share again, which shows that they are still there.
+        let third =
+            Worker::join(config, GroupSettings { session_timeout: Duration::from_secs(15), ..settings(group, group) });
+        wait_for("three tasks each, or two", || shared(&[first, second, &third], &[2, 3, 3]));
+        drop(third);
+        wait_for("four tasks each again", || shared(&[first, second], &[4, 4]));
+        assert!(!first.has_lost() && !second.has_lost(), "{group}");
+        let kept = |now: &Assignment, had: &Assignment| now.active.intersection(&had.active).count();
+        assert!(kept(&first.owned(), &had.0) >= 2 && kept(&second.owned(), &had.1) >= 2, "{group}");
+    }
+}
+
+#[test]
 fn groups_are_joined_by_tls_by_those_who_know_the_password() {
     use millstream::log::kafka::{Sasl, ScramHash, Secret, Tls};
 

@@ -2,6 +2,10 @@
 //!
 //! Invariant: what [`register`](SchemaRegistry::register) has answered is in the topic before it is in memory. Ids are given in rising order
 //! and never twice; deleted versions stay known, so that their ids do.
+//!
+//! On a log that processes share each of them has such a registry over the one topic. Whoever changes it first takes the topic's only
+//! producer from whoever has it, then reads to the end: what it commits after that follows from all that is there, or is refused because
+//! another process has taken the producer in between, and is tried again.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,14 +14,14 @@ use std::{
 };
 
 use arrow::array::{BinaryArray, Int64Array};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     Compatibility, RegistryError, Schema, SchemaId, SchemaRegistry, SubjectVersion, Version, check,
     record::{RecordKey, config_value, read_config, read_version, version_value},
 };
 use crate::{
-    log::{Append, CleanupPolicy, Log, LogError, Producer, TopicConfig, Transaction},
+    log::{Append, CleanupPolicy, CommitError, LogError, Producer, SharedLog, TopicConfig, Transaction},
     record::{Offset, PartitionId, Records, TopicName, TopicPartition},
 };
 
@@ -53,9 +57,16 @@ impl Subject {
 
 /// Where changes are written.
 struct Store {
+    /// The log, if other processes write to the topic as well; one of this process alone is free as soon as its engine lets go of it.
+    shared: Option<SharedLog>,
     producer: Box<dyn Producer>,
     partition: TopicPartition,
+    /// Where to read on.
+    position: Offset,
 }
+
+/// How often a change may be tried that other processes come in between of.
+const ATTEMPTS: u32 = 100;
 
 impl fmt::Debug for EmbeddedRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,7 +98,7 @@ impl EmbeddedRegistry {
     ///
     /// # Errors
     /// [`RegistryError::Storage`] if the topic cannot be made or read, or holds something else.
-    pub fn open(log: &dyn Log) -> Result<Self, RegistryError> {
+    pub fn open(log: &SharedLog) -> Result<Self, RegistryError> {
         let topic = TopicName::new(TOPIC).map_err(storage)?;
         let config = TopicConfig { cleanup: CleanupPolicy::Compact, ..TopicConfig::default() };
         match log.create_topic(&topic, &config) {
@@ -95,31 +106,40 @@ impl EmbeddedRegistry {
             Err(error) => return Err(storage(error)),
         }
         let partition = TopicPartition { topic, partition: PartitionId(0) };
-        let producer = log.producer(TOPIC).map_err(storage)?;
+        let producer = log.exclusive_producer(TOPIC).map_err(storage)?;
+        let position: Offset = log.start_offset(&partition).map_err(storage)?;
         let registry = Self::in_memory();
         let mut state = registry.state.lock();
-        let mut next: Offset = log.start_offset(&partition).map_err(storage)?;
-        loop {
-            let fetched = log.fetch(&partition, next, 1 << 20).map_err(storage)?;
-            for batch in &fetched.batches {
-                let (keys, values) = (batch.records.keys(), batch.records.values());
-                for (row, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
-                    let (Some(key), Some(value)) = (key, value) else { continue };
-                    let place = |problem: String| {
-                        storage(format!("topic={TOPIC} partition=0 offset={}: {problem}", batch.offsets.at(row)))
-                    };
-                    state.replay(key, value).map_err(place)?;
-                }
-            }
-            let done = fetched.batches.is_empty() || fetched.next >= fetched.end;
-            next = fetched.next;
-            if done {
-                break;
-            }
-        }
-        state.store = Some(Store { producer, partition });
+        let shared = log.is_shared().then(|| SharedLog::clone(log));
+        state.store = Some(Store { shared, producer, partition, position });
+        state.read_on(log)?;
         drop(state);
         Ok(registry)
+    }
+
+    /// What is known, with all that other processes have written.
+    fn known(&self) -> Result<MutexGuard<'_, State>, RegistryError> {
+        let mut state = self.state.lock();
+        if let Some(log) = state.shared_log() {
+            state.read_on(&log)?;
+        }
+        Ok(state)
+    }
+
+    /// Makes a change of what is known; where processes share it, no other one comes in between.
+    fn change<T>(&self, change: impl Fn(&mut State) -> Result<T, Changing>) -> Result<T, RegistryError> {
+        let mut state = self.state.lock();
+        for _ in 0..ATTEMPTS {
+            if let Some(log) = state.shared_log() {
+                state.take_over(&log)?;
+            }
+            match change(&mut state) {
+                Err(Changing::Outrun) => {}
+                Err(Changing::Refused(error)) => return Err(error),
+                Ok(done) => return Ok(done),
+            }
+        }
+        Err(storage(format!("other processes changed topic {TOPIC} {ATTEMPTS} times in between; try again")))
     }
 
     /// Registers a schema under an id that is given, for tests that expect one.
@@ -127,18 +147,71 @@ impl EmbeddedRegistry {
     /// # Errors
     /// [`RegistryError::InvalidSchema`] if another schema has the id, or the schema is not valid.
     pub fn register_as(&self, subject: &str, id: SchemaId, schema: &Schema) -> Result<(), RegistryError> {
-        let mut state = self.state.lock();
-        let taken = state.schemas.get(&id).is_some_and(|found| found.canonical() != schema.canonical());
-        if taken {
-            return Err(RegistryError::InvalidSchema { problem: format!("another schema has the id {id}") });
-        }
-        let versions = state.subjects.get(subject).map_or(0, |subject| subject.versions.len());
-        let version = u32::try_from(versions).unwrap_or(u32::MAX).saturating_add(1);
-        state.add(SubjectVersion { subject: subject.to_owned(), version, id, schema: Arc::new(schema.clone()) })
+        self.change(|state| {
+            let taken = state.schemas.get(&id).is_some_and(|found| found.canonical() != schema.canonical());
+            if taken {
+                let problem = format!("another schema has the id {id}");
+                return Err(RegistryError::InvalidSchema { problem }.into());
+            }
+            let versions = state.subjects.get(subject).map_or(0, |subject| subject.versions.len());
+            let version = u32::try_from(versions).unwrap_or(u32::MAX).saturating_add(1);
+            state.add(SubjectVersion { subject: subject.to_owned(), version, id, schema: Arc::new(schema.clone()) })
+        })
+    }
+}
+
+/// Why a change is not made.
+enum Changing {
+    /// Another process has changed something in between.
+    Outrun,
+    /// It cannot be made.
+    Refused(RegistryError),
+}
+
+impl From<RegistryError> for Changing {
+    fn from(error: RegistryError) -> Self {
+        Self::Refused(error)
     }
 }
 
 impl State {
+    fn shared_log(&self) -> Option<SharedLog> {
+        self.store.as_ref()?.shared.clone()
+    }
+
+    /// Takes the topic's only producer, and reads what was written until then.
+    fn take_over(&mut self, log: &SharedLog) -> Result<(), RegistryError> {
+        if let Some(store) = &mut self.store {
+            store.producer = log.exclusive_producer(TOPIC).map_err(storage)?;
+        }
+        self.read_on(log)
+    }
+
+    /// Reads on to the end of the topic.
+    fn read_on(&mut self, log: &SharedLog) -> Result<(), RegistryError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let (partition, mut position) = (store.partition.clone(), store.position);
+        let end = log.end_offset(&partition).map_err(storage)?;
+        while position < end {
+            let fetched = log.fetch(&partition, position, 1 << 20).map_err(storage)?;
+            for batch in &fetched.batches {
+                let (keys, values) = (batch.records.keys(), batch.records.values());
+                for (row, (key, value)) in keys.iter().zip(values.iter()).enumerate() {
+                    let (Some(key), Some(value)) = (key, value) else { continue };
+                    let place = |problem: String| {
+                        storage(format!("topic={TOPIC} partition=0 offset={}: {problem}", batch.offsets.at(row)))
+                    };
+                    self.replay(key, value).map_err(place)?;
+                }
+            }
+            position = fetched.next;
+        }
+        if let Some(store) = &mut self.store {
+            store.position = position;
+        }
+        Ok(())
+    }
+
     fn replay(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
         match serde_json::from_slice(key).map_err(|error| error.to_string())? {
             RecordKey::Schema { .. } => {
@@ -164,7 +237,7 @@ impl State {
         }
     }
 
-    fn write(&mut self, key: &RecordKey, value: Vec<u8>) -> Result<(), RegistryError> {
+    fn write(&mut self, key: &RecordKey, value: Vec<u8>) -> Result<(), Changing> {
         let Some(store) = &mut self.store else { return Ok(()) };
         let key = serde_json::to_vec(key).map_err(storage)?;
         let records = Records::new(
@@ -174,14 +247,48 @@ impl State {
             None,
         );
         let appends = vec![Append { partition: store.partition.clone(), records }];
-        store.producer.commit(Transaction { appends, offsets: Vec::new() }).map(drop).map_err(storage)
+        match store.producer.commit(Transaction { appends, offsets: Vec::new() }) {
+            Ok(_) => Ok(()),
+            Err(CommitError::Fenced { .. }) if store.shared.is_some() => Err(Changing::Outrun),
+            Err(error) => Err(storage(error).into()),
+        }
     }
 
-    fn add(&mut self, version: SubjectVersion) -> Result<(), RegistryError> {
+    fn add(&mut self, version: SubjectVersion) -> Result<(), Changing> {
         let key = RecordKey::Schema { subject: version.subject.clone(), version: version.version };
         self.write(&key, version_value(&version, false))?;
         self.keep(version, false);
         Ok(())
+    }
+
+    fn register(&mut self, subject: &str, schema: &Schema) -> Result<SchemaId, Changing> {
+        if let Some(found) = self.find(subject, schema) {
+            return Ok(found.id);
+        }
+        let used = self.resolve(schema)?;
+        check::valid(schema, &used)?;
+        let level = self.level(subject);
+        let older: Vec<SubjectVersion> =
+            self.subjects.get(subject).map(|found| found.live().cloned().collect()).unwrap_or_default();
+        for version in check::compared(level, &older) {
+            let old_used = self.resolve(&version.schema)?;
+            check::compatible(level, (schema, &used), (&version.schema, &old_used)).map_err(|problem| {
+                RegistryError::Incompatible {
+                    subject: subject.to_owned(),
+                    version: version.version,
+                    level: level.name(),
+                    problem,
+                }
+            })?;
+        }
+        let id = match self.by_text.get(&schema.canonical()) {
+            Some(&id) => id,
+            None => SchemaId(self.last.checked_add(1).ok_or_else(|| storage("there are no ids left"))?),
+        };
+        let last = self.subjects.get(subject).and_then(|found| found.versions.last());
+        let version = last.map_or(1, |(version, _)| version.version.saturating_add(1));
+        self.add(SubjectVersion { subject: subject.to_owned(), version, id, schema: Arc::new(schema.clone()) })?;
+        Ok(id)
     }
 
     fn level(&self, subject: &str) -> Compatibility {
@@ -230,82 +337,65 @@ impl State {
 
 impl SchemaRegistry for EmbeddedRegistry {
     fn register(&self, subject: &str, schema: &Schema) -> Result<SchemaId, RegistryError> {
-        let mut state = self.state.lock();
-        if let Some(found) = state.find(subject, schema) {
+        if let Some(found) = self.known()?.find(subject, schema) {
             return Ok(found.id);
         }
-        let used = state.resolve(schema)?;
-        check::valid(schema, &used)?;
-        let level = state.level(subject);
-        let older: Vec<SubjectVersion> =
-            state.subjects.get(subject).map(|found| found.live().cloned().collect()).unwrap_or_default();
-        for version in check::compared(level, &older) {
-            let old_used = state.resolve(&version.schema)?;
-            check::compatible(level, (schema, &used), (&version.schema, &old_used)).map_err(|problem| {
-                RegistryError::Incompatible {
-                    subject: subject.to_owned(),
-                    version: version.version,
-                    level: level.name(),
-                    problem,
-                }
-            })?;
-        }
-        let id = match state.by_text.get(&schema.canonical()) {
-            Some(&id) => id,
-            None => SchemaId(state.last.checked_add(1).ok_or_else(|| storage("there are no ids left"))?),
-        };
-        let last = state.subjects.get(subject).and_then(|found| found.versions.last());
-        let version = last.map_or(1, |(version, _)| version.version.saturating_add(1));
-        state.add(SubjectVersion { subject: subject.to_owned(), version, id, schema: Arc::new(schema.clone()) })?;
-        Ok(id)
+        self.change(|state| state.register(subject, schema))
     }
 
     fn schema(&self, id: SchemaId) -> Result<Arc<Schema>, RegistryError> {
-        self.state.lock().schemas.get(&id).cloned().ok_or(RegistryError::UnknownId { id })
+        if let Some(found) = self.state.lock().schemas.get(&id) {
+            return Ok(Arc::clone(found));
+        }
+        self.known()?.schemas.get(&id).cloned().ok_or(RegistryError::UnknownId { id })
     }
 
     fn version(&self, subject: &str, version: Version) -> Result<SubjectVersion, RegistryError> {
-        self.state.lock().version(subject, version)
+        self.known()?.version(subject, version)
     }
 
     fn find(&self, subject: &str, schema: &Schema) -> Result<Option<SubjectVersion>, RegistryError> {
-        Ok(self.state.lock().find(subject, schema).cloned())
+        Ok(self.known()?.find(subject, schema).cloned())
     }
 
     fn subjects(&self) -> Result<Vec<String>, RegistryError> {
-        let state = self.state.lock();
+        let state = self.known()?;
         let live = state.subjects.iter().filter(|(_, subject)| subject.live().next().is_some());
         Ok(live.map(|(name, _)| name.clone()).collect())
     }
 
     fn versions(&self, subject: &str) -> Result<Vec<u32>, RegistryError> {
-        Ok(self.state.lock().subject(subject)?.live().map(|version| version.version).collect())
+        Ok(self.known()?.subject(subject)?.live().map(|version| version.version).collect())
     }
 
     fn delete_subject(&self, subject: &str) -> Result<Vec<u32>, RegistryError> {
-        let mut state = self.state.lock();
-        let live: Vec<SubjectVersion> = state.subject(subject)?.live().cloned().collect();
-        for version in &live {
-            let key = RecordKey::Schema { subject: subject.to_owned(), version: version.version };
-            state.write(&key, version_value(version, true))?;
-            state.keep(version.clone(), true);
-        }
-        Ok(live.iter().map(|version| version.version).collect())
+        self.change(|state| {
+            let live: Vec<SubjectVersion> = state.subject(subject)?.live().cloned().collect();
+            for version in &live {
+                let key = RecordKey::Schema { subject: subject.to_owned(), version: version.version };
+                state.write(&key, version_value(version, true))?;
+                state.keep(version.clone(), true);
+            }
+            Ok(live.iter().map(|version| version.version).collect())
+        })
     }
 
     fn compatibility(&self, subject: Option<&str>) -> Result<Compatibility, RegistryError> {
-        let state = self.state.lock();
+        let state = self.known()?;
         Ok(subject.map_or(state.compatibility, |subject| state.level(subject)))
     }
 
     fn set_compatibility(&self, subject: Option<&str>, level: Compatibility) -> Result<(), RegistryError> {
-        let mut state = self.state.lock();
-        state.write(&RecordKey::Config { subject: subject.map(str::to_owned) }, config_value(level))?;
-        match subject {
-            None => state.compatibility = level,
-            Some(subject) => state.subjects.entry(subject.to_owned()).or_default().compatibility = Some(level),
-        }
-        Ok(())
+        self.change(|state| {
+            state.write(&RecordKey::Config { subject: subject.map(str::to_owned) }, config_value(level))?;
+            match subject {
+                None => state.compatibility = level,
+                Some(subject) => {
+                    state.subjects.entry(subject.to_owned()).or_default().compatibility = Some(level);
+                }
+            }
+            Ok(())
+        })
     }
 }
 
@@ -324,7 +414,7 @@ mod tests {
 
     #[test]
     fn versions_and_ids_come_back_from_the_topic() {
-        let log = MemoryLog::new();
+        let log: SharedLog = Arc::new(MemoryLog::new());
         let registry = EmbeddedRegistry::open(&log).expect("an empty topic");
         let (one, two) = (avro(A), avro(&format!("{A}, {B}")));
         assert_eq!(registry.register("t-value", &one), Ok(SchemaId(1)));

@@ -58,7 +58,7 @@ use self::{
     writer::{WriteError, Writer},
 };
 use super::{Fetched, FetchedBatch, GroupOffset, Log, LogError, Offsets, Producer, TopicConfig, TopicDescription};
-use crate::record::{GroupId, Offset, Timestamp, TopicName, TopicPartition};
+use crate::record::{GroupId, Offset, PartitionId, Timestamp, TopicName, TopicPartition};
 
 /// Partitions that a topic can have.
 const MAX_PARTITIONS: u32 = 4096;
@@ -181,6 +181,19 @@ impl EmbeddedLog {
             lock: Mutex::new(Some(lock)),
         };
         Ok(Arc::new(Self { shared: Arc::new(shared) }))
+    }
+
+    /// The positions that groups have committed, by group and partition.
+    pub fn group_positions(&self) -> Vec<(GroupId, TopicPartition, GroupOffset)> {
+        let state = self.shared.state.read();
+        let mut positions = Vec::new();
+        for (place, groups) in &state.groups {
+            let Some(topic) = state.topics.get(&place.topic) else { continue };
+            let partition = TopicPartition::new(topic.name.clone(), PartitionId(place.partition));
+            positions.extend(groups.iter().map(|(group, at)| (group.clone(), partition.clone(), at.clone())));
+        }
+        positions.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        positions
     }
 
     /// Drops segments past their retention at `now` and compacts what is worth it. Commits and reads go on meanwhile.

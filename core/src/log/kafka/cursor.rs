@@ -136,10 +136,9 @@ impl Cursor {
             self.has_heard = true;
         }
         self.messages = messages;
-        // An end mark is not a record, but the library counts it as one: behind a mark for 7 it says 8. Whoever began there anew would pass
-        // over the record that comes to 7.
-        let past_mark = self.end_mark.map(|mark| mark + 1);
-        if let Some(position) = self.reader.position().filter(|position| Some(*position) != past_mark) {
+        // The library takes an end mark for a record and puts its position one past it; what really follows a mark is said by the next one.
+        let is_past_mark = |position: &i64| self.end_mark.is_some_and(|mark| *position == mark + 1);
+        if let Some(position) = self.reader.position().filter(|position| !is_past_mark(position)) {
             self.has_heard |= position > self.position;
             self.position = self.position.max(position);
         }

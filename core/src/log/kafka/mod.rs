@@ -57,7 +57,7 @@ use self::{
     cluster::{ASK, Cluster},
     native::{Code, delete_records, offset_at},
     outcome::positions,
-    producer::KafkaProducer,
+    producer::{Holder, KafkaProducer},
     readers::Readers,
     topics::Topics,
 };
@@ -105,6 +105,14 @@ impl KafkaLog {
     /// How the cluster is reached.
     pub fn config(&self) -> &KafkaConfig {
         &self.shared.cluster.config
+    }
+}
+
+impl KafkaLog {
+    fn open_producer(&self, name: &str, holder: Holder) -> Result<Box<dyn Producer>, LogError> {
+        let Shared { cluster, topics, readers } = &*self.shared;
+        let (cluster, topics, readers) = (Arc::clone(cluster), Arc::clone(topics), Arc::clone(readers));
+        Ok(Box::new(KafkaProducer::open(cluster, topics, readers, (name, holder), self.largest_record())?))
     }
 }
 
@@ -181,9 +189,11 @@ impl Log for KafkaLog {
     }
 
     fn producer(&self, name: &str) -> Result<Box<dyn Producer>, LogError> {
-        let Shared { cluster, topics, readers } = &*self.shared;
-        let (cluster, topics, readers) = (Arc::clone(cluster), Arc::clone(topics), Arc::clone(readers));
-        Ok(Box::new(KafkaProducer::open(cluster, topics, readers, name, self.largest_record())?))
+        self.open_producer(name, Holder::Process)
+    }
+
+    fn exclusive_producer(&self, name: &str) -> Result<Box<dyn Producer>, LogError> {
+        self.open_producer(name, Holder::Cluster)
     }
 
     fn largest_record(&self) -> usize {

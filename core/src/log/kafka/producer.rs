@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 
 use super::{
+    KafkaConfig,
     clock::Deadline,
     cluster::Cluster,
     group_metadata,
@@ -36,6 +37,7 @@ pub(super) struct KafkaProducer {
     topics: Arc<Topics>,
     outcomes: Outcomes,
     name: String,
+    holder: Holder,
     /// `None` after the library gave up: the next commit makes a new one.
     open: Option<Open>,
     is_fenced: bool,
@@ -47,25 +49,44 @@ struct Open {
     transactions: Transactions,
 }
 
+/// Among whom a producer has its name alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// In its process: other processes have one of the same name each.
+    Process,
+    /// On the whole cluster.
+    Cluster,
+}
+
+impl Holder {
+    fn transactional_id(self, name: &str, config: &KafkaConfig) -> String {
+        match self {
+            Self::Process => format!("{name}-{}", config.process_id()),
+            Self::Cluster => name.to_owned(),
+        }
+    }
+}
+
 impl KafkaProducer {
     /// Fences an older producer of this name and process.
     pub(super) fn open(
         cluster: Arc<Cluster>,
         topics: Arc<Topics>,
         readers: Arc<Readers>,
-        name: &str,
+        (name, holder): (&str, Holder),
         largest_record: usize,
     ) -> Result<Self, LogError> {
         let outcomes = Outcomes::new(Arc::clone(&cluster), readers);
         let name = name.to_owned();
-        let mut producer = Self { cluster, topics, outcomes, name, open: None, is_fenced: false, largest_record };
+        let mut producer =
+            Self { cluster, topics, outcomes, name, holder, open: None, is_fenced: false, largest_record };
         producer.open = Some(producer.open_anew()?);
         Ok(producer)
     }
 
     /// A new client of the same transactional id. Whatever an older one left is committed or aborted when this returns.
     fn open_anew(&self) -> Result<Open, LogError> {
-        let id = format!("{}-{}", self.name, self.cluster.config.process_id());
+        let id = self.holder.transactional_id(&self.name, &self.cluster.config);
         let action = || format!("open producer {id}");
         let refused = |failure: Failure| self.cluster.error(action(), &failure);
         let client = Client::new(&self.cluster.config, &Role::Writing(id.clone())).map_err(refused)?;

@@ -1,8 +1,11 @@
 //! `millstream topic consume`: the records of a topic as they are.
+//!
+//! Up to the end that it had at the start, partition by partition; or, on a cluster, what comes, in rounds over all partitions.
 
 use std::{
     io::{self, Write},
     sync::Arc,
+    time::Duration,
 };
 
 use arrow::{
@@ -11,27 +14,37 @@ use arrow::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use millstream::{
-    log::FetchedBatch,
+    log::{FetchedBatch, Log, TopicDescription},
     record::{Offset, RecordRef, TopicPartition},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::{
-    cli::{arguments::ConsumeArguments, failure::Failure},
+    cli::{arguments::ConsumeArguments, cluster::Missing, failure::Failure},
     output::{LiveWriter, OutputError, OutputFormat},
     shell::{console::terminal_width, interrupt::Interrupts},
 };
 
 /// What one read brings at most.
 const FETCH_BYTES: usize = 4 << 20;
+/// How soon a signal is noticed while nothing comes.
+const WAIT: Duration = Duration::from_millis(100);
 
 /// Prints records from where it was told to begin up to the end that each partition had at the start.
 pub(super) fn run(arguments: &ConsumeArguments, interrupts: &Interrupts) -> Result<(), Failure> {
-    let log = super::open(&arguments.data.data, false)?;
+    let log = arguments.log.open(Missing::Refused)?.shared();
     let topic = log.describe_topic(&super::topic_name(&arguments.topic)?)?;
-    if !arguments.from_beginning && arguments.offset.is_none() {
-        eprintln!("Nothing new can arrive while this process owns the directory: use --from-beginning or --offset");
+    let is_placed = arguments.from_beginning || arguments.offset.is_some();
+    if !log.is_shared() && (arguments.follow || !is_placed) {
+        let problem = "nothing new can arrive while this process owns the directory";
+        if arguments.follow {
+            return Err(Failure::Refused(format!("{problem}; leave --follow out")));
+        }
+        eprintln!("Nothing is read: {problem}; use --from-beginning or --offset");
         return Ok(());
+    }
+    if arguments.follow || !is_placed {
+        return follow(arguments, &topic, log.as_ref(), interrupts);
     }
     let mut left = arguments.max_messages.unwrap_or(u64::MAX);
     let mut printer = Printer::new(arguments.output);
@@ -48,6 +61,47 @@ pub(super) fn run(arguments: &ConsumeArguments, interrupts: &Interrupts) -> Resu
                 left -= rows as u64;
             }
             next = fetched.next;
+        }
+    }
+    printer.finish()?;
+    Ok(())
+}
+
+/// Prints what comes, until a signal or until it was enough.
+fn follow(
+    arguments: &ConsumeArguments,
+    topic: &TopicDescription,
+    log: &dyn Log,
+    interrupts: &Interrupts,
+) -> Result<(), Failure> {
+    let mut printer = Printer::new(arguments.output);
+    let mut left = arguments.max_messages.unwrap_or(u64::MAX);
+    let mut positions = Vec::new();
+    for partition in super::partitions(arguments.partition, topic.config.partitions) {
+        let partition = TopicPartition::new(topic.name.clone(), partition);
+        let start = log.start_offset(&partition)?;
+        let from = match arguments.offset {
+            Some(offset) => Offset(offset).max(start),
+            None if arguments.from_beginning => start,
+            None => log.end_offset(&partition)?,
+        };
+        positions.push((partition, from));
+    }
+    let mut seen = 0;
+    while left > 0 && !interrupts.is_set() {
+        let before = left;
+        for (partition, next) in &mut positions {
+            let fetched = log.fetch(partition, *next, FETCH_BYTES)?;
+            for batch in &fetched.batches {
+                let rows = usize::try_from(left).unwrap_or(usize::MAX).min(batch.records.len());
+                printer.print(partition, batch, rows)?;
+                left -= rows as u64;
+            }
+            *next = fetched.next;
+        }
+        if left == before {
+            printer.flush()?;
+            seen = log.wait_for_commit(seen, WAIT);
         }
     }
     printer.finish()?;
@@ -80,6 +134,10 @@ impl Printer {
         let format = self.format;
         let writer = self.rows.get_or_insert_with(|| LiveWriter::new(format, &rows.schema(), terminal_width()));
         writer.write(&rows, &mut self.out)
+    }
+
+    fn flush(&mut self) -> Result<(), OutputError> {
+        Ok(self.out.flush()?)
     }
 
     fn finish(mut self) -> Result<(), OutputError> {

@@ -15,6 +15,7 @@ use crate::{
     cli::{
         arguments::{TopicDescribeArguments, TopicListArguments},
         byte_size::ByteSize,
+        cluster::Missing,
         failure::Failure,
     },
     output::{OutputError, OutputFormat, write_rows},
@@ -23,7 +24,7 @@ use crate::{
 
 /// One row a topic.
 pub(super) fn list(arguments: &TopicListArguments) -> Result<(), Failure> {
-    let log = super::open(&arguments.data.data, false)?;
+    let log = arguments.log.open(Missing::Refused)?.shared();
     let topics = log.topics()?;
     let records = topics.iter().map(|topic| count(log.as_ref(), topic)).collect::<Result<Vec<_>, LogError>>()?;
     let rows = columns(vec![
@@ -37,7 +38,7 @@ pub(super) fn list(arguments: &TopicListArguments) -> Result<(), Failure> {
 
 /// One row a partition; a person is told the settings too.
 pub(super) fn describe(arguments: &TopicDescribeArguments) -> Result<(), Failure> {
-    let log = super::open(&arguments.data.data, false)?;
+    let log = arguments.log.open(Missing::Refused)?.shared();
     let topic = log.describe_topic(&super::topic_name(&arguments.topic)?)?;
     if arguments.output == OutputFormat::Table {
         eprintln!("{}", settings(&topic));

@@ -1,24 +1,13 @@
-//! `millstream topic`: topics without SQL. Opens the log of a data directory, not the queries in it.
+//! `millstream topic`: topics without SQL. Opens the log of a data directory or a cluster, not the queries on it.
 
 mod consume;
 mod describe;
 mod produce;
 
-use std::path::Path;
-
-use millstream::{
-    log::{
-        SharedLog,
-        embedded::{EmbeddedConfig, EmbeddedLog},
-    },
-    record::{InvalidName, PartitionId, TopicName},
-};
+use millstream::record::{InvalidName, PartitionId, TopicName};
 
 use super::{arguments::TopicCommand, failure::Failure};
 use crate::shell::interrupt::Interrupts;
-
-/// Where the engine keeps its log in a data directory.
-const LOG_DIRECTORY: &str = "log";
 
 /// Runs the command.
 ///
@@ -31,23 +20,6 @@ pub fn run(command: &TopicCommand, interrupts: &Interrupts) -> Result<(), Failur
         TopicCommand::Produce(arguments) => produce::run(arguments, interrupts),
         TopicCommand::Consume(arguments) => consume::run(arguments, interrupts),
     }
-}
-
-/// Opens the log of `data`, which must be there unless `create` is set: looking at a directory makes none.
-fn open(data: &Path, create: bool) -> Result<SharedLog, Failure> {
-    if !create && !data.is_dir() {
-        let advice = "name it with --data, or make a topic with `topic produce --create`";
-        return Err(Failure::Refused(format!("{}: there is no such data directory; {advice}", data.display())));
-    }
-    open_log(data)
-}
-
-/// Opens the log alone, so that queries and connectors of the directory stay at rest.
-///
-/// # Errors
-/// [`Failure::Log`]; among others if another process has it open.
-pub(super) fn open_log(data: &Path) -> Result<SharedLog, Failure> {
-    Ok(EmbeddedLog::open(&data.join(LOG_DIRECTORY), EmbeddedConfig::default())?)
 }
 
 fn topic_name(name: &str) -> Result<TopicName, Failure> {

@@ -9,7 +9,7 @@ use millstream::{
 };
 
 use crate::{
-    cli::{arguments::ProduceArguments, failure::Failure},
+    cli::{arguments::ProduceArguments, cluster::Missing, failure::Failure},
     engine::names::check_reserved,
     output::group_digits,
     shell::interrupt::Interrupts,
@@ -18,14 +18,15 @@ use crate::{
 /// Lines that are committed together.
 const LINES_PER_COMMIT: usize = 10_000;
 
-/// The producer's name: a second `topic produce` on the same log would fence the first.
+/// The producer's name.
 const PRODUCER: &str = "topic-produce";
 
 /// Reads lines until the input ends or a signal comes, and commits them in batches.
 pub(super) fn run(arguments: &ProduceArguments, interrupts: &Interrupts) -> Result<(), Failure> {
     let topic = super::topic_name(&arguments.topic)?;
     check_reserved(topic.as_str()).map_err(Failure::Refused)?;
-    let log = super::open(&arguments.data.data, arguments.create.is_some())?;
+    let missing = if arguments.create.is_some() { Missing::Made } else { Missing::Refused };
+    let log = arguments.log.open(missing)?.shared();
     if let Some(partitions) = arguments.create {
         match log.create_topic(&topic, &TopicConfig { partitions, ..TopicConfig::default() }) {
             Ok(()) => eprintln!("Created topic {topic}"),

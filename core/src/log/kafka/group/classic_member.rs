@@ -47,8 +47,8 @@ const PROTOCOL_TYPE: &str = "consumer";
 /// Our way to share the work.
 const PROTOCOL: &str = "millstream";
 
-/// Longest time between heartbeats.
-const HEARTBEAT: Duration = Duration::from_secs(3);
+/// Longest time between heartbeats: so late a member hears at most that somebody comes or goes.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// How long an answer may take that does not wait for other members.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -100,7 +100,7 @@ pub(super) struct StreamsMember {
 /// What a member says.
 #[derive(Debug)]
 pub(super) enum Call {
-    Heartbeat(StreamsHeartbeat),
+    Heartbeat(Box<StreamsHeartbeat>),
     Describe(StreamsDescribe),
 }
 
@@ -212,6 +212,10 @@ impl StreamsMember {
     }
 
     fn on_heartbeat(&mut self, answer: StreamsHeartbeatAnswer, now: Instant) {
+        if answer.error != error_code::NONE {
+            // What was said has not been heard.
+            self.said = None;
+        }
         match answer.error {
             error_code::NONE => self.on_welcome(answer, now),
             error_code::UNKNOWN_MEMBER_ID | error_code::FENCED_MEMBER_EPOCH | error_code::STALE_MEMBER_EPOCH => {
@@ -239,7 +243,7 @@ impl StreamsMember {
         self.epoch = answer.epoch;
         self.endpoint_epoch = answer.endpoint_epoch;
         self.interval = Duration::from_millis(u64::try_from(answer.interval).unwrap_or(5_000).max(100));
-        self.describe |= answer.endpoints.is_some() && self.settings.endpoint.is_some();
+        self.describe |= answer.endpoints.is_some();
         match (answer.active, answer.standby, answer.warmup) {
             (Some(active), standby, warmup) => {
                 self.uncertain = false;
@@ -361,7 +365,7 @@ impl Machine for StreamsMember {
         if self.leaving {
             self.ended = true;
             // Nobody who was never taken needs to leave.
-            return if self.known { Step::Call(Call::Heartbeat(self.farewell())) } else { Step::End };
+            return if self.known { Step::Call(Call::Heartbeat(Box::new(self.farewell()))) } else { Step::End };
         }
         if self.failure.is_some() {
             return Step::Wait(Duration::from_secs(3600));
@@ -373,12 +377,12 @@ impl Machine for StreamsMember {
             let groups = vec![self.settings.group.as_str().to_owned()];
             return Step::Call(Call::Describe(StreamsDescribe { groups, authorized_operations: false }));
         }
-        Step::Call(Call::Heartbeat(self.heartbeat()))
+        Step::Call(Call::Heartbeat(Box::new(self.heartbeat())))
     }
 
     fn perform(call: &Call, coordinator: &mut Coordinator) -> Result<Reply, WireError> {
         let reply = match call {
-            Call::Heartbeat(call) => Reply::Heartbeat(coordinator.call(call, CALL_TIMEOUT)?),
+            Call::Heartbeat(call) => Reply::Heartbeat(coordinator.call(&**call, CALL_TIMEOUT)?),
             Call::Describe(call) => Reply::Describe(coordinator.call(call, CALL_TIMEOUT)?),
         };
         let error = match &reply {

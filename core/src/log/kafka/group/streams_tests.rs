@@ -62,7 +62,7 @@ impl Play {
 
     fn heartbeat(&mut self) -> StreamsHeartbeat {
         match self.call() {
-            Call::Heartbeat(call) => call,
+            Call::Heartbeat(call) => *call,
             Call::Describe(call) => panic!("{call:?}"),
         }
     }
@@ -70,7 +70,7 @@ impl Play {
     /// The member speaks, the broker answers; what the member said.
     fn beat(&mut self, answer: StreamsHeartbeatAnswer) -> StreamsHeartbeat {
         let call = self.heartbeat();
-        self.member.on_reply(Call::Heartbeat(call.clone()), Ok(Reply::Heartbeat(answer)), self.now);
+        self.member.on_reply(Call::Heartbeat(Box::new(call.clone())), Ok(Reply::Heartbeat(answer)), self.now);
         call
     }
 
@@ -221,6 +221,18 @@ fn a_coordinator_that_moves_is_no_news() {
     play.later();
     play.beat(unchanged(2));
     assert_eq!((play.event(), play.epoch()), (GroupEvent::Unchanged, Some(2)));
+}
+
+#[test]
+fn what_a_broker_has_not_heard_is_said_again() {
+    let mut play = Play::with("0_0 0_1");
+    play.beat(given(2, "0_0"));
+    play.event();
+    play.member.report(&active("0_0"), play.now);
+    let said = Some(tasks::to_ids(&tasks("0_0")));
+    assert_eq!(play.beat(error(error_code::COORDINATOR_LOAD_IN_PROGRESS)).active, said);
+    play.later();
+    assert_eq!(play.beat(given(3, "0_0")).active, said);
 }
 
 #[test]
