@@ -213,6 +213,7 @@ fn one_that_comes_back_and_answers_elsewhere_has_the_others_hear_of_it() {
     lasting.instance = Some("one".into());
     let mut play = Play::new(0);
     play.members.push(ClassicMember::new(lasting, "p0"));
+    play.now = clock::now();
     let before = play.join_call(0).protocols;
     let call = play.call(0);
     let answer = JoinGroupAnswer { generation: 1, leader: "other".into(), member: "m0".into(), ..Default::default() };

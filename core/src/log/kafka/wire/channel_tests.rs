@@ -144,14 +144,16 @@ fn a_message_that_the_broker_does_not_know_is_not_sent() {
 fn a_connection_that_was_closed_while_idle_is_made_anew() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let here = || FindCoordinatorAnswer { host: "127.0.0.1".into(), port: port.into(), ..Default::default() };
-    let beats = || answer::<Heartbeat>(&HeartbeatAnswer::default());
+    let (closed, is_closed) = std::sync::mpsc::channel();
     let play = move || {
         for _ in 0..2 {
-            for script in [vec![versions(), answer::<FindCoordinator>(&here())], vec![versions(), beats()]] {
+            let here = FindCoordinatorAnswer { host: "127.0.0.1".into(), port: port.into(), ..Default::default() };
+            let beat = answer::<Heartbeat>(&HeartbeatAnswer::default());
+            for script in [vec![versions(), answer::<FindCoordinator>(&here)], vec![versions(), beat]] {
                 let (mut stream, _) = listener.accept().unwrap();
                 script.into_iter().for_each(|say| drop(take_part(&mut stream, say)));
             }
+            closed.send(()).unwrap();
         }
     };
     let playing = thread::spawn(play);
@@ -159,10 +161,7 @@ fn a_connection_that_was_closed_while_idle_is_made_anew() {
     let mut coordinator = Coordinator::new(Dialer::new(&connection(&address)).unwrap(), "app");
     for _ in 0..2 {
         coordinator.call(&Heartbeat::default(), Duration::from_secs(5)).unwrap();
-        // The broker closes each connection after its part.
-        while coordinator.channel().is_ok_and(|channel| channel.is_usable()) && !playing.is_finished() {
-            thread::yield_now();
-        }
+        is_closed.recv().unwrap();
     }
     playing.join().unwrap();
 }
