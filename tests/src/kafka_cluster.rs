@@ -36,7 +36,7 @@ use std::{
 
 pub use process::Guarded;
 pub use programs::{ToolOutput, run_with_input, tools};
-pub use settings::{ClusterSettings, Security, User};
+pub use settings::{ClusterSettings, Jvm, Security, User};
 pub use tls::Tls;
 
 /// The exit status of `tests/kafka/run` that says that Java or maven is missing.
@@ -139,6 +139,11 @@ impl KafkaCluster {
         self.directory.path().join(format!("node-{node}"))
     }
 
+    /// The process of node `node`, from 1.
+    pub fn pid(&self, node: u32) -> u32 {
+        self.node(node).process().as_ref().expect("it runs").pid()
+    }
+
     /// What node `node`, from 1, has logged: warnings and errors.
     pub fn log(&self, node: u32) -> String {
         fs::read_to_string(&self.node(node).log).unwrap_or_default()
@@ -192,9 +197,17 @@ impl KafkaCluster {
 
     /// Runs any Java program on the class path of Kafka, to its end.
     pub fn program(&self, class: &str, arguments: &[&str], input: &str) -> ToolOutput {
-        let mut command = programs::java(&self.classpath, "error");
+        let mut command = programs::java(&self.classpath);
         command.arg(class).args(arguments);
         run_with_input(&mut command, input)
+    }
+
+    /// How to start a Java program on the class path of Kafka that is to be watched, with options for the JVM.
+    pub fn java(&self, options: &[&str], class: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("java");
+        command.args(options).args(["-cp", &self.classpath]);
+        command.arg(class).args(arguments);
+        command
     }
 
     /// Makes a topic, replicated as far as the cluster goes.
@@ -244,10 +257,13 @@ impl KafkaCluster {
     }
 
     fn launch(&self, node: &Node) {
-        let mut command = programs::java(&self.classpath, "warn");
-        command.arg(format!("-Xms{}m", self.settings.heap_mib / 2)).arg(format!("-Xmx{}m", self.settings.heap_mib));
-        command.arg("-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info");
-        command.arg("kafka.Kafka").arg(&node.properties);
+        let (least, most) =
+            (format!("-Xms{}m", self.settings.heap_mib / 2), format!("-Xmx{}m", self.settings.heap_mib));
+        let log = ["defaultLogLevel=warn", "log.kafka.server.KafkaRaftServer=info"]
+            .map(|level| format!("-Dorg.slf4j.simpleLogger.{level}"));
+        let own = [least.as_str(), &most, &log[0], &log[1]];
+        let options = [self.settings.jvm.options(), &own].concat();
+        let command = self.java(&options, "kafka.Kafka", &[files::text(&node.properties)]);
         // Whether it is ready is read off its log.
         drop(fs::remove_file(&node.log));
         *node.process() = Some(Guarded::spawn(&command, &node.log));
@@ -296,7 +312,7 @@ fn classpath() -> Option<String> {
             return None;
         }
         assert!(output.status.success(), "Kafka is not there: {}", String::from_utf8_lossy(&output.stderr));
-        Some(String::from_utf8(output.stdout).expect("paths are UTF-8"))
+        Some(String::from_utf8(output.stdout).expect("paths are UTF-8").trim().to_owned())
     };
     CLASSPATH.get_or_init(find).clone()
 }

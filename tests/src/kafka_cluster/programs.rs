@@ -57,10 +57,10 @@ impl ToolOutput {
 }
 
 /// A JVM for a short life.
-pub(super) fn java(classpath: &str, log_level: &str) -> Command {
+pub(super) fn java(classpath: &str) -> Command {
     let mut command = Command::new("java");
     command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
-    command.arg(format!("-Dorg.slf4j.simpleLogger.defaultLogLevel={log_level}")).args(["-cp", classpath]);
+    command.args(["-Dorg.slf4j.simpleLogger.defaultLogLevel=error", "-cp", classpath]);
     command
 }
 

@@ -24,6 +24,32 @@ pub struct ClusterSettings {
     pub properties: Vec<(String, String)>,
     /// The heap of a node.
     pub heap_mib: u32,
+    /// What its JVM is tuned for.
+    pub jvm: Jvm,
+}
+
+/// What the JVM of a node is tuned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jvm {
+    /// To be there soon, on little memory.
+    QuickStart,
+    /// As Kafka's own scripts start it, for measurements.
+    Shipped,
+}
+
+impl Jvm {
+    /// Its options, beside the heap.
+    pub(super) fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::QuickStart => &["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"],
+            Self::Shipped => &[
+                "-XX:+UseG1GC",
+                "-XX:MaxGCPauseMillis=20",
+                "-XX:InitiatingHeapOccupancyPercent=35",
+                "-XX:+ExplicitGCInvokesConcurrent",
+            ],
+        }
+    }
 }
 
 impl Default for ClusterSettings {
@@ -36,6 +62,7 @@ impl Default for ClusterSettings {
             streams_session_timeout_ms: 6000,
             properties: Vec::new(),
             heap_mib: 256,
+            jvm: Jvm::QuickStart,
         }
     }
 }

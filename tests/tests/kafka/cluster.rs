@@ -1,6 +1,6 @@
 //! The cluster that the other tests stand on: it serves, loses nodes and gets them back, and Kafka's own tools work on it.
 
-use millstream_tests::kafka_cluster::{ClusterSettings, KafkaCluster, Security, User, tools};
+use millstream_tests::kafka_cluster::{ClusterSettings, KafkaCluster, tools};
 
 fn consume(cluster: &KafkaCluster, topic: &str, count: &str) -> String {
     let arguments = ["--topic", topic, "--from-beginning", "--max-messages", count, "--timeout-ms", "30000"];
@@ -38,30 +38,4 @@ fn a_cluster_of_three_serves_without_one_of_them() {
     let mut lines: Vec<String> = consume(&cluster, "lines", "3").lines().map(str::to_owned).collect();
     lines.sort();
     assert_eq!(lines, ["one", "three", "two"]);
-}
-
-#[test]
-fn only_who_knows_the_password_gets_in_by_tls() {
-    let users = vec![User { name: "alice".to_owned(), password: "water-wheel".to_owned() }];
-    let settings = ClusterSettings { security: Security::SaslTls, users, ..ClusterSettings::default() };
-    let Some(cluster) = KafkaCluster::start(settings) else { return };
-    let list = |mechanism: &str, module: &str, password: &str| {
-        let properties = cluster.directory().join(format!("{mechanism}-{password}.properties"));
-        let text = format!(
-            "security.protocol=SASL_SSL\nsasl.mechanism={mechanism}\nssl.truststore.type=PEM\nssl.truststore.location={}\n\
-             request.timeout.ms=10000\ndefault.api.timeout.ms=10000\n\
-             sasl.jaas.config=org.apache.kafka.common.security.{module} required username=\"alice\" password=\"{password}\";\n",
-            cluster.tls().authority.display()
-        );
-        std::fs::write(&properties, text).expect("written");
-        let properties = properties.to_str().expect("UTF-8");
-        let bootstrap = cluster.secure_bootstrap();
-        let arguments = ["--bootstrap-server", &bootstrap, "--command-config", properties, "--list"];
-        cluster.program(tools::TOPICS, &arguments, "")
-    };
-    list("SCRAM-SHA-256", "scram.ScramLoginModule", "water-wheel").succeeded();
-    list("PLAIN", "plain.PlainLoginModule", "water-wheel").succeeded();
-    let refused = list("SCRAM-SHA-512", "scram.ScramLoginModule", "wind-wheel");
-    assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.stdout.contains("Authentication failed"), "{refused:?}");
 }

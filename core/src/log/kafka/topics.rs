@@ -71,19 +71,22 @@ impl Topics {
             made = make(&settings);
         }
         match made {
-            Ok(()) => self.await_presence(topic, config.partitions),
+            Ok(()) => self.await_presence(topic, Some(config.partitions)),
             Err(failure) if failure.code == Code::RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS => {
+                // Another process may have made it just now, and not every broker has heard of it.
+                self.await_presence(topic, None)?;
                 Err(LogError::TopicExists { topic: topic.clone() })
             }
             Err(failure) => Err(self.cluster.error(format!("create topic {topic}"), &failure)),
         }
     }
 
-    fn await_presence(&self, topic: &TopicName, partitions: u32) -> Result<(), LogError> {
+    /// Waits until a topic is known everywhere, with so many partitions if that is known.
+    fn await_presence(&self, topic: &TopicName, partitions: Option<u32>) -> Result<(), LogError> {
         let deadline = Deadline::after(SETTLED);
         loop {
             match self.ask_one(topic) {
-                Ok(found) if found.config.partitions == partitions => return Ok(()),
+                Ok(found) if partitions.is_none_or(|partitions| found.config.partitions == partitions) => return Ok(()),
                 Ok(_) | Err(LogError::UnknownTopic { .. }) if !deadline.is_over() => {}
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(error),
