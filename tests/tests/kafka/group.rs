@@ -179,6 +179,27 @@ fn tasks_follow_the_members_of_a_streams_group() {
     let Some(cluster) = KafkaCluster::shared() else { return };
     let listed = cluster.tool(tools::STREAMS_GROUPS, &["--list"]).succeeded();
     assert!(listed.contains("group-streams"), "{listed}");
+    shown_with_its_members("group-streams", GroupProtocol::BestKnown);
+}
+
+/// A group of two is described with both and what they read.
+fn shown_with_its_members(group: &str, protocol: GroupProtocol) {
+    let Some(cluster) = KafkaCluster::shared() else { return };
+    let config = config(cluster, protocol);
+    let workers = [Worker::join(&config, settings(group, group)), Worker::join(&config, settings(group, group))];
+    wait_for("four tasks each", || shared(&[&workers[0], &workers[1]], &[4, 4]));
+    let log = KafkaLog::connect(config).expect("a cluster");
+    let name = GroupId::new(group).expect("a name");
+    wait_for("two members shown", || {
+        let shown = log.describe_group(&name).expect("it can be described");
+        let counts: Vec<usize> = shown.members.iter().map(|member| member.partitions.len()).collect();
+        shown.state == "Stable" && counts == [4, 4]
+    });
+    drop(workers);
+    wait_for("nobody shown", || {
+        let shown = log.describe_group(&name).expect("it can be described");
+        shown.state == "Empty" && shown.members.is_empty()
+    });
 }
 
 #[test]
@@ -186,6 +207,7 @@ fn tasks_follow_the_members_of_a_classic_group() {
     members_come_and_go("group-classic", GroupProtocol::Classic);
     let Some(cluster) = KafkaCluster::shared() else { return };
     let config = config(cluster, GroupProtocol::Classic);
+    shown_with_its_members("group-classic", GroupProtocol::Classic);
     let worker = Worker::join(&config, settings("group-classic", "group-classic"));
     wait_for("all tasks", || worker.active() == 8);
     let described =

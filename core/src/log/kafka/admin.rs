@@ -3,7 +3,7 @@
 use super::{
     KafkaLog,
     cluster::ASK,
-    group_metadata,
+    group, group_metadata,
     native::{
         Code, Failure, PartitionList, alter_group_offsets, delete_group, describe_groups, group_offsets, list_groups,
     },
@@ -21,7 +21,7 @@ pub struct GroupDescription {
     pub group: GroupId,
     /// What it is doing: `Stable`, `Empty`, `PreparingRebalance`, ...
     pub state: String,
-    /// Who is in it. Of kinds of groups that the client library does not know, nobody is listed.
+    /// Who is in it. Of groups that are neither classic, consumer nor streams groups, nobody is listed.
     pub members: Vec<GroupMemberDescription>,
 }
 
@@ -125,6 +125,11 @@ impl KafkaLog {
             let described = describe_groups(&cluster.client, std::slice::from_ref(group), ASK)?;
             described.into_iter().next().unwrap_or_else(|| Err(Failure::of(Code::RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND)))
         })?;
+        if found.members.is_empty()
+            && let Some(streams) = self::group::describe(&cluster.config, group)?
+        {
+            return Ok(streams);
+        }
         let members = found.members.into_iter().map(|member| GroupMemberDescription {
             id: member.id,
             client: member.client,

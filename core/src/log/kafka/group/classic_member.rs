@@ -20,6 +20,7 @@ use std::{
 
 use super::{
     assignor::{PartShape, Stores, share_out},
+    classic_reasons::refusal,
     member_data::{
         AssignmentData, MemberData, PeerData, assignment_bytes, digest, read_assignment, read_subscription,
         subscription,
@@ -32,8 +33,8 @@ use crate::log::{
     kafka::wire::{
         Outcome, WireError,
         classic_group::{
-            Heartbeat, HeartbeatAnswer, JoinGroup, JoinGroupAnswer, LeaveGroup, Leaving, MemberAssignment, Protocol,
-            SyncGroup, SyncGroupAnswer,
+            Heartbeat, HeartbeatAnswer, JoinGroup, JoinGroupAnswer, Joined, LeaveGroup, Leaving, MemberAssignment,
+            Protocol, SyncGroup, SyncGroupAnswer,
         },
         codec::Blob,
         coordinator::Coordinator,
@@ -81,6 +82,8 @@ pub(super) struct ClassicMember {
     not_ready: Option<String>,
     failure: Option<Failure>,
     peers: Vec<GroupPeer>,
+    /// How often it has asked for its place again so that the others hear where it answers.
+    round: i32,
     due: Instant,
     failures: u32,
     leaving: bool,
@@ -136,6 +139,7 @@ impl ClassicMember {
             not_ready: None,
             failure: None,
             peers: Vec::new(),
+            round: 0,
             due: crate::log::kafka::clock::now(),
             failures: 0,
             leaving: false,
@@ -154,6 +158,7 @@ impl ClassicMember {
             topology: self.digest,
             active: tasks::to_ids(&self.reported.active),
             standby: tasks::to_ids(&self.reported.standby),
+            round: self.round,
         };
         let metadata = Blob(subscription(&data, &self.settings.topology));
         let millis = |time: Duration| i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
@@ -213,7 +218,7 @@ impl ClassicMember {
     }
 
     /// The leader's work: who gets what.
-    fn share_out(&self, joined: &[super::super::wire::classic_group::Joined]) -> Vec<MemberAssignment> {
+    fn share_out(&self, joined: &[Joined]) -> Vec<MemberAssignment> {
         let mut known = BTreeMap::new();
         let mut refused = Vec::new();
         for member in joined {
@@ -263,6 +268,12 @@ impl ClassicMember {
         }
         match read_assignment(&answer.assignment.0) {
             Ok(AssignmentData { refusal: Some(refusal), .. }) => self.failure = Some(Failure(refusal)),
+            // One with a lasting name gets its old assignment back, in which it may answer elsewhere.
+            Ok(data) if self.round == 0 && self.is_missing_in(&data.peers()) => {
+                self.round = 1;
+                self.phase = Phase::Joining;
+                self.due = now;
+            }
             Ok(data) => {
                 self.failures = 0;
                 self.assignment = Some(data.assignment());
@@ -279,6 +290,11 @@ impl ClassicMember {
                 self.failure = Some(Failure(problem));
             }
         }
+    }
+
+    fn is_missing_in(&self, peers: &[GroupPeer]) -> bool {
+        let own = self.settings.endpoint.as_ref();
+        self.settings.instance.is_some() && own.is_some_and(|own| peers.iter().all(|peer| peer.endpoint != *own))
     }
 
     fn on_error_code(&mut self, code: i16, now: Instant) {
@@ -480,21 +496,4 @@ impl Machine for ClassicMember {
     fn group(&self) -> &str {
         self.settings.group.as_str()
     }
-}
-
-/// Why the broker will never take us, and what to do.
-fn refusal(code: i16) -> String {
-    let advice = match code {
-        error_code::INCONSISTENT_GROUP_PROTOCOL => {
-            "the group has members of another kind: use another application id, or stop them"
-        }
-        error_code::INVALID_SESSION_TIMEOUT => {
-            "choose a session timeout between the brokers' group.min.session.timeout.ms and group.max.session.timeout.ms"
-        }
-        error_code::GROUP_AUTHORIZATION_FAILED => "allow READ on the group to this user",
-        error_code::FENCED_INSTANCE_ID => "another process has taken the instance name: give each process its own",
-        error_code::INVALID_GROUP_ID => "the brokers do not take the application id as the name of a group",
-        _ => "see the broker's log",
-    };
-    format!("{}: {advice}", error_code::name(code))
 }

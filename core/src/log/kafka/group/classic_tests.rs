@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use super::{
     classic_member::{Call, ClassicMember, Reply},
+    member_data::{AssignmentData, PeerData, assignment_bytes},
     membership::{Machine, Step},
     streams_tests::{active, settings},
 };
@@ -204,6 +205,28 @@ fn a_process_with_another_topology_and_a_plain_consumer_are_told_no() {
     play.members[0].on_reply(Call::Join(call), Ok(Reply::Join(answer)), play.now);
     let Call::Sync(call) = play.call(0) else { panic!("it does not hand out the tasks") };
     assert_eq!(call.assignments.len(), 2);
+}
+
+#[test]
+fn one_that_comes_back_and_answers_elsewhere_has_the_others_hear_of_it() {
+    let mut lasting = settings();
+    lasting.instance = Some("one".into());
+    let mut play = Play::new(0);
+    play.members.push(ClassicMember::new(lasting, "p0"));
+    play.now = clock::now();
+    let before = play.join_call(0).protocols;
+    let call = play.call(0);
+    let answer = JoinGroupAnswer { generation: 1, leader: "other".into(), member: "m0".into(), ..Default::default() };
+    play.members[0].on_reply(call, Ok(Reply::Join(answer)), play.now);
+    let told = AssignmentData { peers: vec![PeerData::new("localhost:1", &active("0_0"))], ..Default::default() };
+    let assignment = Blob(assignment_bytes(&told, &settings().topology));
+    let call = play.call(0);
+    let answer = SyncGroupAnswer { assignment, ..SyncGroupAnswer::default() };
+    play.members[0].on_reply(call, Ok(Reply::Sync(answer)), play.now);
+    assert_eq!(play.event(0), GroupEvent::Unchanged);
+    assert_ne!(play.join_call(0).protocols, before, "the same data would make the broker tell nobody");
+    play.rebalance();
+    assert_eq!(play.event(0), GroupEvent::Assigned(active("0_0 0_1 0_2 0_3")));
 }
 
 #[test]

@@ -32,6 +32,8 @@ structures! {
         topology: i64,
         active: Vec<TaskIds>,
         standby: Vec<TaskIds>,
+        /// Rises when the others are to hear of the member, though its tasks stay: data that are as before make the broker tell nobody.
+        round: i32,
     }
 
     /// What the leader tells a member.
@@ -221,6 +223,7 @@ mod tests {
             topology: digest(&topology()),
             active: tasks::to_ids(&tasks("0_0 1_2")),
             standby: vec![],
+            round: 1,
         };
         let bytes = subscription(&data, &topology());
         assert_eq!(read_subscription(&bytes), Ok(data.clone()));

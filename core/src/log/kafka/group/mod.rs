@@ -6,18 +6,20 @@
 //! # Map
 //! - [`membership`]: what both have in common: a thread that speaks to the broker, and the face to the engine
 //! - [`streams_member`]: a member of a streams group as a state machine; [`streams_topology`], [`group_configs`]: what the group is told;
-//!   [`streams_reasons`]: what it says when it does not work
+//!   [`streams_reasons`], [`classic_reasons`]: what groups say when they do not work
 //! - [`classic_member`]: a member of a classic group as a state machine; [`member_data`]: what members say to one another;
 //!   [`assignor`]: who gets what
-//! - [`tasks`]: tasks as the brokers write them
+//! - [`tasks`]: tasks as the brokers write them; [`description`]: streams groups for people to look at
 //!
 //! **Invariant**: a member's name for commits is given out only after the engine has been told all that has become of the membership up to
 //! then. Otherwise work from before a loss could be committed in the name of the life after it.
 
 mod assignor;
 mod classic_member;
+mod classic_reasons;
 #[cfg(test)]
 mod classic_tests;
+mod description;
 mod group_configs;
 mod member_data;
 mod membership;
@@ -31,6 +33,7 @@ mod tasks;
 use std::sync::Arc;
 
 use classic_member::ClassicMember;
+pub(in crate::log::kafka) use description::describe;
 use membership::Membership;
 use streams_member::StreamsMember;
 

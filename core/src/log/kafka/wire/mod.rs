@@ -44,4 +44,6 @@ pub(super) trait Request: Wire {
 }
 
 #[cfg(test)]
+mod channel_tests;
+#[cfg(test)]
 mod golden_tests;
