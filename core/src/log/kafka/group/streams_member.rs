@@ -44,6 +44,10 @@ use crate::log::{
 /// While tasks are on the move, heartbeats come at least so often: each hop of a task takes one on either side.
 const BRISK: Duration = Duration::from_millis(400);
 
+/// At other times heartbeats come at least so often, whatever the group's interval, which is 5 seconds by default: so late a member hears at
+/// most that another has left, and that its tasks are to be taken over.
+const LISTEN: Duration = Duration::from_secs(1);
+
 /// For how long tasks are thought to be on the move after the last change.
 const SETTLING: Duration = Duration::from_secs(10);
 
@@ -252,9 +256,12 @@ impl StreamsMember {
             _ => self.describe |= self.uncertain,
         }
         self.on_status(&answer.status.unwrap_or_default());
-        let wait = if now < self.settled { self.interval.min(BRISK) } else { self.interval };
         let behind = self.said.as_ref().is_some_and(|said| *said != self.held());
-        self.due = if behind || self.describe { now } else { now + wait };
+        self.due = if behind || self.describe { now } else { now + self.wait(now) };
+    }
+
+    fn wait(&self, now: Instant) -> Duration {
+        self.interval.min(if now < self.settled { BRISK } else { LISTEN })
     }
 
     fn be_assigned(&mut self, active: &[TaskIds], standby: &[TaskIds], warmup: &[TaskIds], now: Instant) {
@@ -336,7 +343,7 @@ impl StreamsMember {
             return self.try_again(now);
         }
         self.describe = false;
-        self.due = now + if now < self.settled { self.interval.min(BRISK) } else { self.interval };
+        self.due = now + self.wait(now);
         if group.error != error_code::NONE {
             let problem = error_code::described(group.error, group.message.as_deref());
             tracing::warn!("group {} cannot be described, so other processes are not found: {problem}", group.group);
