@@ -95,6 +95,7 @@ impl World {
         streams.lag().expect("a lag")
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a test that hangs is to fail")]
     fn wait(&self, mut done: impl FnMut(&Self) -> bool, what: &str) {
         let until = Instant::now() + Duration::from_secs(30);
         while !done(self) {

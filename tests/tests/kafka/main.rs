@@ -1,7 +1,7 @@
 //! Millstream on a real Kafka, which `tests/kafka/run` fetches and [`KafkaCluster`](millstream_tests::kafka_cluster::KafkaCluster) starts.
 //!
 //! - `cluster`: the cluster itself: that it starts, is killed, and comes back
-//! - `log_contract`: the contract that every log keeps
+//! - `log_contract`: the contract that every log keeps; `log_admin`: what tools ask of it
 //! - `group`: processes that share the tasks of an application: they come, go, fall silent and come back
 //! - `sharing`: two processes with one application
 //! - `clients`: Kafka's console tools and kcat write our input and read our output
@@ -23,6 +23,7 @@ mod faults;
 mod group;
 mod kafka_log;
 mod kcat;
+mod log_admin;
 mod log_contract;
 mod running;
 mod security;

@@ -74,6 +74,7 @@ fn write(log: &SharedLog, input: &TopicName, values: std::ops::Range<i64>) {
     producer.commit(Transaction { appends, offsets: vec![] }).expect("commits");
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long it took is told")]
 fn wait(processes: &[&Process], what: &str, mut done: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !done() {

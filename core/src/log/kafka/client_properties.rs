@@ -24,7 +24,7 @@ const READING: &[(&str, &str)] = &[
     ("group.id", "millstream-reads"),
     ("isolation.level", "read_committed"),
     ("max.partition.fetch.bytes", "1048576"),
-    ("queued.max.messages.kbytes", "4096"),
+    ("queued.max.messages.kbytes", "2048"),
     ("queued.min.messages", "1000000"),
 ];
 
@@ -35,7 +35,7 @@ const WRITING: &[(&str, &str)] = &[
     ("batch.size", "1000000"),
     ("enable.idempotence", "true"),
     ("linger.ms", "5"),
-    ("queue.buffering.max.messages", "1000000"),
+    ("queue.buffering.max.messages", "300000"),
 ];
 
 /// Settings of both: short waits between attempts, so that a broker that comes back is soon met.

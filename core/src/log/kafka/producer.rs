@@ -123,7 +123,7 @@ impl KafkaProducer {
     /// What cannot be committed in any case.
     fn check(&self, transaction: &Transaction) -> Result<(), LogError> {
         for Append { partition, records } in &transaction.appends {
-            self.topics.check(partition)?;
+            self.topics.check_once(partition)?;
             // The keys and values together bound the largest of them.
             if records.payload_bytes() <= self.largest_record {
                 continue;
@@ -139,7 +139,7 @@ impl KafkaProducer {
             }
         }
         for OffsetCommit { partition, position, .. } in &transaction.offsets {
-            self.topics.check(partition)?;
+            self.topics.check_once(partition)?;
             group_metadata::check(&position.metadata)
                 .map_err(|problem| self.cluster.problem(format!("commit a position in {partition}"), problem))?;
         }

@@ -130,6 +130,15 @@ impl Topics {
         Err(LogError::UnknownPartition { topic: partition.topic.clone(), partition: partition.partition, partitions })
     }
 
+    /// Fails if a partition was never heard of. Whoever writes to one that is gone meanwhile is told so by the brokers: no question for each commit.
+    pub(super) fn check_once(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        let partitions = self.known.lock().get(&partition.topic).map(|(_, known)| known.config.partitions);
+        match partitions {
+            Some(partitions) if partition.partition.0 < partitions => Ok(()),
+            _ => self.check(partition),
+        }
+    }
+
     /// Believes nothing that was heard of a topic.
     pub(super) fn forget(&self, topic: &TopicName) {
         self.known.lock().remove(topic);

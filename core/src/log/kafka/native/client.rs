@@ -5,6 +5,7 @@ use std::{
     ffi::{CStr, c_char, c_int, c_void},
     ptr,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -22,6 +23,9 @@ use super::{
     zero_time,
 };
 use crate::log::kafka::{KafkaConfig, Sasl, TokenProvider, client_properties::client_properties, clock};
+
+/// An older complaint has nothing to do with what goes wrong now.
+const FRESH: Duration = Duration::from_secs(20);
 
 /// What a client is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +51,8 @@ unsafe impl Sync for Client {}
 /// What the library's callbacks work with.
 pub(super) struct Context {
     tokens: Option<Arc<dyn TokenProvider>>,
-    /// The last complaint in the library's log: it often says more than the error of a call.
-    complaint: Mutex<Option<String>>,
+    /// The last complaint in the library's log, and when it was made: it often says more than the error of a call.
+    complaint: Mutex<Option<(Instant, String)>>,
     pub(super) deliveries: Mutex<Deliveries>,
 }
 
@@ -89,9 +93,11 @@ impl Client {
         &self.context.deliveries
     }
 
-    /// The last thing that the library complained about.
+    /// The last thing that the library complained about, if that is not long ago.
     pub(in crate::log::kafka) fn complaint(&self) -> Option<String> {
-        self.context.complaint.lock().clone()
+        let complaint = self.context.complaint.lock();
+        let (at, text) = complaint.as_ref()?;
+        (clock::now().duration_since(*at) < FRESH).then(|| text.clone())
     }
 }
 
@@ -166,7 +172,7 @@ unsafe extern "C" fn on_log(client: *const rd_kafka_t, level: c_int, _facility: 
     if level <= 5 && !text.ends_with("brokers are down") && !context.is_null() {
         // SAFETY: as above.
         let context = unsafe { &*context };
-        *context.complaint.lock() = Some(without_thread(&text).to_owned());
+        *context.complaint.lock() = Some((clock::now(), without_thread(&text).to_owned()));
     }
 }
 
