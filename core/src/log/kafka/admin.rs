@@ -4,9 +4,7 @@ use super::{
     KafkaLog,
     cluster::ASK,
     group, group_metadata,
-    native::{
-        Code, Failure, PartitionList, alter_group_offsets, delete_group, describe_groups, group_offsets, list_groups,
-    },
+    native::{Code, Failure, PartitionList, alter_group_offsets, delete_group, describe_groups, group_offsets},
     outcome::positions,
 };
 use crate::{
@@ -105,14 +103,12 @@ impl KafkaLog {
         })
     }
 
-    /// The names of all groups. Groups whose names are none of ours are left out.
+    /// The names of all groups of all kinds, in order. Groups whose names are none of ours are left out.
     ///
     /// # Errors
     /// Those of reaching the cluster.
     pub fn groups(&self) -> Result<Vec<GroupId>, LogError> {
-        let cluster = &self.shared.cluster;
-        let names = cluster.ask("list groups", || list_groups(&cluster.client, ASK))?;
-        Ok(names.iter().filter_map(|name| GroupId::new(name).ok()).collect())
+        Ok(group::list(&self.shared.cluster.config)?.into_iter().collect())
     }
 
     /// A group and its members.

@@ -9,7 +9,7 @@
 //!   [`streams_reasons`], [`classic_reasons`]: what groups say when they do not work
 //! - [`classic_member`]: a member of a classic group as a state machine; [`member_data`]: what members say to one another;
 //!   [`assignor`]: who gets what
-//! - [`tasks`]: tasks as the brokers write them; [`description`]: streams groups for people to look at
+//! - [`tasks`]: tasks as the brokers write them; [`description`], [`listing`]: groups for people to look at
 //!
 //! **Invariant**: a member's name for commits is given out only after the engine has been told all that has become of the membership up to
 //! then. Otherwise work from before a loss could be committed in the name of the life after it.
@@ -21,6 +21,7 @@ mod classic_reasons;
 mod classic_tests;
 mod description;
 mod group_configs;
+mod listing;
 mod member_data;
 mod membership;
 mod streams_member;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 use classic_member::ClassicMember;
 pub(in crate::log::kafka) use description::describe;
+pub(in crate::log::kafka) use listing::list;
 use membership::Membership;
 use streams_member::StreamsMember;
 

@@ -9,18 +9,16 @@ use rdkafka_sys::{
     rd_kafka_AlterConsumerGroupOffsets_result_groups, rd_kafka_ConsumerGroupDescription_error,
     rd_kafka_ConsumerGroupDescription_group_id, rd_kafka_ConsumerGroupDescription_member,
     rd_kafka_ConsumerGroupDescription_member_count, rd_kafka_ConsumerGroupDescription_state,
-    rd_kafka_ConsumerGroupListing_group_id, rd_kafka_DeleteGroup_destroy, rd_kafka_DeleteGroup_new,
-    rd_kafka_DeleteGroups, rd_kafka_DeleteGroups_result_groups, rd_kafka_DescribeConsumerGroups,
-    rd_kafka_DescribeConsumerGroups_result_groups, rd_kafka_ListConsumerGroupOffsets,
+    rd_kafka_DeleteGroup_destroy, rd_kafka_DeleteGroup_new, rd_kafka_DeleteGroups, rd_kafka_DeleteGroups_result_groups,
+    rd_kafka_DescribeConsumerGroups, rd_kafka_DescribeConsumerGroups_result_groups, rd_kafka_ListConsumerGroupOffsets,
     rd_kafka_ListConsumerGroupOffsets_destroy, rd_kafka_ListConsumerGroupOffsets_new,
-    rd_kafka_ListConsumerGroupOffsets_result_groups, rd_kafka_ListConsumerGroups,
-    rd_kafka_ListConsumerGroups_result_valid, rd_kafka_MemberAssignment_partitions,
+    rd_kafka_ListConsumerGroupOffsets_result_groups, rd_kafka_MemberAssignment_partitions,
     rd_kafka_MemberDescription_assignment, rd_kafka_MemberDescription_client_id,
     rd_kafka_MemberDescription_consumer_id, rd_kafka_MemberDescription_host, rd_kafka_MemberDescription_t,
     rd_kafka_admin_op_t, rd_kafka_consumer_group_state_name, rd_kafka_event_AlterConsumerGroupOffsets_result,
     rd_kafka_event_DeleteGroups_result, rd_kafka_event_DescribeConsumerGroups_result,
-    rd_kafka_event_ListConsumerGroupOffsets_result, rd_kafka_event_ListConsumerGroups_result,
-    rd_kafka_group_result_error, rd_kafka_group_result_partitions, rd_kafka_group_result_t,
+    rd_kafka_event_ListConsumerGroupOffsets_result, rd_kafka_group_result_error, rd_kafka_group_result_partitions,
+    rd_kafka_group_result_t,
 };
 
 use super::{
@@ -140,23 +138,6 @@ pub(in crate::log::kafka) fn delete_group(client: &Client, group: &GroupId, wait
         let mut count = 0;
         let result = rd_kafka_event_DeleteGroups_result(answer.0);
         group_result(listed(rd_kafka_DeleteGroups_result_groups(result, &raw mut count), count)).map(|_| ())
-    }
-}
-
-/// The names of all groups of all kinds.
-pub(in crate::log::kafka) fn list_groups(client: &Client, wait: Duration) -> Result<Vec<String>, Failure> {
-    let call = AdminCall::new(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPS, wait);
-    // SAFETY: what is listed lives as long as the answer.
-    unsafe {
-        rd_kafka_ListConsumerGroups(client.raw(), call.options, call.queue);
-        let answer = call.answer()?;
-        let mut count = 0;
-        let result = rd_kafka_event_ListConsumerGroups_result(answer.0);
-        let groups = listed(rd_kafka_ListConsumerGroups_result_valid(result, &raw mut count), count);
-        let mut names: Vec<_> =
-            groups.iter().map(|&group| text_of(rd_kafka_ConsumerGroupListing_group_id(group))).collect();
-        names.sort();
-        Ok(names)
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) use admin::{
 };
 pub(super) use client::{Client, Role};
 pub(super) use failure::{Code, Failure, Remedy};
-pub(super) use groups::{alter_group_offsets, delete_group, describe_groups, group_offsets, list_groups};
+pub(super) use groups::{alter_group_offsets, delete_group, describe_groups, group_offsets};
 pub(super) use messages::Message;
 pub(super) use partitions::PartitionList;
 pub(super) use reading::{PartitionReader, Watermarks, offset_at, watermarks};

@@ -3,9 +3,9 @@
 use bytes::BytesMut;
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest, IncrementalAlterConfigsRequest,
-        JoinGroupRequest, LeaveGroupRequest, RequestHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
-        SyncGroupRequest,
+        ApiVersionsRequest, DescribeClusterRequest, FindCoordinatorRequest, GroupId, HeartbeatRequest,
+        IncrementalAlterConfigsRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, RequestHeader,
+        SaslAuthenticateRequest, SaslHandshakeRequest, SyncGroupRequest,
         incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
         join_group_request::JoinGroupRequestProtocol,
         leave_group_request::MemberIdentity,
@@ -16,7 +16,8 @@ use kafka_protocol::{
 use proptest::prelude::*;
 
 use super::{
-    channel::frame, classic_group::*, cluster_messages::*, codec::*, streams_describe::*, streams_heartbeat::*, *,
+    channel::frame, classic_group::*, cluster_messages::*, codec::*, group_listing::*, streams_describe::*,
+    streams_heartbeat::*, *,
 };
 
 const JOINING_BYTES: &str = "04617070046d2d3100000000ffffffff0269000000ea6001000000000202300203696e0102026300000000000302026b02760000\
@@ -262,6 +263,12 @@ fn requests_are_those_of_kafka_protocol() {
     same(&SaslHandshake { mechanism: text("PLAIN") }, &SaslHandshakeRequest::default().with_mechanism(s("PLAIN")));
     let theirs = SaslAuthenticateRequest::default().with_auth_bytes(vec![1, 2].into());
     same(&SaslAuthenticate { bytes: Blob(vec![1, 2]) }, &theirs);
+
+    same(&DescribeCluster { authorized_operations: false }, &DescribeClusterRequest::default());
+    same(
+        &ListGroups { states: vec![text("Empty")] },
+        &ListGroupsRequest::default().with_states_filter(vec![s("Empty")]),
+    );
 
     let protocol = Protocol { name: text("millstream"), metadata: Blob(vec![3]) };
     let ours = JoinGroup {
