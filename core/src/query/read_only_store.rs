@@ -158,7 +158,7 @@ impl<K: Data, V: Data> ReadOnlyStore<K, V> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn at_least(&self, position: Position, timeout: Duration) -> Result<Self, QueryError> {
-        let inputs = self.view.inputs()?;
+        let inputs = self.view.inputs_within(timeout)?;
         if let Some((unknown, _)) = position.iter().find(|(input, _)| !inputs.contains(input)) {
             let names: Vec<String> =
                 inputs.iter().map(|input| format!("{}-{}", input.topic, input.partition)).collect();

@@ -367,6 +367,23 @@ impl View {
         Ok(position.iter().map(|(input, _)| input.clone()).collect())
     }
 
+    /// The same, once those are found who have the store: a partition may be on its way from one process to another.
+    ///
+    /// # Errors
+    /// As [`inputs`](Self::inputs), after `timeout`.
+    pub(super) fn inputs_within(&self, timeout: Duration) -> Result<BTreeSet<TopicPartition>, QueryError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.inputs() {
+                Err(QueryError::NotHere { .. }) if waited < timeout => {
+                    std::thread::sleep(ASK_AGAIN);
+                    waited += ASK_AGAIN;
+                }
+                found => return found,
+            }
+        }
+    }
+
     /// Waits until each of some partitions includes what `bound` says of its inputs.
     ///
     /// # Errors
@@ -386,7 +403,14 @@ impl View {
                 break;
             }
             let reached = away.iter().map(|partition| Ok(self.find(&[*partition], Wanted::Rows)?.1));
-            let reached = reached.collect::<Result<Vec<_>, QueryError>>()?;
+            let reached = match reached.collect::<Result<Vec<_>, QueryError>>() {
+                // It is on its way from one process to another, or still brought up to date.
+                Err(QueryError::NotHere { .. }) if ASK_AGAIN * round < timeout => {
+                    std::thread::sleep(ASK_AGAIN);
+                    continue;
+                }
+                reached => reached?,
+            };
             let lag = reached.iter().flat_map(|reached| missing(bound, reached));
             let Some(lag) = lag.max_by_key(|(_, wanted, reached)| wanted.since(*reached)) else { break };
             if ASK_AGAIN * round >= timeout {
