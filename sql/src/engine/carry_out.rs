@@ -8,7 +8,7 @@
 //! again. What does not start is taken back by a statement of its own, as others may have seen the first one. What is ended is removed from the log
 //! after the other processes have had the time to stop using it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use millstream::{
     log::{CleanupPolicy as TopicCleanup, Log, LogError, TopicConfig},
@@ -35,9 +35,6 @@ use crate::{
         parse_statement,
     },
 };
-
-/// How long the other processes of a service get to stop using what a statement has ended; they look ten times a second.
-const OTHERS_STOP_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often a statement is planned again because another process came first.
 const ATTEMPTS: u32 = 100;
@@ -172,13 +169,6 @@ impl Inner {
         Err(EngineError::Outrun { attempts: ATTEMPTS })
     }
 
-    /// Waits until the other processes of the service have had the time to stop using an application.
-    pub(super) fn wait_for_others(&self, _application: &str) {
-        if self.member.is_some() {
-            std::thread::sleep(OTHERS_STOP_WITHIN);
-        }
-    }
-
     /// Puts a query in the place of another one; that runs again if it cannot be done.
     fn replace(
         &self,
@@ -238,7 +228,9 @@ impl Inner {
     /// Ends a connector and forgets how far it has come.
     fn end_connector(&self, connector: &Connector) -> Result<(), EngineError> {
         self.stop_connector(&connector.name);
-        self.wait_for_others(&connector.name);
+        if let Some(member) = &self.member {
+            self.end_group(&member.connector_group(&connector.name));
+        }
         let direction = match connector.kind {
             ConnectorKind::Source => Direction::Source,
             ConnectorKind::Sink => Direction::Sink,

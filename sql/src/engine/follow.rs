@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use millstream::record::GroupId;
 use parking_lot::{Condvar, Mutex};
 
 use super::{
@@ -25,6 +26,11 @@ use crate::syntax::parse_statement;
 
 /// How often the topic is looked at.
 const INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long the other processes get to stop using what a statement has ended, where nobody says whether they have.
+const OTHERS_STOP_WITHIN: Duration = Duration::from_secs(1);
+/// The same where the cluster says it: one that is gone without leaving stays for as long as its session.
+const OTHERS_LEAVE_WITHIN: Duration = Duration::from_secs(15);
 
 /// The thread that follows.
 pub(super) struct Follower {
@@ -132,6 +138,33 @@ impl Inner {
             Effect::EndConnector(connector) => self.stop_connector(&connector.name),
         }
         Ok(())
+    }
+}
+
+impl Inner {
+    /// Waits until the other processes of the service have left a group that has ended, and removes it.
+    pub(super) fn end_group(&self, group: &str) {
+        if self.member.is_none() {
+            return;
+        }
+        let Some(cluster) = &self.cluster else {
+            // Nobody says who is in it: they look ten times a second.
+            std::thread::sleep(OTHERS_STOP_WITHIN);
+            return;
+        };
+        let Ok(group) = GroupId::new(group) else { return };
+        let deadline = self.clock.monotonic() + OTHERS_LEAVE_WITHIN;
+        while self.clock.monotonic() < deadline {
+            match cluster.describe_group(&group) {
+                Ok(found) if found.members.is_empty() => break,
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "who is in a group is not known"),
+            }
+            std::thread::sleep(INTERVAL);
+        }
+        if let Err(error) = cluster.delete_group(&group) {
+            tracing::warn!(%error, "the group stays until the cluster forgets it");
+        }
     }
 }
 

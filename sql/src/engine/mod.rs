@@ -54,7 +54,7 @@ use std::sync::{
 
 use millstream::{
     format::registry::SharedRegistry,
-    log::{Producer, SharedLog, embedded::EmbeddedLog},
+    log::{Producer, SharedLog, embedded::EmbeddedLog, kafka::KafkaLog},
     record::Timestamp,
     runtime::{Clock, SharedReads},
 };
@@ -87,6 +87,8 @@ pub(crate) struct Inner {
     /// The log, if it is one of the data directory, which then has to be looked after.
     embedded: Option<Arc<EmbeddedLog>>,
     shared: SharedLog,
+    /// The same, if it is that of a cluster, which can be asked about groups.
+    cluster: Option<Arc<KafkaLog>>,
     /// Which process of which service this is, on a log that others share.
     member: Option<Member>,
     /// What is known of the ends of inputs.

@@ -57,14 +57,14 @@ pub(super) fn open(config: EngineConfig) -> Result<Inner, EngineError> {
         let log_config = EmbeddedConfig { durability: config.durability, ..EmbeddedConfig::default() };
         let log = EmbeddedLog::open(&config.data.join("log"), log_config)?;
         let state = open_state(&config.data.join("state"), config.memory_bytes)?;
-        let logs = Logs { shared: Arc::<EmbeddedLog>::clone(&log), embedded: Some(log) };
+        let logs = Logs { shared: Arc::<EmbeddedLog>::clone(&log), embedded: Some(log), cluster: None };
         let registry = registry(&config, &logs.shared)?;
         return start(config, logs, registry, state, None);
     };
     let state = open_state(&config.data.join("state"), config.memory_bytes)?;
     let process = process_of(&config.data, kafka.process_id())?;
     let log = Arc::new(KafkaLog::connect(kafka.with_process_id(process.clone()))?);
-    let logs = Logs { shared: log, embedded: None };
+    let logs = Logs { shared: Arc::<KafkaLog>::clone(&log), embedded: None, cluster: Some(log) };
     let registry = registry(&config, &logs.shared)?;
     start(config, logs, registry, state, Some(Member::new(service, process, queries)?))
 }
@@ -82,17 +82,18 @@ pub(super) fn open_on(
     let registry = registry.map_or_else(|| self::registry(&config, &log), Ok)?;
     start(
         config,
-        Logs { shared: log, embedded: None },
+        Logs { shared: log, embedded: None, cluster: None },
         registry,
         state,
         Some(Member::new(service, process, QueryServerConfig::default())?),
     )
 }
 
-/// A log, and whether it has to be looked after.
+/// A log, and what can be done with it beside reading and writing.
 struct Logs {
     shared: SharedLog,
     embedded: Option<Arc<EmbeddedLog>>,
+    cluster: Option<Arc<KafkaLog>>,
 }
 
 fn make_directory(data: &Path) -> Result<(), EngineError> {
@@ -104,7 +105,7 @@ fn make_directory(data: &Path) -> Result<(), EngineError> {
 
 fn start(
     config: EngineConfig,
-    Logs { shared, embedded }: Logs,
+    Logs { shared, embedded, cluster }: Logs,
     registry: RegistryHandle,
     state: Arc<StateBackend>,
     member: Option<Member>,
@@ -126,6 +127,7 @@ fn start(
         running: Mutex::new(Running::default()),
         embedded,
         shared,
+        cluster,
         member,
         tails: Tails::default(),
         state,

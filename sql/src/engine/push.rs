@@ -155,6 +155,7 @@ impl Watch {
 }
 
 fn clean_up(inner: &Inner, topology: &Topology, application: &str) {
+    inner.end_group(application);
     if let Err(error) = delete_application(topology, application, inner.shared.as_ref(), inner.state.as_ref()) {
         tracing::warn!(%error, application, "what a push query kept could not be removed");
     }

@@ -164,7 +164,7 @@ impl Inner {
     /// Ends a query and removes what it has kept; its output stays.
     pub(super) fn end_query(&self, id: &QueryId) -> Result<(), EngineError> {
         let Some(query) = self.stop_query(id) else { return Ok(()) };
-        self.wait_for_others(&query.application);
+        self.end_group(&query.application);
         delete_application(&query.topology, &query.application, self.shared.as_ref(), self.state.as_ref())
             .map_err(|error| EngineError::start(&id.0, &error))
     }
