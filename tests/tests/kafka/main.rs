@@ -7,6 +7,7 @@
 //! - `clients`: Kafka's console tools and kcat write our input and read our output
 //! - `security`: over TLS, with passwords
 //! - `sql`: SQL on a cluster: cases, processes of a service; `examples`: those of the folder `examples`
+//! - `operations`: the binary: topics, groups, resets; `binary`: running it
 //! - `faults`: processes and brokers fail, results do not
 //! - `compare`: Kafka Streams beside us; only when asked for
 //!
@@ -15,6 +16,8 @@
 
 #![expect(clippy::duplicate_mod, reason = "each example has the file that says where it runs")]
 
+#[path = "../system/binary.rs"]
+mod binary;
 mod clients;
 mod cluster;
 mod compare;
@@ -25,6 +28,7 @@ mod kafka_log;
 mod kcat;
 mod log_admin;
 mod log_contract;
+mod operations;
 mod running;
 mod security;
 mod sharing;

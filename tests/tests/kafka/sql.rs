@@ -184,6 +184,19 @@ fn two_processes_share_a_service() {
     assert_eq!(doubled, (0..20).map(|row| (row * 2).to_string()).collect::<Vec<_>>(), "each row once");
     let done = |process: &Process| process.engine.progress().queries[0].records_in;
     assert_eq!(done(&ada) + done(&bob), 20, "by one of the two");
+    ada.run(
+        "CREATE TABLE counted WITH (KAFKA_TOPIC = 'sql-counted') AS SELECT k, COUNT(*) AS n FROM shared GROUP BY k;",
+    );
+    wait("the second query came, too", || queries(&bob) == 2);
+    for process in [&mut ada, &mut bob] {
+        assert_eq!(
+            process.rows("SELECT COUNT(*) AS keys, SUM(n) AS n FROM counted;"),
+            ["20|20"],
+            "each answers for all"
+        );
+        assert_eq!(process.rows("SELECT n FROM counted WHERE k = 'k7';"), ["1"]);
+    }
+    bob.run("DROP TABLE counted DELETE TOPIC;");
     bob.run("DROP STREAM doubled DELETE TOPIC;");
     wait("the query ends in the other process", || queries(&ada) == 0);
     ada.close();
