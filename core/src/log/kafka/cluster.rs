@@ -1,4 +1,4 @@
-//! A cluster as the parts of a log share it: one client that asks and reads, what it is called, and what its errors mean to us.
+//! A cluster as the parts of a log share it: one client that asks, what it is called, and what its errors mean to us.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A cluster and our way to it.
 pub(super) struct Cluster {
     pub(super) config: KafkaConfig,
-    /// Asks, and reads.
+    /// Asks. Readers have clients of their own.
     pub(super) client: Arc<Client>,
     /// Rises when something arrived.
     pub(super) wake: Arc<Wake>,

@@ -85,10 +85,9 @@ impl State {
 }
 
 impl Readers {
-    /// Of this cluster, reading with its client first.
+    /// Of this cluster. Its own client asks only: a question would wait behind a fetch that waits for something new.
     pub(super) fn new(cluster: Arc<Cluster>, topics: Arc<Topics>) -> Self {
-        let lanes = vec![Lane { client: Arc::clone(&cluster.client), partitions: HashSet::new() }];
-        let state = State { resting: HashMap::new(), lanes, swept: clock::now() };
+        let state = State { resting: HashMap::new(), lanes: Vec::new(), swept: clock::now() };
         Self { cluster, topics, state: Mutex::new(state) }
     }
 

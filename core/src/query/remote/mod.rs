@@ -22,6 +22,8 @@ mod message;
 mod partition;
 mod peers;
 mod server;
+#[cfg(test)]
+mod server_tests;
 
 pub(crate) use message::{Freshness, Wanted};
 pub(super) use partition::{RemotePartition, RemoteSnapshot, RemoteWalk};
