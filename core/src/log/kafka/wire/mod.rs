@@ -4,7 +4,7 @@
 //!
 //! # Map
 //! - [`codec`]: fields and structures as bytes
-//! - [`streams_heartbeat`], [`streams_describe`], [`classic_group`], [`cluster_messages`]: the messages
+//! - [`streams_heartbeat`], [`streams_describe`], [`classic_group`], [`cluster_messages`], [`offset_fetch`]: the messages
 //! - [`stream`], [`tls`]: bytes over TCP, encrypted or not
 //! - [`channel`]: an open connection to a broker that calls go over; [`sasl`], [`scram`]: how it begins where brokers ask who we are
 //! - [`coordinator`]: the broker that looks after a group, wherever it moves
@@ -16,6 +16,7 @@ pub(super) mod cluster_messages;
 pub(super) mod codec;
 pub(super) mod coordinator;
 pub(super) mod error_code;
+pub(super) mod offset_fetch;
 mod sasl;
 mod scram;
 pub(super) mod stream;
