@@ -5,6 +5,7 @@ use std::{sync::Arc, thread, time::Duration};
 use super::{
     KafkaConfig,
     clock::Deadline,
+    group_positions::GroupPositions,
     native::{Client, Code, Failure, Role, reach},
     wake::Wake,
 };
@@ -29,6 +30,8 @@ pub(super) struct Cluster {
     pub(super) client: Arc<Client>,
     /// Rises when something arrived.
     pub(super) wake: Arc<Wake>,
+    /// How far groups have read.
+    pub(super) positions: GroupPositions,
     label: String,
 }
 
@@ -43,7 +46,8 @@ impl Cluster {
             transient: false,
         };
         let client = Client::new(&config, &Role::Reading).map_err(refused)?;
-        let cluster = Self { config, client, wake: Arc::default(), label };
+        let positions = GroupPositions::new(&config)?;
+        let cluster = Self { config, client, wake: Arc::default(), positions, label };
         let deadline = Deadline::after(FIRST_CONTACT);
         loop {
             match reach(&cluster.client, Duration::from_secs(2)) {

@@ -7,7 +7,7 @@
 //! - `config`, `properties`, `tunable`, `connection`, `secret`, `token`, `process_id`: what a user says
 //! - `cluster`, `topics`, `admin`: asking and telling
 //! - `cursor`, `readers`, `wake`: reading
-//! - `producer`, `verdict`, `outcome`, `group_metadata`: committing
+//! - `producer`, `verdict`, `outcome`, `group_metadata`, `group_positions`: committing
 //! - `group`: the place of this process among those that share the work; `wire`: our own client, for that
 //! - `native`: the client library, the only place that calls C
 //!
@@ -26,6 +26,7 @@ pub(crate) mod connection;
 mod cursor;
 mod group;
 mod group_metadata;
+mod group_positions;
 mod group_protocol;
 mod native;
 mod outcome;

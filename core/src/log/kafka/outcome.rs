@@ -5,13 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc, thread, time::Duration};
 
-use super::{
-    clock::Deadline,
-    cluster::{ASK, Cluster},
-    group_metadata,
-    native::{Delivery, group_offsets},
-    readers::Readers,
-};
+use super::{clock::Deadline, cluster::Cluster, native::Delivery, readers::Readers};
 use crate::{
     log::{GroupOffset, LogError, OffsetCommit, Transaction},
     record::{GroupId, Offset, TopicPartition},
@@ -19,9 +13,6 @@ use crate::{
 
 /// How long other transactions may hide the records from readers.
 const VISIBLE: Duration = Duration::from_secs(60);
-
-/// How long a group's positions may be undecided: a transaction of a process that is gone may still move them.
-const STABLE: Duration = Duration::from_secs(60);
 
 /// Looks outcomes up for one producer.
 pub(super) struct Outcomes {
@@ -126,16 +117,5 @@ pub(super) fn positions(
     group: &GroupId,
     partitions: &[TopicPartition],
 ) -> Result<Vec<Option<GroupOffset>>, LogError> {
-    if partitions.is_empty() {
-        return Ok(Vec::new());
-    }
-    let asked = cluster.ask_for(STABLE, || group_offsets(&cluster.client, group, Some(partitions), ASK));
-    let entries =
-        asked.map_err(|failure| cluster.error(format!("ask for the positions of group {group}"), &failure))?;
-    let mut found: HashMap<TopicPartition, GroupOffset> = HashMap::new();
-    for entry in entries.into_iter().filter(|entry| entry.offset >= 0) {
-        let metadata = group_metadata::from_text(entry.metadata);
-        found.insert(entry.partition, GroupOffset { next: Offset(entry.offset.unsigned_abs()), metadata });
-    }
-    Ok(partitions.iter().map(|partition| found.remove(partition)).collect())
+    cluster.positions.of(group, partitions)
 }

@@ -92,6 +92,8 @@ impl Failure {
                     | RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE
                     | RD_KAFKA_RESP_ERR__MSG_TIMED_OUT
                     | RD_KAFKA_RESP_ERR__WAIT_COORD
+                    // No leader is known.
+                    | RD_KAFKA_RESP_ERR__NOENT
                     | RD_KAFKA_RESP_ERR__RESOLVE
                     | RD_KAFKA_RESP_ERR__RETRY
                     | RD_KAFKA_RESP_ERR__DESTROY_BROKER

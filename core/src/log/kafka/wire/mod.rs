@@ -4,7 +4,8 @@
 //!
 //! # Map
 //! - [`codec`]: fields and structures as bytes
-//! - [`streams_heartbeat`], [`streams_describe`], [`classic_group`], [`cluster_messages`], [`group_listing`]: the messages
+//! - [`streams_heartbeat`], [`streams_describe`], [`classic_group`], [`cluster_messages`], [`group_listing`], [`offset_fetch`]: the
+//!   messages
 //! - [`stream`], [`tls`]: bytes over TCP, encrypted or not
 //! - [`channel`]: an open connection to a broker that calls go over; [`sasl`], [`scram`]: how it begins where brokers ask who we are
 //! - [`coordinator`]: the broker that looks after a group, wherever it moves
@@ -17,6 +18,7 @@ pub(super) mod codec;
 pub(super) mod coordinator;
 pub(super) mod error_code;
 pub(super) mod group_listing;
+pub(super) mod offset_fetch;
 mod sasl;
 mod scram;
 pub(super) mod stream;
