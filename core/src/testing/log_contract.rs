@@ -418,12 +418,24 @@ pub fn empty(log: &dyn Log, name: &str) {
     assert_eq!(values(&read(log, &partition, Offset::ZERO, 1 << 20)), ["v0", "v1"]);
 }
 
+/// The first offset, once it can be read: an engine that is elsewhere may still be at letting records go when it answers.
+fn start_that_stays(log: &dyn Log, partition: &TopicPartition) -> Offset {
+    for _ in 0..100 {
+        let start = log.start_offset(partition).expect("it is there");
+        match log.fetch(partition, start, 1) {
+            Err(LogError::OffsetOutOfRange { .. }) => std::thread::sleep(Duration::from_millis(20)),
+            read => return read.map(|_| start).unwrap_or_else(|error| panic!("{partition}: {error}")),
+        }
+    }
+    panic!("{partition}: what is said to be its start cannot be read")
+}
+
 /// Old records may go, others stay.
 pub fn deleting(log: &dyn Log, name: &str) {
     let partition = at(&make(log, name, 1), 0);
     open(log, name).commit(records(vec![append(&partition, numbered(0..10))])).expect("it can be written");
     log.delete_records(&partition, Offset(4)).expect("it may be said");
-    let start = log.start_offset(&partition).expect("it is there");
+    let start = start_that_stays(log, &partition);
     assert!(start <= Offset(4), "records went that were to stay: from {start}");
     let back = read(log, &partition, start, 1 << 20);
     assert_eq!(back.len() as u64, 10 - start.0, "from {start} on");
