@@ -10,7 +10,7 @@
 //! again as long as the group wants it here.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::Ordering,
@@ -40,6 +40,9 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(200);
 /// How long a worker may take to commit before the coordinator looks whether it has ended.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// The number of an attempt to make a task ready; each has its own.
+pub(super) type Attempt = u64;
+
 /// A worker as the coordinator knows it.
 pub(super) struct Post {
     pub(super) orders: Sender<Order>,
@@ -56,8 +59,9 @@ pub(super) struct Coordinator {
     pub(super) restorer: Sender<RestoreOrder>,
     pub(super) reports: Receiver<Report>,
     pub(super) wanted: Assignment,
-    /// Tasks that the restorer makes ready.
-    pub(super) opening: BTreeSet<TaskId>,
+    /// Tasks that the restorer makes ready, and which attempt at each counts.
+    pub(super) opening: BTreeMap<TaskId, Attempt>,
+    pub(super) attempts: Attempt,
     pub(super) standbys: BTreeSet<TaskId>,
     /// What the group had to say last while it could not work.
     pub(super) not_ready: Option<String>,
@@ -124,9 +128,13 @@ impl Coordinator {
     fn assign(&mut self, wanted: Assignment) {
         let (active, standby) = (tasks(&wanted.active), tasks(&wanted.standby));
         self.release(&active);
-        for task in self.opening.difference(&active) {
-            self.factory.board().want(*task, Wanted::No);
-        }
+        self.opening.retain(|task, _| {
+            let is_wanted = active.contains(task);
+            if !is_wanted {
+                self.factory.board().want(*task, Wanted::No);
+            }
+            is_wanted
+        });
         for task in std::mem::take(&mut self.standbys).into_iter().filter(|task| !standby.contains(task)) {
             self.order(RestoreOrder::Leave(task));
             if !active.contains(&task) {
@@ -190,10 +198,14 @@ impl Coordinator {
         }
     }
 
+    /// Has a task made ready. An attempt that was begun before the task was taken away does not count: others may have had it since, and what
+    /// that attempt knows of its positions may be old.
     fn open(&mut self, task: TaskId) {
         self.factory.board().want(task, Wanted::Yes);
-        if self.opening.insert(task) {
-            self.order(RestoreOrder::Open(task));
+        if !self.opening.contains_key(&task) {
+            self.attempts += 1;
+            self.opening.insert(task, self.attempts);
+            self.order(RestoreOrder::Open(task, self.attempts));
         }
     }
 
@@ -216,11 +228,13 @@ impl Coordinator {
                 wanted.into_iter().for_each(|task| self.open(task));
                 Ok(())
             }
-            Report::Opened { task, opened } => {
+            Report::Opened { task, attempt, opened } => {
+                if self.opening.get(&task) != Some(&attempt) {
+                    return Ok(());
+                }
                 self.opening.remove(&task);
                 match *opened {
-                    Ok(opened) if self.is_wanted(task) => self.hand_out(task, opened),
-                    Ok(_) => {}
+                    Ok(opened) => self.hand_out(task, opened),
                     Err(error) => return self.open_again(task, error),
                 }
                 Ok(())

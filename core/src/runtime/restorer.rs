@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     StreamsError,
+    coordinator::Attempt,
     progress::TaskProgress,
     restore::take,
     seat::Report,
@@ -35,8 +36,8 @@ pub(super) struct Opened {
 
 /// What the restorer is told to do.
 pub(super) enum RestoreOrder {
-    /// To make a task ready, and to report.
-    Open(TaskId),
+    /// To make a task ready, and to report, with the number of the attempt.
+    Open(TaskId, Attempt),
     /// To keep the stores of a task up to date.
     Follow(TaskId),
     /// To leave them alone.
@@ -67,7 +68,7 @@ impl Restorer {
         loop {
             match self.orders.recv_timeout(wait) {
                 Ok(RestoreOrder::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(RestoreOrder::Open(task)) => self.open(task),
+                Ok(RestoreOrder::Open(task, attempt)) => self.open(task, attempt),
                 Ok(RestoreOrder::Follow(task)) => self.follow(task),
                 Ok(RestoreOrder::Leave(task)) => drop(self.standbys.remove(&task)),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -77,12 +78,12 @@ impl Restorer {
         }
     }
 
-    fn open(&mut self, task: TaskId) {
+    fn open(&mut self, task: TaskId, attempt: Attempt) {
         // Its stores are in the process still, as far as they have come.
         self.standbys.remove(&task);
         let opened = self.factory.open(task).map(|(task, progress, handles)| Opened { task, progress, handles });
         // The coordinator is there as long as somebody wants tasks.
-        let _ = self.reports.send(Report::Opened { task, opened: Box::new(opened) });
+        let _ = self.reports.send(Report::Opened { task, attempt, opened: Box::new(opened) });
     }
 
     fn follow(&mut self, task: TaskId) {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use super::{StreamsError, progress::TaskProgress, task::Task, worker::Worker};
+use super::{StreamsError, coordinator::Attempt, progress::TaskProgress, task::Task, worker::Worker};
 use crate::{
     log::{CommitError, CommitReceipt, GroupMembership, Transaction},
     operator::TaskId,
@@ -42,7 +42,7 @@ pub(super) enum Report {
     /// A worker has closed tasks because they could not be committed, and why.
     Closed { worker: usize, tasks: BTreeSet<TaskId>, why: String },
     /// A task is ready to be adopted, or cannot be made ready.
-    Opened { task: TaskId, opened: Box<Result<super::restorer::Opened, StreamsError>> },
+    Opened { task: TaskId, attempt: Attempt, opened: Box<Result<super::restorer::Opened, StreamsError>> },
 }
 
 /// A worker's place.

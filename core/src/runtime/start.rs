@@ -266,7 +266,8 @@ impl<'a> Start<'a> {
             restorer,
             reports: reported,
             wanted: Assignment::default(),
-            opening: BTreeSet::new(),
+            opening: BTreeMap::new(),
+            attempts: 0,
             standbys: BTreeSet::new(),
             not_ready: None,
         };

@@ -41,6 +41,11 @@ struct Shared {
     log: MemoryLog,
     groups: Mutex<BTreeMap<GroupId, Group>>,
     changed: Condvar,
+    /// Processes that hear of positions late.
+    held: Mutex<BTreeSet<String>>,
+    let_go: Condvar,
+    /// Processes that may not return to a group that has expelled them.
+    kept_out: Mutex<BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -59,6 +64,8 @@ struct Member {
     told: Option<Assignment>,
     expelled: bool,
     told_of_loss: bool,
+    /// Has let go of all after it was expelled.
+    may_return: bool,
 }
 
 impl Group {
@@ -110,6 +117,7 @@ impl Group {
             told: None,
             expelled: false,
             told_of_loss: false,
+            may_return: false,
         };
         self.members.insert(name.to_owned(), member);
         self.deal();
@@ -136,6 +144,31 @@ impl MemoryCluster {
             }
             group.deal();
         }
+        self.shared.changed.notify_all();
+    }
+}
+
+/// What tests do to processes at moments of their choice.
+impl MemoryCluster {
+    /// Holds back what a process asks of positions: they are those of the moment of its question, and come when they are let go.
+    pub fn hold_positions(&self, process: &str) {
+        self.shared.held.lock().insert(process.to_owned());
+    }
+
+    /// Lets positions go that were held back, and holds back none from now on.
+    pub fn let_positions_go(&self, process: &str) {
+        self.shared.held.lock().remove(process);
+        self.shared.let_go.notify_all();
+    }
+
+    /// Does not let a process return to a group that expels it.
+    pub fn keep_out(&self, process: &str) {
+        self.shared.kept_out.lock().insert(process.to_owned());
+    }
+
+    /// Lets a process return that was kept out.
+    pub fn let_in(&self, process: &str) {
+        self.shared.kept_out.lock().remove(process);
         self.shared.changed.notify_all();
     }
 }
@@ -184,7 +217,10 @@ impl Log for ProcessLog {
     }
 
     fn committed(&self, group: &GroupId, partition: &TopicPartition) -> Result<Option<GroupOffset>, LogError> {
-        self.shared.log.committed(group, partition)
+        let position = self.shared.log.committed(group, partition)?;
+        let mut held = self.shared.held.lock();
+        self.shared.let_go.wait_while(&mut held, |held| held.contains(&self.process));
+        Ok(position)
     }
 
     fn producer(&self, name: &str) -> Result<Box<dyn Producer>, LogError> {
@@ -259,7 +295,12 @@ impl Membership {
         done
     }
 
-    fn event(&self, group: &mut Group) -> GroupEvent {
+    fn event(&self, shared: &Shared, group: &mut Group) -> GroupEvent {
+        let Some(member) = group.members.get(&self.process) else { return GroupEvent::Unchanged };
+        if member.may_return && !shared.kept_out.lock().contains(&self.process) {
+            let endpoint = member.endpoint.clone();
+            group.join(&self.process, endpoint);
+        }
         let Some(member) = group.members.get_mut(&self.process) else { return GroupEvent::Unchanged };
         if member.expelled {
             let told = std::mem::replace(&mut member.told_of_loss, true);
@@ -280,7 +321,8 @@ impl GroupMembership for Membership {
     fn next(&self, timeout: Duration) -> Result<GroupEvent, LogError> {
         let Some(shared) = self.shared.upgrade() else { return Ok(GroupEvent::Unchanged) };
         let mut groups = shared.groups.lock();
-        let look = |groups: &mut BTreeMap<GroupId, Group>| groups.get_mut(&self.group).map(|group| self.event(group));
+        let look =
+            |groups: &mut BTreeMap<GroupId, Group>| groups.get_mut(&self.group).map(|group| self.event(&shared, group));
         let mut event = look(&mut groups).unwrap_or(GroupEvent::Unchanged);
         if event == GroupEvent::Unchanged {
             shared.changed.wait_for(&mut groups, timeout);
@@ -297,9 +339,8 @@ impl GroupMembership for Membership {
             let Some(member) = group.members.get_mut(&self.process) else { return };
             if !member.expelled {
                 member.owned = owned.active.clone();
-            } else if member.told_of_loss {
-                let endpoint = member.endpoint.clone();
-                group.join(&self.process, endpoint);
+            } else {
+                member.may_return = member.told_of_loss;
             }
         });
     }

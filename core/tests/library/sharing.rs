@@ -232,6 +232,34 @@ fn standby_stores_spare_the_restoring() {
 }
 
 #[test]
+fn what_was_asked_before_a_task_was_taken_away_does_not_count_when_it_comes_back() {
+    let mut world = World::new(0);
+    world.start("b");
+    world.wait(|world| world.tasks() == [("b".to_owned(), 8)], "the only process has all tasks");
+    world.write(50);
+    world.check();
+    // It asks for the positions of its half, and is expelled and has all tasks again before it hears of any.
+    world.cluster.hold_positions("a");
+    world.cluster.keep_out("a");
+    world.start("a");
+    let b_has = |world: &World, tasks: usize| world.running["b"].0.tasks().len() == tasks;
+    world.wait(|world| b_has(world, 4), "the new one is given half of them");
+    std::thread::sleep(Duration::from_millis(100));
+    world.cluster.expel(&GroupId::new("app").expect("legal"), "a");
+    world.wait(|world| b_has(world, 8), "the old one has them back");
+    world.write(50);
+    world.wait(|world| world.running["b"].0.lag().is_ok_and(|lag| lag == 0), "they are processed");
+    let (b, _) = world.running.remove("b").expect("it runs");
+    b.stop().expect("stops");
+    world.cluster.let_in("a");
+    std::thread::sleep(Duration::from_millis(100));
+    world.cluster.let_positions_go("a");
+    world.wait(|world| world.tasks() == [("a".to_owned(), 8)], "the new one has all of them");
+    world.write(50);
+    world.check();
+}
+
+#[test]
 fn what_cannot_be_shared_is_refused() {
     let world = World::new(0);
     let directory = tempfile::tempdir().expect("made");
