@@ -14,6 +14,8 @@ pub use error::ConfigError;
 pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
+use millstream::record::TopicName;
+
 use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
@@ -55,6 +57,21 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::Nexmark(_) => Direction::Source,
             Self::FileSink(_) => Direction::Sink,
+        }
+    }
+
+    /// The topics that it reads; none of a source.
+    pub fn topics(&self) -> &[TopicName] {
+        match self {
+            Self::FileSink(sink) => &sink.topics,
+            Self::FileSource(_) | Self::Nexmark(_) => &[],
+        }
+    }
+
+    /// Whether it writes rows of columns; the others write records as they are, and take no query.
+    pub fn takes_rows(&self) -> bool {
+        match self {
+            Self::FileSink(_) | Self::FileSource(_) | Self::Nexmark(_) => false,
         }
     }
 

@@ -128,6 +128,7 @@ impl Inner {
                 }
             }
             Effect::EndConnector(connector) => self.end_connector(&connector)?,
+            Effect::SteerConnector { name, steering } => self.steer_connector(&name, steering)?,
         }
         Ok(Outcome::Done(message))
     }
@@ -208,8 +209,14 @@ impl Inner {
                 Ok(())
             }
             Started::Connector { name, config } => {
-                match claim::start(&name, *config, &self.shared, self.member.as_ref()) {
+                let problem = |problem| EngineError::Connector { name: name.clone(), problem };
+                let start = |config| claim::start(&name, config, &self.shared, self.member.as_ref());
+                match config.map_err(problem).and_then(|config| start(*config)) {
                     Ok(connector) => {
+                        let catalog = self.catalog.read();
+                        let declared = catalog.connectors().find(|declared| declared.name == name);
+                        connector.set_paused(declared.is_some_and(|declared| declared.paused));
+                        drop(catalog);
                         self.running.lock().connectors.insert(name, connector);
                     }
                     Err(error) => {
@@ -231,19 +238,13 @@ impl Inner {
         if let Some(member) = &self.member {
             self.end_group(&member.connector_group(&connector.name));
         }
-        let direction = match connector.kind {
-            ConnectorKind::Source => Direction::Source,
-            ConnectorKind::Sink => Direction::Sink,
-        };
-        let properties = Properties { entries: connector.properties.clone(), span: crate::syntax::Span::START };
-        let topics = connector_config(&properties, direction).map(|config| sink_topics(&config)).unwrap_or_default();
         let problem = |error: millstream::connect::ConnectError| EngineError::Connector {
             name: connector.name.clone(),
             problem: error.to_string(),
         };
         let name =
             self.member.as_ref().map_or_else(|| connector.name.clone(), |member| member.connector(&connector.name));
-        runtime::forget(self.shared.as_ref(), &name, &topics).map_err(problem)
+        runtime::forget(self.shared.as_ref(), &name, &connector.topics).map_err(problem)
     }
 
     /// Stops a connector in this process.

@@ -136,6 +136,7 @@ impl Inner {
             }
             Effect::End { queries, .. } => queries.iter().try_for_each(|id| self.leave_query(id))?,
             Effect::EndConnector(connector) => self.stop_connector(&connector.name),
+            Effect::SteerConnector { name, steering } => self.steer_connector(&name, steering)?,
         }
         Ok(())
     }

@@ -89,6 +89,7 @@ pub const KEYWORDS: &[&str] = &[
     "PROPERTIES",
     "QUERIES",
     "REPLACE",
+    "RESTART",
     "RESUME",
     "RETENTION",
     "RIGHT",
