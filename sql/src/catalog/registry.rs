@@ -8,7 +8,7 @@ mod queries;
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast as sql;
-use millstream::topology::InvalidTimestamps;
+use millstream::{record::TopicName, topology::InvalidTimestamps};
 
 use super::declare;
 use super::error::{CatalogError, NameList};

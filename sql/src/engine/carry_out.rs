@@ -14,12 +14,12 @@ use millstream::{
     log::{CleanupPolicy as TopicCleanup, Log, LogError, TopicConfig},
     record::TopicName,
 };
-use millstream_connectors::{Direction, runtime};
+use millstream_connectors::runtime;
 
 use super::{
     Inner, claim,
     commands::{CommandLog, Recorded},
-    declare::{Applied, Effect, Started, change, connector_config, sink_topics},
+    declare::{Applied, Effect, Started, change},
     error::EngineError,
     names,
     properties::SessionProperties,
@@ -31,7 +31,7 @@ use crate::{
     planner::{PersistentPlan, SinkTopic},
     syntax::{
         Position,
-        ast::{ConnectorKind, ParsedStatement, Properties, Statement},
+        ast::{ParsedStatement, Statement},
         parse_statement,
     },
 };
@@ -80,7 +80,8 @@ impl Inner {
             | Effect::Nothing
             | Effect::Pause { .. }
             | Effect::End { .. }
-            | Effect::EndConnector(_) => {}
+            | Effect::EndConnector(_)
+            | Effect::SteerConnector { .. } => {}
         }
         schemas::register(&new, statement)?;
         let recorded = schemas::recorded(&new, statement, properties);

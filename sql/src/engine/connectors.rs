@@ -140,11 +140,7 @@ fn input_of(catalog: &Catalog, input: &SinkInput) -> Result<Input, EngineError> 
 }
 
 /// Properties of a connector, a mistake in one at its place.
-fn parse(
-    properties: &Properties,
-    direction: Direction,
-    input: Option<&Input>,
-) -> Result<ConnectorConfig, EngineError> {
+fn parse(properties: &Properties, direction: Direction, input: Option<&Input>) -> Result<ConnectorConfig, EngineError> {
     let value = |literal: &Literal| match literal {
         Literal::Text(text) | Literal::Number(text) => text.clone(),
         Literal::Boolean(value) => value.to_string(),
@@ -190,7 +186,10 @@ impl Inner {
             let text = connector.statement.clone();
             let parsed = crate::syntax::parse_statement(&text)?;
             let crate::syntax::ast::Statement::CreateConnector(create) = &parsed.statement else { return Ok(()) };
-            Started::Connector { name: name.to_owned(), config: config_of(&catalog, create).map(Box::new).map_err(|error| error.problem()) }
+            Started::Connector {
+                name: name.to_owned(),
+                config: config_of(&catalog, create).map(Box::new).map_err(|error| error.problem()),
+            }
         };
         self.stop_connector(name);
         self.start(started, &Default::default(), OnFailure::Keep)

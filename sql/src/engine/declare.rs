@@ -3,7 +3,7 @@
 //! [`apply`] is for the replay of recorded statements, [`change`] for new ones; nothing is carried out here, see
 //! [`carry_out`](super::carry_out).
 
-use millstream::{record::TopicName, topology::OffsetReset};
+use millstream::topology::OffsetReset;
 use millstream_connectors::ConnectorConfig;
 
 use super::{connectors, error::EngineError, names, properties::SessionProperties, schemas};
@@ -16,8 +16,8 @@ use crate::{
     syntax::{
         Position,
         ast::{
-            CreateAsSelect, CreateSource, DropSource, InsertSelect, Literal,
-            ParsedStatement, Properties, QueryChoice, SourceKind, Statement,
+            CreateAsSelect, CreateSource, DropSource, InsertSelect, ParsedStatement, QueryChoice, SourceKind,
+            Statement, Steering,
         },
     },
 };

@@ -41,7 +41,19 @@ pub struct ConnectorProgress {
 impl ConnectorProgress {
     /// One that does nothing here.
     pub(super) fn at_rest(name: &str, state: String, error: Option<String>) -> Self {
-        Self { name: name.to_owned(), state, idle: true, rows: 0, rejected: 0, done: 0, total: None, lag: None, commits: 0, retries: 0, error }
+        Self {
+            name: name.to_owned(),
+            state,
+            idle: true,
+            rows: 0,
+            rejected: 0,
+            done: 0,
+            total: None,
+            lag: None,
+            commits: 0,
+            retries: 0,
+            error,
+        }
     }
 }
 

@@ -35,7 +35,8 @@ impl Session {
             ShowWhat::Queries => self.queries(&catalog),
             ShowWhat::Connectors(kind) => {
                 let progress = self.inner.progress();
-                let mut table = TextTable::new(&["Connector", "Type", "Class", "Status", "Rows", "Rejected", "Lag", "Error"]);
+                let mut table =
+                    TextTable::new(&["Connector", "Type", "Class", "Status", "Rows", "Rejected", "Lag", "Error"]);
                 for connector in catalog.connectors().filter(|connector| kind.is_none_or(|kind| connector.kind == kind))
                 {
                     let class = connector

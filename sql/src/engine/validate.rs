@@ -68,7 +68,8 @@ pub fn check_connectors(script: &str) -> Result<Vec<CheckedConnector>, EngineErr
             | Statement::DropType(_)
             | Statement::DropConnector(_)
             | Statement::AlterSource(_) => {
-                let id = matches!(parsed.statement, Statement::CreateAsSelect(_)).then(|| QueryId(format!("CHECKED-{number}")));
+                let id = matches!(parsed.statement, Statement::CreateAsSelect(_))
+                    .then(|| QueryId(format!("CHECKED-{number}")));
                 declare::change(&mut catalog, &parsed, id, &properties)?;
             }
             // What runs or shows something has no part in it.

@@ -54,7 +54,7 @@ pub use logical_plan::LogicalPlan;
 pub(crate) use plain::PlainProjection;
 pub use push::{PushPlan, Reader, RowSender, Sending, plan_push};
 pub(crate) use query::legal;
-pub(crate) use sink_rows::{declared_rows, selected_rows};
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};
+pub(crate) use sink_rows::{declared_rows, selected_rows};
 pub use view_plan::ViewPlan;
 pub(crate) use window::shown as shown_window;

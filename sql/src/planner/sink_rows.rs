@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
+    array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
     compute::{filter_record_batch, kernels::nullif::nullif, not, prep_null_mask_filter},
     datatypes::{Field, FieldRef, Schema},
 };
@@ -70,8 +70,7 @@ pub(crate) fn selected_rows(
     let key: Vec<FieldRef> = source.key_columns().map(input::field).collect();
     let value: Vec<FieldRef> = source.value_columns().map(input::field).collect();
     let invalid = |problem: String| PlanError::invalid(at, problem);
-    let columns =
-        StreamSchema::new(key, value, input::window(source)).map_err(|error| invalid(error.to_string()))?;
+    let columns = StreamSchema::new(key, value, input::window(source)).map_err(|error| invalid(error.to_string()))?;
     let bind = |expr: &Expr| Expression::bind(expr, &columns).map_err(|error| invalid(error.to_string()));
     let plan = PlainProjection::bind(query, source, columns.columns(), catalog)?;
     let filter = plan.filter.as_ref().map(bind).transpose()?;
@@ -89,7 +88,11 @@ pub(crate) fn selected_rows(
     if source.kind == SourceKind::Table && keys < columns.key_width() {
         let names: Vec<&str> = columns.whole_key().iter().map(|field| field.name().as_str()).collect();
         let hint = format!("select all of {}", names.join(", "));
-        return Err(PlanError::invalid_hint(at, "the rows of a table are known by their key, which is not selected", hint));
+        return Err(PlanError::invalid_hint(
+            at,
+            "the rows of a table are known by their key, which is not selected",
+            hint,
+        ));
     }
     // Keys first, in their order; the others as they were written.
     items.sort_by_key(|(key, ..)| key.unwrap_or(usize::MAX));
@@ -236,15 +239,15 @@ impl RowReader for SelectedReader {
         let input = self.input(&rows, batch);
         let present = (0..rows.len()).map(|row| !rows.is_tombstone(row)).collect();
         let keep = vec![true; rows.len()];
-        let mut passing =
-            Passing { partition, batch, records: rows.records, keep, present, rejected: rows.rejected };
+        let mut passing = Passing { partition, batch, records: rows.records, keep, present, rejected: rows.rejected };
         self.filter(&input, &mut passing);
         let selected = self.select(&input, &mut passing);
         let Passing { records, keep, present, mut rejected, .. } = passing;
         rejected.sort_by_key(|rejected| rejected.offset);
         let kept = |row: &usize| keep[*row];
         let present: BooleanArray = (0..records.len()).filter(kept).map(|row| Some(present[row])).collect();
-        let batch = filter_record_batch(&selected, &BooleanArray::from(keep.clone())).expect("the mask has one bit a row");
+        let batch =
+            filter_record_batch(&selected, &BooleanArray::from(keep.clone())).expect("the mask has one bit a row");
         Ok(Rows {
             batch,
             records: (0..records.len()).filter(kept).map(|row| records[row]).collect(),

@@ -100,7 +100,10 @@ impl Parser<'_> {
         let mut input = None;
         if self.eat("FROM") {
             if kind == ConnectorKind::Source {
-                let error = SyntaxError::new(from.start, "FROM says what a sink writes; a source reads what its properties name");
+                let error = SyntaxError::new(
+                    from.start,
+                    "FROM says what a sink writes; a source reads what its properties name",
+                );
                 return Err(error.with_hint("write CREATE SINK CONNECTOR, or leave FROM out"));
             }
             input = Some(SinkInput::From(self.name("the name of a stream or table")?));
@@ -144,10 +147,7 @@ mod tests {
 
     #[test]
     fn sinks_say_what_they_write() {
-        check(
-            "create sink connector c from t with (a=1);",
-            "create SINK connector C from T with [A=Number(\"1\")]",
-        );
+        check("create sink connector c from t with (a=1);", "create SINK connector C from T with [A=Number(\"1\")]");
         check("pause connector c", "PAUSE connector C");
         check("RESUME CONNECTOR c;", "RESUME connector C");
         check("restart connector `c`", "RESTART connector `c`");

@@ -3,8 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{
-    ColumnDef, ColumnRole, ConnectorKind, CreateAsSelect, CreateSource, CreateType, SourceKind,
-    Statement,
+    ColumnDef, ColumnRole, ConnectorKind, CreateAsSelect, CreateSource, CreateType, SourceKind, Statement,
 };
 use super::error::SyntaxError;
 use super::parser::{Parsed, Parser, distinct};

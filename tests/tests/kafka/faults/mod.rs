@@ -74,7 +74,8 @@ impl Campaign {
             directory: String::new(),
             threads: 2,
             session_timeout_ms: SESSION.as_millis() as u64,
-            transaction_timeout_ms: if cluster.nodes() == 1 { TRANSACTION_OF_ONE } else { TRANSACTION }.as_millis() as u64,
+            transaction_timeout_ms: if cluster.nodes() == 1 { TRANSACTION_OF_ONE } else { TRANSACTION }.as_millis()
+                as u64,
             standby_replicas: 1,
         };
         let mut workers = Workers::new(side, work, cluster.directory());
