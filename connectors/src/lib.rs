@@ -7,6 +7,7 @@
 //! # Map
 //! - [`config`]: `WITH (...)` properties, parsed once into typed structs
 //! - [`runtime`]: threads, commits, positions, retries, status
+//! - [`rows`]: records as rows of columns, for targets that have columns
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
 //! - [`nexmark`]: a generator of auction events
 //!
@@ -26,6 +27,7 @@
 pub mod config;
 pub mod file;
 pub mod nexmark;
+pub mod rows;
 pub mod runtime;
 
 #[cfg(test)]

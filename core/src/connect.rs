@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, error::Error, io, path::PathBuf};
 
 use crate::{
     log::{Append, CommitError, FetchedBatch, LogError, TopicConfig},
-    record::{Offset, TopicName, TopicPartition},
+    record::{Offset, Record, Timestamp, TopicName, TopicPartition},
 };
 
 /// How far a source partition has been read: bytes that only its source understands, by convention JSON text.
@@ -120,6 +120,17 @@ pub trait Source: Send {
     /// Those of the outside system. A row that cannot be understood is not an error but a dead letter.
     fn poll(&mut self, limits: PollLimits) -> Result<SourceBatch, ConnectError>;
 
+    /// Told after a commit which positions are durable now, those of the batch that was committed: what lies before them may be given up
+    /// outside, such as messages deleted from a queue or a log position confirmed. A crash may come before this call; the positions given to
+    /// [`open`](Self::open) say the same.
+    ///
+    /// # Errors
+    /// Those of the outside system. What is committed stays so; the source is opened again.
+    fn committed(&mut self, positions: &Positions) -> Result<(), ConnectError> {
+        let _ = positions;
+        Ok(())
+    }
+
     /// How far it is, counting what was polled.
     fn progress(&self) -> Progress;
 }
@@ -144,11 +155,32 @@ pub struct SinkPosition {
     pub mark: Option<Vec<u8>>,
 }
 
+/// The first offset that is not written, by partition.
+pub type SinkPositions = BTreeMap<TopicPartition, Offset>;
+
+/// A record that the target does not take, or that cannot be read as rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedRecord {
+    /// Where it was read.
+    pub partition: TopicPartition,
+    /// At which offset.
+    pub offset: Offset,
+    /// The record as it was read.
+    pub record: Record,
+    /// What is wrong with it and what to do.
+    pub problem: String,
+}
+
 /// Writes committed records to an outside system.
 ///
+/// # The order of calls
+/// ```text
+/// open, then again and again:   write, write, ..   settle   [dead letters are committed]   flush   [offsets are committed]
+/// ```
+///
 /// # Contract
-/// - Of each partition, records come in offset order, from [`SinkPosition::next`] on, without gaps other than those of
-///   compaction.
+/// - Of each partition, records come in offset order, from [`positions`](Self::positions) on if the sink has any after
+///   [`open`](Self::open), else from [`SinkPosition::next`] on, without gaps other than those of compaction.
 /// - After an error the sink is not written to before it has been opened again; records since the last committed
 ///   position then come once more.
 pub trait Sink: Send {
@@ -171,12 +203,39 @@ pub trait Sink: Send {
     /// Those of the outside system.
     fn write(&mut self, partition: &TopicPartition, batch: &FetchedBatch) -> Result<(), ConnectError>;
 
+    /// Brings everything written to the target as far as it goes without becoming visible there, and hands over the records that the target
+    /// does not take. They are dead letters, durable before [`flush`](Self::flush), or an error, as the configuration says.
+    ///
+    /// # Errors
+    /// Those of the outside system that are no fault of a single record.
+    fn settle(&mut self) -> Result<Vec<RejectedRecord>, ConnectError> {
+        Ok(Vec::new())
+    }
+
     /// Makes everything written durable, and returns a mark (at most 4 KiB) from which [`open`](Self::open) recognises
-    /// this state. It is committed together with the offsets.
+    /// this state. It is committed together with the offsets. A sink with [`positions`](Self::positions) may leave records open that lie
+    /// behind them.
     ///
     /// # Errors
     /// Those of the outside system.
     fn flush(&mut self) -> Result<Vec<u8>, ConnectError>;
+
+    /// How far the target itself is, for sinks that know better than the group's offsets: a database that keeps offsets beside its rows, or
+    /// files of which the last are still open. After [`open`](Self::open) reading begins there, after [`flush`](Self::flush) this is what
+    /// is committed; partitions that are missing are taken as for sinks without positions.
+    fn positions(&self) -> Option<&SinkPositions> {
+        None
+    }
+
+    /// Called while no records come, with the wall clock: whether there is something to settle and flush now, such as a file that has been
+    /// open for long enough.
+    ///
+    /// # Errors
+    /// Those of the outside system.
+    fn is_due(&mut self, now: Timestamp) -> Result<bool, ConnectError> {
+        let _ = now;
+        Ok(false)
+    }
 }
 
 /// Why a connector cannot go on.
@@ -223,6 +282,14 @@ pub enum ConnectError {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// A record that the target does not take, where none is to be left out.
+    #[error("{record}: {problem}")]
+    Record {
+        /// Topic, partition and offset.
+        record: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
     /// The log failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -243,7 +310,7 @@ impl ConnectError {
                     | io::ErrorKind::ResourceBusy
             ),
             Self::Outside { retryable, .. } => *retryable,
-            Self::Position { .. } | Self::Input { .. } | Self::Log(_) | Self::Commit(_) => false,
+            Self::Position { .. } | Self::Input { .. } | Self::Record { .. } | Self::Log(_) | Self::Commit(_) => false,
         }
     }
 }

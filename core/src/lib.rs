@@ -6,6 +6,7 @@
 //!
 //! # Map
 //! - [`record`], [`log`], [`connect`]: records and positions; topics and the one step of a commit; the traits of sources and sinks
+//! - [`secret`]: passwords and keys that are never shown
 //! - [`schema`], [`Batch`], [`format`](mod@format), [`window`], [`expression`]: columns; bytes to columns and back; which windows; expressions
 //!   and accumulators
 //! - [`topology`], [`operator`]: the logical graph and its text; one physical operator a file
@@ -47,6 +48,7 @@ pub mod record;
 mod row;
 pub mod runtime;
 pub mod schema;
+pub mod secret;
 pub mod testing;
 pub mod topology;
 pub mod window;

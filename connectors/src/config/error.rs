@@ -30,6 +30,14 @@ pub enum ConfigError {
         /// What it may be.
         expected: String,
     },
+    /// A secret that is not to be had; it is not shown.
+    #[error("property `{name}`: {problem}")]
+    Secret {
+        /// The property.
+        name: String,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// Properties that exclude each other.
     #[error("property `{name}` does not go with {other}: {reason}")]
     Conflict {

@@ -12,11 +12,12 @@ mod task_settings;
 
 pub use error::ConfigError;
 pub(crate) use properties::{Properties, parse_value};
-pub use task_settings::{RetryPolicy, TaskSettings};
+pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
 use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
+    rows::TopicRows,
 };
 
 /// Which way records go.
@@ -73,6 +74,8 @@ pub struct ConnectorConfig {
     pub kind: ConnectorKind,
     /// How it is run.
     pub settings: TaskSettings,
+    /// What the records of its topics mean, for sinks that write columns.
+    pub rows: TopicRows,
 }
 
 impl ConnectorConfig {
@@ -105,25 +108,31 @@ impl ConnectorConfig {
         };
         let settings = TaskSettings::from_properties(&mut properties, direction)?;
         properties.finish()?;
-        Ok(Self { kind, settings })
+        Ok(Self { kind, settings, rows: TopicRows::default() })
+    }
+}
+
+impl From<ConnectorKind> for ConnectorConfig {
+    fn from(kind: ConnectorKind) -> Self {
+        Self { kind, settings: TaskSettings::default(), rows: TopicRows::default() }
     }
 }
 
 impl From<FileSource> for ConnectorConfig {
     fn from(source: FileSource) -> Self {
-        Self { kind: ConnectorKind::FileSource(source), settings: TaskSettings::default() }
+        ConnectorKind::FileSource(source).into()
     }
 }
 
 impl From<FileSink> for ConnectorConfig {
     fn from(sink: FileSink) -> Self {
-        Self { kind: ConnectorKind::FileSink(sink), settings: TaskSettings::default() }
+        ConnectorKind::FileSink(sink).into()
     }
 }
 
 impl From<NexmarkSource> for ConnectorConfig {
     fn from(source: NexmarkSource) -> Self {
-        Self { kind: ConnectorKind::Nexmark(source), settings: TaskSettings::default() }
+        ConnectorKind::Nexmark(source).into()
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::{fmt::Display, str::FromStr};
 
+use millstream::secret::Secret;
+
 use super::ConfigError;
 
 pub(crate) struct Properties {
@@ -41,6 +43,13 @@ impl Properties {
             self.missing.push(name);
         }
         value
+    }
+
+    /// A secret that may be absent: `${env:VARIABLE}` or `${file:PATH}`, never the text itself.
+    pub(crate) fn secret(&mut self, name: &'static str) -> Result<Option<Secret>, ConfigError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        let secret = Secret::from_reference(&text);
+        secret.map(Some).map_err(|error| ConfigError::Secret { name: name.into(), problem: error.to_string() })
     }
 
     /// The value, parsed; the default if absent.

@@ -5,6 +5,7 @@
 //! point goes on, when started again, exactly behind its last commit.
 
 mod clock;
+mod dead_letters;
 mod positions;
 mod running;
 mod sink_task;

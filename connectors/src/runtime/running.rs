@@ -75,7 +75,7 @@ pub enum WaitError {
 /// [`StartError`]. What goes wrong later, such as a file that is not there, is found in the status.
 pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<RunningConnector, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let ConnectorConfig { kind, settings } = config;
+    let ConnectorConfig { kind, settings, rows: _ } = config;
     match kind {
         ConnectorKind::FileSource(source) => {
             let reader = source.reader(clock.clone());
@@ -209,15 +209,25 @@ impl RunningConnector {
         timeout: Option<Duration>,
         hoped_for: impl Fn(&ConnectorStatus) -> bool,
     ) -> Result<ConnectorStatus, WaitError> {
-        let status =
-            self.shared.wait_for(timeout, |status| status.state != ConnectorState::Running || hoped_for(status));
+        let lives = |state| matches!(state, ConnectorState::Running | ConnectorState::Paused);
+        let status = self.shared.wait_for(timeout, |status| !lives(status.state) || hoped_for(status));
         let name = self.name.clone();
         match status.state {
             _ if hoped_for(&status) => Ok(status),
             ConnectorState::Failed => Err(WaitError::Failed { name, error: status.last_error.unwrap_or_default() }),
             ConnectorState::Stopped | ConnectorState::Exhausted => Err(WaitError::Stopped { name }),
-            ConnectorState::Running => Err(WaitError::TimedOut { name, timeout: timeout.unwrap_or_default() }),
+            ConnectorState::Running | ConnectorState::Paused => Err(WaitError::TimedOut { name, timeout: timeout.unwrap_or_default() }),
         }
+    }
+
+    /// Tells it to wait behind the commit it is in. Nothing is given up: it goes on from there.
+    pub fn pause(&self) {
+        self.shared.set_paused(true);
+    }
+
+    /// Tells it to go on.
+    pub fn resume(&self) {
+        self.shared.set_paused(false);
     }
 
     /// Tells it to stop after the commit it is in, waits for that, and returns how it ended.

@@ -1,19 +1,21 @@
-//! The loop of a sink: read committed records, write, flush, commit the group's offsets with the sink's mark, again.
+//! The loop of a sink: read committed records, write, settle, keep dead letters, flush, commit the group's offsets with the sink's mark, again.
 //!
 //! Offsets of *all* partitions are committed each time, all with the same mark, so the newest mark is found beside any of
-//! them. Offsets are committed only after the flush: a record may be written twice, never skipped; what the mark lets the
-//! sink undo, it undoes when it is opened.
+//! them. Offsets are committed only after the flush: a record may be written twice, never skipped; what the mark or the target's own positions
+//! let the sink undo, it undoes when it is opened. Dead letters are durable before the flush: a crash between the two writes them once more,
+//! never loses them.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use millstream::{
-    connect::{ConnectError, Progress, ProgressUnit, Sink, SinkPosition},
+    connect::{ConnectError, Progress, ProgressUnit, RejectedRecord, Sink, SinkPosition},
     log::{FetchedBatch, GroupOffset, LogError, OffsetCommit, Producer, SharedLog, Transaction},
     record::{GroupId, Offset, TopicPartition},
 };
 
 use super::{
     Clock, ConnectorState,
+    dead_letters::DeadLetters,
     positions::{partitions_of, rows_below},
     producer_name, sink_group,
     status::Shared,
@@ -21,7 +23,7 @@ use super::{
 use crate::config::TaskSettings;
 
 const FETCH_BYTES: usize = 4 << 20;
-/// How soon an idle sink notices that it is to stop.
+/// How soon an idle sink notices that it is to stop, or that something is due.
 const COMMIT_WAIT: Duration = Duration::from_millis(100);
 
 pub(super) struct SinkTask {
@@ -36,44 +38,49 @@ pub(super) struct SinkTask {
 /// The next offsets to read.
 type Cursor = BTreeMap<TopicPartition, Offset>;
 
+/// One opening of the sink: what it commits with, and what it committed last.
+struct Session<'a> {
+    producer: Box<dyn Producer>,
+    group: &'a GroupId,
+    cursor: Cursor,
+    committed: Option<(Cursor, Vec<u8>)>,
+    dead_letters: DeadLetters,
+}
+
 impl SinkTask {
     /// Runs until it fails for good or is told to stop.
     pub(super) fn run(&mut self) -> Result<ConnectorState, ConnectError> {
         let group = sink_group(&self.name).map_err(LogError::from)?;
-        let mut failures = 0;
-        loop {
-            match self.session(&group, &mut failures) {
-                Err(error) if error.is_retryable() && failures < self.settings.retry.attempts => {
-                    failures += 1;
-                    let wait = self.settings.retry.wait(failures);
-                    self.shared.retrying(&error, wait);
-                    self.clock.wait(wait, &self.shared.stop);
-                }
-                ended => return ended,
-            }
-            if self.shared.stop.is_raised() {
-                return Ok(ConnectorState::Stopped);
-            }
-        }
+        let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.clock));
+        let retry = self.settings.retry;
+        shared.retry(&retry, clock.as_ref(), |failures| self.session(&group, failures))
     }
 
     fn session(&mut self, group: &GroupId, failures: &mut u32) -> Result<ConnectorState, ConnectError> {
-        let mut producer = self.log.exclusive_producer(&producer_name(&self.name))?;
+        let producer = self.log.exclusive_producer(&producer_name(&self.name))?;
         let positions = self.positions(group)?;
         self.sink.open(&positions)?;
         let is_first_start = positions.iter().all(|position| position.mark.is_none());
-        let mut cursor: Cursor = positions.into_iter().map(|position| (position.partition, position.next)).collect();
+        let cursor = self.start_of(&positions)?;
+        let dead_letters = DeadLetters::new(&self.name, &self.settings)?;
+        let mut session = Session { producer, group, cursor, committed: None, dead_letters };
         if is_first_start {
-            self.commit(producer.as_mut(), group, &cursor, 0)?;
+            self.commit(&mut session, 0)?;
         }
         let mut seen = 0;
         while !self.shared.stop.is_raised() {
-            let before = cursor.clone();
-            let rows = self.pass(&mut cursor)?;
-            if cursor != before {
-                self.commit(producer.as_mut(), group, &cursor, rows)?;
+            if self.shared.wait_while_paused(self.clock.as_ref()) {
+                continue;
+            }
+            let before = session.cursor.clone();
+            let rows = self.pass(&mut session.cursor)?;
+            if session.cursor != before {
+                self.commit(&mut session, rows)?;
                 *failures = 0;
                 continue;
+            }
+            if self.sink.is_due(self.clock.now())? {
+                self.commit(&mut session, 0)?;
             }
             self.shared.update(|status| status.idle = true);
             seen = self.log.wait_for_commit(seen, COMMIT_WAIT);
@@ -101,6 +108,25 @@ impl SinkTask {
         Ok(positions)
     }
 
+    /// Where reading begins: where the target says it is, else at what the group has committed.
+    fn start_of(&self, positions: &[SinkPosition]) -> Result<Cursor, ConnectError> {
+        let mut cursor: Cursor =
+            positions.iter().map(|position| (position.partition.clone(), position.next)).collect();
+        for (partition, next) in self.sink.positions().into_iter().flatten() {
+            let Some(place) = cursor.get_mut(partition) else { continue };
+            let end = self.log.end_offset(partition)?;
+            if *next > end {
+                let problem = format!(
+                    "the target has taken records up to offset {next}, the topic ends at {end}; it is another topic of that name: \
+                     start anew with a connector of another name"
+                );
+                return Err(ConnectError::Position { partition: partition.to_string(), problem });
+            }
+            *place = *next;
+        }
+        Ok(cursor)
+    }
+
     /// Writes what each partition has, one fetch each; returns how many records.
     fn pass(&mut self, cursor: &mut Cursor) -> Result<u64, ConnectError> {
         let mut rows = 0;
@@ -121,23 +147,28 @@ impl SinkTask {
         Ok(rows)
     }
 
-    fn commit(
-        &mut self,
-        producer: &mut dyn Producer,
-        group: &GroupId,
-        cursor: &Cursor,
-        rows: u64,
-    ) -> Result<(), ConnectError> {
+    fn commit(&mut self, session: &mut Session<'_>, rows: u64) -> Result<(), ConnectError> {
+        let rejected: Vec<RejectedRecord> = self.sink.settle()?;
+        let refused = rejected.len() as u64;
+        session.dead_letters.keep(self.log.as_ref(), session.producer.as_mut(), rejected)?;
         let mark = self.sink.flush()?;
-        let offsets = cursor.iter().map(|(partition, next)| OffsetCommit {
-            group: group.clone(),
-            partition: partition.clone(),
-            position: GroupOffset { next: *next, metadata: mark.clone() },
-        });
-        producer.commit(Transaction { appends: Vec::new(), offsets: offsets.collect() })?;
+        let mut reached = session.cursor.clone();
+        reached.extend(self.sink.positions().into_iter().flatten().map(|(partition, next)| (partition.clone(), *next)));
+        let now = (reached, mark);
+        let is_new = session.committed.as_ref() != Some(&now);
+        if is_new {
+            let offsets = now.0.iter().map(|(partition, next)| OffsetCommit {
+                group: session.group.clone(),
+                partition: partition.clone(),
+                position: GroupOffset { next: *next, metadata: now.1.clone() },
+            });
+            session.producer.commit(Transaction { appends: Vec::new(), offsets: offsets.collect() })?;
+            session.committed = Some(now);
+        }
         self.shared.update(|status| {
-            status.rows += rows;
-            status.commits += 1;
+            status.rows += rows.saturating_sub(refused);
+            status.rejected += refused;
+            status.commits += u64::from(is_new);
             status.progress = Progress { done: status.rows, total: None, unit: ProgressUnit::Rows };
             status.idle = false;
         });

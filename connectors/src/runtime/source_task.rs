@@ -13,7 +13,7 @@ use std::{
 use millstream::{
     connect::{ConnectError, PollLimits, Readiness, Source, SourceBatch, SourceStart},
     log::{Producer, SharedLog, TopicConfig, Transaction},
-    record::{Timestamp, TopicName},
+    record::{RecordRef, Timestamp, TopicName},
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     producer_name,
     status::Shared,
 };
-use crate::config::TaskSettings;
+use crate::config::{Direction, TaskSettings, Tolerance};
 
 /// A throttled source commits so often, for an even flow.
 const THROTTLED_BATCHES_PER_SECOND: f64 = 10.0;
@@ -39,21 +39,9 @@ pub(super) struct SourceTask {
 impl SourceTask {
     /// Runs until the source is exhausted, fails for good, or is told to stop.
     pub(super) fn run(&mut self) -> Result<ConnectorState, ConnectError> {
-        let mut failures = 0;
-        loop {
-            match self.session(&mut failures) {
-                Err(error) if error.is_retryable() && failures < self.settings.retry.attempts => {
-                    failures += 1;
-                    let wait = self.settings.retry.wait(failures);
-                    self.shared.retrying(&error, wait);
-                    self.clock.wait(wait, &self.shared.stop);
-                }
-                ended => return ended,
-            }
-            if self.shared.stop.is_raised() {
-                return Ok(ConnectorState::Stopped);
-            }
-        }
+        let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.clock));
+        let retry = self.settings.retry;
+        shared.retry(&retry, clock.as_ref(), |failures| self.session(failures))
     }
 
     /// From opening to the end or the first error. Any commit ends a row of failures.
@@ -63,9 +51,16 @@ impl SourceTask {
         let mut topics = self.open()?;
         let mut pace = Pace::new(&self.settings, self.clock.now());
         while !self.shared.stop.is_raised() {
+            if self.shared.wait_while_paused(self.clock.as_ref()) {
+                continue;
+            }
             let batch = self.source.poll(pace.limits)?;
-            let readiness = batch.readiness;
+            self.refuse(&batch)?;
+            let (readiness, positions) = (batch.readiness, batch.positions.clone());
             let rows = self.commit(producer.as_mut(), &mut topics, batch)?;
+            if rows.is_some() {
+                self.source.committed(&positions)?;
+            }
             if rows.is_some() {
                 *failures = 0;
             }
@@ -89,6 +84,19 @@ impl SourceTask {
         let positions = read_positions(log, &self.name)?;
         self.source.open(SourceStart { positions: &positions, partitions: &partitions })?;
         Ok(partitions.into_keys().collect())
+    }
+
+    /// Fails for rows that could not be taken, if none is to be left out.
+    fn refuse(&self, batch: &SourceBatch) -> Result<(), ConnectError> {
+        if batch.rejected == 0 || self.settings.tolerance(Direction::Source) == Tolerance::All {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} rows cannot be taken, {}; mend them, or let the connector go on with 'errors.tolerance' = 'all', which keeps them as dead letters",
+            batch.rejected,
+            batch.appends.iter().flat_map(|append| append.records.iter()).find_map(reason).unwrap_or_default(),
+        );
+        Err(ConnectError::Input { input: self.name.clone(), problem })
     }
 
     /// Commits a batch; `None` if there was nothing to commit.
@@ -122,6 +130,13 @@ impl SourceTask {
         });
         Ok(committed.then_some(rows))
     }
+}
+
+/// What a dead letter says of why it is one, and where it was.
+fn reason(record: RecordRef<'_>) -> Option<String> {
+    record.headers.iter().find(|header| header.name == "reason")?;
+    let text = |value: &Option<Vec<u8>>| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+    Some(record.headers.iter().map(|header| format!("{}: {}", header.name, text(&header.value))).collect::<Vec<_>>().join(", "))
 }
 
 /// Keeps a source at its rows per second, over the whole session.

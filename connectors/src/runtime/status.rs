@@ -1,18 +1,27 @@
 //! What is known of a running connector from outside, and the cell in which its task keeps it.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use millstream::connect::{ConnectError, Progress};
 use parking_lot::{Condvar, Mutex};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
-use super::StopSignal;
-use crate::config::Direction;
+use super::{Clock, StopSignal};
+use crate::config::{Direction, RetryPolicy};
+
+/// How soon a paused task notices that it may go on.
+const PAUSE_LOOK: Duration = Duration::from_millis(50);
 
 /// Where a connector is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectorState {
     /// At work, or waiting for input or for a retry.
     Running,
+    /// Told to wait; it goes on behind its last commit when it is told so.
+    Paused,
     /// Ended by an error that nobody can wait away; [`ConnectorStatus::last_error`] says which.
     Failed,
     /// A source that has read everything there will ever be.
@@ -25,6 +34,7 @@ impl std::fmt::Display for ConnectorState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
             Self::Failed => "FAILED",
             Self::Exhausted => "EXHAUSTED",
             Self::Stopped => "STOPPED",
@@ -61,6 +71,7 @@ pub struct ConnectorStatus {
 pub(crate) struct Shared {
     status: Mutex<ConnectorStatus>,
     changed: Condvar,
+    paused: AtomicBool,
     pub(crate) stop: StopSignal,
 }
 
@@ -78,7 +89,7 @@ impl Shared {
             progress: Progress::default(),
             last_error: None,
         };
-        Self { status: Mutex::new(status), changed: Condvar::new(), stop: StopSignal::default() }
+        Self { status: Mutex::new(status), changed: Condvar::new(), paused: AtomicBool::new(false), stop: StopSignal::default() }
     }
 
     pub(crate) fn status(&self) -> ConnectorStatus {
@@ -90,8 +101,51 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Tells the task to wait behind its next commit, or to go on.
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Relaxed);
+    }
+
+    /// Lets some time pass if the task is to wait; whether it was.
+    pub(crate) fn wait_while_paused(&self, clock: &dyn Clock) -> bool {
+        let paused = self.paused.load(Ordering::Relaxed);
+        let state = if paused { ConnectorState::Paused } else { ConnectorState::Running };
+        if self.status.lock().state != state {
+            self.update(|status| status.state = state);
+        }
+        if paused {
+            clock.wait(PAUSE_LOOK, &self.stop);
+        }
+        paused
+    }
+
+    /// Runs sessions of a task until one ends otherwise than by an error that may pass, or too many of those came in a row without progress.
+    pub(crate) fn retry(
+        &self,
+        policy: &RetryPolicy,
+        clock: &dyn Clock,
+        mut session: impl FnMut(&mut u32) -> Result<ConnectorState, ConnectError>,
+    ) -> Result<ConnectorState, ConnectError> {
+        let mut random = ChaCha8Rng::seed_from_u64(clock.now().0 as u64);
+        let mut failures = 0;
+        loop {
+            match session(&mut failures) {
+                Err(error) if error.is_retryable() && failures < policy.attempts => {
+                    failures += 1;
+                    let wait = policy.jittered(failures, &mut random);
+                    self.retrying(&error, wait);
+                    clock.wait(wait, &self.stop);
+                }
+                ended => return ended,
+            }
+            if self.stop.is_raised() {
+                return Ok(ConnectorState::Stopped);
+            }
+        }
+    }
+
     /// Notes an error after which the task will try again.
-    pub(crate) fn retrying(&self, error: &ConnectError, wait: Duration) {
+    fn retrying(&self, error: &ConnectError, wait: Duration) {
         self.update(|status| {
             tracing::warn!(connector = %status.name, %error, wait_ms = wait.as_millis() as u64, "connector retries");
             status.retries += 1;

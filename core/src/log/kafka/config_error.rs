@@ -1,6 +1,6 @@
 //! What can be wrong with the configuration of a Kafka connection.
 
-use std::path::PathBuf;
+use crate::secret::SecretError;
 
 /// Why a configuration was refused. No variant shows a secret.
 #[derive(Debug, thiserror::Error)]
@@ -42,20 +42,9 @@ pub enum KafkaConfigError {
         /// The text.
         address: String,
     },
-    /// A file with a certificate, a key or a password that cannot be read.
-    #[error("{}: cannot be read: {problem}", file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why not.
-        problem: String,
-    },
-    /// A variable of the environment that is not set, or not text.
-    #[error("the environment has no variable `{variable}`; set it, or name another one")]
-    NoVariable {
-        /// Its name.
-        variable: String,
-    },
+    /// A file with a certificate, a key or a password, or a variable of the environment that cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// Settings that need another one.
     #[error("{setting} needs {needs}")]
     Incomplete {

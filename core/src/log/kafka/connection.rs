@@ -2,7 +2,8 @@
 
 use std::{fmt, path::Path, str::FromStr, sync::Arc};
 
-use super::{KafkaConfigError, Secret, TokenProvider, secret::read_text};
+use super::{KafkaConfigError, Secret, TokenProvider};
+use crate::secret::read_text;
 
 /// Where the brokers are and how to speak to them.
 #[derive(Debug, Clone)]
@@ -118,7 +119,7 @@ impl Tls {
     /// Trusts those whose certificates a PEM file holds, and nobody else.
     ///
     /// # Errors
-    /// [`KafkaConfigError::Unreadable`].
+    /// [`KafkaConfigError::Secret`].
     pub fn with_authority(self, file: impl AsRef<Path>) -> Result<Self, KafkaConfigError> {
         Ok(Self { authority: Some(read_text(file.as_ref())?), ..self })
     }
@@ -126,7 +127,7 @@ impl Tls {
     /// Shows a certificate: PEM files of it and of its key.
     ///
     /// # Errors
-    /// [`KafkaConfigError::Unreadable`].
+    /// [`KafkaConfigError::Secret`].
     pub fn with_identity(self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Self, KafkaConfigError> {
         let certificates = read_text(certificate.as_ref())?;
         let key = Secret::new(read_text(key.as_ref())?);

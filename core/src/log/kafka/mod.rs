@@ -34,7 +34,6 @@ mod process_id;
 mod producer;
 mod properties;
 mod readers;
-mod secret;
 mod token;
 mod topics;
 mod tunable;
@@ -50,7 +49,7 @@ pub use config_error::KafkaConfigError;
 pub use connection::{BrokerNames, Sasl, ScramHash, Tls};
 pub use group_protocol::GroupProtocol;
 pub use process_id::ProcessId;
-pub use secret::Secret;
+pub use crate::secret::Secret;
 pub use token::{Token, TokenProvider, UnsecuredTokens};
 
 use self::{

@@ -17,9 +17,9 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use super::{
     BrokerNames, KafkaConfig, KafkaConfigError, Replication, Sasl, ScramHash, Secret, Tls, UnsecuredTokens,
-    secret::read_text,
     tunable::{self, TUNABLE},
 };
+use crate::secret::read_text;
 
 /// What is understood beside the properties of the client library.
 const OWN: &[&str] = &[
@@ -71,7 +71,7 @@ impl KafkaConfig {
     /// Reads a file as [`parse`](Self::parse) takes it.
     ///
     /// # Errors
-    /// [`KafkaConfigError::Unreadable`], and those of [`parse`](Self::parse).
+    /// [`KafkaConfigError::Secret`], and those of [`parse`](Self::parse).
     pub fn read(file: impl AsRef<Path>) -> Result<Self, KafkaConfigError> {
         Self::parse(&read_text(file.as_ref())?)
     }
