@@ -68,6 +68,7 @@ impl Inner {
         let old = self.catalog.read().clone();
         let mut new = old.clone();
         names::check(statement, &old)?;
+        self.check_queue_owner(statement)?;
         let Applied { effect, query, message } = change(&mut new, statement, None, properties)?;
         match &effect {
             Effect::Topic { topic, at } => ensure_topic(self.shared.as_ref(), topic, *at)?,

@@ -21,7 +21,7 @@ use crate::{
     response::{Response, Rows},
     syntax::{
         Position,
-        ast::{CreateQueue, Interval, Name, QueueAction, QueueWork, Spanned},
+        ast::{CreateQueue, Interval, Name, ParsedStatement, QueueAction, QueueWork, Spanned, Statement},
     },
 };
 
@@ -38,12 +38,25 @@ pub(super) fn declared(catalog: &Catalog, create: &CreateQueue, text: &str) -> R
 }
 
 impl Inner {
-    /// Opens a queue that is declared.
+    /// Refuses to declare a queue where nobody would own it.
+    pub(super) fn check_queue_owner(&self, statement: &ParsedStatement) -> Result<(), EngineError> {
+        match &statement.statement {
+            Statement::CreateQueue(create) if self.member.is_some() || self.shared.is_shared() => {
+                let problem = "a queue has one owner, which the processes of a service have not; declare it in an engine \
+                               with a log of its own, or use millstream::queue in one process";
+                Err(EngineError::at(create.name.span.start, problem))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A queue that is declared: the open one, or opened now.
     pub(super) fn open_queue(&self, name: &str, config: &QueueConfig) -> Result<Arc<Queue>, EngineError> {
         let refuse = |problem: String| EngineError::Queue { name: name.to_owned(), problem };
-        if self.member.is_some() || self.shared.is_shared() {
-            let problem = "a queue has one owner, which a service of several processes has not; use a log of its own";
-            return Err(refuse(problem.to_owned()));
+        // Held while it is opened: who opens it a second time would fence the first.
+        let mut open = self.queues.lock();
+        if let Some(queue) = open.get(name) {
+            return Ok(Arc::clone(queue));
         }
         let opened = Queue::open_with_clock(Arc::clone(&self.shared), config.clone(), Arc::clone(&self.clock));
         let queue = Arc::new(opened.map_err(|error| match error {
@@ -52,23 +65,20 @@ impl Inner {
             }
             error => refuse(error.to_string()),
         })?);
-        self.queues.lock().insert(name.to_owned(), Arc::clone(&queue));
+        open.insert(name.to_owned(), Arc::clone(&queue));
         Ok(queue)
     }
 
-    /// The queue that a statement names, opened again if it had ended.
+    /// The queue that a statement names.
     fn queue(&self, name: &Name) -> Result<Arc<Queue>, EngineError> {
         let declared = self.catalog.read().expect_queue(name)?.clone();
-        if let Some(open) = self.queues.lock().get(&declared.name) {
-            return Ok(Arc::clone(open));
-        }
         self.open_queue(&declared.name, &declared.config).map_err(|error| error.at_place(name.span.start))
     }
 
     /// Forgets a queue that is of no use any more, so that the next statement opens it again.
-    fn check_ended<T>(&self, name: &str, done: Result<T, QueueError>) -> Result<T, QueueError> {
+    fn check_ended<T>(&self, queue: &Arc<Queue>, done: Result<T, QueueError>) -> Result<T, QueueError> {
         if done.as_ref().is_err_and(QueueError::is_final) {
-            self.queues.lock().remove(name);
+            self.queues.lock().retain(|_, open| !Arc::ptr_eq(open, queue));
         }
         done
     }
@@ -90,18 +100,18 @@ impl Inner {
         };
         let done = |what: &str| Ok(Response::Done { message: format!("{what} in {}", work.queue.value) });
         let settle = |place: Position, outcome: Result<(), QueueError>| {
-            self.check_ended(&work.queue.value, outcome).map_err(|error| EngineError::at(place, error))
+            self.check_ended(&queue, outcome).map_err(|error| EngineError::at(place, error))
         };
         match &work.what {
             QueueAction::Receive { max, wait } => {
                 let max = max.as_ref().map_or(1, |max| usize::try_from(max.node).unwrap_or(usize::MAX));
                 let received = queue.receive(max, span(wait.as_ref()));
-                let received = self.check_ended(&work.queue.value, received);
+                let received = self.check_ended(&queue, received);
                 Ok(Response::Rows(rows(&received.map_err(|error| EngineError::at(at, error))?)))
             }
             QueueAction::Ack(receipts) => {
                 let read = receipts.iter().map(receipt).collect::<Result<Vec<_>, _>>()?;
-                let stale = self.check_ended(&work.queue.value, queue.ack_all(&read));
+                let stale = self.check_ended(&queue, queue.ack_all(&read));
                 let stale = stale.map_err(|error| EngineError::at(at, error))?;
                 if let Some(place) = read.iter().position(|receipt| stale.contains(receipt)) {
                     let problem = format!(
@@ -129,7 +139,7 @@ impl Inner {
             }
             QueueAction::Redrive { rate } => {
                 let rate = rate.as_ref().and_then(|rate| NonZeroU32::new(u32::try_from(rate.node).unwrap_or(u32::MAX)));
-                let redriven = self.check_ended(&work.queue.value, queue.redrive(rate));
+                let redriven = self.check_ended(&queue, queue.redrive(rate));
                 let moved = redriven.map_err(|error| EngineError::at(at, error))?.moved;
                 done(&format!("Moved {} back", counted(moved, "dead letter")))
             }
@@ -137,10 +147,8 @@ impl Inner {
     }
 
     fn queue_stats(&self, queue: &DeclaredQueue) -> Result<QueueStats, String> {
-        let open = self.queues.lock().get(&queue.name).map(Arc::clone);
-        let open =
-            open.map_or_else(|| self.open_queue(&queue.name, &queue.config).map_err(EngineError::problem), Ok)?;
-        self.check_ended(&queue.name, open.stats()).map_err(|error| error.to_string())
+        let open = self.open_queue(&queue.name, &queue.config).map_err(EngineError::problem)?;
+        self.check_ended(&open, open.stats()).map_err(|error| error.to_string())
     }
 }
 
