@@ -202,7 +202,7 @@ mod tests {
         {
             assert!(on(name).expect("there is help").starts_with(heading), "{name}");
         }
-        assert_eq!(on("create").expect("there is help").matches("Example:").count(), 3);
+        assert_eq!(on("create").expect("there is help").matches("Example:").count(), 4);
     }
 
     #[test]

@@ -13,7 +13,7 @@ fn misspelt_keywords() {
     check("CRATE STREAM s", "1:1: expected a statement, found `CRATE`; did you mean CREATE");
     check(
         "CREATE STEAM s (v INT)",
-        "1:8: expected STREAM, TABLE, TYPE, SOURCE or SINK, found `STEAM`; did you mean STREAM",
+        "1:8: expected STREAM, TABLE, TYPE, QUEUE, SOURCE or SINK, found `STEAM`; did you mean STREAM",
     );
     check("CREATE OR RPLACE STREAM s", "1:11: expected REPLACE, found `RPLACE`; did you mean REPLACE");
     check(
