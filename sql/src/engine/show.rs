@@ -172,7 +172,7 @@ impl Session {
                     })
                 }
             },
-            Describe::Queue(name) => return self.describe_queue(&catalog, name),
+            Describe::Queue(name) => self.describe_queue(&catalog, name),
             Describe::Connector(name) => {
                 let connector = catalog.expect_connector(name)?;
                 let progress = self.inner.progress();

@@ -32,7 +32,7 @@ fn misspelt_keywords() {
     check("SELECT a FROM s GROUP BYE a EMIT CHANGES", "1:23: expected BY, found `BYE`; did you mean BY");
     check(
         "SHOW STREAM",
-        "1:6: expected STREAMS, TABLES, TOPICS, QUERIES, CONNECTORS, PROPERTIES, FUNCTIONS, TYPES or VARIABLES, found `STREAM`; did you mean STREAMS",
+        "1:6: expected STREAMS, TABLES, TOPICS, QUERIES, CONNECTORS, PROPERTIES, FUNCTIONS, TYPES, VARIABLES or QUEUES, found `STREAM`; did you mean STREAMS",
     );
     check(
         "SHOW STREAMS EXTENED",
