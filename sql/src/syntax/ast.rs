@@ -20,6 +20,7 @@ pub use datafusion::sql::sqlparser::ast::Expr;
 pub use super::assert::{Assert, Asserted};
 pub use super::connector::{ConnectorKind, CreateConnector, DropConnector, SinkInput, SteerConnector, Steering};
 use super::position::Span;
+pub use super::queue::{CreateQueue, DropQueue, QueueAction, QueueWork};
 pub use super::stream_query::{
     Emit, Interval, Join, JoinKind, NamedQuery, SelectItem, SourceRef, StreamQuery, TimeUnit, Window, WindowClause,
     Within,
@@ -81,6 +82,12 @@ pub enum Statement {
     SteerConnector(SteerConnector),
     /// `DROP CONNECTOR n`.
     DropConnector(DropConnector),
+    /// `CREATE QUEUE n ON t WITH (..)`.
+    CreateQueue(CreateQueue),
+    /// `DROP QUEUE n`.
+    DropQueue(DropQueue),
+    /// `RECEIVE`, `ACK` and kin.
+    QueueWork(QueueWork),
     /// `SHOW|LIST ..`.
     Show(Show),
     /// `DESCRIBE ..`.
@@ -352,6 +359,8 @@ pub enum ShowWhat {
     Queries,
     /// `[SOURCE|SINK] CONNECTORS`.
     Connectors(Option<ConnectorKind>),
+    /// `QUEUES`.
+    Queues,
     /// `PROPERTIES`.
     Properties,
     /// `FUNCTIONS`.
@@ -383,6 +392,8 @@ pub enum Describe {
     Function(Name),
     /// `DESCRIBE CONNECTOR name`.
     Connector(Name),
+    /// `DESCRIBE QUEUE name`.
+    Queue(Name),
 }
 
 /// `EXPLAIN ..`.

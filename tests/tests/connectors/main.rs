@@ -1,0 +1,3 @@
+//! Connectors and queues from outside: real processes, real servers, kills.
+
+mod queue;
