@@ -46,7 +46,8 @@ impl FaultProxy {
     pub fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
-        let proxy = Self { port, fault: Arc::new(Mutex::new(Fault::None)), connections: Arc::default(), hits: Arc::default() };
+        let proxy =
+            Self { port, fault: Arc::new(Mutex::new(Fault::None)), connections: Arc::default(), hits: Arc::default() };
         let (fault, connections, hits) = (proxy.fault.clone(), proxy.connections.clone(), proxy.hits.clone());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {

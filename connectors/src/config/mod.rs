@@ -17,8 +17,8 @@ pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
-    s3::{S3Sink, S3Source},
     rows::TopicRows,
+    s3::{S3Sink, S3Source},
 };
 
 /// Which way records go.

@@ -100,7 +100,9 @@ impl FileRows {
         let (input, decoder) = match &shape.format {
             FileFormat::Json => (text(file, None)?, Some(json)),
             FileFormat::Csv(options) => (text(file, Some(options.delimiter))?, None),
-            FileFormat::Avro => (Input::Columns(Box::new(JsonLines::avro(file, at.lines).map_err(RowsError::Content)?)), Some(json)),
+            FileFormat::Avro => {
+                (Input::Columns(Box::new(JsonLines::avro(file, at.lines).map_err(RowsError::Content)?)), Some(json))
+            }
             FileFormat::Parquet => {
                 (Input::Columns(Box::new(JsonLines::parquet(file, at.lines).map_err(RowsError::Content)?)), Some(json))
             }
@@ -130,7 +132,9 @@ impl FileRows {
 
     /// Reads the header line of CSV, if it is there; rows begin behind it.
     fn read_header(&mut self, seen: &mut dyn FnMut(&[u8])) -> Result<(), RowsError> {
-        let (FileFormat::Csv(options), Input::Text(reader)) = (&self.shape.format, &mut self.input) else { return Ok(()) };
+        let (FileFormat::Csv(options), Input::Text(reader)) = (&self.shape.format, &mut self.input) else {
+            return Ok(());
+        };
         match reader.next()? {
             Next::Pending | Next::End => return Ok(()),
             Next::Row(row) if row.defect.is_some() => {

@@ -293,7 +293,11 @@ impl FileSourceReader {
         let mut output = SourceOutput::new(open.partitions);
         let FilePosition { fingerprint, keyless, compressed_bytes, .. } = &mut open.position;
         let grows = compressed_bytes.is_none();
-        let mut seen = |raw: &[u8]| if grows { fingerprint.extend(raw) };
+        let mut seen = |raw: &[u8]| {
+            if grows {
+                fingerprint.extend(raw)
+            }
+        };
         let reached = open.rows.poll(&mut output, limits, self.clock.now(), keyless, &mut seen);
         let readiness = match reached.map_err(|error| self.rows_error(error))? {
             Reached::Limit => Readiness::Ready,

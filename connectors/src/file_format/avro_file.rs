@@ -98,7 +98,9 @@ fn record_schema<'f>(name: &str, fields: impl Iterator<Item = &'f Field>, path: 
         let path = if path.is_empty() { field.name().clone() } else { format!("{path}_{}", field.name()) };
         let field_name = avro_name(field.name());
         if written.iter().any(|earlier: &Value| earlier["name"] == field_name.as_str()) {
-            return Err(format!("column {path}: another column has the name {field_name} in avro too; rename one of them"));
+            return Err(format!(
+                "column {path}: another column has the name {field_name} in avro too; rename one of them"
+            ));
         }
         let of = type_schema(field.data_type(), &path)?;
         written.push(json!({"name": field_name, "type": ["null", of], "default": null}));

@@ -55,9 +55,15 @@ pub(super) fn json_of(value: &Value, schema: Option<&Schema>, depth: usize) -> R
         }
         Value::TimeMillis(millis) => Json::String(clock(i64::from(*millis) * 1000)),
         Value::TimeMicros(micros) => Json::String(clock(*micros)),
-        Value::TimestampMillis(millis) | Value::LocalTimestampMillis(millis) => timestamp(DateTime::from_timestamp_millis(*millis), *millis)?,
-        Value::TimestampMicros(micros) | Value::LocalTimestampMicros(micros) => timestamp(DateTime::from_timestamp_micros(*micros), *micros)?,
-        Value::TimestampNanos(nanos) | Value::LocalTimestampNanos(nanos) => timestamp(Some(DateTime::from_timestamp_nanos(*nanos)), *nanos)?,
+        Value::TimestampMillis(millis) | Value::LocalTimestampMillis(millis) => {
+            timestamp(DateTime::from_timestamp_millis(*millis), *millis)?
+        }
+        Value::TimestampMicros(micros) | Value::LocalTimestampMicros(micros) => {
+            timestamp(DateTime::from_timestamp_micros(*micros), *micros)?
+        }
+        Value::TimestampNanos(nanos) | Value::LocalTimestampNanos(nanos) => {
+            timestamp(Some(DateTime::from_timestamp_nanos(*nanos)), *nanos)?
+        }
         Value::Duration(_) => return Err("durations are not supported".to_owned()),
     })
 }

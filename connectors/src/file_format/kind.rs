@@ -35,14 +35,18 @@ impl WrittenFormat {
         let compression = properties.optional("compression");
         let chosen = |default: Compression, known: &[(&str, Compression)]| match &compression {
             None => Ok(default),
-            Some(text) => known.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, known)| *known).ok_or_else(|| {
-                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-                ConfigError::BadValue {
-                    name: "compression".into(),
-                    value: text.clone(),
-                    expected: format!("with 'format' = '{format}' one of {}", names.join(", ")),
-                }
-            }),
+            Some(text) => {
+                known.iter().find(|(name, _)| text.eq_ignore_ascii_case(name)).map(|(_, known)| *known).ok_or_else(
+                    || {
+                        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                        ConfigError::BadValue {
+                            name: "compression".into(),
+                            value: text.clone(),
+                            expected: format!("with 'format' = '{format}' one of {}", names.join(", ")),
+                        }
+                    },
+                )
+            }
         };
         const NONE: (&str, Compression) = ("none", Compression::None);
         const ZSTD: (&str, Compression) = ("zstd", Compression::Zstd);
@@ -50,7 +54,9 @@ impl WrittenFormat {
             "json" => Ok(Self::Json(chosen(Compression::None, &[NONE, ZSTD])?)),
             "csv" => Ok(Self::Csv(chosen(Compression::None, &[NONE, ZSTD])?)),
             "avro" => Ok(Self::Avro(chosen(Compression::Deflate, &[NONE, ("deflate", Compression::Deflate)])?)),
-            "parquet" => Ok(Self::Parquet(chosen(Compression::Snappy, &[NONE, ("snappy", Compression::Snappy), ZSTD])?)),
+            "parquet" => {
+                Ok(Self::Parquet(chosen(Compression::Snappy, &[NONE, ("snappy", Compression::Snappy), ZSTD])?))
+            }
             _ => Err(ConfigError::BadValue {
                 name: "format".into(),
                 value: format,

@@ -76,7 +76,8 @@ pub(crate) fn check_columns(format: WrittenFormat, schema: &SchemaRef) -> Result
 
 /// Whether values of a type can be the name of a directory.
 pub(crate) fn is_scalar(data_type: &DataType) -> bool {
-    !data_type.is_nested() && !matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_))
+    !data_type.is_nested()
+        && !matches!(data_type, DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::{io::Write, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-        TimestampMillisecondArray,
+        ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, ListArray, RecordBatch,
+        StringArray, TimestampMillisecondArray,
     },
     datatypes::Int64Type,
 };
@@ -22,7 +22,14 @@ fn batch(from: i64) -> RecordBatch {
         ("price", Arc::new(decimals.expect("they fit"))),
         ("day", Arc::new(Date32Array::from(vec![Some(0), None, Some(15_706)]))),
         ("at", Arc::new(TimestampMillisecondArray::from(vec![Some(1_357_034_400_500), None, Some(0)]))),
-        ("list", Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(vec![Some(vec![Some(1), None]), None, Some(vec![])]))),
+        (
+            "list",
+            Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(vec![
+                Some(vec![Some(1), None]),
+                None,
+                Some(vec![]),
+            ])),
+        ),
     ];
     let columns = columns.into_iter().map(|(name, column)| (name, column, true));
     RecordBatch::try_from_iter_with_nullable(columns).expect("of one length")
@@ -66,7 +73,10 @@ fn columns_come_back() {
     };
     let expected = parse(&plain);
     assert_eq!(expected.len(), 6);
-    assert_eq!(expected[1], serde_json::json!({"n":1,"name":null,"x":null,"yes":false,"price":null,"day":null,"at":null,"list":null}));
+    assert_eq!(
+        expected[1],
+        serde_json::json!({"n":1,"name":null,"x":null,"yes":false,"price":null,"day":null,"at":null,"list":null})
+    );
     for compression in [Compression::None, Compression::Snappy, Compression::Zstd] {
         let bytes = written(WrittenFormat::Parquet(compression), &[first.clone(), second.clone()]);
         assert_eq!(lines(WrittenFormat::Parquet(compression), &bytes, 0), expected);
@@ -77,7 +87,10 @@ fn columns_come_back() {
         let read = lines(WrittenFormat::Avro(compression), &bytes, 1);
         assert_eq!(read.len(), 5);
         assert_eq!(read[4]["price"], "-0.01");
-        assert_eq!((&read[0]["n"], &read[4]["day"], &read[2]["at"]), (&1.into(), &"2013-01-01".into(), &"2013-01-01T10:00:00.500Z".into()));
+        assert_eq!(
+            (&read[0]["n"], &read[4]["day"], &read[2]["at"]),
+            (&1.into(), &"2013-01-01".into(), &"2013-01-01T10:00:00.500Z".into())
+        );
         assert_eq!(read[2]["list"], serde_json::json!([1, null]));
     }
     let zstd = written(WrittenFormat::Json(Compression::Zstd), &[first.clone(), second]);

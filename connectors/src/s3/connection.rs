@@ -94,7 +94,9 @@ fn alone(name: &str, other: &str) -> ConfigError {
 
 fn check_url(url: &str) -> Result<(), ConfigError> {
     let parsed = url::Url::parse(url).ok().filter(|parsed| matches!(parsed.scheme(), "http" | "https"));
-    if parsed.is_some_and(|parsed| parsed.username().is_empty() && parsed.password().is_none() && parsed.query().is_none()) {
+    if parsed
+        .is_some_and(|parsed| parsed.username().is_empty() && parsed.password().is_none() && parsed.query().is_none())
+    {
         return Ok(());
     }
     let expected = "the address of a server, http:// or https://, without credentials in it".into();
@@ -123,10 +125,8 @@ impl Connection {
     pub(super) fn open(of: &S3Bucket) -> Result<Self, ConnectError> {
         let system = of.system();
         let refused = |problem: String| ConnectError::Input { input: system.clone(), problem };
-        let options = ClientOptions::new()
-            .with_allow_http(true)
-            .with_connect_timeout(CONNECT_TIMEOUT)
-            .with_timeout(of.timeout);
+        let options =
+            ClientOptions::new().with_allow_http(true).with_connect_timeout(CONNECT_TIMEOUT).with_timeout(of.timeout);
         let retry = RetryConfig {
             backoff: BackoffConfig { init_backoff: Duration::from_millis(50), ..BackoffConfig::default() },
             max_retries: QUICK_RETRIES,
@@ -150,10 +150,6 @@ impl Connection {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| refused(format!("no runtime for its calls ({error})")))?;
         Ok(Self { store, runtime, system, bucket: of.name.clone(), timeout: of.timeout })
-    }
-
-    pub(super) fn system(&self) -> &str {
-        &self.system
     }
 
     /// Waits for a call, its quick repetitions included.
@@ -205,7 +201,9 @@ impl Connection {
     pub(super) fn get(&self, key: &str, bytes_max: u64) -> Result<Option<Bytes>, ConnectError> {
         let call = async {
             let got = match self.store.get(&path(key)?).await {
-                Err(object_store::Error::NotFound { source, .. }) if !names_no_bucket(&source.to_string()) => return Ok(None),
+                Err(object_store::Error::NotFound { source, .. }) if !names_no_bucket(&source.to_string()) => {
+                    return Ok(None);
+                }
                 got => got?,
             };
             if got.meta.size > bytes_max {
@@ -257,7 +255,13 @@ impl Connection {
         self.wait(&format!("begin to put {key}"), async { self.store.create_multipart(&path(key)?).await })
     }
 
-    pub(super) fn put_part(&self, key: &str, upload: &str, part: usize, content: Vec<u8>) -> Result<PartId, ConnectError> {
+    pub(super) fn put_part(
+        &self,
+        key: &str,
+        upload: &str,
+        part: usize,
+        content: Vec<u8>,
+    ) -> Result<PartId, ConnectError> {
         let call = async { self.store.put_part(&path(key)?, &upload.to_owned(), part, content.into()).await };
         self.wait(&format!("put part {} of {key}", part + 1), call)
     }

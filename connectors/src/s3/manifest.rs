@@ -202,7 +202,8 @@ impl Manifest {
         let key = self.key(number);
         let content = connection.get(&key, ENTRY_BYTES_MAX)?;
         let content = content.ok_or_else(|| self.refused(format!("object {key} has just been there and is gone")))?;
-        serde_json::from_slice(&content).map_err(|error| self.refused(format!("object {key} is not readable ({error})")))
+        serde_json::from_slice(&content)
+            .map_err(|error| self.refused(format!("object {key} is not readable ({error})")))
     }
 
     fn key(&self, number: u64) -> String {

@@ -98,7 +98,12 @@ impl OpenFile {
     }
 
     /// Puts what fills parts. The upload is in the manifest before its first part is put, so that it is found whatever happens.
-    pub(super) fn put_parts(&mut self, connection: &Connection, manifest: &mut Manifest, part_bytes: usize) -> Result<(), ConnectError> {
+    pub(super) fn put_parts(
+        &mut self,
+        connection: &Connection,
+        manifest: &mut Manifest,
+        part_bytes: usize,
+    ) -> Result<(), ConnectError> {
         while self.pending.len() >= part_bytes {
             let key = &self.entry.key;
             let parts = match &mut self.parts {

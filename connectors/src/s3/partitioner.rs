@@ -71,7 +71,12 @@ pub(super) struct Places {
 }
 
 impl Placer {
-    pub(super) fn new(partitioner: &Partitioner, time: &RowTime, schema: Option<&Schema>, topic: &str) -> Result<Self, ConnectError> {
+    pub(super) fn new(
+        partitioner: &Partitioner,
+        time: &RowTime,
+        schema: Option<&Schema>,
+        topic: &str,
+    ) -> Result<Self, ConnectError> {
         let find = |property: &str, name: &str| {
             let found = schema.and_then(|schema| {
                 schema.fields().iter().position(|field| field.name() == name || field.name().eq_ignore_ascii_case(name))
@@ -87,8 +92,16 @@ impl Placer {
         let names: &[String] = if let Partitioner::Field(names) = partitioner { names } else { &[] };
         let fields: Vec<usize> =
             names.iter().map(|name| find("partition.field.name", name)).collect::<Result<_, _>>()?;
-        if let Some(nested) = fields.iter().filter_map(|at| schema.map(|schema| schema.field(*at))).find(|field| !is_scalar(field.data_type())) {
-            let problem = format!("'partition.field.name' names column `{}`, which is {} and makes no directory", nested.name(), nested.data_type());
+        if let Some(nested) = fields
+            .iter()
+            .filter_map(|at| schema.map(|schema| schema.field(*at)))
+            .find(|field| !is_scalar(field.data_type()))
+        {
+            let problem = format!(
+                "'partition.field.name' names column `{}`, which is {} and makes no directory",
+                nested.name(),
+                nested.data_type()
+            );
             return Err(ConnectError::Input { input: format!("topic {topic}"), problem });
         }
         let time = match time {
@@ -99,15 +112,23 @@ impl Placer {
     }
 
     /// Places rows; `record_times` are the timestamps of their records.
-    pub(super) fn place(&self, partition: &TopicPartition, batch: Option<&RecordBatch>, record_times: Vec<i64>) -> Places {
+    pub(super) fn place(
+        &self,
+        partition: &TopicPartition,
+        batch: Option<&RecordBatch>,
+        record_times: Vec<i64>,
+    ) -> Places {
         let rows = record_times.len();
-        let mut places = Places { directories: Vec::new(), of_row: vec![Some(0); rows], times: record_times, rejected: Vec::new() };
+        let mut places =
+            Places { directories: Vec::new(), of_row: vec![Some(0); rows], times: record_times, rejected: Vec::new() };
         if let (Some(column), Some(batch)) = (self.time, batch) {
             let times = times_of(batch.column(column));
             for row in 0..rows {
                 match times.as_ref().filter(|times| times.is_valid(row)) {
                     Some(times) => places.times[row] = times.value(row),
-                    None => places.reject(row, format!("column {} holds no time", batch.schema_ref().field(column).name())),
+                    None => {
+                        places.reject(row, format!("column {} holds no time", batch.schema_ref().field(column).name()))
+                    }
                 }
             }
         }
@@ -122,11 +143,8 @@ impl Placer {
     fn by_fields(&self, batch: Option<&RecordBatch>, places: &mut Places) {
         let Some(batch) = batch else { return };
         let options = FormatOptions::default();
-        let columns: Vec<(&str, &ArrayRef)> = self
-            .fields
-            .iter()
-            .map(|at| (batch.schema_ref().field(*at).name().as_str(), batch.column(*at)))
-            .collect();
+        let columns: Vec<(&str, &ArrayRef)> =
+            self.fields.iter().map(|at| (batch.schema_ref().field(*at).name().as_str(), batch.column(*at))).collect();
         let texts: Vec<_> = columns
             .iter()
             .map(|(_, column)| ArrayFormatter::try_new(column.as_ref(), &options).expect("its type is scalar"))
@@ -137,7 +155,11 @@ impl Placer {
             for ((name, column), text) in columns.iter().zip(&texts) {
                 let value = if column.is_null(row) { NULL_VALUE.to_owned() } else { text.value(row).to_string() };
                 let separator = if directory.is_empty() { "" } else { "/" };
-                directory.push_str(&format!("{separator}{}={}", PathPart::from(*name).as_ref(), PathPart::from(value.as_str()).as_ref()));
+                directory.push_str(&format!(
+                    "{separator}{}={}",
+                    PathPart::from(*name).as_ref(),
+                    PathPart::from(value.as_str()).as_ref()
+                ));
             }
             places.put(row, directory, &mut known);
         }
@@ -218,10 +240,12 @@ mod tests {
     fn rows_go_where_their_values_say() {
         let dest = StringArray::from(vec![Some("ATL"), None, Some("a/b%"), Some("ATL"), Some("..")]);
         let at = StringArray::from(vec![Some("2013-01-01T10:00Z"), Some("5"), Some("x"), None, Some("6")]);
-        let batch = RecordBatch::try_from_iter([("DEST", Arc::new(dest) as ArrayRef), ("AT", Arc::new(at))]).expect("two columns");
+        let batch = RecordBatch::try_from_iter([("DEST", Arc::new(dest) as ArrayRef), ("AT", Arc::new(at))])
+            .expect("two columns");
         let partition = TopicPartition::new(TopicName::new("t").expect("legal"), PartitionId(3));
         let place = |partitioner: Partitioner, time: RowTime| {
-            let placer = Placer::new(&partitioner, &time, Some(batch.schema_ref()), "t").expect("the columns are there");
+            let placer =
+                Placer::new(&partitioner, &time, Some(batch.schema_ref()), "t").expect("the columns are there");
             placer.place(&partition, Some(&batch), vec![7; 5])
         };
         let fields = place(Partitioner::Field(vec!["dest".into()]), RowTime::Record);
@@ -234,7 +258,8 @@ mod tests {
         assert_eq!(times.of_row, [Some(0), Some(1), None, None, Some(1)]);
         assert_eq!(times.rejected[0], (2, "column AT holds no time".to_owned()));
         assert_eq!(place(Partitioner::None, RowTime::Record).directories, ["partition=3"]);
-        let missing = Placer::new(&Partitioner::Field(vec!["x".into()]), &RowTime::Record, Some(batch.schema_ref()), "t");
+        let missing =
+            Placer::new(&Partitioner::Field(vec!["x".into()]), &RowTime::Record, Some(batch.schema_ref()), "t");
         assert!(missing.err().is_some_and(|error| error.to_string().contains("`x`; it has DEST, AT")));
     }
 }

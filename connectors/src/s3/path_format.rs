@@ -45,7 +45,9 @@ impl PathFormat {
                     pieces.push(Piece::Part(if matches!(letter, 'Y' | 'u') { 'y' } else { letter }));
                 }
                 letter if letter.is_alphabetic() => {
-                    return Err(format!("letter {letter} is not known; y, M, d, H, m, s are, and text goes in single quotes"));
+                    return Err(format!(
+                        "letter {letter} is not known; y, M, d, H, m, s are, and text goes in single quotes"
+                    ));
                 }
                 other => pieces.push(Piece::Text(other.to_string())),
             }

@@ -195,7 +195,8 @@ impl Sink for S3SinkWriter {
             let saved = manifest.state().positions.get(topic.as_str()).and_then(|of| of.get(&partition.0));
             let saved = saved.cloned().unwrap_or(PartitionState { next: position.next.0, ..PartitionState::default() });
             self.positions.insert(position.partition.clone(), Offset(saved.next));
-            let progress = Progress { seen: saved.next, done: saved.done, rejected: saved.rejected, ..Progress::default() };
+            let progress =
+                Progress { seen: saved.next, done: saved.done, rejected: saved.rejected, ..Progress::default() };
             partitions.insert(position.partition.clone(), progress);
         }
         self.session = Some(Session {
@@ -314,7 +315,8 @@ impl Session {
             let progress = self.partitions.get_mut(partition).expect("the file was just found there");
             let file = progress.files.get_mut(directory).expect("the file was just found there");
             let room = usize::try_from(rotation.rows - file.entry.rows).unwrap_or(usize::MAX).min(CHUNK_ROWS);
-            let count = rest.iter().take(room).take_while(|row| !is_late(file, rotation.interval_ms, of.times, **row)).count();
+            let count =
+                rest.iter().take(room).take_while(|row| !is_late(file, rotation.interval_ms, of.times, **row)).count();
             let (chunk, behind) = rest.split_at(count);
             add(file, chunk, of).map_err(|problem| problem_in(&file.entry.key, problem))?;
             file.put_parts(&self.connection, &mut self.manifest, rotation.part_bytes)?;
@@ -328,17 +330,26 @@ impl Session {
     }
 
     /// Begins a file.
-    fn begin(&mut self, partition: &TopicPartition, directory: &str, first: u64, time: i64, now: Timestamp) -> Result<(), ConnectError> {
+    fn begin(
+        &mut self,
+        partition: &TopicPartition,
+        directory: &str,
+        first: u64,
+        time: i64,
+        now: Timestamp,
+    ) -> Result<(), ConnectError> {
         let TopicPartition { topic, partition: number } = partition;
         let (epoch, ending) = (self.manifest.state().epoch, self.config.format.extension());
-        let key = format!("{}/{topic}/{directory}/{topic}+{number}+{first:016}+{epoch}.{ending}", self.config.topics_dir);
+        let key =
+            format!("{}/{topic}/{directory}/{topic}+{number}+{first:016}+{epoch}.{ending}", self.config.topics_dir);
         let encoder = match (self.makers.get(topic).and_then(|(maker, _)| maker.schema()), self.config.format) {
             (Some(schema), format) => new_file(format, schema).map(Encoder::Rows),
             (None, WrittenFormat::Json(compression)) => LinesFile::new(compression).map(Encoder::Lines),
             (None, _) => Err("its columns are not known".to_owned()),
         };
         let encoder = encoder.map_err(|problem| problem_in(&key, problem))?;
-        let entry = FileEntry { key, topic: topic.to_string(), partition: number.0, first, last: first, rows: 0, bytes: 0 };
+        let entry =
+            FileEntry { key, topic: topic.to_string(), partition: number.0, first, last: first, rows: 0, bytes: 0 };
         let progress = self.partitions.entry(partition.clone()).or_default();
         progress.files.insert(directory.to_owned(), OpenFile::new(entry, time, now, encoder));
         Ok(())
@@ -382,7 +393,8 @@ impl Session {
         let files: Vec<FileEntry> = finished.iter().map(|file| file.entry.clone()).collect();
         if !files.is_empty() {
             let announced = files.iter().map(|file| file.key.clone()).collect();
-            let entry = Entry { kind: EntryKind::Announce, files: Vec::new(), announced, ..self.manifest.state().clone() };
+            let entry =
+                Entry { kind: EntryKind::Announce, files: Vec::new(), announced, ..self.manifest.state().clone() };
             self.manifest.append(&self.connection, entry)?;
             let (whole, in_parts): (Vec<_>, Vec<_>) = finished.into_iter().partition(|file| file.parts.is_none());
             // The epoch in their names is this writer's alone: what is there already, a repeated call has put.

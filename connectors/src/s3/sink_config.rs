@@ -144,7 +144,11 @@ fn partitioner(properties: &mut Properties) -> Result<Partitioner, ConfigError> 
     let format = properties.optional("path.format");
     let zone = properties.optional("timezone");
     let duration = properties.optional("partition.duration.ms");
-    let bad = |name: &str, value: &str, expected: String| ConfigError::BadValue { name: name.into(), value: value.into(), expected };
+    let bad = |name: &str, value: &str, expected: String| ConfigError::BadValue {
+        name: name.into(),
+        value: value.into(),
+        expected,
+    };
     let given = [
         ("partition.field.name", fields.is_some(), "field"),
         ("path.format", format.is_some(), "time"),
@@ -158,18 +162,24 @@ fn partitioner(properties: &mut Properties) -> Result<Partitioner, ConfigError> 
     match kind.as_str() {
         "none" => Ok(Partitioner::None),
         "field" => {
-            let names: Vec<String> = fields.iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned()).collect();
+            let names: Vec<String> =
+                fields.iter().flat_map(|text| text.split(',')).map(|name| name.trim().to_owned()).collect();
             if names.is_empty() || names.iter().any(String::is_empty) {
-                return Err(ConfigError::Missing { names: "'partition.field.name'; 'partitioner' = 'field' needs it".into() });
+                return Err(ConfigError::Missing {
+                    names: "'partition.field.name'; 'partitioner' = 'field' needs it".into(),
+                });
             }
             Ok(Partitioner::Field(names))
         }
         "time" => {
             let text = format.unwrap_or_else(|| "'year'=yyyy/'month'=MM/'day'=dd/'hour'=HH".to_owned());
-            let format = PathFormat::new(&text).map_err(|problem| bad("path.format", &text, format!("a pattern: {problem}")))?;
+            let format =
+                PathFormat::new(&text).map_err(|problem| bad("path.format", &text, format!("a pattern: {problem}")))?;
             let zone: Tz = match zone {
                 None => Tz::UTC,
-                Some(name) => name.parse().map_err(|_| bad("timezone", &name, "a zone such as UTC or America/New_York".into()))?,
+                Some(name) => {
+                    name.parse().map_err(|_| bad("timezone", &name, "a zone such as UTC or America/New_York".into()))?
+                }
             };
             let duration_ms = match duration {
                 None => None,
@@ -187,8 +197,10 @@ fn partitioner(properties: &mut Properties) -> Result<Partitioner, ConfigError> 
 impl Rotation {
     fn from_properties(properties: &mut Properties) -> Result<Self, ConfigError> {
         let default = Self::default();
-        let schedule_ms = properties.parsed("rotate.schedule.interval.ms", 0_u64, 60_000, "milliseconds, or 0 for never")?;
-        let interval_ms = properties.parsed("rotate.interval.ms", -1_i64, -1, "milliseconds from 1 on; 0 or -1 for never")?;
+        let schedule_ms =
+            properties.parsed("rotate.schedule.interval.ms", 0_u64, 60_000, "milliseconds, or 0 for never")?;
+        let interval_ms =
+            properties.parsed("rotate.interval.ms", -1_i64, -1, "milliseconds from 1 on; 0 or -1 for never")?;
         let part = properties.parsed("s3.part.size", PART_BYTES_MIN, default.part_bytes, "bytes, at least 5242880")?;
         Ok(Self {
             rows: properties.parsed("flush.size", 1, default.rows, "a count from 1 on")?,
@@ -197,7 +209,12 @@ impl Rotation {
             schedule: (schedule_ms > 0).then(|| Duration::from_millis(schedule_ms)),
             part_bytes: part,
             open_files: properties.parsed("partitioner.max.open.files", 1, default.open_files, "a count from 1 on")?,
-            buffer_bytes: properties.parsed("buffer.bytes", 1 << 20, default.buffer_bytes, "bytes, at least 1048576")?,
+            buffer_bytes: properties.parsed(
+                "buffer.bytes",
+                1 << 20,
+                default.buffer_bytes,
+                "bytes, at least 1048576",
+            )?,
         })
     }
 }

@@ -19,8 +19,8 @@ use std::{
 
 use millstream::{
     connect::{
-        ConnectError, PollLimits, Position, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch, SourceStart,
-        SourceTopic,
+        ConnectError, PollLimits, Position, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch,
+        SourceStart, SourceTopic,
     },
     log::{LogError, TopicConfig},
     record::{Timestamp, TopicName},
@@ -88,12 +88,8 @@ impl S3SourceReader {
     }
 
     fn poll_session(&self, session: &mut Session, limits: PollLimits) -> Result<SourceBatch, ConnectError> {
-        let mut batch = SourceBatch {
-            appends: Vec::new(),
-            positions: Positions::new(),
-            readiness: Readiness::Ready,
-            rejected: 0,
-        };
+        let mut batch =
+            SourceBatch { appends: Vec::new(), positions: Positions::new(), readiness: Readiness::Ready, rejected: 0 };
         if session.current.is_none() && session.waiting.is_empty() && !self.list(session)? {
             batch.readiness = if self.config.follow { Readiness::Idle } else { Readiness::Exhausted };
             return Ok(batch);
@@ -174,14 +170,16 @@ impl S3SourceReader {
     fn begin(&self, session: &Session, meta: ObjectMeta) -> Result<Current, ConnectError> {
         let key = meta.location.to_string();
         if [".gz", ".bz2", ".xz"].iter().any(|ending| key.ends_with(ending)) {
-            return Err(self.input(&meta, "only plain and .zst objects are read; unpack it, or move it away".to_owned()));
+            return Err(
+                self.input(&meta, "only plain and .zst objects are read; unpack it, or move it away".to_owned())
+            );
         }
         let file = self.copy(session, &meta)?;
         let partition = self.partition(&key);
-        let at = session.known.get(&partition).map_or(RowPosition::default(), |position| RowPosition {
-            byte: position.byte,
-            lines: position.lines,
-        });
+        let at = session
+            .known
+            .get(&partition)
+            .map_or(RowPosition::default(), |position| RowPosition { byte: position.byte, lines: position.lines });
         let compressed = !self.config.format.has_columns() && key.ends_with(".zst");
         let storage = Storage { compressed, follow: false };
         let rows = FileRows::open(file, self.config.shape(), storage, partition.clone(), at, &mut |_| ());
@@ -190,9 +188,7 @@ impl S3SourceReader {
     }
 
     fn copy(&self, session: &Session, meta: &ObjectMeta) -> Result<File, ConnectError> {
-        let io = |action: &'static str| {
-            move |source| ConnectError::Io { file: std::env::temp_dir(), action, source }
-        };
+        let io = |action: &'static str| move |source| ConnectError::Io { file: std::env::temp_dir(), action, source };
         let mut file = tempfile::tempfile().map_err(io("make a temporary file in"))?;
         let mut from = 0;
         while from < meta.size {
@@ -237,10 +233,11 @@ impl Source for S3SourceReader {
         self.session = None;
         let mut known = BTreeMap::new();
         for (partition, position) in start.positions {
-            let position: ObjectPosition = serde_json::from_slice(&position.0).map_err(|error| ConnectError::Position {
-                partition: partition.clone(),
-                problem: format!("the position is not readable ({error})"),
-            })?;
+            let position: ObjectPosition =
+                serde_json::from_slice(&position.0).map_err(|error| ConnectError::Position {
+                    partition: partition.clone(),
+                    problem: format!("the position is not readable ({error})"),
+                })?;
             known.insert(partition.clone(), position);
         }
         let keyless = known.values().map(|position: &ObjectPosition| position.keyless).max().unwrap_or(0);

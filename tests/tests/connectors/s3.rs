@@ -82,7 +82,8 @@ fn values_without_columns_are_lines_of_json() {
     let running = start("raw", sink(server, "raw", WrittenFormat::Json(Compression::None)), TopicRows::default(), &log);
     wait_until_written(&running, "raw", "orders", &log);
     assert_eq!(read(server, "raw", "raw").rows, [json!({"N": 0, "x": [1]}), json!({"N": 1}), json!({"N": 2})]);
-    let parquet = start("none", sink(server, "raw", WrittenFormat::Parquet(Compression::None)), TopicRows::default(), &log);
+    let parquet =
+        start("none", sink(server, "raw", WrittenFormat::Parquet(Compression::None)), TopicRows::default(), &log);
     let error = parquet.wait_for_status(Some(PATIENCE), |_| false).expect_err("it needs columns").to_string();
     assert!(error.contains("topic orders") && error.contains("columns are not known"), "{error}");
 }
@@ -93,9 +94,24 @@ fn rows_go_to_directories_and_a_restart_in_the_middle_repeats_none() {
     let zone = "America/New_York".parse().expect("a zone");
     let format = PathFormat::new("'day'=yyyy-MM-dd/'hour'=HH").expect("legal");
     let partitioners = [
-        ("by-field", Partitioner::Field(vec!["PRICE".into(), "NAME".into()]), RowTime::Record, "NAME=__HIVE_DEFAULT_PARTITION__"),
-        ("by-time", Partitioner::Time(TimePartitioner { format: format.clone(), zone, duration_ms: None }), RowTime::Record, "day=2013-01-01/hour=05/"),
-        ("by-column", Partitioner::Time(TimePartitioner { format, zone, duration_ms: Some(7_200_000) }), RowTime::Field("AT".into()), "/hour=04/"),
+        (
+            "by-field",
+            Partitioner::Field(vec!["PRICE".into(), "NAME".into()]),
+            RowTime::Record,
+            "NAME=__HIVE_DEFAULT_PARTITION__",
+        ),
+        (
+            "by-time",
+            Partitioner::Time(TimePartitioner { format: format.clone(), zone, duration_ms: None }),
+            RowTime::Record,
+            "day=2013-01-01/hour=05/",
+        ),
+        (
+            "by-column",
+            Partitioner::Time(TimePartitioner { format, zone, duration_ms: Some(7_200_000) }),
+            RowTime::Field("AT".into()),
+            "/hour=04/",
+        ),
     ];
     for (name, partitioner, time, part) in partitioners {
         server.create_bucket(name);
@@ -103,12 +119,17 @@ fn rows_go_to_directories_and_a_restart_in_the_middle_repeats_none() {
         let log = orders(&folder, 600);
         // Full files end, the others stay open: their directories are not as far as the full ones.
         let rotation = Rotation { rows: 20, schedule: None, open_files: 60, ..Rotation::default() };
-        let config = S3Sink { partitioner, time, rotation, ..sink(server, name, WrittenFormat::Parquet(Compression::Snappy)) };
+        let config =
+            S3Sink { partitioner, time, rotation, ..sink(server, name, WrittenFormat::Parquet(Compression::Snappy)) };
         let running = start(name, config.clone(), columns("orders", RowKind::Stream), &log);
         running.wait_for_status(Some(PATIENCE), |status| status.idle && status.rows == 600).expect("all is taken");
         running.stop();
         let before = read(server, name, name);
-        assert!(before.rows.len() < 600 && before.listed == before.named, "{} rows of files that ended", before.rows.len());
+        assert!(
+            before.rows.len() < 600 && before.listed == before.named,
+            "{} rows of files that ended",
+            before.rows.len()
+        );
         let rotation = Rotation { schedule: Some(Duration::from_millis(50)), ..rotation };
         let running = start(name, S3Sink { rotation, ..config }, columns("orders", RowKind::Stream), &log);
         wait_until_written(&running, name, "orders", &log);
@@ -128,7 +149,12 @@ fn a_table_becomes_change_files() {
     create(log.as_ref(), "orders", 1);
     let deleted = Record { value: None, ..order(1) };
     append(log.as_ref(), "orders", 0, vec![order(1), order(2), deleted]);
-    let running = start("changes", sink(server, "changes", WrittenFormat::Avro(Compression::Deflate)), columns("orders", RowKind::Table), &log);
+    let running = start(
+        "changes",
+        sink(server, "changes", WrittenFormat::Avro(Compression::Deflate)),
+        columns("orders", RowKind::Table),
+        &log,
+    );
     wait_until_written(&running, "changes", "orders", &log);
     let rows = read(server, "changes", "changes").rows;
     let change = |row: serde_json::Value, op: &str, offset: u64| {
@@ -148,7 +174,8 @@ fn files_end_by_the_time_of_records() {
     let log = open_log(folder.path());
     create(log.as_ref(), "orders", 1);
     append(log.as_ref(), "orders", 0, (0..100).map(order).collect());
-    let rotation = Rotation { interval_ms: Some(30 * 60_000), schedule: Some(Duration::from_millis(200)), ..Rotation::default() };
+    let rotation =
+        Rotation { interval_ms: Some(30 * 60_000), schedule: Some(Duration::from_millis(200)), ..Rotation::default() };
     let config = S3Sink { rotation, ..sink(server, "by-interval", WrittenFormat::Json(Compression::None)) };
     let running = start("by-interval", config, columns("orders", RowKind::Stream), &log);
     wait_until_written(&running, "by-interval", "orders", &log);
@@ -185,7 +212,13 @@ fn large_files_are_put_in_parts_and_abandoned_parts_are_given_up() {
     let output = read(server, "parts", "parts");
     assert_eq!((output.uploads, output.listed == output.named), (0, true));
     assert_eq!(output.rows.len(), 130);
-    assert!(output.rows.iter().zip(0..).all(|(row, n): (_, u64)| row["N"] == n && row["TEXT"] == format!("{n:09}").repeat(11_000)));
+    assert!(
+        output
+            .rows
+            .iter()
+            .zip(0..)
+            .all(|(row, n): (_, u64)| row["N"] == n && row["TEXT"] == format!("{n:09}").repeat(11_000))
+    );
 }
 
 fn failure(running: &RunningConnector) -> String {
@@ -220,7 +253,8 @@ fn refused_credentials_are_said() {
     let Some(server) = MotoServer::start_strict() else { return };
     let folder = tempfile::tempdir().expect("made");
     let log = orders(&folder, 1);
-    let running = start("refused", sink(&server, "refused", WrittenFormat::Json(Compression::None)), TopicRows::default(), &log);
+    let running =
+        start("refused", sink(&server, "refused", WrittenFormat::Json(Compression::None)), TopicRows::default(), &log);
     let error = failure(&running);
     assert!(error.contains("refuses the credentials") && error.contains("aws.secret.access.key"), "{error}");
 }
@@ -275,7 +309,11 @@ fn a_writer_that_was_replaced_is_fenced_by_the_manifest() {
     new.write(&partition, &batch()).expect("encoded");
     new.flush().expect("put");
     let error = old.flush().expect_err("it is fenced");
-    assert!(matches!(error, ConnectError::Position { .. }) && error.to_string().contains("another connector of the same name"), "{error}");
+    assert!(
+        matches!(error, ConnectError::Position { .. })
+            && error.to_string().contains("another connector of the same name"),
+        "{error}"
+    );
     check(read(server, "fenced", "fenced"), 300);
     let error = writer().open(&position(None)).expect_err("another Millstream's");
     assert!(error.to_string().contains("not known to this Millstream"), "{error}");
@@ -329,7 +367,8 @@ fn objects_are_read_once_each_in_the_order_of_their_keys() {
     let running = start_source(S3Source { follow: false, ..follow.clone() }, 2, &log);
     let status = running.wait_until_exhausted(Some(PATIENCE)).expect("it ends");
     assert_eq!((status.rows, status.rejected), (5, 0));
-    let numbers: Vec<u64> = values(&log, "source").iter().map(|value| value["id"].as_u64().expect("a number")).collect();
+    let numbers: Vec<u64> =
+        values(&log, "source").iter().map(|value| value["id"].as_u64().expect("a number")).collect();
     assert_eq!(numbers, (0..30).collect::<Vec<_>>());
     server.put_object("source", "in/b.json", lines(30, 31).as_bytes());
     let error = failure(&start_source(follow.clone(), 2, &log));
@@ -354,7 +393,8 @@ fn what_the_sink_wrote_the_source_reads() {
     for (number, (written, read_as)) in formats.into_iter().enumerate() {
         let name = format!("round-{number}");
         server.create_bucket(&name);
-        let running = start(&format!("{name}-out"), sink(server, &name, written), columns("orders", RowKind::Stream), &log);
+        let running =
+            start(&format!("{name}-out"), sink(server, &name, written), columns("orders", RowKind::Stream), &log);
         wait_until_written(&running, &format!("{name}-out"), "orders", &log);
         drop(running);
         let back = S3Source {
@@ -370,7 +410,10 @@ fn what_the_sink_wrote_the_source_reads() {
         start_source(back, 40, &log).wait_until_exhausted(Some(PATIENCE)).expect("all are read");
         let values = values(&log, &name);
         let names: BTreeSet<String> = values.iter().map(|value| value["NAME"].to_string()).collect();
-        assert_eq!(values.iter().map(|value| value["N"].as_u64()).collect::<Vec<_>>(), (0..500).map(Some).collect::<Vec<_>>());
+        assert_eq!(
+            values.iter().map(|value| value["N"].as_u64()).collect::<Vec<_>>(),
+            (0..500).map(Some).collect::<Vec<_>>()
+        );
         assert!(names.contains("null") && names.contains(r#""item, \"3\"""#), "{names:?}");
         let partition = TopicPartition::new(topic(&name), PartitionId(0));
         let fetched = log.fetch(&partition, Offset(0), 64 << 20).expect("read");

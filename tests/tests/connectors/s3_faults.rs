@@ -39,11 +39,7 @@ fn faults() -> u64 {
 }
 
 fn sink(url: &str, schedule_ms: u64) -> S3Sink {
-    let rotation = Rotation {
-        rows: 150,
-        schedule: Some(Duration::from_millis(schedule_ms)),
-        ..Rotation::default()
-    };
+    let rotation = Rotation { rows: 150, schedule: Some(Duration::from_millis(schedule_ms)), ..Rotation::default() };
     let mut of = bucket(url, "faults");
     of.timeout = Duration::from_secs(2);
     S3Sink {
@@ -97,7 +93,8 @@ fn each_order_is_in_the_bucket_once_whatever_fails() {
     let Some(server) = MotoServer::start() else { return };
     server.create_bucket("faults");
     let proxy = FaultProxy::start(server.port());
-    let seed = std::env::var("MILLSTREAM_S3_SEED").map_or_else(|_| u64::from(std::process::id()), |text| text.parse().expect("a seed"));
+    let seed = std::env::var("MILLSTREAM_S3_SEED")
+        .map_or_else(|_| u64::from(std::process::id()), |text| text.parse().expect("a seed"));
     eprintln!("MILLSTREAM_S3_SEED={seed} MILLSTREAM_S3_FAULTS={}", faults());
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let folder = tempfile::tempdir().expect("made");
@@ -138,5 +135,8 @@ fn each_order_is_in_the_bucket_once_whatever_fails() {
     let output = read(&server, "faults", "faults");
     let files = output.named.len();
     check(output, orders);
-    eprintln!("{orders} orders in {files} files, {kills} kills, {others} faults of the server, {} pieces hit", proxy.hits());
+    eprintln!(
+        "{orders} orders in {files} files, {kills} kills, {others} faults of the server, {} pieces hit",
+        proxy.hits()
+    );
 }

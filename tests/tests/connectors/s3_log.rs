@@ -132,7 +132,9 @@ pub(crate) struct Output {
 pub(crate) fn read(server: &MotoServer, bucket: &str, connector: &str) -> Output {
     let text = server.python("read_s3.py", &[&server.url(), bucket, "topics", connector]);
     let mut output: Value = serde_json::from_str(&text).expect("JSON");
-    let keys = |value: &Value| value.as_array().expect("a list").iter().map(|key| key.as_str().expect("text").to_owned()).collect();
+    let keys = |value: &Value| {
+        value.as_array().expect("a list").iter().map(|key| key.as_str().expect("text").to_owned()).collect()
+    };
     let (listed, named) = (keys(&output["listed"]), keys(&output["named"]));
     let Value::Array(rows) = output["rows"].take() else { panic!("no rows: {text}") };
     Output { rows, listed, named, uploads: output["uploads"].as_u64().expect("a count") }
