@@ -6,34 +6,27 @@ Prints a JSON object: `rows`, the rows of the files that the manifest names, in 
 directories of the topics; `named`, the keys that the manifest names; `uploads`, unfinished uploads.
 """
 
-import datetime, decimal, io, json, re, sys, urllib.parse, urllib.request
-import xml.etree.ElementTree as xml
+import datetime, decimal, io, json, re, sys
 
+import boto3
 import fastavro
 import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 
 endpoint, bucket, topics_dir, connector = sys.argv[1:]
-space = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+s3 = boto3.client(
+    "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
+)
 
 
-def get(path, **query):
-    url = f"{endpoint}/{bucket}/{urllib.parse.quote(path)}"
-    if query:
-        url += "?" + urllib.parse.urlencode(query)
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return answer.read()
+def get(key):
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
 def keys(prefix):
-    found, more = [], {}
-    while True:
-        page = xml.fromstring(get("", **{"list-type": "2", "prefix": prefix, **more}))
-        found += [item.findtext(f"{space}Key") for item in page.findall(f"{space}Contents")]
-        if page.findtext(f"{space}IsTruncated") != "true":
-            return sorted(found)
-        more = {"continuation-token": page.findtext(f"{space}NextContinuationToken")}
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return sorted(item["Key"] for page in pages for item in page.get("Contents", []))
 
 
 def plain(value):
@@ -82,7 +75,7 @@ for file in files:
     assert len(content) == file["bytes"], (file, len(content))
     read += found
 listed = [key for key in keys(f"{topics_dir}/") if not key.startswith(f"{topics_dir}/_millstream/")]
-uploads = xml.fromstring(get("", uploads="")).findall(f"{space}Upload")
+uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
 json.dump(
     {"rows": read, "listed": listed, "named": sorted(file["key"] for file in files), "uploads": len(uploads)},
     sys.stdout,

@@ -19,6 +19,9 @@ use crate::kafka_cluster::Guarded;
 const MISSING: i32 = 69;
 const STEP: Duration = Duration::from_millis(50);
 const STEPS: u32 = 600;
+/// The server looks whether a request is signed, not by whom.
+const SIGNED: &str =
+    "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
 /// A running server. Dropping it ends it.
 pub struct MotoServer {
@@ -100,7 +103,7 @@ impl MotoServer {
     fn call(&self, method: &str, path: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server runs");
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {SIGNED}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.port,
             body.len()
         );

@@ -312,7 +312,10 @@ fn diagnose(error: &object_store::Error, text: &str, bucket: &str) -> (String, b
     if names_no_bucket(text) {
         return (format!("there is no bucket {bucket}; create it, or correct 's3.bucket.name'"), false);
     }
-    if matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }) {
+    let status = text.split_once("status code: ").map(|(_, rest)| rest.chars().take(3).collect::<String>());
+    if matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. })
+        || status.as_deref().is_some_and(|status| matches!(status, "401" | "403"))
+    {
         let code = code.unwrap_or("no reason given");
         let problem = format!(
             "the server refuses the credentials ({code}); check 'aws.access.key.id', 'aws.secret.access.key' and what they are allowed to do"
@@ -323,7 +326,6 @@ fn diagnose(error: &object_store::Error, text: &str, bucket: &str) -> (String, b
         return ("the bucket is in another region; correct 's3.region'".to_owned(), false);
     }
     let passes = |status: &str| ["408", "409", "412", "425", "429"].contains(&status);
-    let status = text.split_once("status code: ").map(|(_, rest)| rest.chars().take(3).collect::<String>());
     let is_refusal = status.as_deref().is_some_and(|status| status.starts_with('4') && !passes(status));
     let short: String = text.chars().take(400).collect();
     match code {
