@@ -91,12 +91,7 @@ fn rows_go_to_directories_and_a_restart_in_the_middle_repeats_none() {
     let zone = "America/New_York".parse().expect("a zone");
     let format = PathFormat::new("'day'=yyyy-MM-dd/'hour'=HH").expect("legal");
     let partitioners = [
-        (
-            "by-field",
-            Partitioner::Field(vec!["NAME".into()]),
-            RowTime::Record,
-            "NAME=__HIVE_DEFAULT_PARTITION__",
-        ),
+        ("by-field", Partitioner::Field(vec!["NAME".into()]), RowTime::Record, "NAME=__HIVE_DEFAULT_PARTITION__"),
         (
             "by-time",
             Partitioner::Time(TimePartitioner { format: format.clone(), zone, duration_ms: None }),

@@ -1,11 +1,6 @@
 //! Orders in a log, the S3 sink that writes them, and what another program reads of it.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, thread, time::Duration};
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use millstream::{
@@ -27,6 +22,7 @@ use millstream_tests::moto_server::MotoServer;
 use serde_json::Value;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) fn topic(name: &str) -> TopicName {
     TopicName::new(name).expect("legal")
@@ -50,7 +46,7 @@ pub(crate) fn append(log: &dyn Log, name: &str, partition: u32, records: Vec<Rec
 
 /// The n-th order, with nulls here and there: a function of `n` and nothing else.
 pub(crate) fn order(n: u64) -> Record {
-    let name = if n % 7 == 0 { "null".to_owned() } else { format!("\"item, \\\"{}\\\"\"", n % 13) };
+    let name = if n.is_multiple_of(7) { "null".to_owned() } else { format!("\"item, \\\"{}\\\"\"", n % 13) };
     let value = format!(r#"{{"N":{n},"NAME":{name},"PRICE":{}.25,"AT":{}}}"#, n % 100, 1_357_034_400_000 + n * 60_000);
     Record {
         key: Some((n as i64).to_be_bytes().to_vec()),
@@ -62,7 +58,7 @@ pub(crate) fn order(n: u64) -> Record {
 
 /// What a reader must see of the n-th order.
 pub(crate) fn row(n: u64) -> Value {
-    let name = if n % 7 == 0 { Value::Null } else { format!("item, \"{}\"", n % 13).into() };
+    let name = if n.is_multiple_of(7) { Value::Null } else { format!("item, \"{}\"", n % 13).into() };
     serde_json::json!({"ID": n, "N": n, "NAME": name, "PRICE": (n % 100) as f64 + 0.25, "AT": 1_357_034_400_000 + n * 60_000})
 }
 
@@ -112,12 +108,14 @@ pub(crate) fn wait_until_written(running: &RunningConnector, name: &str, of: &st
             log.committed(&group, &partition).expect("asked").is_some_and(|committed| committed.next >= end)
         })
     };
-    let started = Instant::now();
-    while !is_written() {
+    for look in 0.. {
+        if is_written() {
+            return;
+        }
         let status = running.status();
         assert!(status.state != runtime::ConnectorState::Failed, "{:?}", status.last_error);
-        assert!(started.elapsed() < PATIENCE, "not written in time: {status:?}");
-        thread::sleep(Duration::from_millis(20));
+        assert!(LOOK * look < PATIENCE, "not written in time: {status:?}");
+        thread::sleep(LOOK);
     }
 }
 
