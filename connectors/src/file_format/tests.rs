@@ -95,7 +95,8 @@ fn columns_come_back() {
     }
     let zstd = written(WrittenFormat::Json(Compression::Zstd), &[first.clone(), second]);
     assert_eq!(parse(&zstd::decode_all(&zstd[..]).expect("packed")), expected);
-    let repeated = |format| written(format, std::slice::from_ref(&first)) == written(format, std::slice::from_ref(&first));
+    let repeated =
+        |format| written(format, std::slice::from_ref(&first)) == written(format, std::slice::from_ref(&first));
     assert!(repeated(WrittenFormat::Avro(Compression::Deflate)) && repeated(WrittenFormat::Parquet(Compression::Zstd)));
 }
 
