@@ -9,6 +9,7 @@
 //! - [`runtime`]: threads, commits, positions, retries, status
 //! - [`rows`]: records as rows of columns, for targets that have columns
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
+//! - [`postgres`]: tables of Postgres, as sink exactly once
 //! - [`nexmark`]: a generator of auction events
 //!
 //! # Example
@@ -27,6 +28,7 @@
 pub mod config;
 pub mod file;
 pub mod nexmark;
+pub mod postgres;
 pub mod rows;
 pub mod runtime;
 

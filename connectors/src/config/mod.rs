@@ -17,6 +17,7 @@ pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
+    postgres::PostgresSink,
     rows::TopicRows,
 };
 
@@ -47,6 +48,8 @@ pub enum ConnectorKind {
     FileSink(FileSink),
     /// Generated auction events.
     Nexmark(NexmarkSource),
+    /// Rows into tables of Postgres.
+    PostgresSink(Box<PostgresSink>),
 }
 
 impl ConnectorKind {
@@ -54,7 +57,7 @@ impl ConnectorKind {
     pub fn direction(&self) -> Direction {
         match self {
             Self::FileSource(_) | Self::Nexmark(_) => Direction::Source,
-            Self::FileSink(_) => Direction::Sink,
+            Self::FileSink(_) | Self::PostgresSink(_) => Direction::Sink,
         }
     }
 
@@ -63,6 +66,7 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::FileSink(_) => "file",
             Self::Nexmark(_) => "nexmark",
+            Self::PostgresSink(_) => "postgres",
         }
     }
 }
@@ -83,7 +87,7 @@ impl ConnectorConfig {
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
             Direction::Source => &["file", "nexmark"],
-            Direction::Sink => &["file"],
+            Direction::Sink => &["file", "postgres"],
         }
     }
 
@@ -101,6 +105,9 @@ impl ConnectorConfig {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
             (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
+            (Direction::Sink, "postgres") => {
+                ConnectorKind::PostgresSink(Box::new(PostgresSink::from_properties(&mut properties)?))
+            }
             _ => {
                 let expected = format!("the class of a {direction} connector: {}", classes.join(", "));
                 return Err(ConfigError::BadValue { name: "connector.class".into(), value: class, expected });
@@ -127,6 +134,12 @@ impl From<FileSource> for ConnectorConfig {
 impl From<FileSink> for ConnectorConfig {
     fn from(sink: FileSink) -> Self {
         ConnectorKind::FileSink(sink).into()
+    }
+}
+
+impl From<PostgresSink> for ConnectorConfig {
+    fn from(sink: PostgresSink) -> Self {
+        ConnectorKind::PostgresSink(Box::new(sink)).into()
     }
 }
 
