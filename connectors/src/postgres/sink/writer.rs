@@ -194,7 +194,12 @@ impl Sink for PostgresSinkWriter {
         if open.is_settled {
             match self.progress.commit(&open.session, &open.written) {
                 Ok(()) => {}
-                Err(CommitFailure::Fenced) => return Err(self.progress.fenced(&open.session)),
+                Err(CommitFailure::Fenced) => {
+                    // What was written, and the locks that it holds, goes with the session.
+                    let error = self.progress.fenced(&open.session);
+                    self.open = None;
+                    return Err(error);
+                }
                 Err(CommitFailure::Failed(failure)) => return Err(self.failed("commit rows", failure)),
             }
             open.written.clear();
