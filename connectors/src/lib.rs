@@ -32,6 +32,7 @@ pub mod postgres;
 pub mod rows;
 pub mod runtime;
 
+mod json_text;
 #[cfg(test)]
 mod memory_log;
 

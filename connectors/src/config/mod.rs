@@ -17,7 +17,7 @@ pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
-    postgres::PostgresSink,
+    postgres::{PostgresSink, PostgresSource},
     rows::TopicRows,
 };
 
@@ -50,13 +50,15 @@ pub enum ConnectorKind {
     Nexmark(NexmarkSource),
     /// Rows into tables of Postgres.
     PostgresSink(Box<PostgresSink>),
+    /// Tables of Postgres and their changes.
+    PostgresSource(Box<PostgresSource>),
 }
 
 impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) => Direction::Source,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::PostgresSource(_) => Direction::Source,
             Self::FileSink(_) | Self::PostgresSink(_) => Direction::Sink,
         }
     }
@@ -66,7 +68,7 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::FileSink(_) => "file",
             Self::Nexmark(_) => "nexmark",
-            Self::PostgresSink(_) => "postgres",
+            Self::PostgresSink(_) | Self::PostgresSource(_) => "postgres",
         }
     }
 }
@@ -86,7 +88,7 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark"],
+            Direction::Source => &["file", "nexmark", "postgres"],
             Direction::Sink => &["file", "postgres"],
         }
     }
@@ -105,6 +107,9 @@ impl ConnectorConfig {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
             (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
+            (Direction::Source, "postgres") => {
+                ConnectorKind::PostgresSource(Box::new(PostgresSource::from_properties(&mut properties)?))
+            }
             (Direction::Sink, "postgres") => {
                 ConnectorKind::PostgresSink(Box::new(PostgresSink::from_properties(&mut properties)?))
             }
@@ -134,6 +139,12 @@ impl From<FileSource> for ConnectorConfig {
 impl From<FileSink> for ConnectorConfig {
     fn from(sink: FileSink) -> Self {
         ConnectorKind::FileSink(sink).into()
+    }
+}
+
+impl From<PostgresSource> for ConnectorConfig {
+    fn from(source: PostgresSource) -> Self {
+        ConnectorKind::PostgresSource(Box::new(source)).into()
     }
 }
 

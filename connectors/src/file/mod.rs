@@ -7,7 +7,6 @@
 mod csv_rows;
 mod fingerprint;
 mod json_rows;
-mod json_text;
 mod row_reader;
 mod sink;
 mod source;

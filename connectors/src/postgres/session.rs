@@ -67,6 +67,11 @@ impl Session {
         ConnectError::Outside { system: self.settings.system(), problem, retryable: false, source: None }
     }
 
+    /// An error that may pass.
+    pub(super) fn passing(&self, problem: String) -> ConnectError {
+        ConnectError::Outside { system: self.settings.system(), problem, retryable: true, source: None }
+    }
+
     /// Runs statements without results.
     pub(super) fn batch(&self, action: &str, sql: &str) -> Result<(), ConnectError> {
         self.try_batch(sql).map_err(|failure| self.error(action, failure))
@@ -107,11 +112,6 @@ impl Session {
             }
             sink.as_mut().finish().await
         })
-    }
-
-    /// Whether the connection is known to be gone.
-    pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
     }
 }
 

@@ -83,6 +83,7 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
         }
         ConnectorKind::Nexmark(source) => start_source(name, Box::new(source.generator()), settings, log, clock),
         ConnectorKind::FileSink(sink) => start_sink(name, Box::new(sink.writer()), settings, log, clock),
+        ConnectorKind::PostgresSource(source) => start_source(name, Box::new(source.reader(name)), settings, log, clock),
         ConnectorKind::PostgresSink(sink) => start_sink(name, Box::new(sink.writer(name, rows)), settings, log, clock),
     }
 }
