@@ -28,7 +28,8 @@ pub const WALLED: (&str, &str) = ("walled", "tiger");
 const PATIENCE: Duration = Duration::from_secs(60);
 const STEP: Duration = Duration::from_millis(30);
 
-const ACCESS: &str = "local all all trust\nhost all walled 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
+const ACCESS: &str =
+    "local all all trust\nhost all walled 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
 const SETTINGS: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nwal_level = logical\nmax_wal_senders = 8\n\
     max_replication_slots = 16\nlisten_addresses = '127.0.0.1'\nshared_buffers = '64MB'\nlog_min_messages = warning\nmax_connections = 60\n";
 
@@ -71,7 +72,9 @@ impl PostgresServer {
         let server = Self { binaries, directory, port, process: Mutex::new(None) };
         server.make();
         server.run();
-        server.psql("CREATE ROLE walled LOGIN PASSWORD 'tiger'; CREATE DATABASE shop; GRANT ALL ON DATABASE shop TO walled");
+        server.psql(
+            "CREATE ROLE walled LOGIN PASSWORD 'tiger'; CREATE DATABASE shop; GRANT ALL ON DATABASE shop TO walled",
+        );
         Some(server)
     }
 
@@ -94,13 +97,18 @@ impl PostgresServer {
     }
 
     fn make(&self) {
-        let made = self.program("initdb").args(["-A", "trust", "-N", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D"]).arg(self.data()).output();
+        let made = self
+            .program("initdb")
+            .args(["-A", "trust", "-N", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D"])
+            .arg(self.data())
+            .output();
         let made = made.expect("initdb starts");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
         let settings = self.data().join("postgresql.conf");
         let text = fs::read_to_string(&settings).expect("initdb wrote it");
         let socket = self.directory.path().display();
-        fs::write(&settings, format!("{text}\n{SETTINGS}port = {}\nunix_socket_directories = '{socket}'\n", self.port)).expect("it can be written");
+        fs::write(&settings, format!("{text}\n{SETTINGS}port = {}\nunix_socket_directories = '{socket}'\n", self.port))
+            .expect("it can be written");
         fs::write(self.data().join("pg_hba.conf"), ACCESS).expect("it can be written");
     }
 
@@ -167,7 +175,20 @@ impl PostgresServer {
     /// What `psql` wrote to standard error, if it failed.
     pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let output = Command::new(self.binaries.join("psql"))
-            .args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "postgres", "-p", &self.port.to_string()])
+            .args([
+                "-X",
+                "-A",
+                "-t",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "postgres",
+                "-p",
+                &self.port.to_string(),
+            ])
             .args(["-d", database, "-c", sql])
             .env("PGTZ", "UTC")
             .stdin(Stdio::null())

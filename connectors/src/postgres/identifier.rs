@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn names_without_lower_case_are_folded() {
-        for (name, expected) in [("ORDER_ID", "order_id"), ("orderId", "orderId"), ("orders", "orders"), ("Ä1", "ä1")] {
+        for (name, expected) in [("ORDER_ID", "order_id"), ("orderId", "orderId"), ("orders", "orders"), ("Ä1", "ä1")]
+        {
             assert_eq!(folded(name), expected);
         }
     }

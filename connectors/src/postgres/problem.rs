@@ -79,7 +79,8 @@ fn unanswered(connection: &PostgresConnection, action: &str, error: &Error) -> (
         return (format!("cannot {action}: {causes}; {advice}"), false);
     }
     if kind.contains("authentication") || kind.contains("configuration") {
-        let text = format!("{causes}; give the password as 'connection.password' = '${{env:NAME}}' or '${{file:PATH}}'");
+        let text =
+            format!("{causes}; give the password as 'connection.password' = '${{env:NAME}}' or '${{file:PATH}}'");
         return (format!("cannot {action}: {text}"), false);
     }
     (format!("cannot {action}: the connection is lost ({causes})"), true)

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use futures::SinkExt;
 use millstream::connect::ConnectError;
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, Config, Error, NoTls, Row, SimpleQueryMessage, Statement, config::SslMode as Tls, types::ToSql};
+use tokio_postgres::{
+    Client, Config, Error, NoTls, Row, SimpleQueryMessage, Statement, config::SslMode as Tls, types::ToSql,
+};
 
 use super::{
     problem::{Failure, outside},

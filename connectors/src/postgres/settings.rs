@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_url_and_its_parts_say_the_same() {
-        let url = parse("connection.url=jdbc:postgresql://db.example:5433/my%20shop?user=ada&sslmode=verify-full").unwrap();
+        let url =
+            parse("connection.url=jdbc:postgresql://db.example:5433/my%20shop?user=ada&sslmode=verify-full").unwrap();
         assert_eq!((url.host.as_str(), url.port, url.database.as_str()), ("db.example", 5433, "my shop"));
         assert_eq!((url.user.as_str(), url.ssl_mode), ("ada", SslMode::VerifyFull));
         let parts = parse("connection.host=localhost connection.database=shop connection.user=ada").unwrap();

@@ -83,7 +83,9 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
         }
         ConnectorKind::Nexmark(source) => start_source(name, Box::new(source.generator()), settings, log, clock),
         ConnectorKind::FileSink(sink) => start_sink(name, Box::new(sink.writer()), settings, log, clock),
-        ConnectorKind::PostgresSource(source) => start_source(name, Box::new(source.reader(name)), settings, log, clock),
+        ConnectorKind::PostgresSource(source) => {
+            start_source(name, Box::new(source.reader(name)), settings, log, clock)
+        }
         ConnectorKind::PostgresSink(sink) => start_sink(name, Box::new(sink.writer(name, rows)), settings, log, clock),
     }
 }
@@ -218,7 +220,9 @@ impl RunningConnector {
             _ if hoped_for(&status) => Ok(status),
             ConnectorState::Failed => Err(WaitError::Failed { name, error: status.last_error.unwrap_or_default() }),
             ConnectorState::Stopped | ConnectorState::Exhausted => Err(WaitError::Stopped { name }),
-            ConnectorState::Running | ConnectorState::Paused => Err(WaitError::TimedOut { name, timeout: timeout.unwrap_or_default() }),
+            ConnectorState::Running | ConnectorState::Paused => {
+                Err(WaitError::TimedOut { name, timeout: timeout.unwrap_or_default() })
+            }
         }
     }
 

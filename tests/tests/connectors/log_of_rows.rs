@@ -54,7 +54,9 @@ pub(crate) fn append(log: &dyn Log, name: &str, records: &[Record]) {
         records: part.into_iter().collect(),
     });
     let transaction = Transaction { appends: appends.collect(), offsets: Vec::new() };
-    log.producer("test-input").and_then(|mut producer| Ok(producer.commit(transaction).expect("committed"))).expect("a producer");
+    log.producer("test-input")
+        .and_then(|mut producer| Ok(producer.commit(transaction).expect("committed")))
+        .expect("a producer");
 }
 
 /// Columns of a topic: `ID` in the key, as a number in KAFKA form, and those of a JSON value.

@@ -15,7 +15,9 @@ use millstream_connectors::{
 };
 use millstream_tests::postgres_server::{PostgresServer, WALLED};
 
-use super::log_of_rows::{append, columns, config, drain, failure, make_topic, open_log, record, rows_of, topic, wait_until_drained};
+use super::log_of_rows::{
+    append, columns, config, drain, failure, make_topic, open_log, record, rows_of, topic, wait_until_drained,
+};
 
 fn log_with(name: &str, partitions: u32) -> (tempfile::TempDir, SharedLog) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -49,7 +51,10 @@ fn rows_of_every_type_arrive_as_they_are() {
     let Some(server) = PostgresServer::start() else { return };
     let (_directory, log) = log_with("THINGS", 2);
     let item = |data_type| DataType::List(Arc::new(Field::new("item", data_type, true)));
-    let object = DataType::Struct(Fields::from(vec![Field::new("X", DataType::Int32, true), Field::new("Y", DataType::Utf8, true)]));
+    let object = DataType::Struct(Fields::from(vec![
+        Field::new("X", DataType::Int32, true),
+        Field::new("Y", DataType::Utf8, true),
+    ]));
     let value = columns(
         RowKind::Table,
         &[
@@ -108,31 +113,39 @@ fn the_last_change_of_a_key_counts_and_bad_rows_are_kept_apart() {
         RowKind::Table,
         &[("WHO", DataType::Utf8), ("NAME", DataType::Utf8), ("BORN", DataType::Utf8), ("AGE", DataType::Int64)],
     );
-    let row = |name: &str, age: i64| format!(r#"{{"WHO":"6f2b1c1e-0000-4000-8000-00000000000{}","NAME":"{name}","BORN":"1815-12-10","AGE":{age}}}"#, age % 10);
+    let row = |name: &str, age: i64| {
+        format!(
+            r#"{{"WHO":"6f2b1c1e-0000-4000-8000-00000000000{}","NAME":"{name}","BORN":"1815-12-10","AGE":{age}}}"#,
+            age % 10
+        )
+    };
     let good = |key, name: &str| record(key, Some(&row(name, 36)));
     let records = [
-        good(1, "ada"),                                                             // 0
-        good(2, "bob"),                                                             // 1
-        record(1, None),                                                            // 2: deleted,
-        good(1, "ada II"),                                                          // 3: and there again
-        good(3, "carl"),                                                            // 4
-        record(3, None),                                                            // 5
-        good(4, "dora"),                                                            // 6
-        record(4, Some(r#"{"WHO":"no uuid","NAME":"dora","BORN":"1815-12-10"}"#)),  // 7: the row before counts
-        good(5, "a long name"),                                                     // 8
-        record(6, Some(r#"{"BORN":"1815-12-10"}"#)),                                // 9: no name
-        record(7, Some(&row("old", 151))),                                          // 10: a constraint
-        record(8, Some(&row("older", 100_000))),                                    // 11: no smallint
-        record(9, Some("{")),                                                       // 12: no JSON
-        record(10, Some("{\"NAME\":\"zero \\u0000\"}")),                            // 13
-        record(5_000_000_000, Some(&row("far", 1))),                                // 14: no int
-        good(11, "eve"),                                                            // 15
+        good(1, "ada"),                                                            // 0
+        good(2, "bob"),                                                            // 1
+        record(1, None),                                                           // 2: deleted,
+        good(1, "ada II"),                                                         // 3: and there again
+        good(3, "carl"),                                                           // 4
+        record(3, None),                                                           // 5
+        good(4, "dora"),                                                           // 6
+        record(4, Some(r#"{"WHO":"no uuid","NAME":"dora","BORN":"1815-12-10"}"#)), // 7: the row before counts
+        good(5, "a long name"),                                                    // 8
+        record(6, Some(r#"{"BORN":"1815-12-10"}"#)),                               // 9: no name
+        record(7, Some(&row("old", 151))),                                         // 10: a constraint
+        record(8, Some(&row("older", 100_000))),                                   // 11: no smallint
+        record(9, Some("{")),                                                      // 12: no JSON
+        record(10, Some("{\"NAME\":\"zero \\u0000\"}")),                           // 13
+        record(5_000_000_000, Some(&row("far", 1))),                               // 14: no int
+        good(11, "eve"),                                                           // 15
     ];
     append(log.as_ref(), "people", &records);
     let rows = || rows_of(&[("people", value.clone())]);
     let strict = properties(&server, "topics=people");
     let error = failure(&log, "people", config(Direction::Sink, &strict, rows()));
-    assert!(error.contains("partition=0 offset=7") && error.contains("`who`") && error.contains("'errors.tolerance'"), "{error}");
+    assert!(
+        error.contains("partition=0 offset=7") && error.contains("`who`") && error.contains("'errors.tolerance'"),
+        "{error}"
+    );
     assert_eq!(server.shop("SELECT count(*) FROM people"), "0\n", "nothing of a commit that failed is seen");
     let lenient = format!("{strict} errors.tolerance=all");
     let running = drain(&log, "people", config(Direction::Sink, &lenient, rows()));
@@ -142,7 +155,14 @@ fn the_last_change_of_a_key_counts_and_bad_rows_are_kept_apart() {
     assert_eq!(found, [line(1, "ada II"), line(2, "bob"), line(4, "dora"), line(11, "eve")].concat());
     let letters = letters(log.as_ref(), "connect-people-dead-letter");
     let expected = [
-        (7, "`who`"), (8, "`name`"), (9, "`name`"), (10, "people_age_check"), (11, "`age`"), (12, "value"), (13, "zero byte"), (14, "`id`"),
+        (7, "`who`"),
+        (8, "`name`"),
+        (9, "`name`"),
+        (10, "people_age_check"),
+        (11, "`age`"),
+        (12, "value"),
+        (13, "zero byte"),
+        (14, "`id`"),
     ];
     assert_eq!(letters.len(), expected.len(), "{letters:#?}");
     for ((offset, problem), (expected_offset, part)) in letters.iter().zip(expected) {
@@ -155,7 +175,9 @@ fn streams_are_appended_and_columns_added() {
     let Some(server) = PostgresServer::start() else { return };
     let (_directory, log) = log_with("CLICKS", 2);
     server.shop("CREATE SCHEMA web; CREATE TABLE web.t_clicks (nr serial, id bigint, kind text DEFAULT 'click')");
-    let value = |names: &[&str]| columns(RowKind::Stream, &names.iter().map(|name| (*name, DataType::Utf8)).collect::<Vec<_>>());
+    let value = |names: &[&str]| {
+        columns(RowKind::Stream, &names.iter().map(|name| (*name, DataType::Utf8)).collect::<Vec<_>>())
+    };
     let all: Vec<Record> = (0..100).map(|id| record(id % 10, Some(r#"{"PAGE":"home"}"#))).collect();
     append(log.as_ref(), "CLICKS", &all);
     let text = properties(&server, "topics=CLICKS table.name.format=web.t_${topic}");
@@ -191,18 +213,33 @@ fn wrong_settings_are_named_with_what_to_do() {
     let to = |more: &str| properties(&server, &format!("topics=t {more}"));
     check(&to(""), table(), &["topic t into table t", "no such table", "CREATE TABLE", "'auto.create'"]);
     check(&to("table.name.format=nokey"), table(), &["no primary key", "ADD PRIMARY KEY (\"id\")", "'pk.fields'"]);
-    check(&to("table.name.format=typed"), rows(RowKind::Table, DataType::Float64), &["\"a\" is of type boolean", "double precision"]);
+    check(
+        &to("table.name.format=typed"),
+        rows(RowKind::Table, DataType::Float64),
+        &["\"a\" is of type boolean", "double precision"],
+    );
     check(&to("table.name.format=full_"), table(), &["column `b`", "default"]);
     check(&to("table.name.format=typed pk.fields=X"), table(), &["'pk.fields'", "`X`", "ID, A"]);
     check(&to(""), millstream_connectors::rows::TopicRows::default(), &["topic t", "columns are not known"]);
-    let at = |url: &str, user: &str| format!("connector.class=postgres topics=t max.retries=1 connection.url={url} connection.user={user}");
-    check(&at(&server.url(None).replace("/shop", "/none"), "postgres"), table(), &["\"none\" does not exist", "'connection.url'"]);
+    let at = |url: &str, user: &str| {
+        format!("connector.class=postgres topics=t max.retries=1 connection.url={url} connection.user={user}")
+    };
+    check(
+        &at(&server.url(None).replace("/shop", "/none"), "postgres"),
+        table(),
+        &["\"none\" does not exist", "'connection.url'"],
+    );
     check(&at(&server.url(Some(1)), "postgres"), table(), &["postgres 127.0.0.1:1/shop", "is the server up"]);
     check(&at(&server.url(None), WALLED.0), table(), &["'connection.password'"]);
-    check(&format!("{} sslmode=require", at(&server.url(None), "postgres")), table(), &["TLS", "'sslmode' = 'disable'"]);
+    check(
+        &format!("{} sslmode=require", at(&server.url(None), "postgres")),
+        table(),
+        &["TLS", "'sslmode' = 'disable'"],
+    );
     let password = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(password.path(), "lion").expect("written");
-    let walled = format!("{} connection.password=${{file:{}}}", at(&server.url(None), WALLED.0), password.path().display());
+    let walled =
+        format!("{} connection.password=${{file:{}}}", at(&server.url(None), WALLED.0), password.path().display());
     check(&walled, table(), &["password authentication failed", "'connection.user'"]);
     std::fs::write(password.path(), WALLED.1).expect("written");
     check(&walled, table(), &["permission denied", "GRANT"]);
@@ -221,7 +258,10 @@ fn a_writer_is_fenced_by_its_successor() {
     let sink = || PostgresSink {
         insert_mode: Some(InsertMode::Upsert),
         missing_table: Missing::Create,
-        ..PostgresSink::new(PostgresConnection::new("127.0.0.1", server.port(), "shop", "postgres"), vec![topic("names")])
+        ..PostgresSink::new(
+            PostgresConnection::new("127.0.0.1", server.port(), "shop", "postgres"),
+            vec![topic("names")],
+        )
     };
     let rows = rows_of(&[("names", columns(RowKind::Table, &[("NAME", DataType::Utf8)]))]);
     let writer = || sink().writer("names", rows.clone());

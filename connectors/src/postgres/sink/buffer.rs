@@ -77,7 +77,8 @@ impl<'a> Buffer<'a> {
             let columns = target.columns.iter().enumerate();
             columns
                 .map(|(at, column)| {
-                    writer(&column.wire, piece.rows.column(at)).map_err(|problem| format!("column `{}`: {problem}", column.name))
+                    writer(&column.wire, piece.rows.column(at))
+                        .map_err(|problem| format!("column `{}`: {problem}", column.name))
                 })
                 .collect::<Result<Vec<_>, String>>()
         };
@@ -112,9 +113,11 @@ impl<'a> Buffer<'a> {
         match self.target.tombstones {
             Tombstones::Delete => Ok(true),
             Tombstones::Skip => Ok(false),
-            Tombstones::Reject => Err("a tombstone, and rows are only added here; use 'insert.mode' = 'upsert', or leave deletions out with \
+            Tombstones::Reject => Err(
+                "a tombstone, and rows are only added here; use 'insert.mode' = 'upsert', or leave deletions out with \
                                        'delete.enabled' = 'false'"
-                .to_owned()),
+                    .to_owned(),
+            ),
         }
     }
 

@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn text_is_cast_to_what_is_not_text() {
-        let target = |base: &str, category: u8| TargetType { base: base.into(), full: base.into(), category: category as i8 };
+        let target =
+            |base: &str, category: u8| TargetType { base: base.into(), full: base.into(), category: category as i8 };
         assert_eq!(Wire::Text.assigned("s.c0", &target("uuid", b'U')), "s.c0::uuid");
         assert_eq!(Wire::Text.assigned("s.c0", &target("character varying", b'S')), "s.c0");
         assert_eq!(Wire::Int8.assigned("s.c0", &target("integer", b'N')), "s.c0");

@@ -122,7 +122,7 @@ fn variable(array: &ArrayRef) -> Writer {
             })
         }};
     }
-    let any = |_: &[u8]| Ok(());
+    let any = |_: &[u8]| Ok::<(), String>(());
     match array.data_type() {
         DataType::LargeUtf8 => bytes!(array.as_string::<i64>(), text),
         DataType::Utf8View => bytes!(array.as_string_view(), text),
@@ -143,7 +143,8 @@ fn decimal(out: &mut BytesMut, amount: u128, is_negative: bool, scale: i8) {
 /// Nanoseconds are cut to microseconds, which is what Postgres has.
 fn timestamp(array: &ArrayRef, unit: TimeUnit) -> Writer {
     fn put(out: &mut BytesMut, micros: Option<i64>) -> Result<(), String> {
-        let micros = micros.and_then(|micros| micros.checked_sub(EPOCH_MICROS)).filter(|micros| MICROS.contains(micros));
+        let micros =
+            micros.and_then(|micros| micros.checked_sub(EPOCH_MICROS)).filter(|micros| MICROS.contains(micros));
         out.put_i64(micros.ok_or("it is out of the range of a timestamp, the years -4713 to 294276")?);
         Ok(())
     }

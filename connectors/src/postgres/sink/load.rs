@@ -15,7 +15,11 @@ use super::{
     buffer::{Buffer, Piece, Place, Refusal},
     target::{Target, misfit},
 };
-use crate::postgres::{identifier::quoted, problem::{Failure, words}, session::Session};
+use crate::postgres::{
+    identifier::quoted,
+    problem::{Failure, words},
+    session::Session,
+};
 
 /// Why rows were not brought over.
 pub(super) enum LoadFailure {
@@ -43,7 +47,12 @@ pub(super) struct Loader {
 
 impl Loader {
     /// Makes the staging table and prepares the statements, which is how the server tells whether the rows fit.
-    pub(super) fn open(session: &Session, target: Target, topic: &TopicName, number: usize) -> Result<Self, millstream::connect::ConnectError> {
+    pub(super) fn open(
+        session: &Session,
+        target: Target,
+        topic: &TopicName,
+        number: usize,
+    ) -> Result<Self, millstream::connect::ConnectError> {
         let stage = quoted(&format!("_millstream_stage_{number}"));
         let columns = target.columns.iter().enumerate();
         let mut parts = vec!["_row int4".to_owned()];
@@ -64,7 +73,9 @@ impl Loader {
             copy_stage: prepared(&format!("COPY {stage} FROM STDIN BINARY"))?,
             copy_direct: target.is_direct().then(|| prepared(&direct)).transpose()?,
             insert: prepared(&insert_statement(&target, &stage))?,
-            delete: (target.mode == InsertMode::Upsert).then(|| prepared(&delete_statement(&target, &stage))).transpose()?,
+            delete: (target.mode == InsertMode::Upsert)
+                .then(|| prepared(&delete_statement(&target, &stage)))
+                .transpose()?,
             stage,
             target,
         })
@@ -88,7 +99,8 @@ impl Loader {
 
 /// From the staging table into the table.
 fn insert_statement(target: &Target, stage: &str) -> String {
-    let value = |(at, column): (usize, &super::target::TargetColumn)| column.wire.assigned(&format!("s.c{at}"), &column.target);
+    let value =
+        |(at, column): (usize, &super::target::TargetColumn)| column.wire.assigned(&format!("s.c{at}"), &column.target);
     let values: Vec<String> = target.columns.iter().enumerate().map(value).collect();
     let mut sql = format!(
         "INSERT INTO {} ({}) SELECT {} FROM {stage} s WHERE s._row >= $1 AND s._row < $2",

@@ -123,7 +123,11 @@ impl PostgresSink {
         };
         if sink.insert_mode == Some(InsertMode::Insert) && sink.deletes == Some(Deletes::Delete) {
             let (name, other) = ("delete.enabled".into(), "'insert.mode' = 'insert'".into());
-            return Err(ConfigError::Conflict { name, other, reason: "only rows that have a key can be deleted".into() });
+            return Err(ConfigError::Conflict {
+                name,
+                other,
+                reason: "only rows that have a key can be deleted".into(),
+            });
         }
         let missing = |create| if create { Missing::Create } else { Missing::Fail };
         sink.missing_table = missing(properties.flag("auto.create")?);

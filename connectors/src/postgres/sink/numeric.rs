@@ -21,7 +21,8 @@ pub(super) fn put(out: &mut BytesMut, is_negative: bool, digits: &[u8], scale: i
     let weight = (all.len() / 4) as i16 - 1;
     all.extend(&fraction);
     all.resize(all.len().next_multiple_of(4), 0);
-    let groups: Vec<i16> = all.chunks_exact(4).map(|four| four.iter().fold(0, |sum, digit| sum * 10 + i16::from(*digit))).collect();
+    let groups: Vec<i16> =
+        all.chunks_exact(4).map(|four| four.iter().fold(0, |sum, digit| sum * 10 + i16::from(*digit))).collect();
     let first = groups.iter().position(|group| *group != 0).unwrap_or(groups.len());
     let last = groups.iter().rposition(|group| *group != 0).map_or(first, |last| last + 1);
     let is_zero = first == groups.len();

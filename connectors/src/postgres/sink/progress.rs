@@ -77,7 +77,9 @@ impl Progress {
             ),
             &[&self.connector, &self.writer, &self.writer],
         )?;
-        let Some(head) = head.first() else { return Err(self.refused("the row of its writer is not to be had".to_owned())) };
+        let Some(head) = head.first() else {
+            return Err(self.refused("the row of its writer is not to be had".to_owned()));
+        };
         self.epoch = Some(head.get(0));
         self.incarnation = head.get(1);
         self.positions = self.read(session)?;
@@ -121,7 +123,11 @@ impl Progress {
     }
 
     /// Commits what is written in the open transaction, or nothing, together with positions.
-    pub(super) fn commit(&mut self, session: &Session, written: &BTreeMap<TopicPartition, Offset>) -> Result<(), CommitFailure> {
+    pub(super) fn commit(
+        &mut self,
+        session: &Session,
+        written: &BTreeMap<TopicPartition, Offset>,
+    ) -> Result<(), CommitFailure> {
         let epoch = self.epoch.unwrap_or_default();
         let take = session.prepare(&format!(
             "UPDATE {TABLE} SET changed = now() WHERE connector = $1 AND topic = '' AND partition = -1 AND epoch = $2 AND writer = $3"

@@ -75,8 +75,7 @@ impl Target {
     pub(super) fn is_direct(&self) -> bool {
         self.mode == InsertMode::Insert
             && self.columns.iter().all(|column| {
-                column.wire.staged() == column.target.base
-                    && column.wire.assigned("", &column.target).is_empty()
+                column.wire.staged() == column.target.base && column.wire.assigned("", &column.target).is_empty()
             })
     }
 }
@@ -120,9 +119,10 @@ impl Opening<'_> {
         }
         let fields = self.schema.columns.fields();
         let position = |name: &String| {
-            fields.iter().position(|field| field.name() == name).or_else(|| {
-                fields.iter().position(|field| field.name().eq_ignore_ascii_case(name))
-            })
+            fields
+                .iter()
+                .position(|field| field.name() == name)
+                .or_else(|| fields.iter().position(|field| field.name().eq_ignore_ascii_case(name)))
         };
         if self.config.key_columns.is_empty() {
             if self.schema.key_columns == 0 {
@@ -152,10 +152,14 @@ impl Opening<'_> {
 
     fn wires(&self) -> Result<Vec<Wire>, ConnectError> {
         let refused = |name: &str, data_type: &DataType| {
-            self.refused(format!("column `{name}` has type {data_type}, which Postgres does not have; leave it out or cast it"))
+            self.refused(format!(
+                "column `{name}` has type {data_type}, which Postgres does not have; leave it out or cast it"
+            ))
         };
         let fields = self.schema.columns.fields().iter();
-        fields.map(|field| Wire::of(field.data_type()).ok_or_else(|| refused(field.name(), field.data_type()))).collect()
+        fields
+            .map(|field| Wire::of(field.data_type()).ok_or_else(|| refused(field.name(), field.data_type())))
+            .collect()
     }
 
     /// The columns of the table; none if it is not there.
@@ -179,8 +183,10 @@ impl Opening<'_> {
     }
 
     fn create(&self, wires: &[Wire], key: &[usize]) -> Result<(), ConnectError> {
-        let names: Vec<String> = self.schema.columns.fields().iter().map(|field| quoted(&folded(field.name()))).collect();
-        let mut parts: Vec<String> = names.iter().zip(wires).map(|(name, wire)| format!("{name} {}", wire.created())).collect();
+        let names: Vec<String> =
+            self.schema.columns.fields().iter().map(|field| quoted(&folded(field.name()))).collect();
+        let mut parts: Vec<String> =
+            names.iter().zip(wires).map(|(name, wire)| format!("{name} {}", wire.created())).collect();
         if !key.is_empty() {
             let key: Vec<&str> = key.iter().map(|at| names[*at].as_str()).collect();
             parts.push(format!("PRIMARY KEY ({})", key.join(", ")));
@@ -200,7 +206,9 @@ impl Opening<'_> {
         let fields = self.schema.columns.fields().iter().zip(wires);
         let missing: Vec<String> = fields
             .filter(|(field, _)| of_name(found, field.name()).is_none())
-            .map(|(field, wire)| format!("ADD COLUMN IF NOT EXISTS {} {}", quoted(&folded(field.name())), wire.created()))
+            .map(|(field, wire)| {
+                format!("ADD COLUMN IF NOT EXISTS {} {}", quoted(&folded(field.name())), wire.created())
+            })
             .collect();
         if missing.is_empty() {
             return Ok(false);
@@ -222,7 +230,11 @@ impl Opening<'_> {
                 .ok_or_else(|| self.refused(format!("there is no column for `{}`, or more than one", field.name())))?;
             if let Some(other) = columns.iter().position(|column| column.name == of.name) {
                 let other = self.schema.columns.field(other).name();
-                return Err(self.refused(format!("`{other}` and `{}` would both go into column `{}`", field.name(), of.name)));
+                return Err(self.refused(format!(
+                    "`{other}` and `{}` would both go into column `{}`",
+                    field.name(),
+                    of.name
+                )));
             }
             columns.push(TargetColumn { name: of.name.clone(), wire, target: of.target.clone() });
         }

@@ -155,7 +155,8 @@ impl Sink for PostgresSinkWriter {
     fn write(&mut self, partition: &TopicPartition, batch: &FetchedBatch) -> Result<(), ConnectError> {
         let not_open = self.not_open();
         let Some(open) = &mut self.open else { return Err(not_open) };
-        let (Some(topic), Some(last)) = (open.topics.get_mut(&partition.topic), batch.records.len().checked_sub(1)) else {
+        let (Some(topic), Some(last)) = (open.topics.get_mut(&partition.topic), batch.records.len().checked_sub(1))
+        else {
             return Ok(());
         };
         let mut rows = topic.reader.read(partition, batch)?;

@@ -4,7 +4,10 @@
 //! allow. A transaction is cut only if it is larger than [`CUT`] times the limits; then the position says how much of it is taken.
 //! Transactions that the position has behind it already, because the slot is confirmed later than the log commits, are left out.
 
-use std::{borrow::Cow, collections::{HashMap, VecDeque}};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+};
 
 use millstream::{
     connect::{ConnectError, PollLimits},
@@ -111,7 +114,9 @@ impl Changes {
                 let parsed = parse(&message).map_err(problem)?;
                 self.take(reading, position, parsed, output)?;
                 let times = if self.transaction.is_some() { CUT } else { 1 };
-                if output.rows >= limits.rows.saturating_mul(times) || output.bytes >= limits.bytes.saturating_mul(times) {
+                if output.rows >= limits.rows.saturating_mul(times)
+                    || output.bytes >= limits.bytes.saturating_mul(times)
+                {
                     self.cut(position);
                     return Ok(Reached::Limit);
                 }
@@ -148,7 +153,9 @@ impl Changes {
 
     /// Marks in the position how much of the transaction at hand is taken.
     fn cut(&self, position: &mut SourcePosition) {
-        let Some(transaction) = self.transaction.filter(|transaction| transaction.changes > transaction.taken) else { return };
+        let Some(transaction) = self.transaction.filter(|transaction| transaction.changes > transaction.taken) else {
+            return;
+        };
         tracing::warn!(
             slot = %position.slot, xid = transaction.xid, changes = transaction.changes,
             "a transaction is too large for one commit and is cut; raise 'batch.rows' to keep larger ones whole"
@@ -208,14 +215,17 @@ impl Changes {
         let mut key = Vec::new();
         for name in table.iter().flat_map(|table| &reading.tables[*table].key) {
             let place = relation.columns.iter().position(|column| column.name == *name);
-            let gone = || reading.session.refusal(format!(
+            let gone = || {
+                reading.session.refusal(format!(
                 "table {}.{} no longer has column `{name}`, which is part of its key; start anew with a connector of another name",
                 relation.schema, relation.table
-            ));
+            ))
+            };
             key.push(place.ok_or_else(gone)?);
         }
         if let Some(before) = self.relations.get(&relation.id).filter(|known| known.relation != relation) {
-            let names = |relation: &Relation| relation.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+            let names =
+                |relation: &Relation| relation.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
             tracing::info!(
                 table = %format!("{}.{}", relation.schema, relation.table), before = ?names(&before.relation), now = ?names(&relation),
                 "a table has changed; records have its new columns from here on"
@@ -226,14 +236,20 @@ impl Changes {
     }
 
     /// The table that a message speaks of, if it is one that is followed.
-    fn known<'k>(&'k self, reading: &'k Reading<'_>, relation: u32) -> Result<Option<(&'k Known, &'k Table)>, ConnectError> {
+    fn known<'k>(
+        &'k self,
+        reading: &'k Reading<'_>,
+        relation: u32,
+    ) -> Result<Option<(&'k Known, &'k Table)>, ConnectError> {
         let missing = || reading.session.refusal(format!("pgoutput has not said what table {relation} is"));
         let known = self.relations.get(&relation).ok_or_else(missing)?;
         Ok(known.table.map(|table| (known, &reading.tables[table])))
     }
 
     fn truncate(&self, reading: &Reading<'_>, relation: u32, output: &mut Output<'_>) -> Result<(), ConnectError> {
-        let (Some((_, table)), Some(transaction)) = (self.known(reading, relation)?, self.transaction) else { return Ok(()) };
+        let (Some((_, table)), Some(transaction)) = (self.known(reading, relation)?, self.transaction) else {
+            return Ok(());
+        };
         match (reading.config.shape, reading.config.truncates) {
             (RecordShape::Envelope, _) => {
                 let origin = origin(reading.config, table, &transaction);
@@ -263,10 +279,14 @@ impl Changes {
         if !self.counts() {
             return Ok(());
         }
-        let (Some((known, table)), Some(transaction)) = (self.known(reading, relation)?, self.transaction) else { return Ok(()) };
+        let (Some((known, table)), Some(transaction)) = (self.known(reading, relation)?, self.transaction) else {
+            return Ok(());
+        };
         let columns = known.relation.columns.len();
         if row.tuples().into_iter().flatten().any(|tuple| tuple.len() != columns) {
-            return Err(reading.session.refusal(format!("a change of table {} has other columns than it should", table.name)));
+            return Err(reading
+                .session
+                .refusal(format!("a change of table {} has other columns than it should", table.name)));
         }
         let change = Change { reading, known, table, transaction };
         match &row {
@@ -342,7 +362,12 @@ impl Change<'_> {
     fn delete(&self, old: &Old<'_>, output: &mut Output<'_>) {
         let key = self.shape().key(&fields(old.tuple()));
         let value = (self.reading.config.shape == RecordShape::Envelope).then(|| {
-            event(Operation::Delete, Some(&self.before(old)), None, origin(self.reading.config, self.table, &self.transaction))
+            event(
+                Operation::Delete,
+                Some(&self.before(old)),
+                None,
+                origin(self.reading.config, self.table, &self.transaction),
+            )
         });
         output.push(&self.table.topic, key.as_deref(), value.as_deref(), self.transaction.at);
     }

@@ -114,7 +114,8 @@ impl PostgresSource {
             return Err(bad("slot.name", slot, "a name of small letters, digits and _, at most 63"));
         }
         source.publication = properties.optional("publication.name");
-        source.missing_publication = match choice(properties, "publication.autocreate.mode", ["filtered", "disabled"])? {
+        source.missing_publication = match choice(properties, "publication.autocreate.mode", ["filtered", "disabled"])?
+        {
             0 => PublicationMode::Filtered,
             _ => PublicationMode::Disabled,
         };
@@ -130,7 +131,9 @@ impl PostgresSource {
         source.partitions = properties.parsed("partitions", 1, 1, "a count from 1 on")?;
         for (schema, table) in &source.tables {
             let name = source.topic_name(schema, table);
-            TopicName::new(&name).map_err(|error| bad("topic.prefix", &source.topic_prefix, &format!("such that {name} is a topic ({error})")))?;
+            TopicName::new(&name).map_err(|error| {
+                bad("topic.prefix", &source.topic_prefix, &format!("such that {name} is a topic ({error})"))
+            })?;
         }
         Ok(source)
     }
@@ -140,7 +143,8 @@ impl PostgresSource {
     }
 
     fn table_names(&self) -> Vec<TableName> {
-        let name = |(schema, table): &(String, String)| TableName { schema: Some(schema.clone()), table: table.clone() };
+        let name =
+            |(schema, table): &(String, String)| TableName { schema: Some(schema.clone()), table: table.clone() };
         self.tables.iter().map(name).collect()
     }
 
@@ -179,10 +183,15 @@ fn is_slot_name(name: &str) -> bool {
 fn parse_tables(list: &str) -> Result<Vec<(String, String)>, ConfigError> {
     let mut tables: Vec<(String, String)> = Vec::new();
     for name in list.split(',').map(str::trim) {
-        let legal = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$'));
+        let legal =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '$'));
         let parts = name.split_once('.').filter(|(schema, table)| legal(schema) && legal(table));
         let Some((schema, table)) = parts else {
-            return Err(bad("table.include.list", list, "names of tables as schema.table, with commas between; no patterns"));
+            return Err(bad(
+                "table.include.list",
+                list,
+                "names of tables as schema.table, with commas between; no patterns",
+            ));
         };
         let table = (schema.to_owned(), table.to_owned());
         if !tables.contains(&table) {
@@ -212,9 +221,14 @@ mod tests {
 
     #[test]
     fn properties_become_settings() {
-        let source = parse("topic.prefix=shop table.include.list=public.a,public.b,public.a envelope=true snapshot.mode=never").unwrap();
+        let source =
+            parse("topic.prefix=shop table.include.list=public.a,public.b,public.a envelope=true snapshot.mode=never")
+                .unwrap();
         assert_eq!(source.topic_name("public", "a"), "shop.public.a");
-        assert_eq!((source.tables.len(), source.shape, source.snapshot), (2, RecordShape::Envelope, SnapshotMode::Never));
+        assert_eq!(
+            (source.tables.len(), source.shape, source.snapshot),
+            (2, RecordShape::Envelope, SnapshotMode::Never)
+        );
         assert_eq!(source.slot_name("My-Source"), "millstream_my_source");
     }
 
@@ -229,7 +243,10 @@ mod tests {
         check("topic.prefix=p table.include.list=public.*", &["no patterns"]);
         check("topic.prefix=a/b table.include.list=public.a", &["topic.prefix", "a/b.public.a"]);
         check("topic.prefix=p table.include.list=public.a slot.name=A", &["slot.name", "small letters"]);
-        check("topic.prefix=p table.include.list=public.a snapshot.mode=always", &["snapshot.mode", "initial or never"]);
+        check(
+            "topic.prefix=p table.include.list=public.a snapshot.mode=always",
+            &["snapshot.mode", "initial or never"],
+        );
         check("topic.prefix=p table.include.list=public.a slot.nme=a", &["`slot.name`"]);
     }
 }

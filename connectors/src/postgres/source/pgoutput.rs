@@ -5,13 +5,31 @@
 /// A message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message<'a> {
-    Begin { commit: u64, commit_micros: i64, xid: u32 },
-    Commit { end: u64 },
+    Begin {
+        commit: u64,
+        commit_micros: i64,
+        xid: u32,
+    },
+    Commit {
+        end: u64,
+    },
     Relation(Relation),
-    Insert { relation: u32, new: Tuple<'a> },
-    Update { relation: u32, old: Option<Old<'a>>, new: Tuple<'a> },
-    Delete { relation: u32, old: Old<'a> },
-    Truncate { relations: Vec<u32> },
+    Insert {
+        relation: u32,
+        new: Tuple<'a>,
+    },
+    Update {
+        relation: u32,
+        old: Option<Old<'a>>,
+        new: Tuple<'a>,
+    },
+    Delete {
+        relation: u32,
+        old: Old<'a>,
+    },
+    Truncate {
+        relations: Vec<u32>,
+    },
     /// A message that says nothing about rows: origin, type, or one that a program wrote to the log.
     Other,
 }
@@ -111,7 +129,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Message<'_>, String> {
         b'O' | b'Y' | b'M' => return Ok(Message::Other),
         other => return Err(unknown(other)),
     };
-    if input.0.is_empty() { Ok(message) } else { Err(format!("a message of pgoutput has {} bytes too many", input.0.len())) }
+    if input.0.is_empty() {
+        Ok(message)
+    } else {
+        Err(format!("a message of pgoutput has {} bytes too many", input.0.len()))
+    }
 }
 
 fn unknown(kind: u8) -> String {
@@ -234,8 +256,11 @@ mod tests {
         let columns = vec![Column { name: "id".into(), type_oid: 23 }];
         let expected = Relation { id: 5, schema: "public".into(), table: "t".into(), columns };
         assert_eq!(parse(&relation), Ok(Message::Relation(expected)));
-        let update = [b"U\0\0\0\x05K".to_vec(), tuple(&[Some("1"), None]), b"N".to_vec(), tuple(&[Some("2"), Some("TOAST")])].concat();
-        let (old, new) = (Some(Old::Key(vec![Value::Text("1"), Value::Null])), vec![Value::Text("2"), Value::Unchanged]);
+        let update =
+            [b"U\0\0\0\x05K".to_vec(), tuple(&[Some("1"), None]), b"N".to_vec(), tuple(&[Some("2"), Some("TOAST")])]
+                .concat();
+        let (old, new) =
+            (Some(Old::Key(vec![Value::Text("1"), Value::Null])), vec![Value::Text("2"), Value::Unchanged]);
         assert_eq!(parse(&update), Ok(Message::Update { relation: 5, old, new }));
         assert_eq!(parse(b"T\0\0\0\x01\0\0\0\0\x05"), Ok(Message::Truncate { relations: vec![5] }));
         assert!(parse(&update[..update.len() - 1]).is_err() && parse(&[&update[..], b"x"].concat()).is_err());

@@ -13,7 +13,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use millstream::{
     connect::{
-        ConnectError, PollLimits, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch, SourceStart, SourceTopic,
+        ConnectError, PollLimits, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch, SourceStart,
+        SourceTopic,
     },
     log::{CleanupPolicy, TopicConfig},
     record::TopicName,
@@ -134,7 +135,10 @@ impl PostgresSourceReader {
             return Err(self.lost(problem));
         }
         if let Some(pid) = slot.as_ref().and_then(server::Slot::reader) {
-            return Err(session.passing(format!("replication slot {} is being read by process {pid}; it is one connector's alone", self.slot)));
+            return Err(session.passing(format!(
+                "replication slot {} is being read by process {pid}; it is one connector's alone",
+                self.slot
+            )));
         }
         match (slot, &position.phase) {
             (Some(_), Phase::Begin) if is_first && self.config.snapshot == SnapshotMode::Initial => Err(self.lost(format!(
@@ -185,7 +189,12 @@ impl Open {
     }
 
     /// Reads tables as they are.
-    fn read_snapshot(&mut self, config: &PostgresSource, limits: PollLimits, output: &mut Output<'_>) -> Result<(), ConnectError> {
+    fn read_snapshot(
+        &mut self,
+        config: &PostgresSource,
+        limits: PollLimits,
+        output: &mut Output<'_>,
+    ) -> Result<(), ConnectError> {
         let Phase::Snapshot { done } = &mut self.position.phase else { return Ok(()) };
         let mut snapshot = match self.snapshot.take() {
             Some(snapshot) => snapshot,
@@ -265,7 +274,8 @@ impl Source for PostgresSourceReader {
 
     fn open(&mut self, start: SourceStart<'_>) -> Result<(), ConnectError> {
         self.open = None;
-        let session = Session::open(&Arc::new(self.config.connection.clone()), &format!("millstream {}", self.connector))?;
+        let session =
+            Session::open(&Arc::new(self.config.connection.clone()), &format!("millstream {}", self.connector))?;
         // Between two polls a transaction may be open for as long as the log takes for a commit.
         session.batch("set up the connection", "SET idle_in_transaction_session_timeout = '10min'")?;
         let position = self.position(server::identity(&session)?, start.positions)?;

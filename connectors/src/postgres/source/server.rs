@@ -38,7 +38,9 @@ pub(super) fn identity(session: &Session) -> Result<Identity, ConnectError> {
     let Some(row) = rows.first() else { return Err(session.refusal("it does not say who it is".to_owned())) };
     let level: String = row.get(2);
     if level != "logical" {
-        let problem = format!("'wal_level' is {level}, and must be logical for changes to be followed: ALTER SYSTEM SET wal_level = logical, and restart it");
+        let problem = format!(
+            "'wal_level' is {level}, and must be logical for changes to be followed: ALTER SYSTEM SET wal_level = logical, and restart it"
+        );
         return Err(session.refusal(problem));
     }
     if row.get(3) {
@@ -49,7 +51,8 @@ pub(super) fn identity(session: &Session) -> Result<Identity, ConnectError> {
 
 /// Makes the publication if it is not there and may be made.
 pub(super) fn ensure_publication(session: &Session, config: &PostgresSource, name: &str) -> Result<(), ConnectError> {
-    let found = session.query("look for the publication", "SELECT 1 FROM pg_publication WHERE pubname = $1", &[&name])?;
+    let found =
+        session.query("look for the publication", "SELECT 1 FROM pg_publication WHERE pubname = $1", &[&name])?;
     if !found.is_empty() {
         return Ok(());
     }
@@ -60,7 +63,9 @@ pub(super) fn ensure_publication(session: &Session, config: &PostgresSource, nam
         tables.join(", ")
     );
     if config.missing_publication == PublicationMode::Disabled {
-        let problem = format!("there is no publication {name}; make it ({sql}), or let the connector do it with 'publication.autocreate.mode' = 'filtered'");
+        let problem = format!(
+            "there is no publication {name}; make it ({sql}), or let the connector do it with 'publication.autocreate.mode' = 'filtered'"
+        );
         return Err(session.refusal(problem));
     }
     session.batch("make the publication", &sql)
@@ -76,7 +81,13 @@ pub(super) fn slot(session: &Session, name: &str) -> Result<Option<Slot>, Connec
     let Some(row) = rows.first() else { return Ok(None) };
     let confirmed: Option<String> = row.get(2);
     let confirmed = confirmed.map(|text| lsn(session, &text)).transpose()?.unwrap_or_default();
-    Ok(Some(Slot { plugin: row.get(0), database: row.get(1), confirmed, wal_status: row.get(3), active_pid: row.get(4) }))
+    Ok(Some(Slot {
+        plugin: row.get(0),
+        database: row.get(1),
+        confirmed,
+        wal_status: row.get(3),
+        active_pid: row.get(4),
+    }))
 }
 
 impl Slot {

@@ -10,10 +10,7 @@
 //! the last one of them says what it is in the end, also that it is gone; if none has, it is the same in all snapshots. What may happen is that
 //! a row of a later snapshot is followed by older versions of it, and then by itself again. Of tables without a key, rows may come twice.
 
-use millstream::{
-    connect::ConnectError,
-    record::Timestamp,
-};
+use millstream::{connect::ConnectError, record::Timestamp};
 use tokio_postgres::SimpleQueryMessage;
 
 use super::{
@@ -75,11 +72,8 @@ impl Snapshot {
             session.batch(&action, &format!("DECLARE snapshot_rows NO SCROLL CURSOR FOR {}", table.rows_query()))?;
             self.open = Some(number);
         }
-        let key: Vec<usize> = table
-            .key
-            .iter()
-            .filter_map(|name| table.columns.iter().position(|column| column.name == *name))
-            .collect();
+        let key: Vec<usize> =
+            table.key.iter().filter_map(|name| table.columns.iter().position(|column| column.name == *name)).collect();
         let shape = Shape { columns: &table.columns, key: &key };
         while !is_full(output) {
             let messages = session
@@ -102,7 +96,14 @@ impl Snapshot {
         Ok(false)
     }
 
-    fn push(&self, config: &PostgresSource, table: &Table, shape: Shape<'_>, row: &[Field<'_>], output: &mut Output<'_>) {
+    fn push(
+        &self,
+        config: &PostgresSource,
+        table: &Table,
+        shape: Shape<'_>,
+        row: &[Field<'_>],
+        output: &mut Output<'_>,
+    ) {
         let mut value = shape.row(row);
         if config.shape == RecordShape::Envelope {
             let origin = Origin {

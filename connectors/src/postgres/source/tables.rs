@@ -3,7 +3,10 @@
 use millstream::{connect::ConnectError, record::TopicName};
 
 use super::{PostgresSource, RecordShape, pgoutput::Column};
-use crate::postgres::{identifier::{TableName, quoted}, session::Session};
+use crate::postgres::{
+    identifier::{TableName, quoted},
+    session::Session,
+};
 
 /// A table that is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +59,9 @@ fn find_one(
          WHERE c.oid = to_regclass($1) AND p.pubname = $2",
         &[&name.sql(), &publication],
     )?;
-    let Some(found) = found.first() else { return Err(refused("there is no such table; see 'table.include.list' and the database")) };
+    let Some(found) = found.first() else {
+        return Err(refused("there is no such table; see 'table.include.list' and the database"));
+    };
     let (oid, kind, identity): (u32, String, String) = (found.get(0), found.get(1), found.get(2));
     let is_partitioned = kind == "p";
     if !matches!(kind.as_str(), "r" | "p") {
@@ -98,7 +103,9 @@ fn find_one(
         ));
     }
     if identity == "n" || (identity == "d" && key.is_empty()) {
-        return Err(refused("its updates and deletions cannot be told apart; ALTER TABLE .. REPLICA IDENTITY FULL, or give it a primary key"));
+        return Err(refused(
+            "its updates and deletions cannot be told apart; ALTER TABLE .. REPLICA IDENTITY FULL, or give it a primary key",
+        ));
     }
     Ok(Table { topic: topic.clone(), columns, key, filter, is_partitioned, name })
 }
