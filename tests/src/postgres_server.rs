@@ -9,6 +9,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -44,7 +45,7 @@ pub struct PostgresServer {
 /// How a server ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// By `SIGKILL`.
+    /// By `SIGKILL`, with all its processes.
     Killed,
     /// At once, without a checkpoint.
     Immediate,
@@ -129,11 +130,11 @@ impl PostgresServer {
     /// Ends it.
     pub fn stop(&self, end: End) {
         let Some(process) = self.process.lock().expect("no test panics with it").take() else { return };
-        process.signal(match end {
-            End::Killed => "KILL",
-            End::Immediate => "QUIT",
-            End::Fast => "INT",
-        });
+        match end {
+            End::Killed => kill_with_children(process.pid()),
+            End::Immediate => process.signal("QUIT"),
+            End::Fast => process.signal("INT"),
+        }
         assert!(process.ended_within(PATIENCE), "postgres does not end");
     }
 
@@ -159,7 +160,7 @@ impl PostgresServer {
         &self.binaries
     }
 
-    /// Runs statements in the database `postgres` with `psql`, which must succeed; columns are parted by `|`, rows by line breaks.
+    /// Runs statements in the database `postgres` with `psql`, each in a transaction of its own, which must succeed; columns are parted by `|`, rows by line breaks.
     pub fn psql(&self, sql: &str) -> String {
         self.try_psql("postgres", sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
@@ -174,7 +175,8 @@ impl PostgresServer {
     /// # Errors
     /// What `psql` wrote to standard error, if it failed.
     pub fn try_psql(&self, database: &str, sql: &str) -> Result<String, String> {
-        let output = Command::new(self.binaries.join("psql"))
+        let mut command = Command::new(self.binaries.join("psql"));
+        command
             .args([
                 "-X",
                 "-A",
@@ -189,11 +191,15 @@ impl PostgresServer {
                 "-p",
                 &self.port.to_string(),
             ])
-            .args(["-d", database, "-c", sql])
-            .env("PGTZ", "UTC")
-            .stdin(Stdio::null())
-            .output()
-            .expect("psql starts");
+            .args(["-d", database, "-f", "-"])
+            .env("PGTZ", "UTC");
+        let mut running =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("psql starts");
+        let mut input = running.stdin.take().expect("it is piped");
+        // It may have ended already, if there is no server.
+        drop(input.write_all(sql.as_bytes()));
+        drop(input);
+        let output = running.wait_with_output().expect("psql ends");
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {
@@ -206,6 +212,15 @@ impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.stop(End::Immediate);
     }
+}
+
+/// Kills a server and the processes that it has started: some of them do not notice that it is gone.
+fn kill_with_children(pid: u32) {
+    let children = Command::new("ps").args(["-o", "pid=", "--ppid", &pid.to_string()]).output().expect("ps is there");
+    let children = String::from_utf8_lossy(&children.stdout).into_owned();
+    let pids = std::iter::once(pid.to_string()).chain(children.split_whitespace().map(str::to_owned));
+    // Those that have ended meanwhile are as good as killed.
+    drop(Command::new("kill").arg("-KILL").args(pids).stderr(Stdio::null()).status());
 }
 
 fn is_root() -> bool {

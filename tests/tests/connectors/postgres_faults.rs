@@ -56,11 +56,16 @@ fn child_that_writes_and_sinks() {
         .expect("started");
     let end: u64 = (0..PARTITIONS).map(|partition| log.end_offset(&place(partition)).expect("it is there").0).sum();
     let mut random = ChaCha8Rng::seed_from_u64(SEED ^ end);
+    let mut retries = 0;
     loop {
         let records: Vec<Record> = (0..random.random_range(1..120)).map(|_| change(&mut random)).collect();
         append(log.as_ref(), TOPIC, &records);
-        thread::sleep(Duration::from_millis(3));
+        thread::sleep(Duration::from_millis(10));
         let status = running.status();
+        if status.retries > retries {
+            retries = status.retries;
+            eprintln!("retry {retries}: {:?}", status.last_error);
+        }
         assert_eq!(status.state.to_string(), "RUNNING", "{:?}", status.last_error);
     }
 }

@@ -90,7 +90,11 @@ impl Loader {
     ) -> Result<Vec<RejectedRecord>, LoadFailure> {
         let buffer = Buffer::new(&self.target, pieces).map_err(LoadFailure::Rows)?;
         let (rows, mut bad) = buffer.rows();
-        for chunk in rows.chunks(chunk_rows.max(1)) {
+        for (number, chunk) in rows.chunks(chunk_rows.max(1)).enumerate() {
+            if number > 0 {
+                // Outside of savepoints, the second time in a transaction it costs next to nothing.
+                session.try_batch(&format!("TRUNCATE {}", self.stage))?;
+            }
             bad.extend(Chunk { loader: self, session, buffer: &buffer }.load(chunk)?);
         }
         Ok(bad.into_iter().map(|refusal| buffer.rejected(refusal)).collect())
@@ -185,7 +189,6 @@ impl Chunk<'_> {
             Ok(data) => data,
             Err(bad) => return Ok(bad),
         };
-        self.session.try_batch(&format!("DELETE FROM {}", self.loader.stage))?;
         self.session.copy_in(&self.loader.copy_stage, data)?;
         let mut bad = Vec::new();
         self.halve(rows, 0, rows.len(), &mut bad)?;

@@ -430,9 +430,9 @@ impl Change<'_> {
         let session = self.reading.session;
         let action = format!("fetch large values of table {}", self.table.name);
         // A column may be gone by now, which must not spoil the cursor's transaction.
-        session.batch(&action, "SAVEPOINT fetch")?;
+        session.batch(&action, "SAVEPOINT large_values")?;
         let found = session.text(&sql);
-        session.batch(&action, "ROLLBACK TO SAVEPOINT fetch; RELEASE SAVEPOINT fetch")?;
+        session.batch(&action, "ROLLBACK TO SAVEPOINT large_values; RELEASE SAVEPOINT large_values")?;
         let messages = match found {
             Err(failure) if failure.database().is_some() => return Ok(missing()),
             found => found.map_err(|failure| session.error(&action, failure))?,
