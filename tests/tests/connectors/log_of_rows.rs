@@ -54,9 +54,8 @@ pub(crate) fn append(log: &dyn Log, name: &str, records: &[Record]) {
         records: part.into_iter().collect(),
     });
     let transaction = Transaction { appends: appends.collect(), offsets: Vec::new() };
-    log.producer("test-input")
-        .and_then(|mut producer| Ok(producer.commit(transaction).expect("committed")))
-        .expect("a producer");
+    let mut producer = log.producer("test-input").expect("a producer");
+    producer.commit(transaction).expect("committed");
 }
 
 /// Columns of a topic: `ID` in the key, as a number in KAFKA form, and those of a JSON value.
