@@ -8,8 +8,10 @@
 //! - [`config`]: `WITH (...)` properties, parsed once into typed structs
 //! - [`runtime`]: threads, commits, positions, retries, status
 //! - [`rows`]: records as rows of columns, for targets that have columns
+//! - [`file_format`]: NDJSON, CSV, Avro and Parquet, of columns and into lines of JSON
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
-//! - [`postgres`]: tables of Postgres, as sink exactly once
+//! - [`postgres`]: tables of Postgres, as source and as sink, exactly once
+//! - [`s3`]: objects of a bucket as source and sink
 //! - [`nexmark`]: a generator of auction events
 //!
 //! # Example
@@ -27,10 +29,12 @@
 
 pub mod config;
 pub mod file;
+pub mod file_format;
 pub mod nexmark;
 pub mod postgres;
 pub mod rows;
 pub mod runtime;
+pub mod s3;
 
 mod json_text;
 #[cfg(test)]

@@ -14,11 +14,14 @@ pub use error::ConfigError;
 pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
+use millstream::record::TopicName;
+
 use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
     postgres::{PostgresSink, PostgresSource},
     rows::TopicRows,
+    s3::{S3Sink, S3Source},
 };
 
 /// Which way records go.
@@ -52,14 +55,40 @@ pub enum ConnectorKind {
     PostgresSink(Box<PostgresSink>),
     /// Tables of Postgres and their changes.
     PostgresSource(Box<PostgresSource>),
+    /// Objects of a bucket as records.
+    S3Source(S3Source),
+    /// Topics as objects of a bucket.
+    S3Sink(S3Sink),
 }
 
 impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) | Self::PostgresSource(_) => Direction::Source,
-            Self::FileSink(_) | Self::PostgresSink(_) => Direction::Sink,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::PostgresSource(_) => Direction::Source,
+            Self::FileSink(_) | Self::S3Sink(_) | Self::PostgresSink(_) => Direction::Sink,
+        }
+    }
+
+    /// The topics that it reads; none of a source.
+    pub fn topics(&self) -> &[TopicName] {
+        match self {
+            Self::FileSink(sink) => &sink.topics,
+            Self::S3Sink(sink) => &sink.topics,
+            Self::PostgresSink(sink) => &sink.topics,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::PostgresSource(_) => &[],
+        }
+    }
+
+    /// Whether it writes rows of columns; the others write records as they are, and take no query.
+    pub fn takes_rows(&self) -> bool {
+        match self {
+            Self::S3Sink(_) | Self::PostgresSink(_) => true,
+            Self::FileSink(_)
+            | Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::PostgresSource(_) => false,
         }
     }
 
@@ -69,6 +98,7 @@ impl ConnectorKind {
             Self::FileSource(_) | Self::FileSink(_) => "file",
             Self::Nexmark(_) => "nexmark",
             Self::PostgresSink(_) | Self::PostgresSource(_) => "postgres",
+            Self::S3Source(_) | Self::S3Sink(_) => "s3",
         }
     }
 }
@@ -88,8 +118,8 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark", "postgres"],
-            Direction::Sink => &["file", "postgres"],
+            Direction::Source => &["file", "nexmark", "postgres", "s3"],
+            Direction::Sink => &["file", "postgres", "s3"],
         }
     }
 
@@ -106,6 +136,7 @@ impl ConnectorConfig {
         let kind = match (direction, class.to_ascii_lowercase().as_str()) {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
+            (Direction::Source, "s3") => ConnectorKind::S3Source(S3Source::from_properties(&mut properties)?),
             (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
             (Direction::Source, "postgres") => {
                 ConnectorKind::PostgresSource(Box::new(PostgresSource::from_properties(&mut properties)?))
@@ -113,6 +144,7 @@ impl ConnectorConfig {
             (Direction::Sink, "postgres") => {
                 ConnectorKind::PostgresSink(Box::new(PostgresSink::from_properties(&mut properties)?))
             }
+            (Direction::Sink, "s3") => ConnectorKind::S3Sink(S3Sink::from_properties(&mut properties)?),
             _ => {
                 let expected = format!("the class of a {direction} connector: {}", classes.join(", "));
                 return Err(ConfigError::BadValue { name: "connector.class".into(), value: class, expected });
@@ -151,6 +183,18 @@ impl From<PostgresSource> for ConnectorConfig {
 impl From<PostgresSink> for ConnectorConfig {
     fn from(sink: PostgresSink) -> Self {
         ConnectorKind::PostgresSink(Box::new(sink)).into()
+    }
+}
+
+impl From<S3Source> for ConnectorConfig {
+    fn from(source: S3Source) -> Self {
+        ConnectorKind::S3Source(source).into()
+    }
+}
+
+impl From<S3Sink> for ConnectorConfig {
+    fn from(sink: S3Sink) -> Self {
+        ConnectorKind::S3Sink(sink).into()
     }
 }
 
@@ -213,7 +257,7 @@ mod tests {
             "connector.class=file path=a topic=t format=json zzzz=1",
             &["`zzzz`", "known", "timestamp.field"],
         );
-        check_error(Source, "connector.class=file path=a topic=t format=avro", &["format", "`avro`", "json"]);
+        check_error(Source, "connector.class=file path=a topic=t format=xml", &["format", "`xml`", "json"]);
         check_error(Source, "connector.class=file path=a topic=a/b format=json", &["topic", "`a/b`"]);
         check_error(Source, "connector.class=file path=a topic=t format=json partitions=0", &["partitions", "`0`"]);
         check_error(

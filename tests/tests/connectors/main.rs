@@ -4,7 +4,8 @@
 //!   are killed, connections are cut around COMMIT
 //! - `postgres_source`: tables as they are, then each change once, while everything fails
 //! - `log_of_rows`: the topics that they read
-//! - `queue`: workers of a queue
+//! - `queue`: a work queue whose process is killed
+//! - `s3`: S3 as sink and source, read back by pyarrow; `s3_faults`: processes, connections and servers fail, the objects do not
 //!
 //! Where a server is not installed they say so and pass, except with `CI` set. Ignored tests are child processes of other ones.
 
@@ -13,3 +14,6 @@ mod postgres_faults;
 mod postgres_sink;
 mod postgres_source;
 mod queue;
+mod s3;
+mod s3_faults;
+mod s3_log;
