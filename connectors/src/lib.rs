@@ -9,6 +9,8 @@
 //! - [`runtime`]: threads, commits, positions, retries, status
 //! - [`rows`]: records as rows of columns, for targets that have columns
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
+//! - [`sqs`]: Amazon SQS queues as source and sink
+//! - [`webhook`]: HTTP requests as sink
 //! - [`nexmark`]: a generator of auction events
 //!
 //! # Example
@@ -29,6 +31,8 @@ pub mod file;
 pub mod nexmark;
 pub mod rows;
 pub mod runtime;
+pub mod sqs;
+pub mod webhook;
 
 #[cfg(test)]
 mod memory_log;

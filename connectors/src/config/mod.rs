@@ -7,10 +7,12 @@
 //! there are.
 
 mod error;
+mod null_values;
 mod properties;
 mod task_settings;
 
 pub use error::ConfigError;
+pub use null_values::NullValues;
 pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
@@ -18,6 +20,8 @@ use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
     rows::TopicRows,
+    sqs::{SqsSink, SqsSource},
+    webhook::WebhookSink,
 };
 
 /// Which way records go.
@@ -47,14 +51,20 @@ pub enum ConnectorKind {
     FileSink(FileSink),
     /// Generated auction events.
     Nexmark(NexmarkSource),
+    /// Messages of an SQS queue.
+    SqsSource(SqsSource),
+    /// Messages to an SQS queue.
+    SqsSink(SqsSink),
+    /// Requests to a webhook.
+    Webhook(WebhookSink),
 }
 
 impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) => Direction::Source,
-            Self::FileSink(_) => Direction::Sink,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::SqsSource(_) => Direction::Source,
+            Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => Direction::Sink,
         }
     }
 
@@ -63,6 +73,8 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::FileSink(_) => "file",
             Self::Nexmark(_) => "nexmark",
+            Self::SqsSource(_) | Self::SqsSink(_) => "sqs",
+            Self::Webhook(_) => "webhook",
         }
     }
 }
@@ -82,8 +94,8 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark"],
-            Direction::Sink => &["file"],
+            Direction::Source => &["file", "nexmark", "sqs"],
+            Direction::Sink => &["file", "sqs", "webhook"],
         }
     }
 
@@ -100,6 +112,9 @@ impl ConnectorConfig {
         let kind = match (direction, class.to_ascii_lowercase().as_str()) {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
+            (Direction::Source, "sqs") => ConnectorKind::SqsSource(SqsSource::from_properties(&mut properties)?),
+            (Direction::Sink, "sqs") => ConnectorKind::SqsSink(SqsSink::from_properties(&mut properties)?),
+            (Direction::Sink, "webhook") => ConnectorKind::Webhook(WebhookSink::from_properties(&mut properties)?),
             (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
             _ => {
                 let expected = format!("the class of a {direction} connector: {}", classes.join(", "));
@@ -133,6 +148,24 @@ impl From<FileSink> for ConnectorConfig {
 impl From<NexmarkSource> for ConnectorConfig {
     fn from(source: NexmarkSource) -> Self {
         ConnectorKind::Nexmark(source).into()
+    }
+}
+
+impl From<SqsSource> for ConnectorConfig {
+    fn from(source: SqsSource) -> Self {
+        ConnectorKind::SqsSource(source).into()
+    }
+}
+
+impl From<SqsSink> for ConnectorConfig {
+    fn from(sink: SqsSink) -> Self {
+        ConnectorKind::SqsSink(sink).into()
+    }
+}
+
+impl From<WebhookSink> for ConnectorConfig {
+    fn from(sink: WebhookSink) -> Self {
+        ConnectorKind::Webhook(sink).into()
     }
 }
 

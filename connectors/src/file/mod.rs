@@ -15,6 +15,7 @@ mod source;
 mod tests;
 mod timestamp_text;
 
+pub(crate) use sink::{push_envelope, push_value};
 pub use sink::{FileSink, FileSinkWriter, LineShape};
 pub use source::{CsvOptions, FileFormat, FileSource, FileSourceReader};
 pub(crate) use timestamp_text::parse_timestamp;
