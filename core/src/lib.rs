@@ -12,6 +12,7 @@
 //! - [`topology`], [`operator`]: the logical graph and its text; one physical operator a file
 //! - [`dsl`]: streams and tables, typed or by the column; builds a topology and knows no runtime
 //! - [`runtime`]: tasks, threads, commits, restoring; the only place that reads a clock
+//! - [`queue`]: work given out from a topic, message by message
 //! - [`query`], [`testing`]: views of committed state; the synchronous driver and a log in memory
 //!
 //! # Example
@@ -42,6 +43,7 @@ pub mod format;
 pub mod log;
 pub mod operator;
 pub mod query;
+pub mod queue;
 pub mod record;
 mod row;
 pub mod runtime;
