@@ -45,7 +45,9 @@ impl SqsServer {
         let python = program("moto/run", &["python"])?;
         let port = free_port();
         let mut command = Command::new(python);
-        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]).env("INITIAL_NO_AUTH_ACTION_COUNT", "0");
+        command
+            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
+            .env("INITIAL_NO_AUTH_ACTION_COUNT", "0");
         Some(Self::start(&command, port, tempfile::tempdir().expect("a directory is made")))
     }
 
@@ -117,7 +119,10 @@ impl SqsServer {
 
     /// How many messages a queue has, visible or not.
     pub fn count(&self, queue: &str) -> u64 {
-        self.queues("count", &[queue], "").split_whitespace().map(|number| number.parse::<u64>().expect("a number")).sum()
+        self.queues("count", &[queue], "")
+            .split_whitespace()
+            .map(|number| number.parse::<u64>().expect("a number"))
+            .sum()
     }
 
     /// Runs `tests/moto/queues.py`, which asks with Amazon's own client.

@@ -15,8 +15,8 @@ mod source;
 mod tests;
 mod timestamp_text;
 
-pub(crate) use sink::{push_envelope, push_value};
 pub use sink::{FileSink, FileSinkWriter, LineShape};
+pub(crate) use sink::{push_envelope, push_value};
 pub use source::{CsvOptions, FileFormat, FileSource, FileSourceReader};
 pub(crate) use timestamp_text::parse_timestamp;
 

@@ -55,8 +55,12 @@ impl RecordReader {
         };
         let every = |count: usize| (0..count).collect::<Vec<usize>>();
         let key = columns.key_format.deserializer(Side::Key, columns.wrapping, &columns.key, &every(columns.key.len()));
-        let value =
-            columns.value_format.deserializer(Side::Value, columns.wrapping, &columns.value, &every(columns.value.len()));
+        let value = columns.value_format.deserializer(
+            Side::Value,
+            columns.wrapping,
+            &columns.value,
+            &every(columns.value.len()),
+        );
         Ok(Self {
             schema: schema.clone(),
             window: columns.window,
@@ -66,7 +70,11 @@ impl RecordReader {
     }
 
     /// All columns, one row a record, and what is wrong with some of them.
-    fn decode(&mut self, partition: &TopicPartition, batch: &FetchedBatch) -> Result<(Vec<ArrayRef>, Sieve), ConnectError> {
+    fn decode(
+        &mut self,
+        partition: &TopicPartition,
+        batch: &FetchedBatch,
+    ) -> Result<(Vec<ArrayRef>, Sieve), ConnectError> {
         let records = &batch.records;
         let mut sieve = Sieve { keep: vec![true; records.len()], problems: Vec::new() };
         let split = self.window.is_windowed().then(|| split_keys(self.window, records.keys()));

@@ -29,7 +29,8 @@ impl TopicRows {
     pub fn expect(&self, topic: &TopicName) -> Result<&Arc<dyn RowFormat>, ConnectError> {
         self.get(topic).ok_or_else(|| ConnectError::Input {
             input: format!("topic {topic}"),
-            problem: "its columns are not known; declare a stream or table over it, or give the connector its columns".to_owned(),
+            problem: "its columns are not known; declare a stream or table over it, or give the connector its columns"
+                .to_owned(),
         })
     }
 }

@@ -222,7 +222,9 @@ impl RunningConnector {
             _ if hoped_for(&status) => Ok(status),
             ConnectorState::Failed => Err(WaitError::Failed { name, error: status.last_error.unwrap_or_default() }),
             ConnectorState::Stopped | ConnectorState::Exhausted => Err(WaitError::Stopped { name }),
-            ConnectorState::Running | ConnectorState::Paused => Err(WaitError::TimedOut { name, timeout: timeout.unwrap_or_default() }),
+            ConnectorState::Running | ConnectorState::Paused => {
+                Err(WaitError::TimedOut { name, timeout: timeout.unwrap_or_default() })
+            }
         }
     }
 

@@ -110,8 +110,7 @@ impl SinkTask {
 
     /// Where reading begins: where the target says it is, else at what the group has committed.
     fn start_of(&self, positions: &[SinkPosition]) -> Result<Cursor, ConnectError> {
-        let mut cursor: Cursor =
-            positions.iter().map(|position| (position.partition.clone(), position.next)).collect();
+        let mut cursor: Cursor = positions.iter().map(|position| (position.partition.clone(), position.next)).collect();
         for (partition, next) in self.sink.positions().into_iter().flatten() {
             let Some(place) = cursor.get_mut(partition) else { continue };
             let end = self.log.end_offset(partition)?;

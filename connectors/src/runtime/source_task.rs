@@ -136,7 +136,14 @@ impl SourceTask {
 fn reason(record: RecordRef<'_>) -> Option<String> {
     record.headers.iter().find(|header| header.name == "reason")?;
     let text = |value: &Option<Vec<u8>>| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
-    Some(record.headers.iter().map(|header| format!("{}: {}", header.name, text(&header.value))).collect::<Vec<_>>().join(", "))
+    Some(
+        record
+            .headers
+            .iter()
+            .map(|header| format!("{}: {}", header.name, text(&header.value)))
+            .collect::<Vec<_>>()
+            .join(", "),
+    )
 }
 
 /// Keeps a source at its rows per second, over the whole session.

@@ -89,7 +89,12 @@ impl Shared {
             progress: Progress::default(),
             last_error: None,
         };
-        Self { status: Mutex::new(status), changed: Condvar::new(), paused: AtomicBool::new(false), stop: StopSignal::default() }
+        Self {
+            status: Mutex::new(status),
+            changed: Condvar::new(),
+            paused: AtomicBool::new(false),
+            stop: StopSignal::default(),
+        }
     }
 
     pub(crate) fn status(&self) -> ConnectorStatus {

@@ -91,7 +91,10 @@ fn passing_errors_are_retried_with_growing_waits_and_lose_nothing() {
     assert_eq!((status.retries, status.commits, status.rows), (3, 3, 10));
     assert_eq!(status.last_error.as_deref(), Some("flaky: down"));
     let waited = clock.now().0 - 1000;
-    assert!((1000..=2000).contains(&waited), "at least half of 500, 1000 and, as progress resets the wait, 500: {waited}");
+    assert!(
+        (1000..=2000).contains(&waited),
+        "at least half of 500, 1000 and, as progress resets the wait, 500: {waited}"
+    );
 }
 
 #[test]

@@ -160,8 +160,9 @@ impl SqsClient {
         }
         // Operations without a result may be answered by nothing at all.
         let text = if text.is_empty() { b"{}".as_slice() } else { &text };
-        serde_json::from_slice(text)
-            .map_err(|error| self.outside(format!("{action}: it answers with something else: {error}"), true, Some(Box::new(error))))
+        serde_json::from_slice(text).map_err(|error| {
+            self.outside(format!("{action}: it answers with something else: {error}"), true, Some(Box::new(error)))
+        })
     }
 
     fn refused(&self, action: &str, status: u16, text: &[u8]) -> ConnectError {
@@ -201,7 +202,8 @@ fn advice(code: &str, status: u16) -> &'static str {
         "; make the queue, or correct 'sqs.queue.url'"
     } else if is(&["requesttimetooskewed", "requestexpired"]) {
         "; set this machine's clock"
-    } else if status == 401 || status == 403 || is(&["accessdenied", "signature", "token", "authfailure", "credential"]) {
+    } else if status == 401 || status == 403 || is(&["accessdenied", "signature", "token", "authfailure", "credential"])
+    {
         "; check 'aws.access.key.id', 'aws.secret.access.key', 'sqs.region' and what they allow"
     } else if (300..400).contains(&status) {
         "; redirects are not followed, name the final address in 'sqs.queue.url'"
@@ -235,7 +237,12 @@ mod tests {
         };
         check(400, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"none"}"#, false, "make the queue");
         check(400, r#"{"__type":"com.amazon.coral.service#ThrottlingException"}"#, true, "Throttling");
-        check(403, r#"{"__type":"com.amazon.coral.service#InvalidClientTokenId","message":"bad"}"#, false, "aws.access.key.id");
+        check(
+            403,
+            r#"{"__type":"com.amazon.coral.service#InvalidClientTokenId","message":"bad"}"#,
+            false,
+            "aws.access.key.id",
+        );
         check(503, "<html>busy</html>", true, "busy");
         check(301, "", false, "redirects");
     }

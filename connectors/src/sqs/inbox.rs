@@ -84,7 +84,11 @@ impl Inbox {
     pub(super) fn put(&self, messages: Vec<Message>, until: Timestamp) -> Vec<Taken> {
         let mut state = self.state.lock();
         // Full receives call for more of them side by side, empty ones for fewer.
-        state.wanted = if messages.is_empty() { state.wanted.saturating_sub(1).max(1) } else { self.receivers.min(state.wanted + 1) };
+        state.wanted = if messages.is_empty() {
+            state.wanted.saturating_sub(1).max(1)
+        } else {
+            self.receivers.min(state.wanted + 1)
+        };
         let taken = messages.into_iter().map(|message| state.take(message, until)).collect();
         self.changed.notify_all();
         taken
@@ -100,7 +104,12 @@ impl Inbox {
     ///
     /// # Errors
     /// What receiving failed with, once nothing waits any more.
-    pub(super) fn hand_over(&self, rows: usize, bytes: usize, patience: Duration) -> Result<(Vec<Message>, Positions), ConnectError> {
+    pub(super) fn hand_over(
+        &self,
+        rows: usize,
+        bytes: usize,
+        patience: Duration,
+    ) -> Result<(Vec<Message>, Positions), ConnectError> {
         let mut state = self.state.lock();
         if state.waiting.is_empty() && state.failure.is_none() {
             self.changed.wait_for(&mut state, patience);
@@ -130,7 +139,9 @@ impl Inbox {
         for id in &handed {
             state.seen.mark_open(id.clone());
         }
-        let lease = |id: String| state.held.get(&id).map(|(receipt, until)| Lease { receipt: receipt.clone(), until: *until, id });
+        let lease = |id: String| {
+            state.held.get(&id).map(|(receipt, until)| Lease { receipt: receipt.clone(), until: *until, id })
+        };
         handed.into_iter().filter_map(lease).collect()
     }
 
@@ -218,7 +229,8 @@ mod tests {
     }
 
     fn message(id: &str, receipt: &str) -> Message {
-        serde_json::from_value(serde_json::json!({ "MessageId": id, "ReceiptHandle": receipt, "Body": id })).expect("legal")
+        serde_json::from_value(serde_json::json!({ "MessageId": id, "ReceiptHandle": receipt, "Body": id }))
+            .expect("legal")
     }
 
     fn hand_over(inbox: &Inbox) -> Vec<String> {

@@ -102,7 +102,11 @@ impl Outbox {
 }
 
 /// Sends the first message of each lane.
-fn send_round(lanes: &[VecDeque<Outgoing>], client: &SqsClient, rounds: Rounds) -> Result<Vec<(usize, Outcome)>, ConnectError> {
+fn send_round(
+    lanes: &[VecDeque<Outgoing>],
+    client: &SqsClient,
+    rounds: Rounds,
+) -> Result<Vec<(usize, Outcome)>, ConnectError> {
     let batches = batches(lanes, rounds.batch_bytes);
     let share = batches.len().div_ceil(rounds.side_by_side).max(1);
     let mut outcomes = Vec::with_capacity(lanes.len());
@@ -139,7 +143,11 @@ fn batches(lanes: &[VecDeque<Outgoing>], batch_bytes: usize) -> Vec<Vec<usize>> 
     batches
 }
 
-fn send_batch(lanes: &[VecDeque<Outgoing>], batch: &[usize], client: &SqsClient) -> Result<Vec<(usize, Outcome)>, ConnectError> {
+fn send_batch(
+    lanes: &[VecDeque<Outgoing>],
+    batch: &[usize],
+    client: &SqsClient,
+) -> Result<Vec<(usize, Outcome)>, ConnectError> {
     let entries = (0..).zip(batch).filter_map(|(id, lane): (usize, _)| Some(lanes[*lane].front()?.entry(id)));
     Ok(outcomes(batch, client.send(entries.collect())?))
 }

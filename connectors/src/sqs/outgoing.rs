@@ -47,7 +47,12 @@ impl Outgoing {
     ///
     /// # Errors
     /// Why SQS would not take it, and what to do.
-    pub(super) fn new(sink: &SqsSink, partition: &TopicPartition, offset: Offset, record: RecordRef<'_>) -> Result<Self, String> {
+    pub(super) fn new(
+        sink: &SqsSink,
+        partition: &TopicPartition,
+        offset: Offset,
+        record: RecordRef<'_>,
+    ) -> Result<Self, String> {
         let body = body(sink.body, record.value)?;
         let id = format!("{}-{}-{offset}", partition.topic, partition.partition);
         let attributes = attributes(sink, &id, record)?;
@@ -55,11 +60,21 @@ impl Outgoing {
             QueueKind::Standard => (None, None),
             QueueKind::Fifo => (Some(group(partition, record.key)), Some(short(&id, id.as_bytes()))),
         };
-        let message = Self { body, attributes, group, deduplication, partition: partition.clone(), offset, record: owned(record) };
+        let message = Self {
+            body,
+            attributes,
+            group,
+            deduplication,
+            partition: partition.clone(),
+            offset,
+            record: owned(record),
+        };
         let size = message.size_bytes();
         if size > sink.message_max_bytes {
             let most = sink.message_max_bytes;
-            return Err(format!("the message has {size} bytes with its attributes, more than the {most} of 'sqs.message.max.bytes'"));
+            return Err(format!(
+                "the message has {size} bytes with its attributes, more than the {most} of 'sqs.message.max.bytes'"
+            ));
         }
         Ok(message)
     }
@@ -108,7 +123,9 @@ fn body(encoding: BodyEncoding, value: Option<&[u8]>) -> Result<String, String> 
         return Err("the value is empty, and SQS takes no empty message".into());
     }
     match text.chars().find(|char| !is_allowed(*char)) {
-        Some(char) => Err(format!("the value has the character {char:?}, which SQS does not take; send bytes with 'sqs.body.encoding' = 'base64'")),
+        Some(char) => Err(format!(
+            "the value has the character {char:?}, which SQS does not take; send bytes with 'sqs.body.encoding' = 'base64'"
+        )),
         None => Ok(text),
     }
 }
@@ -128,14 +145,18 @@ fn attributes(sink: &SqsSink, id: &str, record: RecordRef<'_>) -> Result<BTreeMa
         let Some(value) = header.value.as_deref().filter(|value| !value.is_empty()) else { continue };
         if !is_name(&header.name) {
             let name = &header.name;
-            return Err(format!("header `{name}` cannot be an attribute of a message: letters, digits, _, - and . only, not AWS. or Amazon. in front"));
+            return Err(format!(
+                "header `{name}` cannot be an attribute of a message: letters, digits, _, - and . only, not AWS. or Amazon. in front"
+            ));
         }
         // Of headers with one name the last counts.
         attributes.insert(header.name.clone(), attribute(value));
     }
     if attributes.len() > MOST_ATTRIBUTES {
         let count = attributes.len();
-        return Err(format!("the message would have {count} attributes, SQS takes {MOST_ATTRIBUTES}: {ID_ATTRIBUTE}, the key, and the record's headers"));
+        return Err(format!(
+            "the message would have {count} attributes, SQS takes {MOST_ATTRIBUTES}: {ID_ATTRIBUTE}, the key, and the record's headers"
+        ));
     }
     Ok(attributes)
 }
@@ -190,7 +211,10 @@ mod tests {
         let (access_key_id, secret_access_key) = (Secret::new("id"), Secret::new("key"));
         let credentials = AwsCredentials { access_key_id, secret_access_key, session_token: None };
         let url = format!("http://127.0.0.1/1/{queue}");
-        SqsSink::new(SqsQueue::new(&url, Some("r"), credentials).expect("legal"), vec![TopicName::new("t").expect("legal")])
+        SqsSink::new(
+            SqsQueue::new(&url, Some("r"), credentials).expect("legal"),
+            vec![TopicName::new("t").expect("legal")],
+        )
     }
 
     fn outgoing(sink: &SqsSink, record: &Record) -> Result<Outgoing, String> {
@@ -209,7 +233,10 @@ mod tests {
         let check = |key: Option<&[u8]>, group: &str| {
             let record = Record { key: key.map(Into::into), value: Some(b"v".to_vec()), ..Record::default() };
             let message = outgoing(&sink("q.fifo"), &record).expect("legal");
-            assert_eq!((message.group.as_deref(), message.deduplication.as_deref()), (Some(group), Some("orders-3-17")));
+            assert_eq!(
+                (message.group.as_deref(), message.deduplication.as_deref()),
+                (Some(group), Some("orders-3-17"))
+            );
         };
         check(Some(b"ada"), "ada");
         check(None, "orders-3");
@@ -230,7 +257,11 @@ mod tests {
         check(sink("q"), Record::new("k", ""), "empty");
         check(sink("q"), Record::new("k", b"\xff".to_vec()), "base64");
         check(sink("q"), Record::new("k", b"a\x01".to_vec()), "base64");
-        check(SqsSink { message_max_bytes: 100, ..sink("q") }, Record::new("k", vec![b'x'; 80]), "sqs.message.max.bytes");
+        check(
+            SqsSink { message_max_bytes: 100, ..sink("q") },
+            Record::new("k", vec![b'x'; 80]),
+            "sqs.message.max.bytes",
+        );
         let header = |name: &str| Header { name: name.into(), value: Some(b"v".to_vec()) };
         let with = |headers: Vec<Header>| Record { headers, ..Record::new("k", "v") };
         let all = || SqsSink { headers_as_attributes: true, ..sink("q") };

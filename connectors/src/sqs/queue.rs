@@ -37,11 +37,13 @@ impl SqsQueue {
     /// [`ConfigError::BadValue`] if the URL is not that of a queue, [`ConfigError::Missing`] if there is no region and the URL names none.
     pub fn new(url: &str, region: Option<&str>, credentials: AwsCredentials) -> Result<Self, ConfigError> {
         let url = queue_url(url)?;
-        let of_host = || url.host_str().and_then(|host| host.strip_prefix("sqs.")).and_then(|rest| rest.split_once(".amazonaws."));
+        let of_host = || {
+            url.host_str().and_then(|host| host.strip_prefix("sqs.")).and_then(|rest| rest.split_once(".amazonaws."))
+        };
         let region = region.or_else(|| of_host().map(|(region, _)| region)).map(str::to_owned);
-        let region = region
-            .filter(|region| !region.is_empty())
-            .ok_or_else(|| ConfigError::Missing { names: "'sqs.region'; the URL of the queue does not name it".into() })?;
+        let region = region.filter(|region| !region.is_empty()).ok_or_else(|| ConfigError::Missing {
+            names: "'sqs.region'; the URL of the queue does not name it".into(),
+        })?;
         Ok(Self { url, region, credentials, request_timeout: Duration::from_secs(10) })
     }
 
@@ -89,7 +91,10 @@ fn queue_url(text: &str) -> Result<Url, ConfigError> {
         return bad(text, "the URL of a queue, such as https://sqs.eu-west-1.amazonaws.com/123456789012/orders");
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return bad("***", "a URL without name and password; credentials are 'aws.access.key.id' and 'aws.secret.access.key'");
+        return bad(
+            "***",
+            "a URL without name and password; credentials are 'aws.access.key.id' and 'aws.secret.access.key'",
+        );
     }
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return bad(text, "a URL that begins with https:// or http://");
@@ -115,7 +120,10 @@ mod tests {
     fn the_url_says_where_in_which_region_and_what_kind() {
         let amazon = queue("https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo", None).expect("legal");
         assert_eq!((amazon.region.as_str(), amazon.kind()), ("eu-west-1", QueueKind::Fifo));
-        assert_eq!((amazon.endpoint().as_str(), amazon.host().as_str()), ("https://sqs.eu-west-1.amazonaws.com/", "sqs.eu-west-1.amazonaws.com"));
+        assert_eq!(
+            (amazon.endpoint().as_str(), amazon.host().as_str()),
+            ("https://sqs.eu-west-1.amazonaws.com/", "sqs.eu-west-1.amazonaws.com")
+        );
         let local = queue("http://127.0.0.1:9324/000000000000/orders", Some("local")).expect("legal");
         assert_eq!((local.kind(), local.host().as_str()), (QueueKind::Standard, "127.0.0.1:9324"));
     }

@@ -29,7 +29,8 @@ impl ReceivedRecord {
         let mut headers = Vec::with_capacity(message.message_attributes.len() + FROM_QUEUE.len() + 1);
         for (name, attribute) in &message.message_attributes {
             let value = attribute.value();
-            let value = value.ok_or_else(|| format!("message {}: attribute `{name}` is not base64", message.message_id))?;
+            let value =
+                value.ok_or_else(|| format!("message {}: attribute `{name}` is not base64", message.message_id))?;
             headers.push(Header { name: name.clone(), value: Some(value) });
         }
         let key = match key_attribute {

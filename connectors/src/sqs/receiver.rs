@@ -27,10 +27,14 @@ pub(super) struct Pattern {
 pub(super) fn start(client: &SqsClient, inbox: &Arc<Inbox>, pattern: Pattern) -> io::Result<()> {
     for receiver in 0..pattern.receivers {
         let (client, inbox) = (client.clone(), Arc::clone(inbox));
-        thread::Builder::new().name(format!("sqs-receiver-{receiver}")).spawn(move || receive(&client, &inbox, pattern, receiver))?;
+        thread::Builder::new()
+            .name(format!("sqs-receiver-{receiver}"))
+            .spawn(move || receive(&client, &inbox, pattern, receiver))?;
     }
     let (client, inbox) = (client.clone(), Arc::clone(inbox));
-    thread::Builder::new().name("sqs-keeper".to_owned()).spawn(move || keep(&client, &inbox, pattern.times.visibility))?;
+    thread::Builder::new()
+        .name("sqs-keeper".to_owned())
+        .spawn(move || keep(&client, &inbox, pattern.times.visibility))?;
     Ok(())
 }
 
@@ -71,7 +75,9 @@ fn later(from: Timestamp, seconds: u32) -> Timestamp {
 pub(super) fn delete(client: &SqsClient, leases: &[Lease]) -> Result<BTreeSet<String>, super::ConnectError> {
     let mut gone = BTreeSet::new();
     for batch in leases.chunks(BATCH_ENTRIES) {
-        let entries = (0..).zip(batch).map(|(id, lease): (usize, _)| Delete { id: id.to_string(), receipt_handle: &lease.receipt });
+        let entries = (0..)
+            .zip(batch)
+            .map(|(id, lease): (usize, _)| Delete { id: id.to_string(), receipt_handle: &lease.receipt });
         let answer = client.delete(entries.collect())?;
         let now = client.now();
         for done in answer.successful {
@@ -96,7 +102,12 @@ pub(super) fn give_back(client: &SqsClient, leases: &[Lease]) {
 }
 
 /// Changes for how long messages are invisible; returns the places of those for which it was done.
-fn change(client: &SqsClient, batch: &[Lease], seconds: u32, effort: Effort) -> Result<Vec<usize>, super::ConnectError> {
+fn change(
+    client: &SqsClient,
+    batch: &[Lease],
+    seconds: u32,
+    effort: Effort,
+) -> Result<Vec<usize>, super::ConnectError> {
     let entries = (0..).zip(batch).map(|(id, lease): (usize, _)| ChangeVisibility {
         id: id.to_string(),
         receipt_handle: &lease.receipt,
@@ -114,7 +125,10 @@ fn keep(client: &SqsClient, inbox: &Inbox, visibility: u32) {
         for batch in inbox.expiring(limit).chunks(BATCH_ENTRIES) {
             let asked = client.now();
             match change(client, batch, visibility, Effort::Thorough) {
-                Ok(done) => done.iter().filter_map(|place| batch.get(*place)).for_each(|lease| inbox.extend(lease, later(asked, visibility))),
+                Ok(done) => done
+                    .iter()
+                    .filter_map(|place| batch.get(*place))
+                    .for_each(|lease| inbox.extend(lease, later(asked, visibility))),
                 Err(error) => {
                     tracing::warn!(queue = %client.queue().url, %error, "the invisibility of messages is not extended; they may come again and are dropped then");
                     break;

@@ -61,8 +61,9 @@ impl Seen {
                 let problem = format!("it is not of queue {queue}; start anew with a connector of another name");
                 return Err(refused(problem));
             }
-            let text: ChunkText = serde_json::from_slice(&position.0)
-                .map_err(|error| refused(format!("it is not readable ({error}); start anew with a connector of another name")))?;
+            let text: ChunkText = serde_json::from_slice(&position.0).map_err(|error| {
+                refused(format!("it is not readable ({error}); start anew with a connector of another name"))
+            })?;
             seen.put(text.chunk, &text.ids);
             newest = newest.filter(|newest| newest.chunk >= text.chunk).or(Some(text));
         }

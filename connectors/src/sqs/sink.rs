@@ -129,7 +129,8 @@ pub struct SqsSinkWriter {
 
 impl SqsSinkWriter {
     fn send(&mut self) -> Result<(), ConnectError> {
-        let rounds = Rounds { batch_bytes: self.config.message_max_bytes, side_by_side: self.config.sends_max as usize };
+        let rounds =
+            Rounds { batch_bytes: self.config.message_max_bytes, side_by_side: self.config.sends_max as usize };
         self.rejected.extend(self.outbox.send(&self.client, rounds)?);
         Ok(())
     }
@@ -159,7 +160,8 @@ impl Sink for SqsSinkWriter {
             match Outgoing::new(&self.config, partition, offset, record) {
                 Ok(message) => self.outbox.push(message),
                 Err(problem) => {
-                    let rejected = RejectedRecord { partition: partition.clone(), offset, record: owned(record), problem };
+                    let rejected =
+                        RejectedRecord { partition: partition.clone(), offset, record: owned(record), problem };
                     self.rejected.push(rejected);
                 }
             }

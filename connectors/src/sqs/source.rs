@@ -16,7 +16,8 @@ use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc, thread, time:
 
 use millstream::{
     connect::{
-        ConnectError, PollLimits, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch, SourceStart, SourceTopic,
+        ConnectError, PollLimits, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch, SourceStart,
+        SourceTopic,
     },
     log::{Append, TopicConfig, partition_for_key},
     record::{PartitionId, RecordRef, RecordsBuilder, TopicName, TopicPartition},
@@ -83,13 +84,19 @@ impl SqsSource {
         let topic = properties.required("topic");
         let queue = SqsQueue::from_properties(properties, "SQS source")?;
         let defaults = Self::new(queue, parse_value("topic", &topic.unwrap_or_default())?);
-        let Self { messages_max, wait_time_seconds, visibility_timeout_seconds, receives_max, in_flight_max, .. } = defaults;
+        let Self { messages_max, wait_time_seconds, visibility_timeout_seconds, receives_max, in_flight_max, .. } =
+            defaults;
         Ok(Self {
             partitions: properties.parsed("partitions", 1, defaults.partitions, "a count from 1 on")?,
             key_attribute: properties.optional("key.attribute"),
             messages_max: within(properties, "sqs.messages.max", 1..=10, messages_max)?,
             wait_time_seconds: within(properties, "sqs.waittime.seconds", 0..=20, wait_time_seconds)?,
-            visibility_timeout_seconds: within(properties, "sqs.visibility.timeout.seconds", 2..=43_200, visibility_timeout_seconds)?,
+            visibility_timeout_seconds: within(
+                properties,
+                "sqs.visibility.timeout.seconds",
+                2..=43_200,
+                visibility_timeout_seconds,
+            )?,
             receives_max: within(properties, "sqs.receives.max", 1..=64, receives_max)?,
             in_flight_max: properties.parsed("sqs.in.flight.max", 1, in_flight_max, "a count from 1 on")?,
             ..defaults
@@ -140,7 +147,8 @@ impl SqsSourceReader {
     fn close(&mut self, committed: &Seen) -> Result<(), ConnectError> {
         let Some(inbox) = self.inbox.take() else { return Ok(()) };
         self.duplicates += inbox.duplicates();
-        let (done, rest): (Vec<Lease>, Vec<Lease>) = inbox.close().into_iter().partition(|lease| committed.contains(&lease.id));
+        let (done, rest): (Vec<Lease>, Vec<Lease>) =
+            inbox.close().into_iter().partition(|lease| committed.contains(&lease.id));
         if !rest.is_empty() {
             receiver::give_back(&self.client, &rest);
         }
@@ -161,13 +169,15 @@ impl SqsSourceReader {
     }
 
     fn pattern(&self) -> Pattern {
-        let times = ReceiveTimes { wait: self.config.wait_time_seconds, visibility: self.config.visibility_timeout_seconds };
+        let times =
+            ReceiveTimes { wait: self.config.wait_time_seconds, visibility: self.config.visibility_timeout_seconds };
         Pattern { most: self.config.messages_max, times, receivers: self.config.receives_max as usize }
     }
 
     /// Deletes messages, some batches side by side.
     fn delete(&self, leases: &[Lease]) -> Result<BTreeSet<String>, ConnectError> {
-        let share = leases.len().div_ceil(self.config.receives_max as usize).next_multiple_of(BATCH_ENTRIES).max(BATCH_ENTRIES);
+        let share =
+            leases.len().div_ceil(self.config.receives_max as usize).next_multiple_of(BATCH_ENTRIES).max(BATCH_ENTRIES);
         let mut gone = BTreeSet::new();
         thread::scope(|scope| {
             let parts: Vec<_> =

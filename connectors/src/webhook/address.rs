@@ -30,7 +30,9 @@ impl WebhookUrl {
             Err(ConfigError::BadValue { name: "http.url".into(), value: "***".into(), expected: expected.into() })
         };
         let Ok(url) = Url::parse(text.trim()) else {
-            return bad("a URL, such as https://hooks.example.com/orders, or a reference to one, ${env:VARIABLE} or ${file:PATH}");
+            return bad(
+                "a URL, such as https://hooks.example.com/orders, or a reference to one, ${env:VARIABLE} or ${file:PATH}",
+            );
         };
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return bad("a URL that begins with https:// or http://");

@@ -31,7 +31,10 @@ impl WebhookHeader {
             return Err(bad(&name, "names of HTTP headers: Name: value|Name: value"));
         }
         if OURS.contains(&name.as_str()) {
-            return Err(bad(&name, "headers that the connector does not set itself (the type of the body is 'content.type')"));
+            return Err(bad(
+                &name,
+                "headers that the connector does not set itself (the type of the body is 'content.type')",
+            ));
         }
         if HeaderValue::from_str(value.reveal()).is_err() {
             return Err(bad(&name, "headers whose values are text without line breaks"));
@@ -77,7 +80,8 @@ mod tests {
         std::fs::write(&file, "tiger\n").expect("written");
         let text = format!("X-Team: a:b | Authorization: Bearer ${{file:{}}}", file.display());
         let headers = WebhookHeader::parse_all(&text).expect("legal");
-        let shown: Vec<(&str, &str)> = headers.iter().map(|header| (header.name.as_str(), header.value.reveal())).collect();
+        let shown: Vec<(&str, &str)> =
+            headers.iter().map(|header| (header.name.as_str(), header.value.reveal())).collect();
         assert_eq!(shown, [("x-team", "a:b"), ("authorization", "Bearer tiger")]);
         assert!(!format!("{headers:?}").contains("tiger"));
     }

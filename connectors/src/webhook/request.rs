@@ -124,7 +124,9 @@ fn judge(status: u16, after: Option<Duration>, text: &[u8]) -> Verdict {
     match status {
         200..=299 => Verdict::Taken,
         408 | 425 | 429 | 500.. => Verdict::NotYet { after, problem: said() },
-        300..=399 => Verdict::Wrong(format!("{}; redirects are not followed, name the final address in 'http.url'", said())),
+        300..=399 => {
+            Verdict::Wrong(format!("{}; redirects are not followed, name the final address in 'http.url'", said()))
+        }
         401 | 403 | 407 => Verdict::Wrong(format!("{}; check the credentials in 'headers'", said())),
         404 | 405 | 410 => Verdict::Wrong(format!("{}; check 'http.url' and 'request.method'", said())),
         _ => Verdict::Rejected(said()),
@@ -175,7 +177,11 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert("retry-after", HeaderValue::from_static(text));
             // 2015-10-21T07:28:00Z
-            assert_eq!(retry_after(&headers, Timestamp(1_445_412_480_000)), expected.map(Duration::from_secs), "{text}");
+            assert_eq!(
+                retry_after(&headers, Timestamp(1_445_412_480_000)),
+                expected.map(Duration::from_secs),
+                "{text}"
+            );
         };
         check("120", Some(120));
         check("Wed, 21 Oct 2015 07:28:30 GMT", Some(30));

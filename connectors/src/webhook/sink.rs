@@ -80,7 +80,8 @@ impl Method {
     fn from_properties(properties: &mut Properties) -> Result<Self, ConfigError> {
         let name = properties.optional("request.method");
         let Some(value) = name else { return Ok(Self::Post) };
-        let found = [Self::Post, Self::Put, Self::Patch].into_iter().find(|method| value.eq_ignore_ascii_case(method.name()));
+        let found =
+            [Self::Post, Self::Put, Self::Patch].into_iter().find(|method| value.eq_ignore_ascii_case(method.name()));
         let expected = "POST, PUT or PATCH".into();
         found.ok_or(ConfigError::BadValue { name: "request.method".into(), value, expected })
     }
@@ -207,7 +208,12 @@ impl WebhookSinkWriter {
         let outcome = self.requests.send(&key(partition, &entries), &self.body(&entries))?;
         let Outcome::Rejected(problem) = outcome else { return Ok(()) };
         if entries.len() == 1 {
-            let reject = |Entry { offset, record, .. }| RejectedRecord { partition: partition.clone(), offset, record, problem: problem.clone() };
+            let reject = |Entry { offset, record, .. }| RejectedRecord {
+                partition: partition.clone(),
+                offset,
+                record,
+                problem: problem.clone(),
+            };
             self.rejected.extend(entries.into_iter().map(reject));
             return Ok(());
         }

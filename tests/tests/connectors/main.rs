@@ -6,6 +6,7 @@
 //! Servers are started on loopback. Where one is missing its tests say so and pass, except with `CI` set.
 
 #[path = "../system/binary.rs"]
+#[expect(dead_code, reason = "the file is that of other tests too")]
 mod binary;
 mod endurance;
 mod log;

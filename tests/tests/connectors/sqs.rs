@@ -7,7 +7,6 @@ use std::{
 };
 
 use millstream::{
-    log::Log,
     record::{Header, Record},
     secret::Secret,
 };
@@ -87,18 +86,28 @@ fn a_fifo_queue_becomes_a_topic_exactly_once_and_in_order() {
     let queue = server.create_queue("source.fifo", &["FifoQueue=true"]);
     let mut lines = String::new();
     for n in 0..rows() {
-        writeln!(lines, r#"{{"body":"{{\"n\":{n}}}","group":"g{}","id":"d{n}","attributes":{{"color":"blue"}}}}"#, n % GROUPS)
-            .expect("into memory");
+        writeln!(
+            lines,
+            r#"{{"body":"{{\"n\":{n}}}","group":"g{}","id":"d{n}","attributes":{{"color":"blue"}}}}"#,
+            n % GROUPS
+        )
+        .expect("into memory");
     }
     server.send(&queue, &lines);
     let records = read_under_faults("FIFO source", server, &queue);
     let texts = records.iter().map(|record| (text(record.key.as_deref()), text(record.value.as_deref())));
     assert_eq!(by_group(texts), expected_groups());
-    let deduplication: BTreeSet<String> = records.iter().map(|record| text(header(record, "sqs.deduplication.id"))).collect();
+    let deduplication: BTreeSet<String> =
+        records.iter().map(|record| text(header(record, "sqs.deduplication.id"))).collect();
     assert_eq!(deduplication.len(), rows());
-    assert!(records.iter().all(|record| header(record, "color") == Some(b"blue") && record.timestamp.0 > 1_700_000_000_000));
+    assert!(
+        records.iter().all(|record| header(record, "color") == Some(b"blue") && record.timestamp.0 > 1_700_000_000_000)
+    );
     let again = records.iter().filter(|record| header(record, "sqs.receive.count") != Some(b"1")).count();
-    eprintln!("FIFO source: {} messages, each once and in order; {again} had come before without being committed", records.len());
+    eprintln!(
+        "FIFO source: {} messages, each once and in order; {again} had come before without being committed",
+        records.len()
+    );
 }
 
 #[test]
@@ -150,7 +159,8 @@ fn a_topic_becomes_a_fifo_queue_exactly_once_and_in_order() {
     let Some(server) = SqsServer::elasticmq() else { return };
     let queue = server.create_queue("sink.fifo", &["FifoQueue=true"]);
     let messages = write_under_faults("FIFO sink", server, &queue);
-    let texts = messages.iter().map(|message| (message["group"].as_str().expect("a group").to_owned(), number_in(message)));
+    let texts =
+        messages.iter().map(|message| (message["group"].as_str().expect("a group").to_owned(), number_in(message)));
     assert_eq!(by_group(texts), expected_groups());
     eprintln!("FIFO sink: {} messages, each once and in order", messages.len());
 }
@@ -162,7 +172,8 @@ fn a_topic_becomes_a_standard_queue_with_nothing_lost() {
     let messages = write_under_faults("standard sink", &server, &queue);
     let numbers: BTreeSet<String> = messages.iter().map(number_in).collect();
     assert_eq!(numbers, (0..rows()).map(|n| format!("{{\"n\":{n}}}")).collect());
-    let ids: BTreeSet<&str> = messages.iter().filter_map(|message| message["attributes"]["millstream.id"].as_str()).collect();
+    let ids: BTreeSet<&str> =
+        messages.iter().filter_map(|message| message["attributes"]["millstream.id"].as_str()).collect();
     assert_eq!(ids.len(), rows(), "each record has an id of its own, whatever it is sent again");
     eprintln!("standard sink: {} records, {} duplicates", rows(), messages.len() - ids.len());
 }
@@ -178,7 +189,8 @@ fn run_until_failed(config: impl Into<ConnectorConfig>) -> ConnectorStatus {
     let directory = tempfile::tempdir().expect("a directory is made");
     let log = open_log(directory.path());
     let mut config = config.into();
-    config.settings.retry = RetryPolicy { attempts: 1, first_wait: Duration::from_millis(10), ..RetryPolicy::default() };
+    config.settings.retry =
+        RetryPolicy { attempts: 1, first_wait: Duration::from_millis(10), ..RetryPolicy::default() };
     let connector = runtime::start("q", config, log).expect("it starts");
     let failed = |status: &ConnectorStatus| status.state == ConnectorState::Failed;
     connector.wait_for_status(Some(Duration::from_secs(30)), failed).expect("it fails")
@@ -194,10 +206,16 @@ fn what_is_wrong_outside_is_said_with_what_to_do() {
     };
     check("http://127.0.0.1:1/1/orders", &["SQS queue http://127.0.0.1:1/1/orders", "cannot be reached"]);
     if let Some(server) = SqsServer::moto() {
-        check(&format!("{}/123456789012/no-such-queue", server.endpoint()), &["no-such-queue", "make the queue", "sqs.queue.url"]);
+        check(
+            &format!("{}/123456789012/no-such-queue", server.endpoint()),
+            &["no-such-queue", "make the queue", "sqs.queue.url"],
+        );
     }
     if let Some(server) = SqsServer::elasticmq() {
-        check(&format!("{}/000000000000/no-such-queue", server.endpoint()), &["no-such-queue", "make the queue", "sqs.queue.url"]);
+        check(
+            &format!("{}/000000000000/no-such-queue", server.endpoint()),
+            &["no-such-queue", "make the queue", "sqs.queue.url"],
+        );
     }
     if let Some(server) = SqsServer::moto_without_users() {
         check(&format!("{}/123456789012/orders", server.endpoint()), &["orders", "aws.access.key.id"]);
@@ -212,18 +230,26 @@ fn records_that_a_queue_does_not_take_are_dead_letters() {
     let log = open_log(directory.path());
     let null = Record { value: None, ..Record::new("k", "") };
     let bad = [Record::new("k", vec![b'x'; 300_000]), Record::new("k", b"\xff".to_vec()), null];
-    fill(log.as_ref(), "orders", [vec![Record::new("k", "first")], bad.to_vec(), vec![Record::new("k", "last")]].concat());
+    fill(
+        log.as_ref(),
+        "orders",
+        [vec![Record::new("k", "first")], bad.to_vec(), vec![Record::new("k", "last")]].concat(),
+    );
     let mut config = ConnectorConfig::from(SqsSink::new(queue(&url), vec![topic("orders")]));
 
     let strict = runtime::start("strict", config.clone(), log.clone()).expect("it starts");
-    let error = strict.wait_for_status(Some(Duration::from_secs(30)), |status| status.state == ConnectorState::Failed).expect("it fails");
+    let error = strict
+        .wait_for_status(Some(Duration::from_secs(30)), |status| status.state == ConnectorState::Failed)
+        .expect("it fails");
     let error = error.last_error.expect("an error");
     assert!(error.contains("topic=orders partition=0 offset=1") && error.contains("sqs.message.max.bytes"), "{error}");
     drop(strict);
 
     config.settings.tolerance = Some(Tolerance::All);
     let tolerant = runtime::start("tolerant", config, log.clone()).expect("it starts");
-    tolerant.wait_for_status(Some(Duration::from_secs(30)), |status| status.rows + status.rejected == 5).expect("it goes on");
+    tolerant
+        .wait_for_status(Some(Duration::from_secs(30)), |status| status.rows + status.rejected == 5)
+        .expect("it goes on");
     drop(tolerant);
     let letters = records(log.as_ref(), "connect-tolerant-dead-letter");
     assert_eq!(letters.len(), 3);
@@ -242,7 +268,11 @@ fn headers_and_keys_go_through_a_queue_and_come_back() {
     let headers = vec![Header { name: "raw".into(), value: Some(vec![0, 255]) }];
     fill(log.as_ref(), "there", [Record { headers, ..Record::new("ada", "1") }, Record::new(b"\xfe".to_vec(), "2")]);
     let key_attribute = Some("key".to_owned());
-    let sink = SqsSink { key_attribute: key_attribute.clone(), headers_as_attributes: true, ..SqsSink::new(queue(&url), vec![topic("there")]) };
+    let sink = SqsSink {
+        key_attribute: key_attribute.clone(),
+        headers_as_attributes: true,
+        ..SqsSink::new(queue(&url), vec![topic("there")])
+    };
     let source = SqsSource { key_attribute, wait_time_seconds: 1, ..SqsSource::new(queue(&url), topic("back")) };
     let sink = runtime::start("sink", sink.into(), log.clone()).expect("it starts");
     let source = runtime::start("source", source.into(), log.clone()).expect("it starts");

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use millstream::{log::Log, record::Record, secret::Secret};
+use millstream::{record::Record, secret::Secret};
 use millstream_connectors::{
     ConnectorConfig, ConnectorState,
     config::{RetryPolicy, Tolerance},
@@ -29,7 +29,12 @@ fn rows() -> usize {
 }
 
 /// Sends the rows to a server that fails, under kills; the requests that it took.
-fn send_under_faults(name: &str, properties: &str, rows: usize, is_done: impl Fn(&[Value]) -> bool) -> Option<Vec<Value>> {
+fn send_under_faults(
+    name: &str,
+    properties: &str,
+    rows: usize,
+    is_done: impl Fn(&[Value]) -> bool,
+) -> Option<Vec<Value>> {
     let receiver = WebhookReceiver::start(15)?;
     let mut pipeline = Pipeline::new("");
     let lines: String = (0..rows).map(|n| format!("{{\"n\":{n},\"g\":\"g{}\"}}\n", n % 7)).collect();
@@ -54,7 +59,9 @@ fn send_under_faults(name: &str, properties: &str, rows: usize, is_done: impl Fn
 fn each_record_arrives_under_one_key_whatever_fails() {
     let rows = rows();
     let keys = |requests: &[Value]| requests.iter().map(|request| request["key"].to_string()).collect::<BTreeSet<_>>();
-    let Some(requests) = send_under_faults("webhook", "", rows, |requests| keys(requests).len() >= rows) else { return };
+    let Some(requests) = send_under_faults("webhook", "", rows, |requests| keys(requests).len() >= rows) else {
+        return;
+    };
     let mut by_key: BTreeMap<&str, &str> = BTreeMap::new();
     let mut firsts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for request in &requests {
@@ -71,7 +78,10 @@ fn each_record_arrives_under_one_key_whatever_fails() {
     let sent: BTreeSet<String> = by_key.values().map(|body| (*body).to_owned()).collect();
     assert_eq!(sent, (0..rows).map(|n| format!("{{\"n\":{n},\"g\":\"g{}\"}}", n % 7)).collect());
     for (partition, offsets) in &firsts {
-        assert!(offsets.iter().enumerate().all(|(place, offset)| *offset == place as u64), "{partition} is not in order: {offsets:?}");
+        assert!(
+            offsets.iter().enumerate().all(|(place, offset)| *offset == place as u64),
+            "{partition} is not in order: {offsets:?}"
+        );
     }
     eprintln!("webhook: {rows} records, {} requests more", requests.len() - rows);
 }
@@ -88,7 +98,8 @@ fn batches_with_envelopes_let_the_receiver_tell_repetitions() {
     };
     let distinct = |places: &[String]| places.iter().collect::<BTreeSet<_>>().len();
     let properties = ", 'batch.size' = '20', 'envelope' = 'true'";
-    let sent = send_under_faults("webhook in batches", properties, rows, |requests| distinct(&places(requests)) >= rows);
+    let sent =
+        send_under_faults("webhook in batches", properties, rows, |requests| distinct(&places(requests)) >= rows);
     let Some(requests) = sent else { return };
     let mut bodies: BTreeMap<&str, &Value> = BTreeMap::new();
     for request in &requests {
@@ -127,7 +138,9 @@ fn of_a_batch_only_what_is_not_wanted_becomes_a_dead_letter() {
         receiver.requests().iter().map(|request| request["body"].as_str().expect("text").to_owned()).collect();
     assert_eq!(bodies, ["[{\"n\":0}]", "[\"text\"]", "[{\"n\":3}]"]);
     let letters = records(log.as_ref(), "connect-hook-dead-letter");
-    let header = |name: &str| letters[0].headers.iter().find(|header| header.name == name).and_then(|header| header.value.clone());
+    let header = |name: &str| {
+        letters[0].headers.iter().find(|header| header.name == name).and_then(|header| header.value.clone())
+    };
     assert_eq!((letters.len(), header("millstream.offset")), (1, Some(b"1".to_vec())));
     let problem = String::from_utf8(header("millstream.problem").expect("a problem")).expect("text");
     assert!(problem.contains("422: poison is not taken") && problem.len() < 300, "{problem}");
@@ -177,8 +190,14 @@ fn headers_and_envelopes_are_sent_as_configured() {
         .iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str().expect("text")))
         .collect();
-    assert_eq!((headers["x-token"], headers["content-type"], headers["idempotency-key"]), ("canary", "application/vnd.orders+json", "orders-0-0"));
+    assert_eq!(
+        (headers["x-token"], headers["content-type"], headers["idempotency-key"]),
+        ("canary", "application/vnd.orders+json", "orders-0-0")
+    );
     assert_eq!(request["method"], "PUT");
     let body: Value = serde_json::from_str(request["body"].as_str().expect("text")).expect("JSON");
-    assert_eq!((&body["topic"], &body["offset"], &body["key"], &body["value"]["n"]), (&"orders".into(), &0.into(), &"k".into(), &0.into()));
+    assert_eq!(
+        (&body["topic"], &body["offset"], &body["key"], &body["value"]["n"]),
+        (&"orders".into(), &0.into(), &"k".into(), &0.into())
+    );
 }

@@ -43,13 +43,13 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+pub use crate::secret::Secret;
 pub use admin::{GroupDescription, GroupMemberDescription};
 pub use config::{KafkaConfig, Replication};
 pub use config_error::KafkaConfigError;
 pub use connection::{BrokerNames, Sasl, ScramHash, Tls};
 pub use group_protocol::GroupProtocol;
 pub use process_id::ProcessId;
-pub use crate::secret::Secret;
 pub use token::{Token, TokenProvider, UnsecuredTokens};
 
 use self::{
