@@ -12,10 +12,10 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-port, path, seed, failures = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+port, file, seed, failures = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 lock = threading.Lock()
 chance = random.Random(seed)
-taken = open(path, "a", encoding="utf-8")
+taken = open(file, "a", encoding="utf-8")
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -41,11 +41,12 @@ class Receiver(BaseHTTPRequestHandler):
 
     def receive(self):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        if self.path == "/login":
+        path = self.path.split("?")[0]
+        if path == "/login":
             return self.answer(401, "no password")
-        if self.path == "/moved":
+        if path == "/moved":
             return self.answer(301, "over there", [("Location", "/elsewhere")])
-        if self.path == "/slow":
+        if path == "/slow":
             time.sleep(3)
         if "poison" in body:
             return self.answer(422, "poison is not taken: " + "x" * 1000)

@@ -168,7 +168,7 @@ impl SqsClient {
     fn refused(&self, action: &str, status: u16, text: &[u8]) -> ConnectError {
         let refused: Refused = serde_json::from_slice(text).unwrap_or_default();
         let code = refused.kind.rsplit('#').next().unwrap_or_default();
-        let said = match refused.message {
+        let said = match refused.message.or(refused.message_too) {
             Some(message) => message,
             None => String::from_utf8_lossy(text).chars().take(200).collect(),
         };
@@ -236,6 +236,12 @@ mod tests {
             assert_eq!(error.is_retryable(), retryable, "{text}");
         };
         check(400, r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"none"}"#, false, "make the queue");
+        check(
+            400,
+            r#"{"__type":"a#QueueDoesNotExist","message":"none","Message":"none"}"#,
+            false,
+            "none; make the queue",
+        );
         check(400, r#"{"__type":"com.amazon.coral.service#ThrottlingException"}"#, true, "Throttling");
         check(
             403,

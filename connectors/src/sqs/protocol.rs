@@ -172,8 +172,10 @@ impl Failed {
 pub(super) struct Refused {
     #[serde(rename = "__type")]
     pub(super) kind: String,
-    #[serde(alias = "Message")]
     pub(super) message: Option<String>,
+    /// The same in the words of other servers; some say it twice.
+    #[serde(rename = "Message")]
+    pub(super) message_too: Option<String>,
 }
 
 fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::binary::{command, text};
 
-const FEW_FAULTS: u32 = 5;
+const FEW_FAULTS: u32 = 4;
 const DEFAULT_SEED: u64 = 20_260_101;
 /// How long it may take to finish in peace.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -105,8 +105,8 @@ impl Pipeline {
         if self.child.is_none() {
             self.start();
         }
-        let step = Duration::from_millis(500);
-        for _ in 0..PATIENCE.as_millis() / step.as_millis() {
+        let step = Duration::from_secs(1);
+        for _ in 0..PATIENCE.as_secs() / step.as_secs() {
             if is_done() {
                 self.kill();
                 return;
