@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     log::{CommitError, CommitReceipt, Transaction},
-    record::Offset,
+    record::{Offset, PartitionId, TopicPartition},
 };
 
 impl Queue {
@@ -60,13 +60,25 @@ impl Queue {
                     let (mut transaction, written) = state.batch.take();
                     self.add_frame(&mut state, &mut transaction);
                     state.filling += 1;
-                    let outcome = MutexGuard::unlocked(&mut state, || producer.commit(transaction));
+                    let is_whole = state.changes == 0;
+                    let outcome = MutexGuard::unlocked(&mut state, || {
+                        producer.commit(transaction).inspect(|receipt| self.forget_frames(is_whole, receipt))
+                    });
                     state.producer = Some(producer);
                     take_outcome(&mut state, outcome, written);
                     self.committed.notify_all();
                 }
                 None => self.committed.wait(&mut state),
             }
+        }
+    }
+
+    /// After a whole frame, the last of its commit, those before it are needed no more.
+    fn forget_frames(&self, is_whole: bool, receipt: &CommitReceipt) {
+        let Some(offset) = receipt.base_offsets.last().filter(|_| is_whole) else { return };
+        let partition = TopicPartition::new(self.state_topic.clone(), PartitionId(0));
+        if let Err(error) = self.log.delete_records(&partition, *offset) {
+            tracing::warn!(queue = %self.config.name, %error, "old states of a queue stay until they are compacted");
         }
     }
 }

@@ -37,3 +37,6 @@ mod interactive_queries;
 
 #[path = "../../12_errors_and_late_records.rs"]
 mod errors_and_late_records;
+
+#[path = "../../13_work_queue.rs"]
+mod work_queue;

@@ -71,6 +71,18 @@ pub enum CatalogError {
         /// The names there are.
         known: NameList,
     },
+    /// No such queue.
+    #[error("{at}: no queue {name}{}", hint(suggestion, known))]
+    UnknownQueue {
+        /// Where the name stands.
+        at: Position,
+        /// The name.
+        name: String,
+        /// The nearest name there is.
+        suggestion: Option<String>,
+        /// The names there are.
+        known: NameList,
+    },
     /// No such persistent query.
     #[error("{at}: no query {name}{}", hint(suggestion, known))]
     UnknownQuery {
@@ -211,6 +223,7 @@ impl CatalogError {
             | Self::UnknownColumn { at, .. }
             | Self::UnknownType { at, .. }
             | Self::UnknownConnector { at, .. }
+            | Self::UnknownQueue { at, .. }
             | Self::UnknownQuery { at, .. }
             | Self::AlreadyExists { at, .. }
             | Self::WrongKind { at, .. }

@@ -1,4 +1,4 @@
-//! What is declared: streams, tables, types, connectors and queries, as plain data.
+//! What is declared: streams, tables, types, connectors, queues and queries, as plain data.
 //!
 //! The [`Catalog`] knows names, schemas and who reads and writes what; it knows no topic, no thread and no runtime. Whoever
 //! runs statements asks it first, acts, then records what was done.
@@ -9,6 +9,7 @@
 //! - [`declare`]: `CREATE STREAM|TABLE .. (..)` to a [`Source`]; [`format_rules`]: which format can hold what; `infer`: columns from
 //!   the schema registry that [`format_context`] names
 //! - [`query`]: persistent queries and their ids, [`query_shape`]: what they do in outline; [`error`]: what can be wrong
+//! - [`queue`]: queues and their settings
 //! - [`registry`]: the [`Catalog`] itself
 
 pub mod declare;
@@ -19,6 +20,7 @@ mod infer;
 pub mod properties;
 pub mod query;
 pub mod query_shape;
+pub mod queue;
 pub mod registry;
 #[cfg(test)]
 mod registry_tests;
@@ -33,6 +35,7 @@ pub use format_rules::{FormatPlaces, check_formats};
 pub use properties::{CleanupPolicy, PropertyScope, SourceProperties};
 pub use query::{QueryId, QueryKind, QueryRecord};
 pub use query_shape::{KeptStore, QueryShape, QueryStep, WINDOWS, versioned};
+pub use queue::DeclaredQueue;
 pub use registry::{Catalog, Connector, Dropped};
 pub use side_format::SideFormat;
 pub use source::{Column, Format, FormatKind, SchemaOptions, Source, TimestampColumn, WindowInfo, WindowType};

@@ -272,7 +272,7 @@ fn boolean(property: &Property) -> Result<bool, CatalogError> {
     }
 }
 
-fn number<T>(property: &Property, least: T, most: T) -> Result<T, CatalogError>
+pub(super) fn number<T>(property: &Property, least: T, most: T) -> Result<T, CatalogError>
 where
     T: std::str::FromStr + PartialOrd + std::fmt::Display,
 {
@@ -286,7 +286,7 @@ where
 }
 
 /// Kafka's rule for the names of topics.
-fn topic(property: &Property) -> Result<String, CatalogError> {
+pub(super) fn topic(property: &Property) -> Result<String, CatalogError> {
     let name = text(property)?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.len() > 249 || !name.chars().all(legal) || name == "." || name == ".." {

@@ -4,6 +4,7 @@
 //! with it; query numbers never come back.
 
 mod queries;
+mod queues;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ use super::declare;
 use super::error::{CatalogError, NameList};
 use super::format_context::{FormatDefaults, RegistryHandle, SinkDefaults};
 use super::query::{QueryId, QueryRecord};
+use super::queue::DeclaredQueue;
 use super::source::{Column, Source};
 use super::sql_type::SqlType;
 use crate::functions::Functions;
@@ -49,6 +51,7 @@ pub struct Catalog {
     sources: BTreeMap<String, Source>,
     types: BTreeMap<String, SqlType>,
     connectors: BTreeMap<String, Connector>,
+    queues: BTreeMap<String, DeclaredQueue>,
     queries: BTreeMap<QueryId, QueryRecord>,
     next_query: u64,
     registry: RegistryHandle,

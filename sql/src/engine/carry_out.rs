@@ -68,6 +68,7 @@ impl Inner {
         let old = self.catalog.read().clone();
         let mut new = old.clone();
         names::check(statement, &old)?;
+        self.check_queue_owner(statement)?;
         let Applied { effect, query, message } = change(&mut new, statement, None, properties)?;
         match &effect {
             Effect::Topic { topic, at } => ensure_topic(self.shared.as_ref(), topic, *at)?,
@@ -80,7 +81,8 @@ impl Inner {
             | Effect::Nothing
             | Effect::Pause { .. }
             | Effect::End { .. }
-            | Effect::EndConnector(_) => {}
+            | Effect::EndConnector(_)
+            | Effect::EndQueue(_) => {}
         }
         schemas::register(&new, statement)?;
         let recorded = schemas::recorded(&new, statement, properties);
@@ -128,6 +130,7 @@ impl Inner {
                 }
             }
             Effect::EndConnector(connector) => self.end_connector(&connector)?,
+            Effect::EndQueue(queue) => self.end_queue(&queue)?,
         }
         Ok(Outcome::Done(message))
     }
@@ -138,6 +141,7 @@ impl Inner {
         let text = match (&statement.statement, query) {
             (Statement::CreateAsSelect(create), _) => format!("DROP {} `{}`;", create.kind, create.name.value),
             (Statement::CreateConnector(create), _) => format!("DROP CONNECTOR `{}`;", create.name.value),
+            (Statement::CreateQueue(create), _) => format!("DROP QUEUE `{}`;", create.name.value),
             (_, Some(query)) => format!("TERMINATE `{query}`;"),
             _ => return,
         };
@@ -207,6 +211,14 @@ impl Inner {
                 self.forget_older(&id, &shape);
                 Ok(())
             }
+            Started::Queue(queue) => match self.open_queue(&queue.name, &queue.config) {
+                Err(error) if on_failure == OnFailure::Refuse => Err(error),
+                Err(error) => {
+                    tracing::error!(%error, "queue cannot be opened");
+                    Ok(())
+                }
+                Ok(_) => Ok(()),
+            },
             Started::Connector { name, config } => {
                 match claim::start(&name, *config, &self.shared, self.member.as_ref()) {
                     Ok(connector) => {

@@ -6,11 +6,11 @@
 use millstream::{record::TopicName, topology::OffsetReset};
 use millstream_connectors::{ConfigError, ConnectorConfig, ConnectorKind as ConnectorClass, Direction};
 
-use super::{error::EngineError, names, properties::SessionProperties, schemas};
+use super::{error::EngineError, names, properties::SessionProperties, queues, schemas};
 use crate::{
     catalog::{
-        Catalog, CatalogError, CleanupPolicy, Connector, PropertyScope, QueryId, QueryKind, QueryRecord, QueryShape,
-        Source, SourceProperties, declare_columns, declare_source,
+        Catalog, CatalogError, CleanupPolicy, Connector, DeclaredQueue, PropertyScope, QueryId, QueryKind, QueryRecord,
+        QueryShape, Source, SourceProperties, declare_columns, declare_source,
     },
     planner::{PersistentPlan, SinkTopic, plan_create, plan_insert},
     syntax::{
@@ -31,6 +31,8 @@ pub(super) enum Started {
         /// What runs.
         plan: Box<PersistentPlan>,
     },
+    /// A queue.
+    Queue(Box<DeclaredQueue>),
     /// A connector.
     Connector {
         /// Its name.
@@ -45,6 +47,7 @@ impl Started {
     pub(super) fn is_declared(&self, catalog: &Catalog) -> bool {
         match self {
             Self::Query { id, .. } => catalog.query(id).is_some(),
+            Self::Queue(queue) => catalog.queue(&queue.name).is_some(),
             Self::Connector { name, .. } => catalog.connectors().any(|connector| connector.name == *name),
         }
     }
@@ -82,6 +85,8 @@ pub(super) enum Effect {
     },
     /// Ends a connector.
     EndConnector(Connector),
+    /// Ends a queue.
+    EndQueue(Box<DeclaredQueue>),
 }
 
 /// A statement as applied to a catalog.
@@ -98,7 +103,12 @@ impl Effect {
         match self {
             Self::Start { started, .. } => Some(started),
             Self::Replace { id, plan, .. } => Some(Started::Query { id, plan }),
-            Self::Nothing | Self::Topic { .. } | Self::Pause { .. } | Self::End { .. } | Self::EndConnector(_) => None,
+            Self::Nothing
+            | Self::Topic { .. }
+            | Self::Pause { .. }
+            | Self::End { .. }
+            | Self::EndConnector(_)
+            | Self::EndQueue(_) => None,
         }
     }
 }
@@ -159,6 +169,18 @@ pub(super) fn change(
             let connector = catalog.drop_connector(&drop.name)?;
             let message = format!("Dropped connector {}", drop.name.value);
             Ok(Applied { effect: Effect::EndConnector(connector), query: None, message })
+        }
+        Statement::CreateQueue(create) => {
+            let (queue, at) = (queues::declared(catalog, create, &parsed.text)?, create.name.span.start);
+            catalog.add_queue(queue.clone(), at)?;
+            let message = format!("Created queue {} on {}", queue.name, queue.config.topic);
+            let started = Started::Queue(Box::new(queue));
+            Ok(Applied { effect: Effect::Start { started, at }, query: None, message })
+        }
+        Statement::DropQueue(drop) => {
+            let queue = catalog.drop_queue(&drop.name)?;
+            let message = format!("Dropped queue {}", queue.name);
+            Ok(Applied { effect: Effect::EndQueue(Box::new(queue)), query: None, message })
         }
         Statement::Terminate(choice) => terminate(catalog, choice),
         Statement::Pause(choice) => pause(catalog, choice, true),

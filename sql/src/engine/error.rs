@@ -99,6 +99,14 @@ pub enum EngineError {
         /// Why.
         problem: String,
     },
+    /// A queue cannot be used.
+    #[error("queue {name}: {problem}")]
+    Queue {
+        /// Its name.
+        name: String,
+        /// Why.
+        problem: String,
+    },
     /// The time to wait was over before everything was done.
     #[error("after {waited:?} still {what}")]
     StillBusy {
@@ -132,7 +140,9 @@ impl EngineError {
     /// What a query or connector could not start for, at the place of the statement that declares it.
     pub(super) fn at_place(self, at: Position) -> Self {
         match self {
-            Self::Query { problem, .. } | Self::Connector { problem, .. } => Self::Statement { at, problem },
+            Self::Query { problem, .. } | Self::Connector { problem, .. } | Self::Queue { problem, .. } => {
+                Self::Statement { at, problem }
+            }
             other => Self::at(at, other),
         }
     }
@@ -140,7 +150,7 @@ impl EngineError {
     /// What is wrong, without the name of the query or connector.
     pub(super) fn problem(self) -> String {
         match self {
-            Self::Query { problem, .. } | Self::Connector { problem, .. } => problem,
+            Self::Query { problem, .. } | Self::Connector { problem, .. } | Self::Queue { problem, .. } => problem,
             other => other.to_string(),
         }
     }

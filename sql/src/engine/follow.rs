@@ -135,6 +135,7 @@ impl Inner {
                 self.start(Started::Query { id, plan }, &properties, OnFailure::Keep)?;
             }
             Effect::End { queries, .. } => queries.iter().try_for_each(|id| self.leave_query(id))?,
+            Effect::EndQueue(queue) => drop(self.queues.lock().remove(&queue.name)),
             Effect::EndConnector(connector) => self.stop_connector(&connector.name),
         }
         Ok(())

@@ -188,7 +188,7 @@ impl InMemoryEngine {
         let Applied { effect, .. } = change(&mut new, parsed, None, &self.properties)?;
         super::schemas::register(&new, parsed)?;
         match effect {
-            Effect::Nothing | Effect::EndConnector(_) => {}
+            Effect::Nothing | Effect::EndConnector(_) | Effect::EndQueue(_) => {}
             Effect::Pause { queries, paused } => {
                 let meant = self.queries.iter_mut().filter(|query| queries.contains(&query.id));
                 meant.for_each(|query| query.paused = paused);
@@ -204,6 +204,9 @@ impl InMemoryEngine {
                 ensure_topic(self.log.as_ref(), &plan.topic, at)?;
                 let query = self.start(id, *plan).map_err(|error| error.at_place(at))?;
                 self.queries.push(query);
+            }
+            Effect::Start { started: Started::Queue(_), at } => {
+                return Err(EngineError::at(at, "an engine in memory has no queues"));
             }
             Effect::Start { started: Started::Connector { .. }, at } => {
                 return Err(EngineError::at(at, "an engine in memory runs no connectors"));

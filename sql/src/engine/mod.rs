@@ -17,6 +17,7 @@
 //!   `push`: endless answers
 //! - [`in_memory`]: an engine without a directory, whose queries run when they are told to
 //! - `schemas`: the schema registry beside statements
+//! - `queues`: work given out from topics
 //! - `commands`: the record of statements; `open`: bringing it back; `running`: what runs; `idle`: when everything is done
 //! - [`service`]: processes that share a record; `follow`: what others declare; `claim`: connectors, each in one of the processes; [`lag`]: what waits where
 
@@ -37,6 +38,7 @@ mod open;
 pub mod progress;
 mod properties;
 mod push;
+mod queues;
 mod replace;
 mod running;
 mod schemas;
@@ -84,6 +86,7 @@ pub(crate) struct Inner {
     commands: Mutex<CommandLog>,
     catalog: RwLock<Catalog>,
     running: Mutex<Running>,
+    queues: Mutex<queues::OpenQueues>,
     /// The log, if it is one of the data directory, which then has to be looked after.
     embedded: Option<Arc<EmbeddedLog>>,
     shared: SharedLog,
@@ -172,7 +175,7 @@ impl Engine {
         Arc::clone(&self.inner.catalog.read().registry().0)
     }
 
-    /// The names of sources and their columns, for completion.
+    /// The names of sources, their columns and of queues, for completion.
     pub fn names(&self) -> Vec<String> {
         let catalog = self.inner.catalog.read();
         let mut names: Vec<String> = catalog
@@ -180,6 +183,7 @@ impl Engine {
             .flat_map(|source| source.columns.iter().map(|column| &column.name).chain([&source.name]))
             .cloned()
             .collect();
+        names.extend(catalog.queues().map(|queue| queue.name.clone()));
         names.extend(catalog.queries().map(|query| query.id.0.clone()));
         names.sort();
         names.dedup();

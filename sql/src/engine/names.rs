@@ -4,9 +4,9 @@
 //! kinds of letters, differ not in case alone, and leave the form of generated ids to these. Only new statements are checked: what was
 //! recorded stays.
 
-use super::error::EngineError;
+use super::{error::EngineError, queues};
 use crate::{
-    catalog::{Catalog, PropertyScope, SourceProperties},
+    catalog::{Catalog, DeclaredQueue, PropertyScope, SourceProperties, properties::place_of},
     syntax::{
         Position,
         ast::{Literal, ParsedStatement, Property, Statement},
@@ -32,6 +32,15 @@ pub(super) fn check(statement: &ParsedStatement, catalog: &Catalog) -> Result<()
         Statement::CreateConnector(create) => {
             for (topic, at) in create.properties.entries.iter().flat_map(connector_topics) {
                 check_reserved(topic).map_err(|problem| EngineError::at(at, problem))?;
+            }
+        }
+        Statement::CreateQueue(create) => {
+            let queue = queues::declared(catalog, create, &statement.text)?.config;
+            let dead_letter = queue.dead_letter.as_ref().map(|topic| (topic, "DEAD_LETTER"));
+            for (topic, property) in [(&queue.topic, "")].into_iter().chain(dead_letter) {
+                let at =
+                    if property.is_empty() { create.on.span.start } else { place_of(&create.properties, property) };
+                check_reserved(topic.as_str()).map_err(|problem| EngineError::at(at, problem))?;
             }
         }
         Statement::InsertSelect(insert) => {
@@ -67,8 +76,18 @@ pub(super) fn generated_number(id: &str) -> Option<u64> {
     GENERATED.iter().any(|start| id.starts_with(start)).then(|| id.rsplit('_').next()?.parse().ok()).flatten()
 }
 
-/// Refuses to delete a topic that a connector names.
+/// Refuses to delete a topic that a connector or a queue names.
 pub(super) fn check_unused(topic: &str, catalog: &Catalog, at: Position) -> Result<(), EngineError> {
+    let of_queue = |queue: &&DeclaredQueue| {
+        queue.config.topic.as_str() == topic
+            || queue.config.dead_letter.as_ref().is_some_and(|dead| dead.as_str() == topic)
+    };
+    if let Some(queue) = catalog.queues().find(of_queue) {
+        let name = &queue.name;
+        let problem =
+            format!("cannot delete topic {topic}: queue {name} names it; drop that first, or leave DELETE TOPIC out");
+        return Err(EngineError::at(at, problem));
+    }
     let names = |property: &Property| connector_topics(property).any(|(name, _)| name == topic);
     let users: Vec<&str> = catalog
         .connectors()

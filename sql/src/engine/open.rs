@@ -125,6 +125,7 @@ fn start(
         commands: Mutex::new(commands),
         catalog: RwLock::new(catalog),
         running: Mutex::new(Running::default()),
+        queues: Mutex::default(),
         embedded,
         shared,
         cluster,

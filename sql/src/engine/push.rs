@@ -257,7 +257,7 @@ impl Printer {
 }
 
 /// Bytes as text if they are text, as a number if they are four or eight others, else in hexadecimal digits.
-fn guess(bytes: &[u8]) -> String {
+pub(super) fn guess(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
         && !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
     {

@@ -89,6 +89,8 @@ impl Session {
             | Statement::DropSource(_)
             | Statement::DropType(_)
             | Statement::DropConnector(_)
+            | Statement::CreateQueue(_)
+            | Statement::DropQueue(_)
             | Statement::AlterSource(_)
             | Statement::Terminate(_)
             | Statement::Pause(_)
@@ -98,6 +100,7 @@ impl Session {
                 let now = || self.inner.clock.monotonic();
                 assert::wait_for(asserted, self.inner.shared.as_ref(), &registry, &now).map(done)
             }
+            Statement::QueueWork(work) => self.inner.work_on_queue(work),
             Statement::InsertValues(insert) => self.inner.insert_values(insert).map(done),
             Statement::PullQuery(query) => self.pull(query).map(Response::Rows),
             Statement::PushQuery(query) => self.push(query).map(Response::Push),
@@ -195,6 +198,16 @@ fn existing(catalog: &Catalog, parsed: &ParsedStatement, repetition: Repetition)
                 return Some(unchanged("Connector", &connector.name));
             }
             create.if_not_exists.then(|| format!("Connector {} exists already", connector.name))
+        }
+        Statement::CreateQueue(create) => {
+            let queue = catalog.queue(&create.name.value)?;
+            if is_same(&queue.statement) {
+                return Some(unchanged("Queue", &queue.name));
+            }
+            create.if_not_exists.then(|| format!("Queue {} exists already", queue.name))
+        }
+        Statement::DropQueue(drop) if drop.if_exists && catalog.queue(&drop.name.value).is_none() => {
+            Some(format!("There is no queue {}", drop.name.value))
         }
         Statement::CreateType(create) => {
             let (name, known) = catalog.types().find(|(name, _)| *name == create.name.value)?;

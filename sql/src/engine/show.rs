@@ -55,6 +55,7 @@ impl Session {
                 }
                 table.into_response()
             }
+            ShowWhat::Queues => self.show_queues(&catalog),
             ShowWhat::Properties => {
                 let mut table = TextTable::new(&["Property", "Value", "Default", "Meaning"]);
                 for (name, default, meaning) in KNOWN {
@@ -171,6 +172,7 @@ impl Session {
                     })
                 }
             },
+            Describe::Queue(name) => self.describe_queue(&catalog, name),
             Describe::Connector(name) => {
                 let connector = catalog.expect_connector(name)?;
                 let progress = self.inner.progress();

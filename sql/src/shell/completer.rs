@@ -52,12 +52,18 @@ impl SqlCompleter {
                 (start, matching(typed, help::topics().map(str::to_owned)))
             }
             Kind::Word => {
-                let mut all: BTreeSet<String> =
-                    [words::KEYWORDS, words::TYPES, words::FUNCTIONS, words::PSEUDO_COLUMNS, words::PROPERTIES]
-                        .concat()
-                        .into_iter()
-                        .map(str::to_owned)
-                        .collect();
+                let mut all: BTreeSet<String> = [
+                    words::KEYWORDS,
+                    words::TYPES,
+                    words::FUNCTIONS,
+                    words::PSEUDO_COLUMNS,
+                    words::PROPERTIES,
+                    words::QUEUE_PROPERTIES,
+                ]
+                .concat()
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
                 if is_first {
                     all.extend(COMMANDS.iter().map(|command| (*command).to_owned()));
                 }

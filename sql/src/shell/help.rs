@@ -26,6 +26,14 @@ const TOPICS: &[Topic] = &[
                   'topic' = 'orders', 'format' = 'json', 'key.field' = 'customer', 'timestamp.field' = 'at');",
     },
     Topic {
+        name: "CREATE QUEUE",
+        what: "give the records of a topic out as work, each until it is acknowledged or dead; see RECEIVE",
+        form: "CREATE QUEUE [IF NOT EXISTS] name ON stream|topic WITH (visibility = '30s', dead_letter = 'topic', max_attempts = 5,\n  \
+               fifo = 'key'|'none', delay = '0s', dedup_window = '5m', dedup_by = 'id'|'body', max_in_flight = 20000, start = 'earliest'|'latest');\n\
+               DROP QUEUE [IF EXISTS] name; SHOW QUEUES; DESCRIBE QUEUE name;",
+        example: "CREATE QUEUE mailer ON mails WITH (visibility = '1m', dead_letter = 'mails-dead', fifo = 'key');",
+    },
+    Topic {
         name: "CREATE STREAM",
         what: "declare the records of a topic, each a fact; or AS SELECT: start a query that writes a stream",
         form: "CREATE [OR REPLACE] STREAM [IF NOT EXISTS] name (column type [KEY], ..) WITH (KAFKA_TOPIC = '..', VALUE_FORMAT = '..', ..);\n\
@@ -44,14 +52,14 @@ const TOPICS: &[Topic] = &[
     },
     Topic {
         name: "DESCRIBE",
-        what: "the columns of a stream or table, a connector or a function",
-        form: "DESCRIBE name [EXTENDED]; DESCRIBE CONNECTOR name; DESCRIBE FUNCTION name;",
+        what: "the columns of a stream or table, a connector, a queue or a function",
+        form: "DESCRIBE name [EXTENDED]; DESCRIBE CONNECTOR name; DESCRIBE QUEUE name; DESCRIBE FUNCTION name;",
         example: "DESCRIBE orders;",
     },
     Topic {
         name: "DROP",
-        what: "remove a stream, a table or a connector",
-        form: "DROP STREAM|TABLE [IF EXISTS] name [DELETE TOPIC]; DROP CONNECTOR [IF EXISTS] name;",
+        what: "remove a stream, a table, a connector or a queue",
+        form: "DROP STREAM|TABLE [IF EXISTS] name [DELETE TOPIC]; DROP CONNECTOR|QUEUE [IF EXISTS] name;",
         example: "DROP TABLE IF EXISTS spent;",
     },
     Topic {
@@ -89,6 +97,15 @@ const TOPICS: &[Topic] = &[
         example: "PRINT 'orders' FROM BEGINNING LIMIT 3;",
     },
     Topic {
+        name: "RECEIVE",
+        what: "take messages of a queue, hidden from others for a while; then say what became of each by its receipt",
+        form: "RECEIVE [n] FROM queue [WAIT n unit];\n\
+               ACK queue 'receipt', ..: done; NACK queue 'receipt' [DELAY n unit]: to be tried again\n\
+               REJECT queue 'receipt' ['reason']: a dead letter at once; EXTEND queue 'receipt' BY n unit: hold it longer\n\
+               REDRIVE QUEUE queue [RATE n]: dead letters back into the topic, n a second",
+        example: "RECEIVE 10 FROM mailer WAIT 5 SECONDS;",
+    },
+    Topic {
         name: "SELECT",
         what: "a pull query: reads the views once and ends; with EMIT CHANGES a push query: rows as they come, until Ctrl-C or LIMIT",
         form: "SELECT .. FROM .. [JOIN ..] [WHERE ..] [GROUP BY ..] [HAVING ..] [ORDER BY ..] [LIMIT n];\n\
@@ -104,7 +121,7 @@ const TOPICS: &[Topic] = &[
     Topic {
         name: "SHOW",
         what: "what there is",
-        form: "SHOW STREAMS | TABLES | TOPICS | QUERIES | CONNECTORS | FUNCTIONS | PROPERTIES | VARIABLES;",
+        form: "SHOW STREAMS | TABLES | TOPICS | QUERIES | CONNECTORS | QUEUES | FUNCTIONS | PROPERTIES | VARIABLES;",
         example: "SHOW QUERIES;",
     },
     Topic {
@@ -185,7 +202,7 @@ mod tests {
         {
             assert!(on(name).expect("there is help").starts_with(heading), "{name}");
         }
-        assert_eq!(on("create").expect("there is help").matches("Example:").count(), 3);
+        assert_eq!(on("create").expect("there is help").matches("Example:").count(), 4);
     }
 
     #[test]

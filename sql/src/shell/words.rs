@@ -4,6 +4,7 @@
 
 /// Words of the language, upper case, sorted.
 pub const KEYWORDS: &[&str] = &[
+    "ACK",
     "ADVANCE",
     "ALL",
     "AND",
@@ -25,6 +26,7 @@ pub const KEYWORDS: &[&str] = &[
     "DAY",
     "DAYS",
     "DEFINE",
+    "DELAY",
     "DELETE",
     "DESC",
     "DESCRIBE",
@@ -37,6 +39,7 @@ pub const KEYWORDS: &[&str] = &[
     "EXCEPT",
     "EXISTS",
     "EXPLAIN",
+    "EXTEND",
     "EXTENDED",
     "FALSE",
     "FINAL",
@@ -72,6 +75,7 @@ pub const KEYWORDS: &[&str] = &[
     "MINUTES",
     "MONTH",
     "MONTHS",
+    "NACK",
     "NOT",
     "NULL",
     "OFFSET",
@@ -88,6 +92,12 @@ pub const KEYWORDS: &[&str] = &[
     "PRINT",
     "PROPERTIES",
     "QUERIES",
+    "QUEUE",
+    "QUEUES",
+    "RATE",
+    "RECEIVE",
+    "REDRIVE",
+    "REJECT",
     "REPLACE",
     "RESUME",
     "RETENTION",
@@ -125,6 +135,7 @@ pub const KEYWORDS: &[&str] = &[
     "USING",
     "VALUES",
     "VARIABLES",
+    "WAIT",
     "WHEN",
     "WHERE",
     "WINDOW",
@@ -202,6 +213,20 @@ pub const PROPERTIES: &[&str] = &[
 pub const CONNECTOR_PROPERTIES: &[&str] =
     &["connector.class", "follow", "format", "key.field", "partitions", "path", "timestamp.field", "topic"];
 
+/// Properties of `WITH (..)` on queues, sorted.
+pub const QUEUE_PROPERTIES: &[&str] = &[
+    "DEAD_LETTER",
+    "DEDUP_BY",
+    "DEDUP_WINDOW",
+    "DELAY",
+    "FIFO",
+    "MAX_ATTEMPTS",
+    "MAX_IN_FLIGHT",
+    "MAX_TRACKED",
+    "START",
+    "VISIBILITY",
+];
+
 /// Whether `word`, in whatever case, is a keyword or a type.
 pub fn is_keyword(word: &str) -> bool {
     let word = word.to_ascii_uppercase();
@@ -219,7 +244,7 @@ mod tests {
 
     #[test]
     fn lists_are_sorted_so_that_they_can_be_searched() {
-        for list in [KEYWORDS, TYPES, FUNCTIONS, PSEUDO_COLUMNS, PROPERTIES, CONNECTOR_PROPERTIES] {
+        for list in [KEYWORDS, TYPES, FUNCTIONS, PSEUDO_COLUMNS, PROPERTIES, CONNECTOR_PROPERTIES, QUEUE_PROPERTIES] {
             assert!(list.is_sorted(), "{list:?}");
         }
     }

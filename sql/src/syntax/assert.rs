@@ -76,7 +76,7 @@ impl Parser<'_> {
     }
 
     /// A name, and the same in the case in which it was written.
-    fn written_name(&mut self, what: &str, first: usize) -> Parsed<(Name, String)> {
+    pub(super) fn written_name(&mut self, what: &str, first: usize) -> Parsed<(Name, String)> {
         if let Token::SingleQuotedString(_) = self.token_at(0) {
             let text = self.string(what)?;
             return Ok((Name { value: text.node.clone(), quoted: true, span: text.span }, text.node));

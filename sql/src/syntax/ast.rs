@@ -19,6 +19,7 @@ pub use datafusion::sql::sqlparser::ast::Expr;
 
 pub use super::assert::{Assert, Asserted};
 use super::position::Span;
+pub use super::queue::{CreateQueue, DropQueue, QueueAction, QueueWork};
 pub use super::stream_query::{
     Emit, Interval, Join, JoinKind, NamedQuery, SelectItem, SourceRef, StreamQuery, TimeUnit, Window, WindowClause,
     Within,
@@ -78,6 +79,12 @@ pub enum Statement {
     CreateConnector(CreateConnector),
     /// `DROP CONNECTOR n`.
     DropConnector(DropConnector),
+    /// `CREATE QUEUE n ON t WITH (..)`.
+    CreateQueue(CreateQueue),
+    /// `DROP QUEUE n`.
+    DropQueue(DropQueue),
+    /// `RECEIVE`, `ACK` and kin.
+    QueueWork(QueueWork),
     /// `SHOW|LIST ..`.
     Show(Show),
     /// `DESCRIBE ..`.
@@ -389,6 +396,8 @@ pub enum ShowWhat {
     Queries,
     /// `[SOURCE|SINK] CONNECTORS`.
     Connectors(Option<ConnectorKind>),
+    /// `QUEUES`.
+    Queues,
     /// `PROPERTIES`.
     Properties,
     /// `FUNCTIONS`.
@@ -420,6 +429,8 @@ pub enum Describe {
     Function(Name),
     /// `DESCRIBE CONNECTOR name`.
     Connector(Name),
+    /// `DESCRIBE QUEUE name`.
+    Queue(Name),
 }
 
 /// `EXPLAIN ..`.

@@ -3,7 +3,8 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{
-    AlterSource, DropConnector, DropSource, DropType, InsertSelect, InsertValues, Name, SourceKind, Spanned, Statement,
+    AlterSource, DropConnector, DropQueue, DropSource, DropType, InsertSelect, InsertValues, Name, SourceKind, Spanned,
+    Statement,
 };
 use super::error::SyntaxError;
 use super::parser::{Parsed, Parser, distinct};
@@ -59,7 +60,7 @@ impl Parser<'_> {
 
     pub(super) fn drop_statement(&mut self) -> Parsed<Statement> {
         self.advance();
-        let what = self.expect_any(&["STREAM", "TABLE", "TYPE", "CONNECTOR"])?;
+        let what = self.expect_any(&["STREAM", "TABLE", "TYPE", "CONNECTOR", "QUEUE"])?;
         let if_exists = self.is_words(&["IF", "EXISTS"]);
         if if_exists {
             self.advance();
@@ -77,7 +78,8 @@ impl Parser<'_> {
                 Statement::DropSource(DropSource { kind, if_exists, name, delete_topic })
             }
             2 => Statement::DropType(DropType { if_exists, name }),
-            _ => Statement::DropConnector(DropConnector { if_exists, name }),
+            3 => Statement::DropConnector(DropConnector { if_exists, name }),
+            _ => Statement::DropQueue(DropQueue { if_exists, name }),
         };
         self.expect_end(&[])?;
         Ok(statement)

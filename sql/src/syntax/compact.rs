@@ -65,6 +65,12 @@ fn statement(parsed: &Statement) -> String {
             format!("create {flags}{} connector {} with {}", s.kind, name(&s.name), properties(&s.properties))
         }
         Statement::DropConnector(s) => format!("drop {}connector {}", flag(s.if_exists, "if-exists"), name(&s.name)),
+        Statement::CreateQueue(s) => {
+            let flags = flag(s.if_not_exists, "if-not-exists");
+            format!("create {flags}queue {} on {} with {}", name(&s.name), s.written, properties(&s.properties))
+        }
+        Statement::DropQueue(s) => format!("drop {}queue {}", flag(s.if_exists, "if-exists"), name(&s.name)),
+        Statement::QueueWork(s) => format!("work {} {}", name(&s.queue), action(&s.what)),
         Statement::Explain(Explain::Statement(s)) => format!("explain [{}] {}", s.span.start, statement(&s.statement)),
         Statement::Explain(Explain::Query(id)) => format!("explain query {}", name(id)),
         Statement::Print(s) => format!(
@@ -83,6 +89,7 @@ fn statement(parsed: &Statement) -> String {
         Statement::Describe(Describe::Sources { kind, extended }) => format!("describe all {kind} extended={extended}"),
         Statement::Describe(Describe::Function(n)) => format!("describe function {}", name(n)),
         Statement::Describe(Describe::Connector(n)) => format!("describe connector {}", name(n)),
+        Statement::Describe(Describe::Queue(n)) => format!("describe queue {}", name(n)),
         Statement::Terminate(choice) => format!("terminate {}", chosen(choice)),
         Statement::Pause(choice) => format!("pause {}", chosen(choice)),
         Statement::Resume(choice) => format!("resume {}", chosen(choice)),
@@ -105,6 +112,22 @@ fn statement(parsed: &Statement) -> String {
         Statement::Unset(s) => format!("unset {}", s.node),
         Statement::Define(s) => format!("define {} = {}", name(&s.name), s.value.node),
         Statement::Undefine(n) => format!("undefine {}", name(n)),
+    }
+}
+
+fn action(what: &QueueAction) -> String {
+    let time = |interval: &Option<Interval>| interval.as_ref().map_or(0, Interval::millis);
+    match what {
+        QueueAction::Receive { max, wait } => {
+            format!("receive {} wait {}", max.as_ref().map_or(1, |max| max.node), time(wait))
+        }
+        QueueAction::Ack(receipts) => format!("ack {}", join(receipts, |receipt| receipt.node.clone())),
+        QueueAction::Nack { receipt, delay } => format!("nack {} delay {}", receipt.node, time(delay)),
+        QueueAction::Reject { receipt, reason } => {
+            format!("reject {} {}", receipt.node, reason.as_ref().map_or("-", |reason| reason.node.as_str()))
+        }
+        QueueAction::Extend { receipt, by } => format!("extend {} by {}", receipt.node, by.millis()),
+        QueueAction::Redrive { rate } => format!("redrive {:?}", rate.as_ref().map(|rate| rate.node)),
     }
 }
 

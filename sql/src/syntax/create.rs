@@ -25,7 +25,7 @@ impl Parser<'_> {
             Some("SINK") => Some(ConnectorKind::Sink),
             _ => None,
         };
-        if or_replace && (connector.is_some() || self.is_any(&["TYPE", "CONNECTOR"])) {
+        if or_replace && (connector.is_some() || self.is_any(&["TYPE", "CONNECTOR", "QUEUE"])) {
             let error = SyntaxError::new(replace.start, "OR REPLACE is for streams and tables");
             return Err(error.with_hint("drop the old one first"));
         }
@@ -41,10 +41,11 @@ impl Parser<'_> {
         if self.is_word("CONNECTOR") {
             return Err(self.expected(&["SOURCE", "SINK"]).with_hint("say which way it moves data"));
         }
-        match self.expect_any(&["STREAM", "TABLE", "TYPE", "SOURCE", "SINK"])? {
+        match self.expect_any(&["STREAM", "TABLE", "TYPE", "QUEUE", "SOURCE", "SINK"])? {
             0 => self.create_source(or_replace, None, SourceKind::Stream),
             1 => self.create_source(or_replace, None, SourceKind::Table),
-            _ => self.create_type(),
+            2 => self.create_type(),
+            _ => self.create_queue(),
         }
     }
 

@@ -29,8 +29,18 @@ impl Parser<'_> {
         if self.is_words(&["CONNECTOR", "PLUGINS"]) {
             return Err(self.not_yet("CONNECTOR PLUGINS"));
         }
-        const WHAT: [&str; 9] =
-            ["STREAMS", "TABLES", "TOPICS", "QUERIES", "CONNECTORS", "PROPERTIES", "FUNCTIONS", "TYPES", "VARIABLES"];
+        const WHAT: [&str; 10] = [
+            "STREAMS",
+            "TABLES",
+            "TOPICS",
+            "QUERIES",
+            "CONNECTORS",
+            "PROPERTIES",
+            "FUNCTIONS",
+            "TYPES",
+            "VARIABLES",
+            "QUEUES",
+        ];
         let what = match self.expect_any(&WHAT)? {
             0 => ShowWhat::Streams,
             1 => ShowWhat::Tables,
@@ -40,7 +50,8 @@ impl Parser<'_> {
             5 => ShowWhat::Properties,
             6 => ShowWhat::Functions,
             7 => ShowWhat::Types,
-            _ => ShowWhat::Variables,
+            8 => ShowWhat::Variables,
+            _ => ShowWhat::Queues,
         };
         let extensible =
             matches!(what, ShowWhat::Topics { .. } | ShowWhat::Streams | ShowWhat::Tables | ShowWhat::Queries);
@@ -60,6 +71,10 @@ impl Parser<'_> {
             Some("CONNECTOR") if named => {
                 self.advance();
                 Describe::Connector(self.name("the name of a connector")?)
+            }
+            Some("QUEUE") if named => {
+                self.advance();
+                Describe::Queue(self.name("the name of a queue")?)
             }
             Some("STREAMS") => {
                 self.advance();

@@ -13,7 +13,7 @@ fn misspelt_keywords() {
     check("CRATE STREAM s", "1:1: expected a statement, found `CRATE`; did you mean CREATE");
     check(
         "CREATE STEAM s (v INT)",
-        "1:8: expected STREAM, TABLE, TYPE, SOURCE or SINK, found `STEAM`; did you mean STREAM",
+        "1:8: expected STREAM, TABLE, TYPE, QUEUE, SOURCE or SINK, found `STEAM`; did you mean STREAM",
     );
     check("CREATE OR RPLACE STREAM s", "1:11: expected REPLACE, found `RPLACE`; did you mean REPLACE");
     check(
@@ -32,7 +32,7 @@ fn misspelt_keywords() {
     check("SELECT a FROM s GROUP BYE a EMIT CHANGES", "1:23: expected BY, found `BYE`; did you mean BY");
     check(
         "SHOW STREAM",
-        "1:6: expected STREAMS, TABLES, TOPICS, QUERIES, CONNECTORS, PROPERTIES, FUNCTIONS, TYPES or VARIABLES, found `STREAM`; did you mean STREAMS",
+        "1:6: expected STREAMS, TABLES, TOPICS, QUERIES, CONNECTORS, PROPERTIES, FUNCTIONS, TYPES, VARIABLES or QUEUES, found `STREAM`; did you mean STREAMS",
     );
     check(
         "SHOW STREAMS EXTENED",

@@ -32,6 +32,7 @@ mod parser;
 pub mod position;
 mod pull;
 mod query;
+mod queue;
 pub mod script;
 mod statement;
 mod stream_query;

@@ -7,7 +7,7 @@ use super::error::SyntaxError;
 use super::parser::{Parsed, Parser};
 
 /// The words that statements begin with.
-const FIRST_WORDS: [&str; 22] = [
+const FIRST_WORDS: [&str; 28] = [
     "SELECT",
     "CREATE",
     "INSERT",
@@ -30,6 +30,12 @@ const FIRST_WORDS: [&str; 22] = [
     "ASSERT",
     "RUN",
     "DESC",
+    "RECEIVE",
+    "ACK",
+    "NACK",
+    "REJECT",
+    "EXTEND",
+    "REDRIVE",
 ];
 
 impl Parser<'_> {
@@ -56,6 +62,12 @@ impl Parser<'_> {
             "DEFINE" => self.define(),
             "UNDEFINE" => self.undefine(),
             "ASSERT" => self.assert(),
+            "RECEIVE" => self.receive(),
+            "ACK" => self.ack(),
+            "NACK" => self.nack(),
+            "REJECT" => self.reject(),
+            "EXTEND" => self.extend(),
+            "REDRIVE" => self.redrive(),
             "RUN" => {
                 let error = SyntaxError::new(self.here().start, "RUN SCRIPT is a command of the shell, no statement");
                 Err(error.with_hint("run the file with -f"))

@@ -10,6 +10,7 @@ mod plans;
 mod pull_queries;
 mod push_queries;
 mod queries_of_queries;
+mod queues;
 mod random;
 mod replace;
 mod restart;

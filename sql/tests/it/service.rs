@@ -232,3 +232,13 @@ fn a_registry_gives_each_schema_one_id() {
     ada.sql.close();
     bob.sql.close();
 }
+
+#[test]
+fn queues_are_refused_where_nobody_would_own_them() {
+    let cluster = MemoryCluster::new();
+    let mut ada = process(&cluster, "ada", "one");
+    ada.sql.run(STREAM);
+    let said = ada.sql.error("CREATE QUEUE q ON s;");
+    assert!(said.starts_with("1:14: a queue has one owner, which the processes of a service have not"), "{said}");
+    assert!(ada.sql.rows("SHOW QUEUES;").is_empty());
+}
