@@ -8,7 +8,9 @@
 //! - [`config`]: `WITH (...)` properties, parsed once into typed structs
 //! - [`runtime`]: threads, commits, positions, retries, status
 //! - [`rows`]: records as rows of columns, for targets that have columns
+//! - [`file_format`]: NDJSON, CSV, Avro and Parquet, of columns and into lines of JSON
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
+//! - [`s3`]: objects of a bucket as source and sink
 //! - [`sqs`]: Amazon SQS queues as source and sink
 //! - [`webhook`]: HTTP requests as sink
 //! - [`nexmark`]: a generator of auction events
@@ -28,9 +30,11 @@
 
 pub mod config;
 pub mod file;
+pub mod file_format;
 pub mod nexmark;
 pub mod rows;
 pub mod runtime;
+pub mod s3;
 pub mod sqs;
 pub mod webhook;
 

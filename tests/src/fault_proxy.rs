@@ -1,137 +1,150 @@
-//! A TCP proxy on loopback that does to connections what networks do: cuts them, holds them up, loses answers.
+//! A proxy in front of an HTTP server that misbehaves on demand: cuts, delays, refuses, loses answers.
 //!
-//! Faults hit at once and hold until [`FaultProxy::set`] says otherwise. Dropping the proxy cuts everything.
+//! It cuts at the level of connections and looks into no request, so a fault may hit any call at any byte.
 
 use std::{
     io::{Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
 };
 
-/// What the proxy does.
+/// What the proxy does with what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// Passes it on.
     None,
-    /// Connections are cut, new ones are closed at once.
-    Cut,
-    /// Nothing passes in either direction; connections stay open.
-    Stall,
-    /// Requests pass, answers are thrown away and their connection is cut.
+    /// Closes connections at once, as a server that is gone.
+    Refuse,
+    /// Passes requests on and closes the connection instead of bringing the answer.
     LoseAnswers,
+    /// Passes on each piece after this long.
+    Delay(Duration),
+    /// Answers `503 Slow Down` itself.
+    Unavailable,
 }
 
-struct Shared {
-    fault: Mutex<Fault>,
-    connections: Mutex<Vec<TcpStream>>,
-    passed: AtomicU64,
-    ended: AtomicBool,
-}
-
-/// A proxy in front of one server.
+/// A proxy. Dropping it leaves its threads to end with their connections.
 pub struct FaultProxy {
     port: u16,
-    shared: Arc<Shared>,
+    fault: Arc<Mutex<Fault>>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+    hits: Arc<AtomicU64>,
 }
 
-const STEP: Duration = Duration::from_millis(10);
+const UNAVAILABLE: &[u8] = b"HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
 impl FaultProxy {
-    /// Listens on a free port of 127.0.0.1, in front of `target`, such as `127.0.0.1:5432`.
+    /// A proxy before a port on loopback.
     ///
     /// # Panics
     /// If no port is free.
-    pub fn start(target: &str) -> Self {
+    pub fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
-        let shared = Arc::new(Shared {
-            fault: Mutex::new(Fault::None),
-            connections: Mutex::new(Vec::new()),
-            passed: AtomicU64::new(0),
-            ended: AtomicBool::new(false),
-        });
-        let (of_thread, target) = (Arc::clone(&shared), target.to_owned());
+        let proxy =
+            Self { port, fault: Arc::new(Mutex::new(Fault::None)), connections: Arc::default(), hits: Arc::default() };
+        let (fault, connections, hits) = (proxy.fault.clone(), proxy.connections.clone(), proxy.hits.clone());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                if of_thread.ended.load(Ordering::SeqCst) {
-                    return;
+                let now = *fault.lock().expect("no holder panics");
+                match now {
+                    Fault::Refuse => drop(client),
+                    Fault::Unavailable => refuse(client),
+                    _ => {
+                        let Ok(upstream) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+                        let mut open = connections.lock().expect("no holder panics");
+                        open.extend([client.try_clone(), upstream.try_clone()].into_iter().flatten());
+                        drop(open);
+                        pipe(&client, &upstream, &fault, &hits, Side::Request);
+                        pipe(&upstream, &client, &fault, &hits, Side::Answer);
+                    }
                 }
-                connect(&of_thread, client, &target);
+                if now != Fault::None {
+                    hits.fetch_add(1, Ordering::Relaxed);
+                }
             }
         });
-        Self { port, shared }
+        proxy
     }
 
-    /// Its port on 127.0.0.1.
+    /// Where clients go.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Answers that passed, in pieces as they came.
-    pub fn passed(&self) -> u64 {
-        self.shared.passed.load(Ordering::SeqCst)
+    /// Its address, `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Does this from now on.
+    /// What is done from now on, also with connections that are open.
+    ///
+    /// # Panics
+    /// If a thread of the proxy has panicked.
     pub fn set(&self, fault: Fault) {
-        *self.shared.fault.lock().expect("nobody panics with it") = fault;
-        if fault == Fault::Cut {
-            self.cut();
+        *self.fault.lock().expect("no holder panics") = fault;
+        let open = std::mem::take(&mut *self.connections.lock().expect("no holder panics"));
+        for stream in open {
+            if fault == Fault::Refuse || fault == Fault::Unavailable {
+                drop(stream.shutdown(Shutdown::Both));
+            } else {
+                self.connections.lock().expect("no holder panics").push(stream);
+            }
         }
     }
 
-    /// Cuts all connections that there are; new ones may be made.
-    pub fn cut(&self) {
-        let connections = std::mem::take(&mut *self.shared.connections.lock().expect("nobody panics with it"));
-        connections.iter().for_each(|connection| drop(connection.shutdown(Shutdown::Both)));
+    /// How many connections and pieces faults have hit.
+    pub fn hits(&self) -> u64 {
+        self.hits.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for FaultProxy {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
-        self.set(Fault::Cut);
-        drop(TcpStream::connect(("127.0.0.1", self.port)));
-    }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Request,
+    Answer,
 }
 
-impl Shared {
-    fn fault(&self) -> Fault {
-        *self.fault.lock().expect("nobody panics with it")
-    }
+/// Takes some of the request and says that the server is busy.
+fn refuse(mut client: TcpStream) {
+    thread::spawn(move || {
+        drop(client.set_read_timeout(Some(Duration::from_millis(200))));
+        let mut buffer = [0; 65536];
+        let _ = client.read(&mut buffer);
+        let _ = client.write_all(UNAVAILABLE);
+        let _ = client.shutdown(Shutdown::Write);
+        while client.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    });
 }
 
-fn connect(shared: &Arc<Shared>, client: TcpStream, target: &str) {
-    if shared.fault() == Fault::Cut {
-        return;
-    }
-    let Ok(server) = TcpStream::connect(target) else { return };
-    let ends = [&client, &server].map(|end| end.try_clone().expect("a socket has two handles"));
-    shared.connections.lock().expect("nobody panics with it").extend(ends);
-    let [client_again, server_again] = [&client, &server].map(|end| end.try_clone().expect("a socket has two handles"));
-    let (there, back) = (Arc::clone(shared), Arc::clone(shared));
-    thread::spawn(move || pass(&there, client, server, false));
-    thread::spawn(move || pass(&back, server_again, client_again, true));
-}
-
-/// Passes bytes on until one side ends or a fault says so.
-fn pass(shared: &Shared, mut from: TcpStream, mut to: TcpStream, is_answer: bool) {
-    let mut buffer = [0; 16 << 10];
-    while let Ok(length @ 1..) = from.read(&mut buffer) {
-        while shared.fault() == Fault::Stall && !shared.ended.load(Ordering::SeqCst) {
-            thread::sleep(STEP);
+fn pipe(from: &TcpStream, to: &TcpStream, fault: &Arc<Mutex<Fault>>, hits: &Arc<AtomicU64>, side: Side) {
+    let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
+    let (fault, hits) = (fault.clone(), hits.clone());
+    thread::spawn(move || {
+        let mut buffer = vec![0; 65536];
+        while let Ok(count) = from.read(&mut buffer) {
+            if count == 0 {
+                break;
+            }
+            let now = *fault.lock().expect("no holder panics");
+            if now != Fault::None {
+                hits.fetch_add(1, Ordering::Relaxed);
+            }
+            match (now, side) {
+                (Fault::LoseAnswers, Side::Answer) => break,
+                (Fault::Delay(pause), _) => thread::sleep(pause),
+                _ => {}
+            }
+            if to.write_all(&buffer[..count]).is_err() {
+                break;
+            }
         }
-        let lost = is_answer && shared.fault() == Fault::LoseAnswers;
-        if lost || shared.fault() == Fault::Cut || to.write_all(&buffer[..length]).is_err() {
-            break;
-        }
-        shared.passed.fetch_add(u64::from(is_answer), Ordering::SeqCst);
-    }
-    drop(from.shutdown(Shutdown::Both));
-    drop(to.shutdown(Shutdown::Both));
+        drop(from.shutdown(Shutdown::Both));
+        drop(to.shutdown(Shutdown::Both));
+    });
 }

@@ -19,6 +19,9 @@ use crate::kafka_cluster::Guarded;
 const MISSING: i32 = 69;
 const STEP: Duration = Duration::from_millis(50);
 const STEPS: u32 = 600;
+/// The server looks whether a request is signed, not by whom.
+const SIGNED: &str =
+    "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
 /// A running server. Dropping it ends it.
 pub struct MotoServer {
@@ -34,13 +37,25 @@ impl MotoServer {
     /// # Panics
     /// If it does not start.
     pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server that checks credentials, of which it knows none: it refuses every call.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_strict() -> Option<Self> {
+        Self::start_with(&[("INITIAL_NO_AUTH_ACTION_COUNT", "0")])
+    }
+
+    fn start_with(environment: &[(&str, &str)]) -> Option<Self> {
         let program = installed("server")?;
         let python = installed("python")?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
         let directory = tempfile::tempdir().expect("made");
         let log = directory.path().join("moto.log");
         let mut command = Command::new(program);
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).envs(environment.iter().copied());
         let server = Self { port, python, _process: Guarded::spawn(&command, &log), _directory: directory };
         for _ in 0..STEPS {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -88,7 +103,7 @@ impl MotoServer {
     fn call(&self, method: &str, path: &str, body: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server runs");
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {SIGNED}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.port,
             body.len()
         );

@@ -28,13 +28,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server. Dropping it ends it, unless others share it.
 pub struct SqsServer {
     port: u16,
-    _own: Option<(Guarded, TempDir)>,
+    _own: Own,
+}
+
+/// What ends with the server.
+enum Own {
+    Nothing,
+    Moto(#[expect(dead_code, reason = "it is there to be dropped")] MotoServer),
+    Process(
+        #[expect(dead_code, reason = "it is there to be dropped")] Guarded,
+        #[expect(dead_code, reason = "the same")] TempDir,
+    ),
 }
 
 impl SqsServer {
     /// The moto that all tests of this process share; `None` where there is no Python, outside CI.
     pub fn moto() -> Option<Self> {
-        MotoServer::shared().map(|moto| Self { port: moto.port(), _own: None })
+        MotoServer::shared().map(|moto| Self { port: moto.port(), _own: Own::Nothing })
     }
 
     /// A moto where nobody has the credentials that it asks for.
@@ -42,13 +52,7 @@ impl SqsServer {
     /// # Panics
     /// If it does not start.
     pub fn moto_without_users() -> Option<Self> {
-        let python = program("moto/run", &["python"])?;
-        let port = free_port();
-        let mut command = Command::new(python);
-        command
-            .args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()])
-            .env("INITIAL_NO_AUTH_ACTION_COUNT", "0");
-        Some(Self::start(&command, port, tempfile::tempdir().expect("a directory is made")))
+        MotoServer::start_strict().map(|moto| Self { port: moto.port(), _own: Own::Moto(moto) })
     }
 
     /// The ElasticMQ that all tests of this process share; `None` where there is no Java or no Python, outside CI. Queues are to be named
@@ -83,7 +87,7 @@ impl SqsServer {
         let step = Duration::from_millis(50);
         for _ in 0..PATIENCE.as_millis() / step.as_millis() {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { port, _own: Some((process, directory)) };
+                return Self { port, _own: Own::Process(process, directory) };
             }
             assert!(process.runs(), "a server did not start:\n{}", said());
             thread::sleep(step);

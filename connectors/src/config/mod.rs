@@ -16,10 +16,13 @@ pub use null_values::NullValues;
 pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
+use millstream::record::TopicName;
+
 use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
     rows::TopicRows,
+    s3::{S3Sink, S3Source},
     sqs::{SqsSink, SqsSource},
     webhook::WebhookSink,
 };
@@ -51,6 +54,10 @@ pub enum ConnectorKind {
     FileSink(FileSink),
     /// Generated auction events.
     Nexmark(NexmarkSource),
+    /// Objects of a bucket as records.
+    S3Source(S3Source),
+    /// Topics as objects of a bucket.
+    S3Sink(S3Sink),
     /// Messages of an SQS queue.
     SqsSource(SqsSource),
     /// Messages to an SQS queue.
@@ -63,8 +70,28 @@ impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) | Self::SqsSource(_) => Direction::Source,
-            Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => Direction::Sink,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => Direction::Source,
+            Self::FileSink(_) | Self::S3Sink(_) | Self::SqsSink(_) | Self::Webhook(_) => Direction::Sink,
+        }
+    }
+
+    /// The topics that it reads; none of a source.
+    pub fn topics(&self) -> &[TopicName] {
+        match self {
+            Self::FileSink(sink) => &sink.topics,
+            Self::S3Sink(sink) => &sink.topics,
+            Self::SqsSink(sink) => &sink.topics,
+            Self::Webhook(sink) => &sink.topics,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => &[],
+        }
+    }
+
+    /// Whether it writes rows of columns; the others write records as they are, and take no query.
+    pub fn takes_rows(&self) -> bool {
+        match self {
+            Self::S3Sink(_) => true,
+            Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => false,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => false,
         }
     }
 
@@ -73,6 +100,7 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::FileSink(_) => "file",
             Self::Nexmark(_) => "nexmark",
+            Self::S3Source(_) | Self::S3Sink(_) => "s3",
             Self::SqsSource(_) | Self::SqsSink(_) => "sqs",
             Self::Webhook(_) => "webhook",
         }
@@ -94,8 +122,8 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark", "sqs"],
-            Direction::Sink => &["file", "sqs", "webhook"],
+            Direction::Source => &["file", "nexmark", "s3", "sqs"],
+            Direction::Sink => &["file", "s3", "sqs", "webhook"],
         }
     }
 
@@ -112,10 +140,12 @@ impl ConnectorConfig {
         let kind = match (direction, class.to_ascii_lowercase().as_str()) {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
+            (Direction::Source, "s3") => ConnectorKind::S3Source(S3Source::from_properties(&mut properties)?),
             (Direction::Source, "sqs") => ConnectorKind::SqsSource(SqsSource::from_properties(&mut properties)?),
             (Direction::Sink, "sqs") => ConnectorKind::SqsSink(SqsSink::from_properties(&mut properties)?),
             (Direction::Sink, "webhook") => ConnectorKind::Webhook(WebhookSink::from_properties(&mut properties)?),
             (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
+            (Direction::Sink, "s3") => ConnectorKind::S3Sink(S3Sink::from_properties(&mut properties)?),
             _ => {
                 let expected = format!("the class of a {direction} connector: {}", classes.join(", "));
                 return Err(ConfigError::BadValue { name: "connector.class".into(), value: class, expected });
@@ -142,6 +172,18 @@ impl From<FileSource> for ConnectorConfig {
 impl From<FileSink> for ConnectorConfig {
     fn from(sink: FileSink) -> Self {
         ConnectorKind::FileSink(sink).into()
+    }
+}
+
+impl From<S3Source> for ConnectorConfig {
+    fn from(source: S3Source) -> Self {
+        ConnectorKind::S3Source(source).into()
+    }
+}
+
+impl From<S3Sink> for ConnectorConfig {
+    fn from(sink: S3Sink) -> Self {
+        ConnectorKind::S3Sink(sink).into()
     }
 }
 
@@ -222,7 +264,7 @@ mod tests {
             "connector.class=file path=a topic=t format=json zzzz=1",
             &["`zzzz`", "known", "timestamp.field"],
         );
-        check_error(Source, "connector.class=file path=a topic=t format=avro", &["format", "`avro`", "json"]);
+        check_error(Source, "connector.class=file path=a topic=t format=xml", &["format", "`xml`", "json"]);
         check_error(Source, "connector.class=file path=a topic=a/b format=json", &["topic", "`a/b`"]);
         check_error(Source, "connector.class=file path=a topic=t format=json partitions=0", &["partitions", "`0`"]);
         check_error(

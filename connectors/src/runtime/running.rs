@@ -75,7 +75,7 @@ pub enum WaitError {
 /// [`StartError`]. What goes wrong later, such as a file that is not there, is found in the status.
 pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<RunningConnector, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let ConnectorConfig { kind, settings, rows: _ } = config;
+    let ConnectorConfig { kind, settings, rows } = config;
     match kind {
         ConnectorKind::FileSource(source) => {
             let reader = source.reader(clock.clone());
@@ -89,6 +89,13 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
         ConnectorKind::SqsSink(sink) => start_sink(name, Box::new(sink.writer(clock.clone())), settings, log, clock),
         ConnectorKind::Webhook(sink) => start_sink(name, Box::new(sink.writer(clock.clone())), settings, log, clock),
         ConnectorKind::FileSink(sink) => start_sink(name, Box::new(sink.writer()), settings, log, clock),
+        ConnectorKind::S3Source(source) => {
+            start_source(name, Box::new(source.reader(clock.clone())), settings, log, clock)
+        }
+        ConnectorKind::S3Sink(sink) => {
+            let writer = sink.writer(name, rows, clock.clone());
+            start_sink(name, Box::new(writer), settings, log, clock)
+        }
     }
 }
 
@@ -171,6 +178,30 @@ impl RunningConnector {
     /// How it is now.
     pub fn status(&self) -> ConnectorStatus {
         self.shared.status()
+    }
+
+    /// How far it is behind: of a sink the records that it has not committed yet, of a source what its [`progress`](ConnectorStatus::progress)
+    /// counts; `None` for a source that does not know.
+    ///
+    /// # Errors
+    /// Those of asking the log.
+    pub fn lag(&self) -> Result<Option<u64>, LogError> {
+        let status = self.status();
+        if status.direction == Direction::Source {
+            return Ok(status.progress.total.map(|total| total.saturating_sub(status.progress.done)));
+        }
+        let group = sink_group(&self.name)?;
+        let mut lag = 0;
+        for topic in &self.topics {
+            for partition in partitions_of(self.log.as_ref(), topic)? {
+                let from = match self.log.committed(&group, &partition)? {
+                    Some(committed) => committed.next,
+                    None => self.log.start_offset(&partition)?,
+                };
+                lag += self.log.end_offset(&partition)?.0.saturating_sub(from.0);
+            }
+        }
+        Ok(Some(lag))
     }
 
     /// Whether there is nothing to do: a source that is exhausted or waits for its input to grow, a sink that has

@@ -17,8 +17,10 @@ use tempfile::TempDir;
 
 use super::binary::{command, text};
 
-const FEW_FAULTS: u32 = 4;
+const FEW_FAULTS: u32 = 5;
 const DEFAULT_SEED: u64 = 20_260_101;
+/// How long a slow server holds up each piece: longer than connectors wait.
+const SLOWNESS: Duration = Duration::from_millis(1200);
 /// How long it may take to finish in peace.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -91,14 +93,16 @@ impl Pipeline {
         eprintln!("{name}: MILLSTREAM_CONNECTOR_FAULTS={faults} MILLSTREAM_CONNECTOR_SEED={seed}");
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         for fault in 0..faults {
+            // Kill, cut, lose answers, be slow or busy.
             if self.child.is_none() {
                 self.start();
             }
             thread::sleep(Duration::from_millis(random.random_range(400..1500)));
-            match (fault % 4, proxy) {
-                (1, Some(proxy)) => proxy.cut(),
+            match (fault % 5, proxy) {
+                (1, Some(proxy)) => hold(proxy, Fault::Refuse, 300),
                 (2, Some(proxy)) => hold(proxy, Fault::LoseAnswers, 300),
-                (3, Some(proxy)) => hold(proxy, Fault::Stall, 1200),
+                (3, Some(proxy)) => hold(proxy, Fault::Delay(SLOWNESS), 500),
+                (4, Some(proxy)) => hold(proxy, Fault::Unavailable, 300),
                 _ => self.kill(),
             }
         }

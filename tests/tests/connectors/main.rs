@@ -1,10 +1,11 @@
-//! Connectors and queues on real servers: the binary as a process, killed and cut off from its servers, and what is in the target afterwards.
+//! Connectors and queues from outside: real processes, real servers on loopback, kills.
 //!
+//! - `queue`: a work queue whose process is killed
+//! - `s3`: S3 as sink and source, read back by pyarrow; `s3_faults`: processes, connections and servers fail, the objects do not
 //! - `sqs`: queues of moto and ElasticMQ as source and sink; `webhook`: requests to an HTTP server that fails on purpose
-//! - `queue`: work given out from a topic
-//! - `endurance`: a pipeline under faults; `log`: what is in its topics
+//! - `endurance`: a script in the binary under faults; `log`: what is in its topics
 //!
-//! Servers are started on loopback. Where one is missing its tests say so and pass, except with `CI` set.
+//! Where a system is missing the tests say so and pass, except with `CI` set.
 
 #[expect(dead_code, reason = "the file is that of other tests too")]
 #[path = "../system/binary.rs"]
@@ -12,5 +13,8 @@ mod binary;
 mod endurance;
 mod log;
 mod queue;
+mod s3;
+mod s3_faults;
+mod s3_log;
 mod sqs;
 mod webhook;

@@ -62,7 +62,7 @@ fn source_script(url: &str, rows: usize) -> String {
 
 /// Reads a queue under faults; the records of the topic.
 fn read_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) -> Vec<Record> {
-    let proxy = FaultProxy::start(&format!("127.0.0.1:{}", server.port()));
+    let proxy = FaultProxy::start(server.port());
     let mut pipeline = Pipeline::new(&source_script(&through(&proxy, server, queue), rows));
     pipeline.endure(name, Some(&proxy), || server.count(queue) == 0);
     let log = open_log(&pipeline.data());
@@ -131,7 +131,7 @@ fn a_standard_queue_becomes_a_topic_with_nothing_lost() {
 
 /// Writes a topic to a queue under faults; the messages of the queue.
 fn write_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) -> Vec<Value> {
-    let proxy = FaultProxy::start(&format!("127.0.0.1:{}", server.port()));
+    let proxy = FaultProxy::start(server.port());
     let mut pipeline = Pipeline::new("");
     let lines: String = (0..rows).map(|n| format!("{{\"n\":{n},\"g\":\"g{}\"}}\n", n % GROUPS)).collect();
     let input = pipeline.file("input.ndjson", &lines);
