@@ -4,12 +4,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: help demo test test-dsl test-kafka check bench bench-peers deps deps-java clean-demo
+.PHONY: help demo test test-dsl test-kafka test-connectors check bench bench-peers deps deps-java deps-python clean-demo
 
 help:
 	@echo "make demo    real flight departures become a view of delays, in under a minute once built"
 	echo "make test    every test"
 	echo "make test-kafka   the tests on a real Kafka, at full size (JDK 17, maven, kcat)"
+	echo "make test-connectors   the tests on what connectors speak to, at full size (python3); TESTS=s3 picks"
 	echo "make check   what CI runs: test, format, clippy, demo"
 	echo "make bench   the five workloads beside DataFusion as a batch"
 	echo "make bench-peers   the same beside Kafka Streams and Flink SQL (JDK 17, maven; half an hour); PEERS='--events N --workloads w1,w4'"
@@ -18,7 +19,7 @@ help:
 demo: deps
 	@cargo run --bin millstream -- demo
 
-test: deps deps-java
+test: deps deps-java deps-python
 	@cargo test --workspace
 
 # The same comparison with Kafka Streams is part of `make test` with fewer inputs a topology.
@@ -30,6 +31,11 @@ test-dsl: deps deps-java
 test-kafka: deps deps-java
 	@export MILLSTREAM_KAFKA_FAULTS=$${MILLSTREAM_KAFKA_FAULTS:-30}
 	cargo test --workspace --test kafka -- --nocapture --test-threads 1 $(TESTS)
+
+# The tests on what connectors speak to are part of `make test` with fewer faults. A word picks those whose name has it: make test-connectors TESTS=s3
+test-connectors: deps deps-python
+	@export MILLSTREAM_S3_FAULTS=$${MILLSTREAM_S3_FAULTS:-25}
+	cargo test --workspace --test connectors -- --nocapture --test-threads 2 $(TESTS)
 
 check: test
 	@cargo fmt --all --check
@@ -95,6 +101,15 @@ deps-java:
 	$(call install,what is tested on Kafka and beside Kafka Streams,$${missing[*]}) && exit 0
 	[ -z "$${CI:-}" ] || exit 1
 	echo "it is left out" >&2
+
+# For the tests of S3 and SQS, which are left out where there is no Python, except in CI.
+deps-python:
+	@if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+	    $(call install,what is tested on S3 and SQS,python3-venv) || [ -z "$${CI:-}" ] || exit 1
+	fi
+	tests/moto/run server >/dev/null && exit 0
+	[ -z "$${CI:-}" ] || exit 1
+	echo "tests on S3 and SQS are left out" >&2
 
 clean-demo:
 	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/millstream/demo"

@@ -8,7 +8,9 @@
 //! - [`config`]: `WITH (...)` properties, parsed once into typed structs
 //! - [`runtime`]: threads, commits, positions, retries, status
 //! - [`rows`]: records as rows of columns, for targets that have columns
+//! - [`file_format`]: NDJSON, CSV, Avro and Parquet, of columns and into lines of JSON
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
+//! - [`s3`]: objects of a bucket as source and sink
 //! - [`nexmark`]: a generator of auction events
 //!
 //! # Example
@@ -26,9 +28,11 @@
 
 pub mod config;
 pub mod file;
+pub mod file_format;
 pub mod nexmark;
 pub mod rows;
 pub mod runtime;
+pub mod s3;
 
 #[cfg(test)]
 mod memory_log;

@@ -10,9 +10,12 @@
 //! - `memory`: ten million keys, more than memory may hold
 //! - `bad_input`: what users and disks do wrong
 //!
-//! and, on a real Kafka, in `tests/kafka`, which has a heading of its own.
+//! and, on a real Kafka, in `tests/kafka`, and on the systems that connectors speak to, in `tests/connectors`, which have headings of their
+//! own.
 //!
 //! `cargo test --workspace --test system` runs them; a word behind it picks those whose name has it. The only ignored test is a child
 //! process of another one.
 
+pub mod fault_proxy;
 pub mod kafka_cluster;
+pub mod moto_server;

@@ -18,6 +18,7 @@ use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
     rows::TopicRows,
+    s3::{S3Sink, S3Source},
 };
 
 /// Which way records go.
@@ -47,14 +48,18 @@ pub enum ConnectorKind {
     FileSink(FileSink),
     /// Generated auction events.
     Nexmark(NexmarkSource),
+    /// Objects of a bucket as records.
+    S3Source(S3Source),
+    /// Topics as objects of a bucket.
+    S3Sink(S3Sink),
 }
 
 impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) => Direction::Source,
-            Self::FileSink(_) => Direction::Sink,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => Direction::Source,
+            Self::FileSink(_) | Self::S3Sink(_) => Direction::Sink,
         }
     }
 
@@ -63,6 +68,7 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::FileSink(_) => "file",
             Self::Nexmark(_) => "nexmark",
+            Self::S3Source(_) | Self::S3Sink(_) => "s3",
         }
     }
 }
@@ -82,8 +88,8 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark"],
-            Direction::Sink => &["file"],
+            Direction::Source => &["file", "nexmark", "s3"],
+            Direction::Sink => &["file", "s3"],
         }
     }
 
@@ -100,7 +106,9 @@ impl ConnectorConfig {
         let kind = match (direction, class.to_ascii_lowercase().as_str()) {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
+            (Direction::Source, "s3") => ConnectorKind::S3Source(S3Source::from_properties(&mut properties)?),
             (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
+            (Direction::Sink, "s3") => ConnectorKind::S3Sink(S3Sink::from_properties(&mut properties)?),
             _ => {
                 let expected = format!("the class of a {direction} connector: {}", classes.join(", "));
                 return Err(ConfigError::BadValue { name: "connector.class".into(), value: class, expected });
@@ -127,6 +135,18 @@ impl From<FileSource> for ConnectorConfig {
 impl From<FileSink> for ConnectorConfig {
     fn from(sink: FileSink) -> Self {
         ConnectorKind::FileSink(sink).into()
+    }
+}
+
+impl From<S3Source> for ConnectorConfig {
+    fn from(source: S3Source) -> Self {
+        ConnectorKind::S3Source(source).into()
+    }
+}
+
+impl From<S3Sink> for ConnectorConfig {
+    fn from(sink: S3Sink) -> Self {
+        ConnectorKind::S3Sink(sink).into()
     }
 }
 
@@ -189,7 +209,7 @@ mod tests {
             "connector.class=file path=a topic=t format=json zzzz=1",
             &["`zzzz`", "known", "timestamp.field"],
         );
-        check_error(Source, "connector.class=file path=a topic=t format=avro", &["format", "`avro`", "json"]);
+        check_error(Source, "connector.class=file path=a topic=t format=xml", &["format", "`xml`", "json"]);
         check_error(Source, "connector.class=file path=a topic=a/b format=json", &["topic", "`a/b`"]);
         check_error(Source, "connector.class=file path=a topic=t format=json partitions=0", &["partitions", "`0`"]);
         check_error(

@@ -1,22 +1,28 @@
 //! Files as sources and sinks.
 //!
-//! [`FileSource`] reads NDJSON or CSV, plain or `.zst`, and may follow a plain file as it grows; [`FileSink`] writes
+//! [`FileSource`] reads NDJSON, CSV, Avro or Parquet; text plain or `.zst`, and may follow a plain file as it grows; [`FileSink`] writes
 //! NDJSON, exactly once. A file is recognised across restarts by its length and a fingerprint of its first bytes, never
 //! taken for another one that happens to have its name.
 
 mod csv_rows;
+mod file_rows;
 mod fingerprint;
 mod json_rows;
 mod json_text;
 mod row_reader;
 mod sink;
 mod source;
+mod source_output;
 #[cfg(test)]
 mod tests;
 mod timestamp_text;
 
+pub(crate) use file_rows::{FileRows, Reached, RowShape, RowsError, Storage};
+pub(crate) use row_reader::RowPosition;
+pub(crate) use sink::push_value;
 pub use sink::{FileSink, FileSinkWriter, LineShape};
 pub use source::{CsvOptions, FileFormat, FileSource, FileSourceReader};
+pub(crate) use source_output::SourceOutput;
 pub(crate) use timestamp_text::parse_timestamp;
 
 /// What a row decoder makes of one row. Buffers are kept from row to row.

@@ -62,11 +62,11 @@ pub(super) enum Next<'a> {
 
 /// Where the next row begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct RowPosition {
+pub(crate) struct RowPosition {
     /// Bytes before it, after decompression.
-    pub(super) byte: u64,
+    pub(crate) byte: u64,
     /// Lines before it.
-    pub(super) lines: u64,
+    pub(crate) lines: u64,
 }
 
 /// How the input is cut.

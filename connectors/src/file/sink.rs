@@ -230,7 +230,7 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
 }
 
 /// Appends a value as JSON on one line.
-fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
+pub(crate) fn push_value(out: &mut Vec<u8>, value: Option<&[u8]>) {
     let Some(value) = value else { return out.extend_from_slice(b"null") };
     let Ok(text) = std::str::from_utf8(value) else { return push_bytes(out, value) };
     if serde_json::from_str::<serde::de::IgnoredAny>(text).is_err() {

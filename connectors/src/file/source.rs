@@ -1,17 +1,17 @@
-//! The file source: rows of an NDJSON or CSV file become records.
+//! The file source: rows of an NDJSON, CSV, Avro or Parquet file become records.
 //!
-//! - The value is a JSON object: the line as it is, or a CSV row with the names of its header line (types: see `csv_rows`).
+//! - The value is a JSON object: the line as it is, a CSV row with the names of its header line (types: see `csv_rows`), or a row of Avro or
+//!   Parquet with its columns (times as ISO-8601 text, bytes as text of their digits).
 //!   `key.field` names the field whose text becomes the key (numbers as decimal text, null or absent: no key); the field
 //!   stays in the value. `timestamp.field` holds epoch ms or ISO-8601 text; without it the time of reading is the timestamp.
 //! - A record with a key goes where Kafka's Java client would put it; those without go round the partitions.
-//! - A row that cannot be taken goes, as it is, to `<topic>-dead-letter` with the headers `reason`, `file`, `line`, `byte`.
-//!   Lines that are empty or blank are skipped.
+//! - A row that cannot be taken goes, as it is, to `<topic>-dead-letter` with the headers `reason`, `file`, and `line` and
+//!   `byte`, or `row` from 0 on. Lines that are empty or blank are skipped.
 //!
 //! The position is the byte and line of the next row, the count of rows without a key (from which their partition
 //! follows), and what the file is recognised by. Invariant: equal positions bring equal records, however batches are cut.
 
 use std::{
-    collections::BTreeMap,
     fs::{File, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -23,17 +23,16 @@ use millstream::{
         ConnectError, PollLimits, Position, Positions, Progress, ProgressUnit, Readiness, Source, SourceBatch,
         SourceStart, SourceTopic,
     },
-    log::{Append, TopicConfig, partition_for_key},
-    record::{Header, PartitionId, RecordRef, RecordsBuilder, TopicName, TopicPartition},
+    log::TopicConfig,
+    record::TopicName,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DecodedRow,
-    csv_rows::CsvRows,
+    file_rows::{FileRows, Reached, RowShape, RowsError, Storage},
     fingerprint::Fingerprint,
-    json_rows::JsonRows,
-    row_reader::{Defect, Next, Row, RowPosition, RowReader, RowRules},
+    row_reader::RowPosition,
+    source_output::SourceOutput,
 };
 use crate::{
     config::{ConfigError, Properties},
@@ -47,6 +46,49 @@ pub enum FileFormat {
     Json,
     /// Comma-separated values with a header line.
     Csv(CsvOptions),
+    /// An Avro object container.
+    Avro,
+    /// Parquet.
+    Parquet,
+}
+
+impl FileFormat {
+    /// Reads `format` and what belongs to it; `format` must be there.
+    pub(crate) fn from_properties(properties: &mut Properties, format: &str) -> Result<Self, ConfigError> {
+        let delimiter = properties.optional("csv.delimiter");
+        let null = properties.optional("csv.null");
+        let bad = |name: &str, value: &str, expected: &str| {
+            Err(ConfigError::BadValue { name: name.into(), value: value.into(), expected: expected.into() })
+        };
+        let plain = match format.to_ascii_lowercase().as_str() {
+            "json" => Self::Json,
+            "avro" => Self::Avro,
+            "parquet" => Self::Parquet,
+            "csv" => {
+                let delimiter = match delimiter.as_deref() {
+                    None => b',',
+                    Some("\\t" | "tab") => b'\t',
+                    Some(text) => match text.as_bytes() {
+                        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => *byte,
+                        _ => return bad("csv.delimiter", text, "one ASCII character other than a quote, or tab"),
+                    },
+                };
+                return Ok(Self::Csv(CsvOptions { delimiter, null }));
+            }
+            _ => return bad("format", format, "json, csv, avro or parquet"),
+        };
+        let given = [("csv.delimiter", &delimiter), ("csv.null", &null)].into_iter().find(|(_, value)| value.is_some());
+        if let Some((name, _)) = given {
+            let (reason, other) = ("it is for csv".into(), format!("'format' = '{}'", format.to_ascii_lowercase()));
+            return Err(ConfigError::Conflict { name: name.into(), other, reason });
+        }
+        Ok(plain)
+    }
+
+    /// Whether a file of it can only be read whole, not while it grows.
+    pub(crate) fn has_columns(&self) -> bool {
+        matches!(self, Self::Avro | Self::Parquet)
+    }
 }
 
 /// A dialect of CSV.
@@ -93,8 +135,6 @@ impl FileSource {
         let path = properties.required("path");
         let topic = properties.required("topic");
         let format = properties.required("format");
-        let delimiter = properties.optional("csv.delimiter");
-        let null = properties.optional("csv.null");
         properties.complete("file source")?;
         let (path, topic, format) = (path.unwrap_or_default(), topic.unwrap_or_default(), format.unwrap_or_default());
         let bad = |name: &str, value: &str, expected: &str| {
@@ -106,29 +146,7 @@ impl FileSource {
         if [".gz", ".bz2", ".xz"].iter().any(|ending| path.ends_with(ending)) {
             return bad("path", &path, "a plain or a .zst file; unpack .gz and others first");
         }
-        let format = match format.to_ascii_lowercase().as_str() {
-            "json" => {
-                let given =
-                    [("csv.delimiter", &delimiter), ("csv.null", &null)].into_iter().find(|(_, value)| value.is_some());
-                if let Some((name, _)) = given {
-                    let reason = "it is for csv".into();
-                    return Err(ConfigError::Conflict { name: name.into(), other: "'format' = 'json'".into(), reason });
-                }
-                FileFormat::Json
-            }
-            "csv" => {
-                let delimiter = match delimiter.as_deref() {
-                    None => b',',
-                    Some("\\t" | "tab") => b'\t',
-                    Some(text) => match text.as_bytes() {
-                        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => *byte,
-                        _ => return bad("csv.delimiter", text, "one ASCII character other than a quote, or tab"),
-                    },
-                };
-                FileFormat::Csv(CsvOptions { delimiter, null })
-            }
-            _ => return bad("format", &format, "json or csv"),
-        };
+        let format = FileFormat::from_properties(properties, &format)?;
         let source = Self {
             topic: crate::config::parse_value("topic", &topic)?,
             key_field: properties.optional("key.field"),
@@ -141,6 +159,11 @@ impl FileSource {
             let reason = "a compressed file cannot be followed as it grows".into();
             return Err(ConfigError::Conflict { name: "follow".into(), other: "a .zst file".into(), reason });
         }
+        if source.format.has_columns() && (source.follow || source.is_compressed()) {
+            let name = if source.follow { "follow" } else { "path" };
+            let reason = "an avro or parquet file is read when it is finished, and is compressed inside".into();
+            return Err(ConfigError::Conflict { name: name.into(), other: "'format'".into(), reason });
+        }
         Ok(source)
     }
 
@@ -152,6 +175,14 @@ impl FileSource {
     /// The source that reads it.
     pub fn reader(self, clock: Arc<dyn Clock>) -> FileSourceReader {
         FileSourceReader { partition_name: format!("file:{}", self.path.display()), config: self, clock, open: None }
+    }
+
+    fn shape(&self) -> RowShape {
+        RowShape {
+            format: self.format.clone(),
+            key_field: self.key_field.clone(),
+            timestamp_field: self.timestamp_field.clone(),
+        }
     }
 
     fn is_compressed(&self) -> bool {
@@ -168,7 +199,7 @@ struct FilePosition {
     keyless: u64,
     /// Of the file as it is stored, as far as it was read.
     fingerprint: Fingerprint,
-    /// The length of a compressed file; a plain one may grow.
+    /// The length of a file that cannot grow: compressed, or with columns.
     compressed_bytes: Option<u64>,
 }
 
@@ -183,36 +214,13 @@ pub struct FileSourceReader {
 }
 
 struct OpenFile {
-    rows: RowReader,
-    /// `None`: CSV whose header line is not there yet.
-    decoder: Option<Decoder>,
-    decoded: DecodedRow,
+    rows: FileRows,
     partitions: u32,
     dead_letters: TopicName,
     /// Behind the rows handed out.
     position: FilePosition,
     inode: u64,
     length: u64,
-}
-
-enum Decoder {
-    Json(JsonRows),
-    Csv(CsvRows),
-}
-
-impl Decoder {
-    fn decode(&mut self, row: &Row<'_>, decoded: &mut DecodedRow) -> Result<(), String> {
-        decoded.has_key = false;
-        decoded.timestamp = None;
-        match (row.defect, self) {
-            (Some(Defect::TooLong { dropped }), _) => {
-                Err(format!("the line is too long; its last {dropped} bytes are left out here"))
-            }
-            (Some(Defect::OpenQuote), _) => Err("a quote that is opened here is not closed".to_owned()),
-            (None, Self::Json(rows)) => rows.decode(row.text, decoded),
-            (None, Self::Csv(rows)) => rows.decode(row.text, decoded),
-        }
-    }
 }
 
 impl FileSourceReader {
@@ -232,7 +240,7 @@ impl FileSourceReader {
     /// The position to start from: the saved one, if the file is still the one it speaks of.
     fn start_position(&self, positions: &Positions, metadata: &Metadata) -> Result<FilePosition, ConnectError> {
         let head = || File::open(&self.config.path).map_err(self.io("open"));
-        let is_compressed = self.config.is_compressed();
+        let is_compressed = self.config.is_compressed() || self.config.format.has_columns();
         let Some(saved) = positions.get(&self.partition_name) else {
             let fingerprint = if is_compressed {
                 Fingerprint::of_head(head()?).map_err(self.io("read"))?
@@ -259,32 +267,6 @@ impl FileSourceReader {
         }
     }
 
-    /// Reads the header line of CSV, if it is there; rows begin behind it.
-    fn read_header(&self, open: &mut OpenFile) -> Result<(), ConnectError> {
-        let FileFormat::Csv(options) = &self.config.format else { return Ok(()) };
-        match open.rows.next().map_err(self.io("read"))? {
-            Next::Pending | Next::End => return Ok(()),
-            Next::Row(row) if row.defect.is_some() => return Err(self.input("the header line is not readable".into())),
-            Next::Row(row) => {
-                let names = CsvRows::new(
-                    row.text,
-                    options,
-                    self.config.key_field.as_deref(),
-                    self.config.timestamp_field.as_deref(),
-                );
-                open.decoder = Some(Decoder::Csv(names.map_err(|problem| self.input(problem))?));
-                if open.position.byte == 0 && open.position.compressed_bytes.is_none() {
-                    open.position.fingerprint.extend(row.raw);
-                }
-            }
-        }
-        if open.position.byte == 0 {
-            let behind = open.rows.position();
-            (open.position.byte, open.position.lines) = (behind.byte, behind.lines);
-        }
-        Ok(())
-    }
-
     /// Fails if the followed file is no longer the one at the path.
     fn check_still_there(&self, open: &mut OpenFile) -> Result<(), ConnectError> {
         let metadata = std::fs::metadata(&self.config.path).map_err(self.io("look at"))?;
@@ -299,63 +281,31 @@ impl FileSourceReader {
         Ok(())
     }
 
+    fn rows_error(&self, error: RowsError) -> ConnectError {
+        match error {
+            RowsError::Io(error) => self.io("read")(error),
+            RowsError::Content(problem) => self.input(problem),
+        }
+    }
+
     fn poll_open(&self, open: &mut OpenFile, limits: PollLimits) -> Result<SourceBatch, ConnectError> {
         let before = open.position;
-        if open.decoder.is_none() {
-            self.read_header(open)?;
-        }
-        let mut output = Output::new(open.partitions);
-        let mut readiness = Readiness::Ready;
-        let now = self.clock.now();
-        let OpenFile { rows, decoder, decoded, position, .. } = open;
-        while output.rows < limits.rows && output.bytes < limits.bytes {
-            let Some(decoder) = decoder.as_mut() else {
-                readiness = if self.config.follow { Readiness::Idle } else { Readiness::Exhausted };
-                break;
-            };
-            let row = match rows.next().map_err(io_error(&self.config.path, "read"))? {
-                Next::Row(row) => row.without_byte_order_mark(),
-                Next::Pending => {
-                    readiness = Readiness::Idle;
-                    break;
-                }
-                Next::End => {
-                    readiness = Readiness::Exhausted;
-                    break;
-                }
-            };
-            if position.compressed_bytes.is_none() {
-                position.fingerprint.extend(row.raw);
+        let mut output = SourceOutput::new(open.partitions);
+        let FilePosition { fingerprint, keyless, compressed_bytes, .. } = &mut open.position;
+        let grows = compressed_bytes.is_none();
+        let mut seen = |raw: &[u8]| {
+            if grows {
+                fingerprint.extend(raw)
             }
-            let is_blank = row.defect.is_none() && row.text.iter().all(u8::is_ascii_whitespace);
-            if !is_blank {
-                match decoder.decode(&row, decoded) {
-                    Ok(()) => {
-                        let value =
-                            if matches!(decoder, Decoder::Csv(_)) { decoded.value.as_slice() } else { row.text };
-                        let key = decoded.has_key.then_some(decoded.key.as_slice());
-                        let partition = match key {
-                            Some(key) => partition_for_key(key, output.partitions),
-                            None => PartitionId((position.keyless % u64::from(output.partitions)) as u32),
-                        };
-                        position.keyless += u64::from(key.is_none());
-                        let timestamp = decoded.timestamp.map_or(now, millstream::record::Timestamp);
-                        output.push(partition, RecordRef { key, value: Some(value), timestamp, headers: &[] });
-                    }
-                    Err(reason) => {
-                        let headers = dead_letter_headers(&self.config.path, &row, reason);
-                        output.reject(RecordRef {
-                            key: None,
-                            value: Some(row.text),
-                            timestamp: now,
-                            headers: &headers,
-                        });
-                    }
-                }
-            }
-            let behind = rows.position();
-            (position.byte, position.lines) = (behind.byte, behind.lines);
-        }
+        };
+        let reached = open.rows.poll(&mut output, limits, self.clock.now(), keyless, &mut seen);
+        let readiness = match reached.map_err(|error| self.rows_error(error))? {
+            Reached::Limit => Readiness::Ready,
+            Reached::Pending if self.config.follow => Readiness::Idle,
+            Reached::Pending | Reached::End => Readiness::Exhausted,
+        };
+        let behind = open.rows.position();
+        (open.position.byte, open.position.lines) = (behind.byte, behind.lines);
         if readiness == Readiness::Idle {
             self.check_still_there(open)?;
         }
@@ -383,29 +333,19 @@ impl Source for FileSourceReader {
             return Err(self.input("is a directory; name one file".into()));
         }
         let position = self.start_position(start.positions, &metadata)?;
-        let (csv_delimiter, decoder) = match &self.config.format {
-            FileFormat::Csv(options) => (Some(options.delimiter), None),
-            FileFormat::Json => {
-                let names = (self.config.key_field.as_deref(), self.config.timestamp_field.as_deref());
-                (None, Some(Decoder::Json(JsonRows::new(names.0, names.1))))
-            }
-        };
-        let rules = RowRules { csv_delimiter, follow: self.config.follow };
         let dead_letters = TopicName::new(&self.config.dead_letter_topic()).map_err(millstream::log::LogError::from)?;
-        let mut open = OpenFile {
-            rows: RowReader::open(file, self.config.is_compressed(), rules).map_err(self.io("read"))?,
-            decoder,
-            decoded: DecodedRow::default(),
+        let storage = Storage { compressed: self.config.is_compressed(), follow: self.config.follow };
+        let at = RowPosition { byte: position.byte, lines: position.lines };
+        let label = self.config.path.display().to_string();
+        let rows = FileRows::open(file, self.config.shape(), storage, label, at, &mut |_| ());
+        let open = OpenFile {
+            rows: rows.map_err(|error| self.rows_error(error))?,
             partitions: start.partitions.get(&self.config.topic).copied().unwrap_or(self.config.partitions),
             dead_letters,
             position,
             inode: metadata.ino(),
             length: metadata.len(),
         };
-        if position.byte > 0 {
-            self.read_header(&mut open)?;
-            open.rows.seek(RowPosition { byte: position.byte, lines: position.lines }).map_err(self.io("go on in"))?;
-        }
         self.open = Some(open);
         Ok(())
     }
@@ -422,65 +362,14 @@ impl Source for FileSourceReader {
     fn progress(&self) -> Progress {
         let Some(open) = &self.open else { return Progress::default() };
         let total = (!self.config.follow).then_some(open.length);
-        Progress { done: open.rows.stored_bytes_read(), total, unit: ProgressUnit::Bytes }
-    }
-}
-
-/// Collects the records of one poll.
-struct Output {
-    partitions: u32,
-    builders: BTreeMap<PartitionId, RecordsBuilder>,
-    dead_letters: RecordsBuilder,
-    rows: usize,
-    bytes: usize,
-}
-
-impl Output {
-    fn new(partitions: u32) -> Self {
-        Self { partitions, builders: BTreeMap::new(), dead_letters: RecordsBuilder::default(), rows: 0, bytes: 0 }
-    }
-
-    fn push(&mut self, partition: PartitionId, record: RecordRef<'_>) {
-        self.rows += 1;
-        self.bytes += record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        self.builders.entry(partition).or_default().push(record);
-    }
-
-    fn reject(&mut self, record: RecordRef<'_>) {
-        self.rows += 1;
-        self.bytes += record.value.map_or(0, <[u8]>::len);
-        self.dead_letters.push(record);
-    }
-
-    fn finish(mut self, topic: &TopicName, dead_letters: &TopicName) -> (Vec<Append>, u64) {
-        let rejected = self.dead_letters.len() as u64;
-        let mut appends: Vec<Append> = self
-            .builders
-            .into_iter()
-            .map(|(partition, mut builder)| Append {
-                partition: TopicPartition::new(topic.clone(), partition),
-                records: builder.finish(),
-            })
-            .collect();
-        if rejected > 0 {
-            let partition = TopicPartition::new(dead_letters.clone(), PartitionId(0));
-            appends.push(Append { partition, records: self.dead_letters.finish() });
+        match open.rows.stored_bytes_read() {
+            Some(done) => Progress { done, total, unit: ProgressUnit::Bytes },
+            None => Progress { done: open.position.lines, total: None, unit: ProgressUnit::Rows },
         }
-        (appends, rejected)
     }
 }
 
 fn io_error(path: &Path, action: &'static str) -> impl Fn(std::io::Error) -> ConnectError + use<> {
     let file = path.to_path_buf();
     move |source| ConnectError::Io { file: file.clone(), action, source }
-}
-
-fn dead_letter_headers(path: &Path, row: &Row<'_>, reason: String) -> Vec<Header> {
-    let header = |name: &str, value: String| Header { name: name.into(), value: Some(value.into_bytes()) };
-    vec![
-        header("reason", reason),
-        header("file", path.display().to_string()),
-        header("line", row.line.to_string()),
-        header("byte", row.byte.to_string()),
-    ]
 }

@@ -75,7 +75,7 @@ pub enum WaitError {
 /// [`StartError`]. What goes wrong later, such as a file that is not there, is found in the status.
 pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<RunningConnector, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let ConnectorConfig { kind, settings, rows: _ } = config;
+    let ConnectorConfig { kind, settings, rows } = config;
     match kind {
         ConnectorKind::FileSource(source) => {
             let reader = source.reader(clock.clone());
@@ -83,6 +83,13 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
         }
         ConnectorKind::Nexmark(source) => start_source(name, Box::new(source.generator()), settings, log, clock),
         ConnectorKind::FileSink(sink) => start_sink(name, Box::new(sink.writer()), settings, log, clock),
+        ConnectorKind::S3Source(source) => {
+            start_source(name, Box::new(source.reader(clock.clone())), settings, log, clock)
+        }
+        ConnectorKind::S3Sink(sink) => {
+            let writer = sink.writer(name, rows, clock.clone());
+            start_sink(name, Box::new(writer), settings, log, clock)
+        }
     }
 }
 
