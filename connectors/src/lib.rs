@@ -12,6 +12,8 @@
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
 //! - [`postgres`]: tables of Postgres, as source and as sink, exactly once
 //! - [`s3`]: objects of a bucket as source and sink
+//! - [`sqs`]: Amazon SQS queues as source and sink
+//! - [`webhook`]: HTTP requests as sink
 //! - [`nexmark`]: a generator of auction events
 //!
 //! # Example
@@ -35,6 +37,8 @@ pub mod postgres;
 pub mod rows;
 pub mod runtime;
 pub mod s3;
+pub mod sqs;
+pub mod webhook;
 
 mod json_text;
 #[cfg(test)]

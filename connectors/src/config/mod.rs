@@ -7,10 +7,12 @@
 //! there are.
 
 mod error;
+mod null_values;
 mod properties;
 mod task_settings;
 
 pub use error::ConfigError;
+pub use null_values::NullValues;
 pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
@@ -22,6 +24,8 @@ use crate::{
     postgres::{PostgresSink, PostgresSource},
     rows::TopicRows,
     s3::{S3Sink, S3Source},
+    sqs::{SqsSink, SqsSource},
+    webhook::WebhookSink,
 };
 
 /// Which way records go.
@@ -59,14 +63,26 @@ pub enum ConnectorKind {
     S3Source(S3Source),
     /// Topics as objects of a bucket.
     S3Sink(S3Sink),
+    /// Messages of an SQS queue.
+    SqsSource(SqsSource),
+    /// Messages to an SQS queue.
+    SqsSink(SqsSink),
+    /// Requests to a webhook.
+    Webhook(WebhookSink),
 }
 
 impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::PostgresSource(_) => Direction::Source,
-            Self::FileSink(_) | Self::S3Sink(_) | Self::PostgresSink(_) => Direction::Sink,
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => Direction::Source,
+            Self::FileSink(_) | Self::S3Sink(_) | Self::SqsSink(_) | Self::Webhook(_) | Self::PostgresSink(_) => {
+                Direction::Sink
+            }
         }
     }
 
@@ -76,7 +92,13 @@ impl ConnectorKind {
             Self::FileSink(sink) => &sink.topics,
             Self::S3Sink(sink) => &sink.topics,
             Self::PostgresSink(sink) => &sink.topics,
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::PostgresSource(_) => &[],
+            Self::SqsSink(sink) => &sink.topics,
+            Self::Webhook(sink) => &sink.topics,
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => &[],
         }
     }
 
@@ -84,10 +106,11 @@ impl ConnectorKind {
     pub fn takes_rows(&self) -> bool {
         match self {
             Self::S3Sink(_) | Self::PostgresSink(_) => true,
-            Self::FileSink(_)
-            | Self::FileSource(_)
+            Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => false,
+            Self::FileSource(_)
             | Self::Nexmark(_)
             | Self::S3Source(_)
+            | Self::SqsSource(_)
             | Self::PostgresSource(_) => false,
         }
     }
@@ -99,6 +122,8 @@ impl ConnectorKind {
             Self::Nexmark(_) => "nexmark",
             Self::PostgresSink(_) | Self::PostgresSource(_) => "postgres",
             Self::S3Source(_) | Self::S3Sink(_) => "s3",
+            Self::SqsSource(_) | Self::SqsSink(_) => "sqs",
+            Self::Webhook(_) => "webhook",
         }
     }
 }
@@ -118,8 +143,8 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark", "postgres", "s3"],
-            Direction::Sink => &["file", "postgres", "s3"],
+            Direction::Source => &["file", "nexmark", "postgres", "s3", "sqs"],
+            Direction::Sink => &["file", "postgres", "s3", "sqs", "webhook"],
         }
     }
 
@@ -137,6 +162,9 @@ impl ConnectorConfig {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
             (Direction::Source, "s3") => ConnectorKind::S3Source(S3Source::from_properties(&mut properties)?),
+            (Direction::Source, "sqs") => ConnectorKind::SqsSource(SqsSource::from_properties(&mut properties)?),
+            (Direction::Sink, "sqs") => ConnectorKind::SqsSink(SqsSink::from_properties(&mut properties)?),
+            (Direction::Sink, "webhook") => ConnectorKind::Webhook(WebhookSink::from_properties(&mut properties)?),
             (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
             (Direction::Source, "postgres") => {
                 ConnectorKind::PostgresSource(Box::new(PostgresSource::from_properties(&mut properties)?))
@@ -201,6 +229,24 @@ impl From<S3Sink> for ConnectorConfig {
 impl From<NexmarkSource> for ConnectorConfig {
     fn from(source: NexmarkSource) -> Self {
         ConnectorKind::Nexmark(source).into()
+    }
+}
+
+impl From<SqsSource> for ConnectorConfig {
+    fn from(source: SqsSource) -> Self {
+        ConnectorKind::SqsSource(source).into()
+    }
+}
+
+impl From<SqsSink> for ConnectorConfig {
+    fn from(sink: SqsSink) -> Self {
+        ConnectorKind::SqsSink(sink).into()
+    }
+}
+
+impl From<WebhookSink> for ConnectorConfig {
+    fn from(sink: WebhookSink) -> Self {
+        ConnectorKind::Webhook(sink).into()
     }
 }
 

@@ -6,9 +6,16 @@
 //! - `log_of_rows`: the topics that they read
 //! - `queue`: a work queue whose process is killed
 //! - `s3`: S3 as sink and source, read back by pyarrow; `s3_faults`: processes, connections and servers fail, the objects do not
+//! - `sqs`: queues of moto and ElasticMQ as source and sink; `webhook`: requests to an HTTP server that fails on purpose
+//! - `endurance`: a script in the binary under faults; `log`: what is in its topics
 //!
 //! Where a server is not installed they say so and pass, except with `CI` set. Ignored tests are child processes of other ones.
 
+#[expect(dead_code, reason = "the file is that of other tests too")]
+#[path = "../system/binary.rs"]
+mod binary;
+mod endurance;
+mod log;
 mod log_of_rows;
 mod postgres_faults;
 mod postgres_sink;
@@ -17,3 +24,5 @@ mod queue;
 mod s3;
 mod s3_faults;
 mod s3_log;
+mod sqs;
+mod webhook;

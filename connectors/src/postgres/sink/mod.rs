@@ -26,7 +26,7 @@ use super::{
     settings::PostgresConnection,
 };
 use crate::{
-    config::{ConfigError, Properties, parse_value},
+    config::{ConfigError, Properties},
     rows::{RowKind, TopicRows},
 };
 
@@ -100,7 +100,7 @@ impl PostgresSink {
     }
 
     pub(crate) fn from_properties(properties: &mut Properties) -> Result<Self, ConfigError> {
-        let topics = topics(properties)?;
+        let topics = properties.topics()?;
         let connection = PostgresConnection::from_properties(properties, "postgres sink")?;
         let mut sink = Self::new(connection, topics);
         sink.insert_mode = match properties.optional("insert.mode").as_deref() {
@@ -183,26 +183,6 @@ impl PostgresSink {
 
 fn bad(name: &str, value: &str, expected: &str) -> ConfigError {
     ConfigError::BadValue { name: name.into(), value: value.into(), expected: expected.into() }
-}
-
-fn topics(properties: &mut Properties) -> Result<Vec<TopicName>, ConfigError> {
-    let single = properties.optional("topic");
-    let topics = match (properties.optional("topics"), single) {
-        (Some(_), Some(_)) => {
-            let reason = "name all topics in `topics`".into();
-            return Err(ConfigError::Conflict { name: "topic".into(), other: "`topics`".into(), reason });
-        }
-        (None, None) => properties.required("topics"),
-        (topics, topic) => topics.or(topic),
-    };
-    let mut names: Vec<TopicName> = Vec::new();
-    for name in topics.iter().flat_map(|topics| topics.split(',')) {
-        let name = parse_value("topics", name)?;
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }
 
 #[cfg(test)]
