@@ -7,10 +7,12 @@
 //! there are.
 
 mod error;
+mod null_values;
 mod properties;
 mod task_settings;
 
 pub use error::ConfigError;
+pub use null_values::NullValues;
 pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
@@ -19,8 +21,11 @@ use millstream::record::TopicName;
 use crate::{
     file::{FileSink, FileSource},
     nexmark::NexmarkSource,
+    postgres::{PostgresSink, PostgresSource},
     rows::TopicRows,
     s3::{S3Sink, S3Source},
+    sqs::{SqsSink, SqsSource},
+    webhook::WebhookSink,
 };
 
 /// Which way records go.
@@ -50,18 +55,34 @@ pub enum ConnectorKind {
     FileSink(FileSink),
     /// Generated auction events.
     Nexmark(NexmarkSource),
+    /// Rows into tables of Postgres.
+    PostgresSink(Box<PostgresSink>),
+    /// Tables of Postgres and their changes.
+    PostgresSource(Box<PostgresSource>),
     /// Objects of a bucket as records.
     S3Source(S3Source),
     /// Topics as objects of a bucket.
     S3Sink(S3Sink),
+    /// Messages of an SQS queue.
+    SqsSource(SqsSource),
+    /// Messages to an SQS queue.
+    SqsSink(SqsSink),
+    /// Requests to a webhook.
+    Webhook(WebhookSink),
 }
 
 impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => Direction::Source,
-            Self::FileSink(_) | Self::S3Sink(_) => Direction::Sink,
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => Direction::Source,
+            Self::FileSink(_) | Self::S3Sink(_) | Self::SqsSink(_) | Self::Webhook(_) | Self::PostgresSink(_) => {
+                Direction::Sink
+            }
         }
     }
 
@@ -70,15 +91,27 @@ impl ConnectorKind {
         match self {
             Self::FileSink(sink) => &sink.topics,
             Self::S3Sink(sink) => &sink.topics,
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => &[],
+            Self::PostgresSink(sink) => &sink.topics,
+            Self::SqsSink(sink) => &sink.topics,
+            Self::Webhook(sink) => &sink.topics,
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => &[],
         }
     }
 
     /// Whether it writes rows of columns; the others write records as they are, and take no query.
     pub fn takes_rows(&self) -> bool {
         match self {
-            Self::S3Sink(_) => true,
-            Self::FileSink(_) | Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => false,
+            Self::S3Sink(_) | Self::PostgresSink(_) => true,
+            Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => false,
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => false,
         }
     }
 
@@ -87,7 +120,10 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::FileSink(_) => "file",
             Self::Nexmark(_) => "nexmark",
+            Self::PostgresSink(_) | Self::PostgresSource(_) => "postgres",
             Self::S3Source(_) | Self::S3Sink(_) => "s3",
+            Self::SqsSource(_) | Self::SqsSink(_) => "sqs",
+            Self::Webhook(_) => "webhook",
         }
     }
 }
@@ -107,8 +143,8 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark", "s3"],
-            Direction::Sink => &["file", "s3"],
+            Direction::Source => &["file", "nexmark", "postgres", "s3", "sqs"],
+            Direction::Sink => &["file", "postgres", "s3", "sqs", "webhook"],
         }
     }
 
@@ -126,7 +162,16 @@ impl ConnectorConfig {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
             (Direction::Source, "s3") => ConnectorKind::S3Source(S3Source::from_properties(&mut properties)?),
+            (Direction::Source, "sqs") => ConnectorKind::SqsSource(SqsSource::from_properties(&mut properties)?),
+            (Direction::Sink, "sqs") => ConnectorKind::SqsSink(SqsSink::from_properties(&mut properties)?),
+            (Direction::Sink, "webhook") => ConnectorKind::Webhook(WebhookSink::from_properties(&mut properties)?),
             (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
+            (Direction::Source, "postgres") => {
+                ConnectorKind::PostgresSource(Box::new(PostgresSource::from_properties(&mut properties)?))
+            }
+            (Direction::Sink, "postgres") => {
+                ConnectorKind::PostgresSink(Box::new(PostgresSink::from_properties(&mut properties)?))
+            }
             (Direction::Sink, "s3") => ConnectorKind::S3Sink(S3Sink::from_properties(&mut properties)?),
             _ => {
                 let expected = format!("the class of a {direction} connector: {}", classes.join(", "));
@@ -157,6 +202,18 @@ impl From<FileSink> for ConnectorConfig {
     }
 }
 
+impl From<PostgresSource> for ConnectorConfig {
+    fn from(source: PostgresSource) -> Self {
+        ConnectorKind::PostgresSource(Box::new(source)).into()
+    }
+}
+
+impl From<PostgresSink> for ConnectorConfig {
+    fn from(sink: PostgresSink) -> Self {
+        ConnectorKind::PostgresSink(Box::new(sink)).into()
+    }
+}
+
 impl From<S3Source> for ConnectorConfig {
     fn from(source: S3Source) -> Self {
         ConnectorKind::S3Source(source).into()
@@ -172,6 +229,24 @@ impl From<S3Sink> for ConnectorConfig {
 impl From<NexmarkSource> for ConnectorConfig {
     fn from(source: NexmarkSource) -> Self {
         ConnectorKind::Nexmark(source).into()
+    }
+}
+
+impl From<SqsSource> for ConnectorConfig {
+    fn from(source: SqsSource) -> Self {
+        ConnectorKind::SqsSource(source).into()
+    }
+}
+
+impl From<SqsSink> for ConnectorConfig {
+    fn from(sink: SqsSink) -> Self {
+        ConnectorKind::SqsSink(sink).into()
+    }
+}
+
+impl From<WebhookSink> for ConnectorConfig {
+    fn from(sink: WebhookSink) -> Self {
+        ConnectorKind::Webhook(sink).into()
     }
 }
 

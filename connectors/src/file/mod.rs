@@ -8,7 +8,6 @@ mod csv_rows;
 mod file_rows;
 mod fingerprint;
 mod json_rows;
-mod json_text;
 mod row_reader;
 mod sink;
 mod source;
@@ -19,8 +18,8 @@ mod timestamp_text;
 
 pub(crate) use file_rows::{FileRows, Reached, RowShape, RowsError, Storage};
 pub(crate) use row_reader::RowPosition;
-pub(crate) use sink::push_value;
 pub use sink::{FileSink, FileSinkWriter, LineShape};
+pub(crate) use sink::{push_envelope, push_value};
 pub use source::{CsvOptions, FileFormat, FileSource, FileSourceReader};
 pub(crate) use source_output::SourceOutput;
 pub(crate) use timestamp_text::parse_timestamp;

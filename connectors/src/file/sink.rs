@@ -23,11 +23,11 @@ use millstream::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    fingerprint::Fingerprint,
+use super::fingerprint::Fingerprint;
+use crate::{
+    config::{ConfigError, Properties},
     json_text::{push_bytes, push_string},
 };
-use crate::config::{ConfigError, Properties, parse_value};
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -59,15 +59,7 @@ impl FileSink {
 
     pub(crate) fn from_properties(properties: &mut Properties) -> Result<Self, ConfigError> {
         let path = properties.required("path");
-        let single = properties.optional("topic");
-        let topics = match (properties.optional("topics"), single) {
-            (Some(_), Some(_)) => {
-                let reason = "name all topics in `topics`".into();
-                return Err(ConfigError::Conflict { name: "topic".into(), other: "`topics`".into(), reason });
-            }
-            (None, None) => properties.required("topics"),
-            (topics, topic) => topics.or(topic),
-        };
+        let topics = properties.topics()?;
         properties.complete("file sink")?;
         if let Some(format) = properties.optional("format").filter(|format| !format.eq_ignore_ascii_case("json")) {
             return Err(ConfigError::BadValue { name: "format".into(), value: format, expected: "json".into() });
@@ -77,15 +69,8 @@ impl FileSink {
             let expected = "the path of a file".into();
             return Err(ConfigError::BadValue { name: "path".into(), value: path, expected });
         }
-        let mut names: Vec<TopicName> = Vec::new();
-        for name in topics.unwrap_or_default().split(',') {
-            let name = parse_value("topics", name)?;
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
         let lines = if properties.flag("envelope")? { LineShape::Envelope } else { LineShape::Value };
-        Ok(Self { lines, ..Self::new(path, names) })
+        Ok(Self { lines, ..Self::new(path, topics) })
     }
 
     /// The sink that writes it.
@@ -249,7 +234,7 @@ fn push_text(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
-fn push_envelope(out: &mut Vec<u8>, partition: &TopicPartition, offset: Offset, record: RecordRef<'_>) {
+pub(crate) fn push_envelope(out: &mut Vec<u8>, partition: &TopicPartition, offset: Offset, record: RecordRef<'_>) {
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(b"{\"topic\":");
     push_string(out, partition.topic.as_str());
