@@ -146,6 +146,7 @@ fn records_that_are_not_taken_end_a_sink_or_are_kept() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test that hangs is to fail")]
 fn what_the_target_says_of_its_positions_counts() {
     let (log, target) = (log_of(10..22), Arc::default());
     let running = start(&target, tolerant(), &log);

@@ -110,7 +110,8 @@ fn wait_for(what: &str, mut found: impl FnMut() -> String, expected: impl Fn() -
 fn lake(moto: &MotoServer) -> String {
     let mut newest: BTreeMap<String, (u64, Value)> = BTreeMap::new();
     for row in read(moto, "lake", "LAKE").rows {
-        let (city, offset) = (row["CITY"].as_str().expect("text").to_owned(), row["_offset"].as_u64().expect("a number"));
+        let (city, offset) =
+            (row["CITY"].as_str().expect("text").to_owned(), row["_offset"].as_u64().expect("a number"));
         if newest.get(&city).is_none_or(|(known, _)| *known < offset) {
             newest.insert(city, (offset, row));
         }
@@ -137,12 +138,20 @@ fn flights_come_back_as_psql_itself_counts_them() {
     sql.run(&script);
     let expected = || postgres.shop(EXPECTED);
     let in_postgres = || postgres.shop("SELECT city, flights, delay FROM by_city ORDER BY 1");
-    wait_for("after the snapshot", || postgres.try_psql("shop", "SELECT city, flights, delay FROM by_city ORDER BY 1").unwrap_or_default(), expected);
+    wait_for(
+        "after the snapshot",
+        || postgres.try_psql("shop", "SELECT city, flights, delay FROM by_city ORDER BY 1").unwrap_or_default(),
+        expected,
+    );
 
     postgres.shop(CHANGES);
     wait_for("after the changes", in_postgres, expected);
     let means = "SELECT city, sum(delay) / count(*) FROM flights JOIN airports ON origin = code GROUP BY city HAVING count(*) > 500 ORDER BY 1";
-    wait_for("what a query makes of rows", || postgres.shop("SELECT city, mean FROM much_delay ORDER BY 1"), || postgres.shop(means));
+    wait_for(
+        "what a query makes of rows",
+        || postgres.shop("SELECT city, mean FROM much_delay ORDER BY 1"),
+        || postgres.shop(means),
+    );
     wait_for("in files", || lake(moto), expected);
 
     sql.run("PAUSE CONNECTOR back;");
