@@ -43,6 +43,8 @@ struct Session<'a> {
     producer: Box<dyn Producer>,
     group: &'a GroupId,
     cursor: Cursor,
+    /// Behind the last record that the sink was given. Between it and the cursor is nothing but what no reader sees.
+    written: Cursor,
     committed: Option<(Cursor, Vec<u8>)>,
     dead_letters: DeadLetters,
 }
@@ -63,7 +65,8 @@ impl SinkTask {
         let is_first_start = positions.iter().all(|position| position.mark.is_none());
         let cursor = self.start_of(&positions)?;
         let dead_letters = DeadLetters::new(&self.name, &self.settings)?;
-        let mut session = Session { producer, group, cursor, committed: None, dead_letters };
+        let written = cursor.clone();
+        let mut session = Session { producer, group, cursor, written, committed: None, dead_letters };
         if is_first_start {
             self.commit(&mut session, 0)?;
         }
@@ -73,7 +76,7 @@ impl SinkTask {
                 continue;
             }
             let before = session.cursor.clone();
-            let rows = self.pass(&mut session.cursor)?;
+            let rows = self.pass(&mut session)?;
             if session.cursor != before {
                 self.commit(&mut session, rows)?;
                 *failures = 0;
@@ -127,9 +130,9 @@ impl SinkTask {
     }
 
     /// Writes what each partition has, one fetch each; returns how many records.
-    fn pass(&mut self, cursor: &mut Cursor) -> Result<u64, ConnectError> {
+    fn pass(&mut self, session: &mut Session<'_>) -> Result<u64, ConnectError> {
         let mut rows = 0;
-        for (partition, next) in cursor.iter_mut() {
+        for (partition, next) in session.cursor.iter_mut() {
             let fetched = self.log.fetch(partition, *next, FETCH_BYTES)?;
             for batch in fetched.batches {
                 let skip = rows_below(&batch.offsets, &batch.records, *next);
@@ -137,6 +140,7 @@ impl SinkTask {
                 if left > 0 {
                     let records = if skip == 0 { batch.records } else { batch.records.slice(skip, left) };
                     let offsets = if skip == 0 { batch.offsets } else { batch.offsets.skip(skip) };
+                    session.written.insert(partition.clone(), Offset(offsets.at(left - 1).0 + 1));
                     self.sink.write(partition, &FetchedBatch { records, offsets })?;
                     rows += left as u64;
                 }
@@ -152,7 +156,12 @@ impl SinkTask {
         session.dead_letters.keep(self.log.as_ref(), session.producer.as_mut(), rejected)?;
         let mark = self.sink.flush()?;
         let mut reached = session.cursor.clone();
-        reached.extend(self.sink.positions().into_iter().flatten().map(|(partition, next)| (partition.clone(), *next)));
+        for (partition, next) in self.sink.positions().into_iter().flatten() {
+            // A target that has taken every record is as far as the reading, whatever lies behind the last record.
+            if session.written.get(partition).is_none_or(|written| next < written) {
+                reached.insert(partition.clone(), *next);
+            }
+        }
         let now = (reached, mark);
         let is_new = session.committed.as_ref() != Some(&now);
         if is_new {
