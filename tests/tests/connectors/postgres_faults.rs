@@ -2,7 +2,7 @@
 //! COMMIT and behind it. In the end the table is the newest row of each key in the topic, worked out from the topic itself.
 //!
 //! The sink runs in a process of its own, which also writes the topic, so that there is always something to commit. Moments follow from a seed,
-//! which is printed. `MILLSTREAM_POSTGRES_FAULTS=n` sets the number of faults (default 8).
+//! which is printed. `MILLSTREAM_CONNECTOR_FAULTS=n` sets the number of faults (default 8).
 
 use std::{
     collections::BTreeMap,
@@ -123,9 +123,9 @@ fn commits(server: &PostgresServer) -> i64 {
 #[test]
 fn whatever_fails_the_table_is_what_the_topic_says() {
     let Some(server) = PostgresServer::start() else { return };
-    let faults: u32 = std::env::var("MILLSTREAM_POSTGRES_FAULTS").map_or(8, |count| count.parse().expect("a count"));
-    let seed = std::env::var("MILLSTREAM_POSTGRES_SEED").map_or(SEED, |seed| seed.parse().expect("a number"));
-    eprintln!("MILLSTREAM_POSTGRES_SEED={seed} MILLSTREAM_POSTGRES_FAULTS={faults}");
+    let faults: u32 = std::env::var("MILLSTREAM_CONNECTOR_FAULTS").map_or(8, |count| count.parse().expect("a count"));
+    let seed = std::env::var("MILLSTREAM_CONNECTOR_SEED").map_or(SEED, |seed| seed.parse().expect("a number"));
+    eprintln!("MILLSTREAM_CONNECTOR_SEED={seed} MILLSTREAM_CONNECTOR_FAULTS={faults}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let directory = tempfile::tempdir().expect("a directory");
     let (log, output) = (directory.path().join("log"), directory.path().join("output"));
