@@ -135,7 +135,7 @@ fn whatever_fails_the_table_is_what_the_topic_says() {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for fault in 0..faults {
         let before = commits(&server);
-        for _ in 0..2_000 {
+        for _ in 0..6_000 {
             let said = || std::fs::read_to_string(&output).unwrap_or_default();
             assert!(child.runs(), "the child ended by itself:\n{}", said());
             if commits(&server) > before {
@@ -150,9 +150,9 @@ fn whatever_fails_the_table_is_what_the_topic_says() {
         );
         thread::sleep(Duration::from_millis(random.random_range(0..40)));
         let kind = match fault % 6 {
-            0 => cut(&proxy, Cut::Behind),
+            0 => cut(&proxy, Cut::Behind, &output),
             1 => "connector killed",
-            2 => cut(&proxy, Cut::Before),
+            2 => cut(&proxy, Cut::Before, &output),
             3 => "server killed",
             4 => {
                 proxy.cut_all();
@@ -188,16 +188,17 @@ fn whatever_fails_the_table_is_what_the_topic_says() {
 }
 
 /// Cuts the connection around the next COMMIT.
-fn cut(proxy: &TcpProxy, cut: Cut) -> &'static str {
+fn cut(proxy: &TcpProxy, cut: Cut, output: &Path) -> &'static str {
     let before = proxy.cuts();
     proxy.arm("COMMIT\0", cut);
-    for _ in 0..2_000 {
+    for _ in 0..12_000 {
         if proxy.cuts() > before {
             break;
         }
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(proxy.cuts() > before, "there is a COMMIT every now and then");
+    let said = || std::fs::read_to_string(output).unwrap_or_default();
+    assert!(proxy.cuts() > before, "there is no COMMIT any more:\n{}", said());
     match cut {
         Cut::Behind => "cut behind COMMIT",
         Cut::Before => "cut before COMMIT",
