@@ -17,7 +17,7 @@ use millstream_tests::webhook_receiver::WebhookReceiver;
 use serde_json::Value;
 
 use super::{
-    endurance::Pipeline,
+    endurance::{Pipeline, rate},
     log::{fill, open_log, records, topic},
 };
 
@@ -48,7 +48,7 @@ fn send_under_faults(
            'rows.per.second' = '{}');",
         receiver.port(),
         input.display(),
-        (rows / 5).max(1),
+        rate(rows),
     ));
     pipeline.endure(name, None, || is_done(&receiver.requests()));
     assert!(!pipeline.complaints().contains("canary"), "{}", pipeline.complaints());
