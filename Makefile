@@ -35,7 +35,7 @@ test-kafka: deps deps-java
 # The tests on what connectors speak to are part of `make test` with fewer faults. A word picks those whose name has it: make test-connectors TESTS=s3
 test-connectors: deps deps-java deps-python
 	@export MILLSTREAM_S3_FAULTS=$${MILLSTREAM_S3_FAULTS:-25} MILLSTREAM_CONNECTOR_FAULTS=$${MILLSTREAM_CONNECTOR_FAULTS:-25}
-	export MILLSTREAM_SQS_ROWS=$${MILLSTREAM_SQS_ROWS:-4000}
+	export MILLSTREAM_SQS_ROWS=$${MILLSTREAM_SQS_ROWS:-4000} MILLSTREAM_WEBHOOK_ROWS=$${MILLSTREAM_WEBHOOK_ROWS:-400}
 	cargo test --workspace --test connectors -- --nocapture --test-threads 2 $(TESTS)
 
 check: test

@@ -25,7 +25,7 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(30));
 
 /// Records of the test under faults.
 fn rows() -> usize {
-    std::env::var("MILLSTREAM_WEBHOOK_ROWS").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
+    std::env::var("MILLSTREAM_WEBHOOK_ROWS").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
 }
 
 /// Sends the rows to a server that fails, under kills; the requests that it took.
