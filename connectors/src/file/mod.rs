@@ -8,7 +8,6 @@ mod csv_rows;
 mod file_rows;
 mod fingerprint;
 mod json_rows;
-mod json_text;
 mod row_reader;
 mod sink;
 mod source;

@@ -23,11 +23,11 @@ use millstream::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    fingerprint::Fingerprint,
+use super::fingerprint::Fingerprint;
+use crate::{
+    config::{ConfigError, Properties},
     json_text::{push_bytes, push_string},
 };
-use crate::config::{ConfigError, Properties};
 
 const BUFFER_BYTES: usize = 256 << 10;
 
