@@ -60,7 +60,13 @@ fn child_that_writes_and_sinks() {
     loop {
         let records: Vec<Record> = (0..random.random_range(1..120)).map(|_| change(&mut random)).collect();
         append(log.as_ref(), TOPIC, &records);
-        thread::sleep(Duration::from_millis(10));
+        // What waits stays small, so that commits are many and small.
+        for _ in 0..60 {
+            thread::sleep(Duration::from_millis(5));
+            if running.is_idle().expect("the log answers") {
+                break;
+            }
+        }
         let status = running.status();
         if status.retries > retries {
             retries = status.retries;
