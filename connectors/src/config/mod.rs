@@ -15,7 +15,7 @@ pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
 use crate::{
-    file::{FileSink, FileSource},
+    file::{DirectorySink, FileSink, FileSource},
     nexmark::NexmarkSource,
     rows::TopicRows,
     s3::{S3Sink, S3Source},
@@ -46,6 +46,8 @@ pub enum ConnectorKind {
     FileSource(FileSource),
     /// Lines of a file.
     FileSink(FileSink),
+    /// Files of columns in a directory.
+    DirectorySink(DirectorySink),
     /// Generated auction events.
     Nexmark(NexmarkSource),
     /// Objects of a bucket as records.
@@ -59,14 +61,14 @@ impl ConnectorKind {
     pub fn direction(&self) -> Direction {
         match self {
             Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => Direction::Source,
-            Self::FileSink(_) | Self::S3Sink(_) => Direction::Sink,
+            Self::FileSink(_) | Self::DirectorySink(_) | Self::S3Sink(_) => Direction::Sink,
         }
     }
 
     /// The name of its class, as in `'connector.class' = 'file'`.
     pub fn class(&self) -> &'static str {
         match self {
-            Self::FileSource(_) | Self::FileSink(_) => "file",
+            Self::FileSource(_) | Self::FileSink(_) | Self::DirectorySink(_) => "file",
             Self::Nexmark(_) => "nexmark",
             Self::S3Source(_) | Self::S3Sink(_) => "s3",
         }
@@ -107,7 +109,7 @@ impl ConnectorConfig {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
             (Direction::Source, "s3") => ConnectorKind::S3Source(S3Source::from_properties(&mut properties)?),
-            (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
+            (Direction::Sink, "file") => FileSink::from_properties(&mut properties)?,
             (Direction::Sink, "s3") => ConnectorKind::S3Sink(S3Sink::from_properties(&mut properties)?),
             _ => {
                 let expected = format!("the class of a {direction} connector: {}", classes.join(", "));
@@ -147,6 +149,12 @@ impl From<S3Source> for ConnectorConfig {
 impl From<S3Sink> for ConnectorConfig {
     fn from(sink: S3Sink) -> Self {
         ConnectorKind::S3Sink(sink).into()
+    }
+}
+
+impl From<DirectorySink> for ConnectorConfig {
+    fn from(sink: DirectorySink) -> Self {
+        ConnectorKind::DirectorySink(sink).into()
     }
 }
 
@@ -223,7 +231,8 @@ mod tests {
         check_error(Source, "connector.class=file path=a.json.gz topic=t format=json", &["path", "gz"]);
         check_error(Source, "connector.class=file path=a topic=t format=json csv.null=NA", &["csv.null", "csv"]);
         check_error(Sink, "connector.class=file path=o format=json", &["topics"]);
-        check_error(Sink, "connector.class=file path=o topics=t format=csv", &["format", "`csv`", "json"]);
+        check_error(Sink, "connector.class=file path=o topics=t format=xml", &["format", "`xml`", "json"]);
+        check_error(Sink, "connector.class=file path=o topics=t format=csv envelope=true", &["`envelope`"]);
         check_error(Sink, "connector.class=file path=o topics=t rows.per.second=5", &["`rows.per.second`"]);
         check_error(Source, "connector.class=nexmark", &["topic"]);
         check_error(Source, "connector.class=nexmark topic=a topic.bid=b", &["topic.bid", "topic"]);

@@ -24,10 +24,11 @@ use millstream::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    DirectorySink,
     fingerprint::Fingerprint,
     json_text::{push_bytes, push_string},
 };
-use crate::config::{ConfigError, Properties, parse_value};
+use crate::config::{ConfigError, ConnectorKind, Properties, parse_value};
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -57,7 +58,8 @@ impl FileSink {
         Self { path: path.into(), topics, lines: LineShape::Value }
     }
 
-    pub(crate) fn from_properties(properties: &mut Properties) -> Result<Self, ConfigError> {
+    /// One file of JSON lines, or a directory of files of columns, by the format.
+    pub(crate) fn from_properties(properties: &mut Properties) -> Result<ConnectorKind, ConfigError> {
         let path = properties.required("path");
         let single = properties.optional("topic");
         let topics = match (properties.optional("topics"), single) {
@@ -69,9 +71,6 @@ impl FileSink {
             (topics, topic) => topics.or(topic),
         };
         properties.complete("file sink")?;
-        if let Some(format) = properties.optional("format").filter(|format| !format.eq_ignore_ascii_case("json")) {
-            return Err(ConfigError::BadValue { name: "format".into(), value: format, expected: "json".into() });
-        }
         let path = path.unwrap_or_default();
         if path.is_empty() {
             let expected = "the path of a file".into();
@@ -84,8 +83,12 @@ impl FileSink {
                 names.push(name);
             }
         }
+        if properties.peek("format").is_some_and(|format| !format.eq_ignore_ascii_case("json")) {
+            return DirectorySink::from_properties(properties, path.into(), names).map(ConnectorKind::DirectorySink);
+        }
+        properties.optional("format");
         let lines = if properties.flag("envelope")? { LineShape::Envelope } else { LineShape::Value };
-        Ok(Self { lines, ..Self::new(path, names) })
+        Ok(ConnectorKind::FileSink(Self { lines, ..Self::new(path, names) }))
     }
 
     /// The sink that writes it.

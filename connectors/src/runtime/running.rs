@@ -83,6 +83,9 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
         }
         ConnectorKind::Nexmark(source) => start_source(name, Box::new(source.generator()), settings, log, clock),
         ConnectorKind::FileSink(sink) => start_sink(name, Box::new(sink.writer()), settings, log, clock),
+        ConnectorKind::DirectorySink(sink) => {
+            start_sink(name, Box::new(sink.writer(rows, clock.clone())), settings, log, clock)
+        }
         ConnectorKind::S3Source(source) => {
             start_source(name, Box::new(source.reader(clock.clone())), settings, log, clock)
         }
