@@ -14,6 +14,8 @@ pub use error::ConfigError;
 pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
+use millstream::record::TopicName;
+
 use crate::{
     file::{DirectorySink, FileSink, FileSource},
     nexmark::NexmarkSource,
@@ -62,6 +64,23 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => Direction::Source,
             Self::FileSink(_) | Self::DirectorySink(_) | Self::S3Sink(_) => Direction::Sink,
+        }
+    }
+
+    /// The topics that it reads; none of a source.
+    pub fn topics(&self) -> &[TopicName] {
+        match self {
+            Self::FileSink(sink) => &sink.topics,
+            Self::S3Sink(sink) => &sink.topics,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => &[],
+        }
+    }
+
+    /// Whether it writes rows of columns; the others write records as they are, and take no query.
+    pub fn takes_rows(&self) -> bool {
+        match self {
+            Self::S3Sink(_) => true,
+            Self::FileSink(_) | Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => false,
         }
     }
 

@@ -14,7 +14,7 @@ use millstream::{
     connect::{ConnectError, RejectedRecord},
     format::{Deserializer, FormatError, Side},
     log::FetchedBatch,
-    record::{Record, RecordRef, TopicPartition},
+    record::TopicPartition,
     schema::WindowKind,
     window::split_keys,
 };
@@ -103,12 +103,7 @@ impl RowReader for RecordReader {
         let kept: Vec<usize> = (0..batch.records.len()).filter(|row| keep.value(*row)).collect();
         let values = batch.records.values();
         let present = (values.null_count() > 0).then(|| kept.iter().map(|row| Some(values.is_valid(*row))).collect());
-        let rejected = |(row, problem): (usize, String)| RejectedRecord {
-            partition: partition.clone(),
-            offset: batch.offsets.at(row),
-            record: whole(batch.records.get(row)),
-            problem,
-        };
+        let rejected = |(row, problem)| RejectedRecord::of(partition, batch, row, problem);
         sieve.problems.sort_by_key(|(row, _)| *row);
         Ok(Rows {
             batch: if all(&keep) {
@@ -120,16 +115,6 @@ impl RowReader for RecordReader {
             present: present.filter(|present| !all(present)),
             rejected: sieve.problems.into_iter().map(rejected).collect(),
         })
-    }
-}
-
-/// A copy of a record.
-fn whole(record: RecordRef<'_>) -> Record {
-    Record {
-        key: record.key.map(Into::into),
-        value: record.value.map(Into::into),
-        timestamp: record.timestamp,
-        headers: record.headers.to_vec(),
     }
 }
 
@@ -161,7 +146,7 @@ mod tests {
     use millstream::{
         format::Format,
         log::Offsets,
-        record::{Offset, PartitionId, TopicName},
+        record::{Offset, PartitionId, Record, TopicName},
     };
 
     use super::*;

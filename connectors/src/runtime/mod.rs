@@ -9,6 +9,8 @@ mod dead_letters;
 mod positions;
 mod running;
 mod sink_task;
+#[cfg(test)]
+mod sink_tests;
 mod source_task;
 mod status;
 #[cfg(test)]

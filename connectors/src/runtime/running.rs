@@ -177,6 +177,30 @@ impl RunningConnector {
         self.shared.status()
     }
 
+    /// How far it is behind: of a sink the records that it has not committed yet, of a source what its [`progress`](ConnectorStatus::progress)
+    /// counts; `None` for a source that does not know.
+    ///
+    /// # Errors
+    /// Those of asking the log.
+    pub fn lag(&self) -> Result<Option<u64>, LogError> {
+        let status = self.status();
+        if status.direction == Direction::Source {
+            return Ok(status.progress.total.map(|total| total.saturating_sub(status.progress.done)));
+        }
+        let group = sink_group(&self.name)?;
+        let mut lag = 0;
+        for topic in &self.topics {
+            for partition in partitions_of(self.log.as_ref(), topic)? {
+                let from = match self.log.committed(&group, &partition)? {
+                    Some(committed) => committed.next,
+                    None => self.log.start_offset(&partition)?,
+                };
+                lag += self.log.end_offset(&partition)?.0.saturating_sub(from.0);
+            }
+        }
+        Ok(Some(lag))
+    }
+
     /// Whether there is nothing to do: a source that is exhausted or waits for its input to grow, a sink that has
     /// committed up to the end of its topics as they are now.
     ///

@@ -31,6 +31,8 @@ fn outside(problem: &str, retryable: bool) -> ConnectError {
 struct Flaky {
     next: u8,
     polls: Vec<Option<bool>>,
+    /// The positions that it heard to be committed.
+    heard: Arc<parking_lot::Mutex<Vec<u8>>>,
 }
 
 impl Source for Flaky {
@@ -62,6 +64,11 @@ impl Source for Flaky {
         })
     }
 
+    fn committed(&mut self, positions: &Positions) -> Result<(), ConnectError> {
+        self.heard.lock().extend(positions.values().map(|position| position.0[0]));
+        Ok(())
+    }
+
     fn progress(&self) -> Progress {
         Progress::default()
     }
@@ -75,7 +82,14 @@ fn settings(rows: usize) -> TaskSettings {
 }
 
 fn start_flaky(polls: Vec<Option<bool>>, log: &Arc<MemoryLog>, clock: &Arc<ManualClock>) -> RunningConnector {
-    start_source("flaky", Box::new(Flaky { next: 0, polls }), settings(4), log.clone(), clock.clone()).expect("started")
+    start_source(
+        "flaky",
+        Box::new(Flaky { next: 0, polls, heard: Arc::default() }),
+        settings(4),
+        log.clone(),
+        clock.clone(),
+    )
+    .expect("started")
 }
 
 fn numbers(log: &MemoryLog) -> Vec<u8> {
@@ -95,6 +109,15 @@ fn passing_errors_are_retried_with_growing_waits_and_lose_nothing() {
         (1000..=2000).contains(&waited),
         "at least half of 500, 1000 and, as progress resets the wait, 500: {waited}"
     );
+}
+
+#[test]
+fn a_source_hears_of_each_commit() {
+    let (log, clock, heard) = (MemoryLog::new(), ManualClock::new(), Arc::default());
+    let source = Box::new(Flaky { next: 0, polls: vec![None, Some(true)], heard: Arc::clone(&heard) });
+    let running = start_source("flaky", source, settings(4), log, clock).expect("started");
+    running.wait_until_exhausted(PATIENCE).expect("it comes through");
+    assert_eq!(*heard.lock(), [4, 8, 10]);
 }
 
 #[test]
@@ -124,7 +147,7 @@ fn a_newer_connector_of_the_name_fences_the_older() {
 fn a_throttled_source_takes_its_time() {
     let (log, clock) = (MemoryLog::new(), ManualClock::new());
     let settings = TaskSettings { rows_per_second: Some(20.0), ..TaskSettings::default() };
-    let source = Box::new(Flaky { next: 0, polls: Vec::new() });
+    let source = Box::new(Flaky { next: 0, polls: Vec::new(), heard: Arc::default() });
     let running = start_source("slow", source, settings, log.clone(), clock.clone()).expect("started");
     assert_eq!(running.wait_until_exhausted(PATIENCE).expect("done").commits, 5, "two rows a tenth of a second");
     assert_eq!(clock.now().0, 1000 + 400, "no wait after the last");
@@ -188,7 +211,7 @@ fn a_sink_starts_again_from_what_is_committed() {
 
 #[test]
 fn names_are_checked() {
-    let source = Box::new(Flaky { next: 0, polls: Vec::new() });
+    let source = Box::new(Flaky { next: 0, polls: Vec::new(), heard: Arc::default() });
     let started = start_source("a name", source, settings(1), MemoryLog::new(), ManualClock::new());
     assert!(matches!(started, Err(StartError::Name(_))));
 }

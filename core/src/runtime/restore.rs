@@ -186,7 +186,7 @@ impl Builder<'_> {
                 break;
             } else if now.saturating_sub(heard) > LONGEST_SILENCE {
                 let problem = format!(
-                    "its changelog {topic} ends at {end}, but nothing came after {next} for {} s: a transaction may hang, or a broker be away",
+                    "its changelog {topic} ends at {end}, but nothing came after {next} for {} s: a transaction may hang (Kafka's tool kafka-transactions finds such and can abort them), or a broker be away",
                     LONGEST_SILENCE.as_secs()
                 );
                 return Err(StreamsError::Store { store: spec.name.clone(), problem });

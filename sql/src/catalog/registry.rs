@@ -9,7 +9,7 @@ mod queues;
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast as sql;
-use millstream::topology::InvalidTimestamps;
+use millstream::{record::TopicName, topology::InvalidTimestamps};
 
 use super::declare;
 use super::error::{CatalogError, NameList};
@@ -32,6 +32,10 @@ pub struct Connector {
     pub kind: ConnectorKind,
     /// Its properties in the order written.
     pub properties: Vec<Property>,
+    /// The topics that a sink reads.
+    pub topics: Vec<TopicName>,
+    /// Whether it is to wait.
+    pub paused: bool,
     /// The text of the statement that made it.
     pub statement: String,
 }
@@ -318,6 +322,15 @@ impl Catalog {
             return Err(CatalogError::AlreadyExists { at, what: "connector", name: connector.name, advice });
         }
         self.connectors.insert(connector.name.clone(), connector);
+        Ok(())
+    }
+
+    /// Lets a connector wait, or go on.
+    pub fn set_connector_paused(&mut self, name: &Name, paused: bool) -> Result<(), CatalogError> {
+        self.expect_connector(name)?;
+        if let Some(connector) = self.connectors.get_mut(&name.value) {
+            connector.paused = paused;
+        }
         Ok(())
     }
 

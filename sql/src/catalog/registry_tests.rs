@@ -178,8 +178,14 @@ fn types_and_connectors_come_and_go() {
         "1:1: no type ADRESS; did you mean ADDRESS"
     );
     assert_eq!(catalog.drop_type(&named("ADDRESS")), Ok(SqlType::Varchar));
-    let connector =
-        Connector { name: "C".to_owned(), kind: ConnectorKind::Sink, properties: vec![], statement: String::new() };
+    let connector = Connector {
+        name: "C".to_owned(),
+        kind: ConnectorKind::Sink,
+        properties: vec![],
+        topics: vec![],
+        paused: false,
+        statement: String::new(),
+    };
     catalog.add_connector(connector.clone(), Position::START).unwrap();
     assert_eq!(
         catalog.add_connector(connector, Position::START).unwrap_err().to_string(),

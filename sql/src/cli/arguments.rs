@@ -8,6 +8,7 @@ use super::{
     bench::BenchArguments,
     byte_size::ByteSize,
     cluster::{LogArguments, ServiceArguments},
+    connector::ConnectorCommand,
     failure::Failure,
     groups::GroupsCommand,
     reset::ResetArguments,
@@ -52,6 +53,9 @@ pub enum Command {
     Groups(GroupsCommand),
     /// Let an application begin anew: set its positions back and remove what it keeps. Shows what it would do unless told to do it.
     Reset(ResetArguments),
+    /// Check connectors of a script without running them.
+    #[command(subcommand)]
+    Connector(ConnectorCommand),
     /// Run cases of SQL pipelines, records in and records out, in memory, and say which came out as expected.
     Test(TestArguments),
     /// Measure how fast queries are on this machine, beside a batch engine on the same bytes.

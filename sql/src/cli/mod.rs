@@ -1,7 +1,7 @@
 //! The command line: what each command takes and does, exit codes, logging.
 //!
 //! - [`arguments`]: the commands and the options they share; [`byte_size`]: `256MiB`
-//! - [`sql`], [`run`], [`demo`], [`topic`], [`groups`], [`reset`], [`test`], [`bench`]: a command a file or folder; [`cluster`]: on Kafka
+//! - [`sql`], [`run`], [`demo`], [`topic`], [`groups`], [`reset`], [`connector`], [`test`], [`bench`]: a command a file or folder; [`cluster`]: on Kafka
 //! - [`idle`]: waiting for work to end, with [`progress`] shown; [`failure`]: what ends a command early
 //!
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 a statement or a run failed,
@@ -11,6 +11,7 @@ pub mod arguments;
 pub mod bench;
 pub mod byte_size;
 pub mod cluster;
+pub mod connector;
 pub mod demo;
 pub mod failure;
 pub mod groups;
@@ -56,6 +57,7 @@ fn run_command(command: &Command) -> Result<(), Failure> {
         Command::Topic(arguments) => topic::run(arguments, &interrupts),
         Command::Groups(arguments) => groups::run(arguments),
         Command::Reset(arguments) => reset::run(arguments),
+        Command::Connector(command) => connector::run(command),
         Command::Test(arguments) => test::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     }

@@ -14,12 +14,12 @@ use millstream::{
     log::{CleanupPolicy as TopicCleanup, Log, LogError, TopicConfig},
     record::TopicName,
 };
-use millstream_connectors::{Direction, runtime};
+use millstream_connectors::runtime;
 
 use super::{
     Inner, claim,
     commands::{CommandLog, Recorded},
-    declare::{Applied, Effect, Started, change, connector_config, sink_topics},
+    declare::{Applied, Effect, Started, change},
     error::EngineError,
     names,
     properties::SessionProperties,
@@ -31,7 +31,7 @@ use crate::{
     planner::{PersistentPlan, SinkTopic},
     syntax::{
         Position,
-        ast::{ConnectorKind, ParsedStatement, Properties, Statement},
+        ast::{ParsedStatement, Statement},
         parse_statement,
     },
 };
@@ -82,6 +82,7 @@ impl Inner {
             | Effect::Pause { .. }
             | Effect::End { .. }
             | Effect::EndConnector(_)
+            | Effect::SteerConnector { .. }
             | Effect::EndQueue(_) => {}
         }
         schemas::register(&new, statement)?;
@@ -130,6 +131,7 @@ impl Inner {
                 }
             }
             Effect::EndConnector(connector) => self.end_connector(&connector)?,
+            Effect::SteerConnector { name, steering } => self.steer_connector(&name, steering)?,
             Effect::EndQueue(queue) => self.end_queue(&queue)?,
         }
         Ok(Outcome::Done(message))
@@ -220,8 +222,14 @@ impl Inner {
                 Ok(_) => Ok(()),
             },
             Started::Connector { name, config } => {
-                match claim::start(&name, *config, &self.shared, self.member.as_ref()) {
+                let problem = |problem| EngineError::Connector { name: name.clone(), problem };
+                let start = |config| claim::start(&name, config, &self.shared, self.member.as_ref());
+                match config.map_err(problem).and_then(|config| start(*config)) {
                     Ok(connector) => {
+                        let catalog = self.catalog.read();
+                        let declared = catalog.connectors().find(|declared| declared.name == name);
+                        connector.set_paused(declared.is_some_and(|declared| declared.paused));
+                        drop(catalog);
                         self.running.lock().connectors.insert(name, connector);
                     }
                     Err(error) => {
@@ -243,19 +251,13 @@ impl Inner {
         if let Some(member) = &self.member {
             self.end_group(&member.connector_group(&connector.name));
         }
-        let direction = match connector.kind {
-            ConnectorKind::Source => Direction::Source,
-            ConnectorKind::Sink => Direction::Sink,
-        };
-        let properties = Properties { entries: connector.properties.clone(), span: crate::syntax::Span::START };
-        let topics = connector_config(&properties, direction).map(|config| sink_topics(&config)).unwrap_or_default();
         let problem = |error: millstream::connect::ConnectError| EngineError::Connector {
             name: connector.name.clone(),
             problem: error.to_string(),
         };
         let name =
             self.member.as_ref().map_or_else(|| connector.name.clone(), |member| member.connector(&connector.name));
-        runtime::forget(self.shared.as_ref(), &name, &topics).map_err(problem)
+        runtime::forget(self.shared.as_ref(), &name, &connector.topics).map_err(problem)
     }
 
     /// Stops a connector in this process.

@@ -58,6 +58,8 @@ struct Shared {
     problem: Mutex<Option<String>>,
     /// Whether the group has said who runs it.
     settled: AtomicBool,
+    /// Whether it is to wait where it runs.
+    paused: AtomicBool,
 }
 
 /// What is needed to start a connector, again and again.
@@ -115,6 +117,19 @@ impl Claimed {
         match self {
             Self::Own(running) => drop(running.stop()),
             Self::OfService(standby) => drop(standby),
+        }
+    }
+
+    /// Lets it wait behind its next commit, or go on; in a service, wherever it comes to run.
+    pub(super) fn set_paused(&self, paused: bool) {
+        match self {
+            Self::Own(running) => pause(running, paused),
+            Self::OfService(standby) => {
+                standby.shared.paused.store(paused, Ordering::Release);
+                if let Some(running) = &*standby.shared.running.lock() {
+                    pause(running, paused);
+                }
+            }
         }
     }
 
@@ -210,6 +225,7 @@ impl Work {
                 Ok(connector) => {
                     tracing::info!(connector = %self.name, "runs in this process");
                     *self.shared.problem.lock() = None;
+                    pause(&connector, self.shared.paused.load(Ordering::Acquire));
                     *running = Some(connector);
                 }
                 Err(error) => {
@@ -219,6 +235,13 @@ impl Work {
             },
             (None, false) => {}
         }
+    }
+}
+
+fn pause(connector: &RunningConnector, paused: bool) {
+    match paused {
+        true => connector.pause(),
+        false => connector.resume(),
     }
 }
 
@@ -237,6 +260,9 @@ fn progress_of(name: &str, connector: &RunningConnector) -> ConnectorProgress {
         rejected: status.rejected,
         done: status.progress.done,
         total: status.progress.total,
+        lag: connector.lag().ok().flatten(),
+        commits: status.commits,
+        retries: status.retries,
         error: status.last_error,
     }
 }

@@ -3,10 +3,10 @@
 //! [`apply`] is for the replay of recorded statements, [`change`] for new ones; nothing is carried out here, see
 //! [`carry_out`](super::carry_out).
 
-use millstream::{record::TopicName, topology::OffsetReset};
-use millstream_connectors::{ConfigError, ConnectorConfig, ConnectorKind as ConnectorClass, Direction};
+use millstream::topology::OffsetReset;
+use millstream_connectors::ConnectorConfig;
 
-use super::{error::EngineError, names, properties::SessionProperties, queues, schemas};
+use super::{connectors, error::EngineError, names, properties::SessionProperties, queues, schemas};
 use crate::{
     catalog::{
         Catalog, CatalogError, CleanupPolicy, Connector, DeclaredQueue, PropertyScope, QueryId, QueryKind, QueryRecord,
@@ -16,8 +16,8 @@ use crate::{
     syntax::{
         Position,
         ast::{
-            ConnectorKind, CreateAsSelect, CreateConnector, CreateSource, DropSource, InsertSelect, Literal,
-            ParsedStatement, Properties, QueryChoice, SourceKind, Statement,
+            CreateAsSelect, CreateSource, DropSource, InsertSelect, ParsedStatement, QueryChoice, SourceKind,
+            Statement, Steering,
         },
     },
 };
@@ -37,8 +37,8 @@ pub(super) enum Started {
     Connector {
         /// Its name.
         name: String,
-        /// What it does.
-        config: Box<ConnectorConfig>,
+        /// What it does; of a recorded one, what is wrong with it by now, such as a variable that is not set.
+        config: Result<Box<ConnectorConfig>, String>,
     },
 }
 
@@ -85,6 +85,11 @@ pub(super) enum Effect {
     },
     /// Ends a connector.
     EndConnector(Connector),
+    /// Lets a connector wait, go on, or start again.
+    SteerConnector {
+        name: String,
+        steering: Steering,
+    },
     /// Ends a queue.
     EndQueue(Box<DeclaredQueue>),
 }
@@ -108,6 +113,7 @@ impl Effect {
             | Self::Pause { .. }
             | Self::End { .. }
             | Self::EndConnector(_)
+            | Self::SteerConnector { .. }
             | Self::EndQueue(_) => None,
         }
     }
@@ -132,6 +138,9 @@ pub(super) fn apply(
     let number = query.filter(|_| !is_named).and_then(names::generated_number);
     if let Some(next) = number.and_then(|number| number.checked_add(1)) {
         catalog.resume_query_numbers(next);
+    }
+    if let Statement::CreateConnector(create) = &statement.statement {
+        return connectors::recall(catalog, create, &statement.text).map(|applied| applied.effect);
     }
     change(catalog, statement, id, properties).map(|applied| applied.effect)
 }
@@ -164,7 +173,8 @@ pub(super) fn change(
             catalog.drop_type(&drop.name)?;
             Ok(Applied::done(format!("Dropped type {}", drop.name.value)))
         }
-        Statement::CreateConnector(create) => create_connector(catalog, create, &parsed.text),
+        Statement::CreateConnector(create) => connectors::create(catalog, create, &parsed.text),
+        Statement::SteerConnector(steer) => connectors::steer(catalog, steer),
         Statement::DropConnector(drop) => {
             let connector = catalog.drop_connector(&drop.name)?;
             let message = format!("Dropped connector {}", drop.name.value);
@@ -406,54 +416,4 @@ fn chosen(catalog: &Catalog, choice: &QueryChoice) -> Result<Vec<QueryId>, Engin
         QueryChoice::All => catalog.queries().map(|query| query.id.clone()).collect(),
         QueryChoice::Id(name) => vec![catalog.expect_query(name)?.id.clone()],
     })
-}
-
-fn create_connector(catalog: &mut Catalog, create: &CreateConnector, text: &str) -> Result<Applied, EngineError> {
-    let direction = match create.kind {
-        ConnectorKind::Source => Direction::Source,
-        ConnectorKind::Sink => Direction::Sink,
-    };
-    let config = connector_config(&create.properties, direction)?;
-    let at = create.name.span.start;
-    let name = create.name.value.clone();
-    let connector = Connector {
-        name: name.clone(),
-        kind: create.kind,
-        properties: create.properties.entries.clone(),
-        statement: text.to_owned(),
-    };
-    catalog.add_connector(connector, at)?;
-    let message = format!("Created {direction} connector {name}");
-    let started = Started::Connector { name, config: Box::new(config) };
-    Ok(Applied { effect: Effect::Start { started, at }, query: None, message })
-}
-
-/// Properties of a connector, a mistake in one at its place.
-pub(super) fn connector_config(properties: &Properties, direction: Direction) -> Result<ConnectorConfig, EngineError> {
-    let value = |literal: &Literal| match literal {
-        Literal::Text(text) | Literal::Number(text) => text.clone(),
-        Literal::Boolean(value) => value.to_string(),
-    };
-    let pairs: Vec<(String, String)> =
-        properties.entries.iter().map(|property| (property.name.value.clone(), value(&property.value))).collect();
-    ConnectorConfig::parse(&pairs, direction).map_err(|error| {
-        let find =
-            |name: &str| properties.entries.iter().find(|property| property.name.value.eq_ignore_ascii_case(name));
-        let at = match &error {
-            ConfigError::Unknown { name, .. }
-            | ConfigError::Conflict { name, .. }
-            | ConfigError::Duplicate { name } => find(name).map(|property| property.name.span.start),
-            ConfigError::BadValue { name, .. } => find(name).map(|property| property.value_span.start),
-            _ => None,
-        };
-        EngineError::at(at.unwrap_or(properties.span.start), error)
-    })
-}
-
-/// The topics that a connector reads, if it is a sink.
-pub(super) fn sink_topics(config: &ConnectorConfig) -> Vec<TopicName> {
-    match &config.kind {
-        ConnectorClass::FileSink(sink) => sink.topics.clone(),
-        _ => Vec::new(),
-    }
 }

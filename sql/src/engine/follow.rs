@@ -137,6 +137,7 @@ impl Inner {
             Effect::End { queries, .. } => queries.iter().try_for_each(|id| self.leave_query(id))?,
             Effect::EndQueue(queue) => drop(self.queues.lock().remove(&queue.name)),
             Effect::EndConnector(connector) => self.stop_connector(&connector.name),
+            Effect::SteerConnector { name, steering } => self.steer_connector(&name, steering)?,
         }
         Ok(())
     }

@@ -188,7 +188,7 @@ impl InMemoryEngine {
         let Applied { effect, .. } = change(&mut new, parsed, None, &self.properties)?;
         super::schemas::register(&new, parsed)?;
         match effect {
-            Effect::Nothing | Effect::EndConnector(_) | Effect::EndQueue(_) => {}
+            Effect::Nothing | Effect::EndConnector(_) | Effect::EndQueue(_) | Effect::SteerConnector { .. } => {}
             Effect::Pause { queries, paused } => {
                 let meant = self.queries.iter_mut().filter(|query| queries.contains(&query.id));
                 meant.for_each(|query| query.paused = paused);

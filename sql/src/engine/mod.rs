@@ -19,13 +19,14 @@
 //! - `schemas`: the schema registry beside statements
 //! - `queues`: work given out from topics
 //! - `commands`: the record of statements; `open`: bringing it back; `running`: what runs; `idle`: when everything is done
-//! - [`service`]: processes that share a record; `follow`: what others declare; `claim`: connectors, each in one of the processes; [`lag`]: what waits where
+//! - [`service`]: processes that share a record; `follow`: what others declare; `connectors`: what they are to do, `validate`: the same without running them, `claim`: each in one of the processes; [`lag`]: what waits where
 
 mod assert;
 mod carry_out;
 mod claim;
 mod commands;
 pub mod config;
+mod connectors;
 mod declare;
 pub mod error;
 mod follow;
@@ -47,6 +48,7 @@ mod session;
 mod show;
 mod show_inputs;
 mod text_table;
+mod validate;
 pub(crate) mod variables;
 
 use std::sync::{
@@ -72,6 +74,7 @@ pub use lag::InputLag;
 pub use progress::{ConnectorProgress, Progress, QueryProgress, QueryState};
 pub use service::{ClusterConfig, ServiceId};
 pub use session::Session;
+pub use validate::{CheckedConnector, check_connectors};
 
 /// An engine. Cloning gives another handle to the same one; the directory is free when all handles and sessions are gone.
 #[derive(Clone)]

@@ -91,7 +91,9 @@ pub(super) fn check_unused(topic: &str, catalog: &Catalog, at: Position) -> Resu
     let names = |property: &Property| connector_topics(property).any(|(name, _)| name == topic);
     let users: Vec<&str> = catalog
         .connectors()
-        .filter(|connector| connector.properties.iter().any(names))
+        .filter(|connector| {
+            connector.properties.iter().any(names) || connector.topics.iter().any(|read| read.as_str() == topic)
+        })
         .map(|connector| connector.name.as_str())
         .collect();
     if users.is_empty() {

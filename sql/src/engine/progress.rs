@@ -16,7 +16,7 @@ pub struct Progress {
 pub struct ConnectorProgress {
     /// Its name.
     pub name: String,
-    /// `RUNNING`, `EXHAUSTED`, `FAILED` or `STOPPED`; in a service also `STANDBY`, where another process may have it, or `JOINING`.
+    /// `RUNNING`, `PAUSED`, `EXHAUSTED`, `FAILED` or `STOPPED`; in a service also `STANDBY`, where another process may have it, or `JOINING`.
     pub state: String,
     /// Whether it has nothing to do now.
     pub idle: bool,
@@ -28,6 +28,12 @@ pub struct ConnectorProgress {
     pub done: u64,
     /// How much there is, if that is known.
     pub total: Option<u64>,
+    /// How far it is behind, if that is known: records of its topics for a sink, as `done` is counted for a source.
+    pub lag: Option<u64>,
+    /// Commits.
+    pub commits: u64,
+    /// Attempts after errors that may pass.
+    pub retries: u64,
     /// Its last error.
     pub error: Option<String>,
 }
@@ -35,7 +41,19 @@ pub struct ConnectorProgress {
 impl ConnectorProgress {
     /// One that does nothing here.
     pub(super) fn at_rest(name: &str, state: String, error: Option<String>) -> Self {
-        Self { name: name.to_owned(), state, idle: true, rows: 0, rejected: 0, done: 0, total: None, error }
+        Self {
+            name: name.to_owned(),
+            state,
+            idle: true,
+            rows: 0,
+            rejected: 0,
+            done: 0,
+            total: None,
+            lag: None,
+            commits: 0,
+            retries: 0,
+            error,
+        }
     }
 }
 

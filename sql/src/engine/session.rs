@@ -89,6 +89,7 @@ impl Session {
             | Statement::DropSource(_)
             | Statement::DropType(_)
             | Statement::DropConnector(_)
+            | Statement::SteerConnector(_)
             | Statement::CreateQueue(_)
             | Statement::DropQueue(_)
             | Statement::AlterSource(_)

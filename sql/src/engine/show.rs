@@ -35,7 +35,8 @@ impl Session {
             ShowWhat::Queries => self.queries(&catalog),
             ShowWhat::Connectors(kind) => {
                 let progress = self.inner.progress();
-                let mut table = TextTable::new(&["Connector", "Type", "Class", "Status", "Rows", "Error"]);
+                let mut table =
+                    TextTable::new(&["Connector", "Type", "Class", "Status", "Rows", "Rejected", "Lag", "Error"]);
                 for connector in catalog.connectors().filter(|connector| kind.is_none_or(|kind| connector.kind == kind))
                 {
                     let class = connector
@@ -50,6 +51,8 @@ impl Session {
                         class,
                         status.map_or_else(|| "STOPPED".to_owned(), |status| status.state.clone()),
                         status.map_or(0, |status| status.rows).to_string(),
+                        status.map_or(0, |status| status.rejected).to_string(),
+                        status.and_then(|status| status.lag).map_or_else(String::new, |lag| lag.to_string()),
                         status.and_then(|status| status.error.clone()).unwrap_or_default(),
                     ]);
                 }
@@ -182,7 +185,15 @@ impl Session {
                     table.row(vec!["state".to_owned(), status.state.clone()]);
                     table.row(vec!["rows".to_owned(), status.rows.to_string()]);
                     table.row(vec!["rejected".to_owned(), status.rejected.to_string()]);
+                    let lag = status.lag.map_or_else(|| "unknown".to_owned(), |lag| lag.to_string());
+                    table.row(vec!["lag".to_owned(), lag]);
+                    table.row(vec!["commits".to_owned(), status.commits.to_string()]);
+                    table.row(vec!["retries".to_owned(), status.retries.to_string()]);
                     table.row(vec!["last error".to_owned(), status.error.clone().unwrap_or_default()]);
+                }
+                if !connector.topics.is_empty() {
+                    let topics: Vec<&str> = connector.topics.iter().map(|topic| topic.as_str()).collect();
+                    table.row(vec!["topics".to_owned(), topics.join(", ")]);
                 }
                 for property in &connector.properties {
                     table.row(vec![property.name.value.clone(), literal(&property.value)]);

@@ -7,7 +7,7 @@
 //! - `query`: FROM, WHERE; `projection`: the items and their names; `unnest`: table functions; `join`: JOIN; `aggregate`: GROUP BY, WINDOW, HAVING
 //! - `window`: WINDOW; `subquery`: queries as sources; `union`: UNION ALL; `distinct`: SELECT DISTINCT
 //! - [`sink`]: persistent queries, with their topic and their [`ViewPlan`]; [`push`]: queries whose rows are shown
-//! - `plain`: what a pull query over one source computes
+//! - `plain`: what a pull query over one source computes; `sink_rows`: the rows of a source as sink connectors write them
 //! - [`insert_values`]: rows to records; `fields_by_name`: struct literals as the structs of columns
 //! - `bind`: the face of [`expression`](crate::expression), which binds parsed expressions to logical ones
 //! - [`input`]: sources to streams; `into_sink`: the columns of INSERT INTO .. SELECT; `rename_key`: a transform of keys;
@@ -35,6 +35,7 @@ mod query;
 mod rename_key;
 mod result_columns;
 pub mod sink;
+mod sink_rows;
 mod subquery;
 mod union;
 mod unnest;
@@ -54,5 +55,6 @@ pub(crate) use plain::PlainProjection;
 pub use push::{PushPlan, Reader, RowSender, Sending, plan_push};
 pub(crate) use query::legal;
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};
+pub(crate) use sink_rows::{declared_rows, selected_rows};
 pub use view_plan::ViewPlan;
 pub(crate) use window::shown as shown_window;

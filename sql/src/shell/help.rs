@@ -19,8 +19,10 @@ const TOPICS: &[Topic] = &[
     },
     Topic {
         name: "CREATE CONNECTOR",
-        what: "read from or write to files, or generate events",
-        form: "CREATE SOURCE|SINK CONNECTOR [IF NOT EXISTS] name WITH ('connector.class' = 'file', ..);\n\
+        what: "read from or write to outside systems",
+        form: "CREATE SOURCE CONNECTOR [IF NOT EXISTS] name WITH ('connector.class' = '..', ..);\n\
+               CREATE SINK CONNECTOR [IF NOT EXISTS] name [FROM source] WITH ('connector.class' = '..', ..) [AS SELECT .. FROM source WHERE ..];\n\
+               PAUSE|RESUME|RESTART CONNECTOR name;\n\
                source 'file': path, topic, format = 'json'|'csv', key.field, timestamp.field, partitions, follow = 'true'|'false'",
         example: "CREATE SOURCE CONNECTOR orders_file WITH ('connector.class' = 'file', 'path' = 'orders.ndjson',\n  \
                   'topic' = 'orders', 'format' = 'json', 'key.field' = 'customer', 'timestamp.field' = 'at');",

@@ -99,6 +99,7 @@ pub const KEYWORDS: &[&str] = &[
     "REDRIVE",
     "REJECT",
     "REPLACE",
+    "RESTART",
     "RESUME",
     "RETENTION",
     "RIGHT",

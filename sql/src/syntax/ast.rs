@@ -18,6 +18,7 @@ use datafusion::sql::sqlparser::ast as sql;
 pub use datafusion::sql::sqlparser::ast::Expr;
 
 pub use super::assert::{Assert, Asserted};
+pub use super::connector::{ConnectorKind, CreateConnector, DropConnector, SinkInput, SteerConnector, Steering};
 use super::position::Span;
 pub use super::queue::{CreateQueue, DropQueue, QueueAction, QueueWork};
 pub use super::stream_query::{
@@ -75,8 +76,10 @@ pub enum Statement {
     CreateType(CreateType),
     /// `DROP TYPE n`.
     DropType(DropType),
-    /// `CREATE SOURCE|SINK CONNECTOR n WITH (..)`.
+    /// `CREATE SOURCE|SINK CONNECTOR n [FROM s] WITH (..) [AS SELECT ..]`.
     CreateConnector(CreateConnector),
+    /// `PAUSE|RESUME|RESTART CONNECTOR n`.
+    SteerConnector(SteerConnector),
     /// `DROP CONNECTOR n`.
     DropConnector(DropConnector),
     /// `CREATE QUEUE n ON t WITH (..)`.
@@ -325,46 +328,6 @@ pub struct CreateType {
 /// `DROP TYPE [IF EXISTS] name`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DropType {
-    /// `IF EXISTS`.
-    pub if_exists: bool,
-    /// Its name.
-    pub name: Name,
-}
-
-/// Which way a connector moves data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConnectorKind {
-    /// Into topics.
-    Source,
-    /// Out of topics.
-    Sink,
-}
-
-impl std::fmt::Display for ConnectorKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            ConnectorKind::Source => "SOURCE",
-            ConnectorKind::Sink => "SINK",
-        })
-    }
-}
-
-/// `CREATE SOURCE|SINK CONNECTOR [IF NOT EXISTS] name WITH (..)`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CreateConnector {
-    /// Source or sink.
-    pub kind: ConnectorKind,
-    /// `IF NOT EXISTS`.
-    pub if_not_exists: bool,
-    /// Its name.
-    pub name: Name,
-    /// Its properties; names are distinct.
-    pub properties: Properties,
-}
-
-/// `DROP CONNECTOR [IF EXISTS] name`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DropConnector {
     /// `IF EXISTS`.
     pub if_exists: bool,
     /// Its name.

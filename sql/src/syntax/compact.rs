@@ -62,8 +62,14 @@ fn statement(parsed: &Statement) -> String {
         Statement::DropType(s) => format!("drop {}type {}", flag(s.if_exists, "if-exists"), name(&s.name)),
         Statement::CreateConnector(s) => {
             let flags = flag(s.if_not_exists, "if-not-exists");
-            format!("create {flags}{} connector {} with {}", s.kind, name(&s.name), properties(&s.properties))
+            let input = match &s.input {
+                None => String::new(),
+                Some(SinkInput::From(source)) => format!(" from {}", name(source)),
+                Some(SinkInput::Select(query)) => format!(" as {}", self::query(query)),
+            };
+            format!("create {flags}{} connector {}{input} with {}", s.kind, name(&s.name), properties(&s.properties))
         }
+        Statement::SteerConnector(s) => format!("{} connector {}", s.steering, name(&s.name)),
         Statement::DropConnector(s) => format!("drop {}connector {}", flag(s.if_exists, "if-exists"), name(&s.name)),
         Statement::CreateQueue(s) => {
             let flags = flag(s.if_not_exists, "if-not-exists");

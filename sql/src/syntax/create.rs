@@ -3,8 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::ast::{
-    ColumnDef, ColumnRole, ConnectorKind, CreateAsSelect, CreateConnector, CreateSource, CreateType, SourceKind,
-    Statement,
+    ColumnDef, ColumnRole, ConnectorKind, CreateAsSelect, CreateSource, CreateType, SourceKind, Statement,
 };
 use super::error::SyntaxError;
 use super::parser::{Parsed, Parser, distinct};
@@ -195,21 +194,6 @@ impl Parser<'_> {
         let data_type = self.type_ref()?;
         self.expect_end(&[])?;
         Ok(Statement::CreateType(CreateType { if_not_exists, name, data_type }))
-    }
-
-    fn create_connector(&mut self, kind: ConnectorKind) -> Parsed<Statement> {
-        if kind == ConnectorKind::Sink {
-            self.advance();
-        }
-        self.expect("CONNECTOR")?;
-        let if_not_exists = self.if_not_exists()?;
-        let name = self.name("the name of a connector")?;
-        if !self.is_word("WITH") {
-            return Err(self.expected(&["WITH"]));
-        }
-        let properties = self.properties()?;
-        self.expect_end(&[])?;
-        Ok(Statement::CreateConnector(CreateConnector { kind, if_not_exists, name, properties }))
     }
 }
 

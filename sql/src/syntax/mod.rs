@@ -19,6 +19,7 @@ pub mod ast;
 mod change;
 #[cfg(test)]
 mod compact;
+mod connector;
 mod create;
 mod depth;
 mod dialect;

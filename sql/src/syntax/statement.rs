@@ -2,12 +2,12 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::ast::Statement;
+use super::ast::{Statement, Steering};
 use super::error::SyntaxError;
 use super::parser::{Parsed, Parser};
 
 /// The words that statements begin with.
-const FIRST_WORDS: [&str; 28] = [
+const FIRST_WORDS: [&str; 29] = [
     "SELECT",
     "CREATE",
     "INSERT",
@@ -20,6 +20,7 @@ const FIRST_WORDS: [&str; 28] = [
     "TERMINATE",
     "PAUSE",
     "RESUME",
+    "RESTART",
     "SET",
     "UNSET",
     "DEFINE",
@@ -55,6 +56,9 @@ impl Parser<'_> {
             "EXPLAIN" => self.explain(),
             "PRINT" => self.print(),
             "TERMINATE" => self.query_choice().map(Statement::Terminate),
+            "PAUSE" if self.steers_connector() => self.steer_connector(Steering::Pause),
+            "RESUME" if self.steers_connector() => self.steer_connector(Steering::Resume),
+            "RESTART" => self.steer_connector(Steering::Restart),
             "PAUSE" => self.query_choice().map(Statement::Pause),
             "RESUME" => self.query_choice().map(Statement::Resume),
             "SET" => self.set(),

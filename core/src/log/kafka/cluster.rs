@@ -4,6 +4,7 @@ use std::{sync::Arc, thread, time::Duration};
 
 use super::{
     KafkaConfig,
+    client_metrics::ClientCounters,
     clock::Deadline,
     group_positions::GroupPositions,
     native::{Client, Code, Failure, Role, reach},
@@ -32,6 +33,7 @@ pub(super) struct Cluster {
     pub(super) wake: Arc<Wake>,
     /// How far groups have read.
     pub(super) positions: GroupPositions,
+    pub(super) counters: ClientCounters,
     label: String,
 }
 
@@ -47,7 +49,8 @@ impl Cluster {
         };
         let client = Client::new(&config, &Role::Reading).map_err(refused)?;
         let positions = GroupPositions::new(&config)?;
-        let cluster = Self { config, client, wake: Arc::default(), positions, label };
+        let cluster =
+            Self { config, client, wake: Arc::default(), positions, counters: ClientCounters::default(), label };
         let deadline = Deadline::after(FIRST_CONTACT);
         loop {
             match reach(&cluster.client, Duration::from_secs(2)) {
@@ -74,7 +77,10 @@ impl Cluster {
         let deadline = Deadline::after(patience);
         loop {
             match question() {
-                Err(failure) if failure.is_transient() && !deadline.is_over() => thread::sleep(PAUSE),
+                Err(failure) if failure.is_transient() && !deadline.is_over() => {
+                    self.counters.retried();
+                    thread::sleep(PAUSE);
+                }
                 settled => return settled,
             }
         }

@@ -17,6 +17,7 @@
 //! - No secret is in an error, a log or a `Debug`.
 
 mod admin;
+mod client_metrics;
 mod client_properties;
 pub(crate) mod clock;
 mod cluster;
@@ -45,6 +46,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use crate::secret::Secret;
 pub use admin::{GroupDescription, GroupMemberDescription};
+pub use client_metrics::ClientMetrics;
 pub use config::{KafkaConfig, Replication};
 pub use config_error::KafkaConfigError;
 pub use connection::{BrokerNames, Sasl, ScramHash, Tls};
@@ -100,6 +102,11 @@ impl KafkaLog {
         let topics = Arc::new(Topics::new(Arc::clone(&cluster)));
         let readers = Arc::new(Readers::new(Arc::clone(&cluster), Arc::clone(&topics)));
         Ok(Self { shared: Arc::new(Shared { cluster, topics, readers }) })
+    }
+
+    /// What it has read and written so far, and how often it had to try again.
+    pub fn client_metrics(&self) -> ClientMetrics {
+        self.shared.cluster.counters.read()
     }
 
     /// How the cluster is reached.

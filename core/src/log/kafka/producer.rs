@@ -112,9 +112,10 @@ impl KafkaProducer {
         self.check(transaction).map_err(CommitError::Rejected)?;
         let has_records = transaction.appends.iter().any(|append| !append.records.is_empty());
         let deliveries = match has_records || !transaction.offsets.is_empty() {
-            true => self.write(member, transaction)?,
+            true => self.write(member, transaction).inspect_err(|_| self.cluster.counters.refused())?,
             false => vec![None; transaction.appends.len()],
         };
+        self.cluster.counters.committed(transaction);
         self.cluster.wake.bump();
         self.outcomes.remember(&transaction.offsets);
         Ok(self.receipt(transaction, &deliveries))
@@ -217,6 +218,7 @@ impl KafkaProducer {
         failure: &Failure,
     ) -> Result<Vec<Option<Delivery>>, CommitError> {
         tracing::warn!(producer = self.name, %failure, "the outcome of a commit is looked up");
+        self.cluster.counters.looked_up();
         let complaint = self.open.take().and_then(|open| open.client.complaint());
         let unknown = |error: LogError| CommitError::Unknown(error);
         if verdict(failure) == Verdict::Fenced {

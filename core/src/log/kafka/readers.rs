@@ -105,6 +105,7 @@ impl Readers {
         };
         match cursor.fetch(max_bytes) {
             Ok(fetched) => {
+                self.cluster.counters.fetched(&fetched);
                 self.state.lock().resting.entry(partition.clone()).or_default().push(cursor);
                 Ok(fetched)
             }

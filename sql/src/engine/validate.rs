@@ -1,0 +1,99 @@
+//! Connectors of a script, checked without running anything.
+
+use millstream_connectors::Direction;
+
+use super::{
+    connectors::{self, config_of},
+    declare,
+    error::EngineError,
+    properties::SessionProperties,
+};
+use crate::{
+    catalog::{Catalog, QueryId},
+    syntax::{
+        ast::{ConnectorKind, Literal, Statement},
+        parse_script,
+    },
+};
+
+/// A connector of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckedConnector {
+    /// Its name.
+    pub name: String,
+    /// Which way records go.
+    pub direction: Direction,
+    /// What it is, as in `'connector.class' = 'file'`; empty if it does not say.
+    pub class: String,
+    /// The topics that a sink reads.
+    pub topics: Vec<String>,
+    /// What is wrong with it, with its place; `None`: nothing.
+    pub problem: Option<String>,
+}
+
+/// Checks the connectors of a script: their properties, secrets that they name, and the streams and tables that sinks read, which the script
+/// declares before. Nothing is connected to, nothing runs.
+///
+/// # Errors
+/// [`EngineError`] if the script is no script of the language, or declares a stream, table or type that cannot be.
+pub fn check_connectors(script: &str) -> Result<Vec<CheckedConnector>, EngineError> {
+    let mut catalog = Catalog::default();
+    let properties = SessionProperties::default();
+    let mut checked = Vec::new();
+    for (number, parsed) in parse_script(script)?.into_iter().enumerate() {
+        match &parsed.statement {
+            Statement::CreateConnector(create) => {
+                let config = config_of(&catalog, create);
+                let class = create.properties.entries.iter().find_map(|property| match &property.value {
+                    Literal::Text(text) if property.name.value.eq_ignore_ascii_case("connector.class") => Some(text),
+                    _ => None,
+                });
+                let topics = config.as_ref().map(|config| config.kind.topics().to_vec()).unwrap_or_default();
+                checked.push(CheckedConnector {
+                    name: create.name.value.clone(),
+                    direction: match create.kind {
+                        ConnectorKind::Source => Direction::Source,
+                        ConnectorKind::Sink => Direction::Sink,
+                    },
+                    class: class.cloned().unwrap_or_default(),
+                    topics: topics.iter().map(ToString::to_string).collect(),
+                    problem: config.err().map(|error| error.to_string()),
+                });
+                connectors::recall(&mut catalog, create, &parsed.text)?;
+            }
+            Statement::CreateSource(_)
+            | Statement::CreateAsSelect(_)
+            | Statement::CreateType(_)
+            | Statement::DropSource(_)
+            | Statement::DropType(_)
+            | Statement::DropConnector(_)
+            | Statement::AlterSource(_) => {
+                let id = matches!(parsed.statement, Statement::CreateAsSelect(_))
+                    .then(|| QueryId(format!("CHECKED-{number}")));
+                declare::change(&mut catalog, &parsed, id, &properties)?;
+            }
+            // What runs or shows something has no part in it.
+            _ => {}
+        }
+    }
+    Ok(checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connectors_are_checked_one_by_one() {
+        let script = "CREATE TABLE t (id BIGINT PRIMARY KEY, v STRING) WITH (KAFKA_TOPIC = 'rows', VALUE_FORMAT = 'JSON', PARTITIONS = 1);\n\
+                      CREATE SINK CONNECTOR good FROM t WITH ('connector.class' = 'file', 'path' = 'out.ndjson');\n\
+                      CREATE SINK CONNECTOR odd FROM t WITH ('connector.class' = 'file', 'pth' = 'out.ndjson');\n\
+                      CREATE SINK CONNECTOR lost FROM u WITH ('connector.class' = 'file', 'path' = 'out.ndjson');";
+        let checked = check_connectors(script).expect("a script");
+        let [good, odd, lost] = checked.as_slice() else { panic!("three connectors: {checked:?}") };
+        assert_eq!((good.topics.as_slice(), good.problem.as_deref()), (&["rows".to_owned()][..], None));
+        let problem = |checked: &CheckedConnector| checked.problem.clone().expect("it is wrong");
+        assert!(problem(odd).contains("missing 'path'"), "{}", problem(odd));
+        assert!(problem(lost).contains('U') && problem(lost).starts_with("4:"), "{}", problem(lost));
+    }
+}
