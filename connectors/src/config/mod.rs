@@ -71,6 +71,7 @@ impl ConnectorKind {
     pub fn topics(&self) -> &[TopicName] {
         match self {
             Self::FileSink(sink) => &sink.topics,
+            Self::DirectorySink(sink) => &sink.topics,
             Self::S3Sink(sink) => &sink.topics,
             Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => &[],
         }
@@ -79,7 +80,7 @@ impl ConnectorKind {
     /// Whether it writes rows of columns; the others write records as they are, and take no query.
     pub fn takes_rows(&self) -> bool {
         match self {
-            Self::S3Sink(_) => true,
+            Self::DirectorySink(_) | Self::S3Sink(_) => true,
             Self::FileSink(_) | Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => false,
         }
     }

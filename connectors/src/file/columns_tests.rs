@@ -14,7 +14,7 @@ use crate::{
     file_format::{Compression, WrittenFormat},
     memory_log::MemoryLog,
     rows::{RecordColumns, RowKind, TopicRows},
-    runtime::{ConnectorState, ConnectorStatus, start_sink, start_source, testing::ManualClock},
+    runtime::{Clock, ConnectorState, ConnectorStatus, StopSignal, start_sink, start_source, testing::ManualClock},
 };
 
 const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
@@ -49,12 +49,16 @@ fn write(sink: &DirectorySink, log: &Arc<MemoryLog>) -> Result<ConnectorStatus, 
     let clock = ManualClock::new();
     let settings = TaskSettings { tolerance: Some(Tolerance::All), ..TaskSettings::default() };
     let writer = Box::new(sink.clone().writer(rows(), clock.clone()));
-    let running = start_sink("out", writer, settings, log.clone(), clock).expect("started");
+    let running = start_sink("out", writer, settings, log.clone(), clock.clone()).expect("started");
     running.wait_for_status(PATIENCE, |status| status.idle)?;
     while !running.is_idle().expect("asked")
         || fs::read_dir(&sink.path).is_ok_and(|mut files| files.any(|file| is_hidden(&file)))
     {
-        log.wait_for_commit(u64::MAX, Duration::from_millis(1));
+        if running.status().state != ConnectorState::Running {
+            return Ok(running.stop());
+        }
+        clock.wait(Duration::from_millis(20), &StopSignal::default());
+        std::thread::sleep(Duration::from_millis(1));
     }
     Ok(running.stop())
 }
@@ -92,7 +96,9 @@ fn files_hold_each_record_once_whatever_crashes() {
             let text = fs::read_to_string(sink.path.join(name)).expect("there");
             let mut lines = text.lines();
             assert_eq!(lines.next(), Some("N,TEXT"), "{name}");
-            numbers.extend(lines.map(|line| line.split(',').next().and_then(|n| n.parse().ok()).expect("a number")));
+            numbers.extend(
+                lines.map(|line| line.split(',').next().and_then(|n| n.parse::<u64>().ok()).expect("a number")),
+            );
         }
         numbers.sort_unstable();
         assert_eq!(numbers, (0..900).collect::<Vec<_>>(), "crashed after {crash_after}");
@@ -103,7 +109,10 @@ fn files_hold_each_record_once_whatever_crashes() {
 fn a_directory_of_somebody_else_is_left_alone_and_poison_is_a_dead_letter_once() {
     let folder = tempfile::tempdir().expect("made");
     let log = log_of(0..2);
-    let sink = DirectorySink::new(folder.path(), vec![topic("t")], WrittenFormat::Parquet(Compression::Snappy));
+    let sink = DirectorySink {
+        schedule: Some(Duration::from_millis(1)),
+        ..DirectorySink::new(folder.path(), vec![topic("t")], WrittenFormat::Parquet(Compression::Snappy))
+    };
     fs::write(folder.path().join("mine"), "x").expect("written");
     let error = write(&sink, &log).expect_err("it is refused").to_string();
     assert!(error.contains("mine") && error.contains("empty directory"), "{error}");
