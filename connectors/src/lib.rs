@@ -11,6 +11,8 @@
 //! - [`file_format`]: NDJSON, CSV, Avro and Parquet, of columns and into lines of JSON
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
 //! - [`s3`]: objects of a bucket as source and sink
+//! - [`sqs`]: Amazon SQS queues as source and sink
+//! - [`webhook`]: HTTP requests as sink
 //! - [`nexmark`]: a generator of auction events
 //!
 //! # Example
@@ -33,6 +35,8 @@ pub mod nexmark;
 pub mod rows;
 pub mod runtime;
 pub mod s3;
+pub mod sqs;
+pub mod webhook;
 
 #[cfg(test)]
 mod memory_log;

@@ -318,7 +318,7 @@ fn classpath() -> Option<String> {
 }
 
 /// A port that nobody listens on, below those that the system gives to clients.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 12_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

@@ -19,3 +19,5 @@
 pub mod fault_proxy;
 pub mod kafka_cluster;
 pub mod moto_server;
+pub mod sqs_server;
+pub mod webhook_receiver;

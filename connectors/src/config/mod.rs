@@ -7,10 +7,12 @@
 //! there are.
 
 mod error;
+mod null_values;
 mod properties;
 mod task_settings;
 
 pub use error::ConfigError;
+pub use null_values::NullValues;
 pub(crate) use properties::{Properties, parse_value};
 pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 
@@ -21,6 +23,8 @@ use crate::{
     nexmark::NexmarkSource,
     rows::TopicRows,
     s3::{S3Sink, S3Source},
+    sqs::{SqsSink, SqsSource},
+    webhook::WebhookSink,
 };
 
 /// Which way records go.
@@ -56,14 +60,22 @@ pub enum ConnectorKind {
     S3Source(S3Source),
     /// Topics as objects of a bucket.
     S3Sink(S3Sink),
+    /// Messages of an SQS queue.
+    SqsSource(SqsSource),
+    /// Messages to an SQS queue.
+    SqsSink(SqsSink),
+    /// Requests to a webhook.
+    Webhook(WebhookSink),
 }
 
 impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => Direction::Source,
-            Self::FileSink(_) | Self::DirectorySink(_) | Self::S3Sink(_) => Direction::Sink,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => Direction::Source,
+            Self::FileSink(_) | Self::DirectorySink(_) | Self::S3Sink(_) | Self::SqsSink(_) | Self::Webhook(_) => {
+                Direction::Sink
+            }
         }
     }
 
@@ -73,7 +85,9 @@ impl ConnectorKind {
             Self::FileSink(sink) => &sink.topics,
             Self::DirectorySink(sink) => &sink.topics,
             Self::S3Sink(sink) => &sink.topics,
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => &[],
+            Self::SqsSink(sink) => &sink.topics,
+            Self::Webhook(sink) => &sink.topics,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => &[],
         }
     }
 
@@ -81,7 +95,8 @@ impl ConnectorKind {
     pub fn takes_rows(&self) -> bool {
         match self {
             Self::DirectorySink(_) | Self::S3Sink(_) => true,
-            Self::FileSink(_) | Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) => false,
+            Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => false,
+            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => false,
         }
     }
 
@@ -91,6 +106,8 @@ impl ConnectorKind {
             Self::FileSource(_) | Self::FileSink(_) | Self::DirectorySink(_) => "file",
             Self::Nexmark(_) => "nexmark",
             Self::S3Source(_) | Self::S3Sink(_) => "s3",
+            Self::SqsSource(_) | Self::SqsSink(_) => "sqs",
+            Self::Webhook(_) => "webhook",
         }
     }
 }
@@ -110,8 +127,8 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark", "s3"],
-            Direction::Sink => &["file", "s3"],
+            Direction::Source => &["file", "nexmark", "s3", "sqs"],
+            Direction::Sink => &["file", "s3", "sqs", "webhook"],
         }
     }
 
@@ -129,6 +146,9 @@ impl ConnectorConfig {
             (Direction::Source, "file") => ConnectorKind::FileSource(FileSource::from_properties(&mut properties)?),
             (Direction::Source, "nexmark") => ConnectorKind::Nexmark(NexmarkSource::from_properties(&mut properties)?),
             (Direction::Source, "s3") => ConnectorKind::S3Source(S3Source::from_properties(&mut properties)?),
+            (Direction::Source, "sqs") => ConnectorKind::SqsSource(SqsSource::from_properties(&mut properties)?),
+            (Direction::Sink, "sqs") => ConnectorKind::SqsSink(SqsSink::from_properties(&mut properties)?),
+            (Direction::Sink, "webhook") => ConnectorKind::Webhook(WebhookSink::from_properties(&mut properties)?),
             (Direction::Sink, "file") => FileSink::from_properties(&mut properties)?,
             (Direction::Sink, "s3") => ConnectorKind::S3Sink(S3Sink::from_properties(&mut properties)?),
             _ => {
@@ -181,6 +201,24 @@ impl From<DirectorySink> for ConnectorConfig {
 impl From<NexmarkSource> for ConnectorConfig {
     fn from(source: NexmarkSource) -> Self {
         ConnectorKind::Nexmark(source).into()
+    }
+}
+
+impl From<SqsSource> for ConnectorConfig {
+    fn from(source: SqsSource) -> Self {
+        ConnectorKind::SqsSource(source).into()
+    }
+}
+
+impl From<SqsSink> for ConnectorConfig {
+    fn from(sink: SqsSink) -> Self {
+        ConnectorKind::SqsSink(sink).into()
+    }
+}
+
+impl From<WebhookSink> for ConnectorConfig {
+    fn from(sink: WebhookSink) -> Self {
+        ConnectorKind::Webhook(sink).into()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use millstream::secret::Secret;
+use millstream::{record::TopicName, secret::Secret};
 
 use super::ConfigError;
 
@@ -48,6 +48,28 @@ impl Properties {
             self.missing.push(name);
         }
         value
+    }
+
+    /// The topics that a sink reads: `topics`, with commas, or `topic`, each once. None if neither is there, which [`complete`](Self::complete)
+    /// will say.
+    pub(crate) fn topics(&mut self) -> Result<Vec<TopicName>, ConfigError> {
+        let single = self.optional("topic");
+        let text = match (self.optional("topics"), single) {
+            (Some(_), Some(_)) => {
+                let reason = "name all topics in `topics`".into();
+                return Err(ConfigError::Conflict { name: "topic".into(), other: "`topics`".into(), reason });
+            }
+            (None, None) => self.required("topics"),
+            (topics, topic) => topics.or(topic),
+        };
+        let mut names: Vec<TopicName> = Vec::new();
+        for name in text.iter().flat_map(|text| text.split(',')) {
+            let name = parse_value("topics", name)?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     /// A secret that may be absent: `${env:VARIABLE}` or `${file:PATH}`, never the text itself.

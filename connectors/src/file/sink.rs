@@ -28,7 +28,7 @@ use super::{
     fingerprint::Fingerprint,
     json_text::{push_bytes, push_string},
 };
-use crate::config::{ConfigError, ConnectorKind, Properties, parse_value};
+use crate::config::{ConfigError, ConnectorKind, Properties};
 
 const BUFFER_BYTES: usize = 256 << 10;
 
@@ -61,34 +61,19 @@ impl FileSink {
     /// One file of JSON lines, or a directory of files of columns, by the format.
     pub(crate) fn from_properties(properties: &mut Properties) -> Result<ConnectorKind, ConfigError> {
         let path = properties.required("path");
-        let single = properties.optional("topic");
-        let topics = match (properties.optional("topics"), single) {
-            (Some(_), Some(_)) => {
-                let reason = "name all topics in `topics`".into();
-                return Err(ConfigError::Conflict { name: "topic".into(), other: "`topics`".into(), reason });
-            }
-            (None, None) => properties.required("topics"),
-            (topics, topic) => topics.or(topic),
-        };
+        let topics = properties.topics()?;
         properties.complete("file sink")?;
         let path = path.unwrap_or_default();
         if path.is_empty() {
             let expected = "the path of a file".into();
             return Err(ConfigError::BadValue { name: "path".into(), value: path, expected });
         }
-        let mut names: Vec<TopicName> = Vec::new();
-        for name in topics.unwrap_or_default().split(',') {
-            let name = parse_value("topics", name)?;
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
         if properties.peek("format").is_some_and(|format| !format.eq_ignore_ascii_case("json")) {
-            return DirectorySink::from_properties(properties, path.into(), names).map(ConnectorKind::DirectorySink);
+            return DirectorySink::from_properties(properties, path.into(), topics).map(ConnectorKind::DirectorySink);
         }
         properties.optional("format");
         let lines = if properties.flag("envelope")? { LineShape::Envelope } else { LineShape::Value };
-        Ok(ConnectorKind::FileSink(Self { lines, ..Self::new(path, names) }))
+        Ok(ConnectorKind::FileSink(Self { lines, ..Self::new(path, topics) }))
     }
 
     /// The sink that writes it.
@@ -252,7 +237,7 @@ fn push_text(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
-fn push_envelope(out: &mut Vec<u8>, partition: &TopicPartition, offset: Offset, record: RecordRef<'_>) {
+pub(crate) fn push_envelope(out: &mut Vec<u8>, partition: &TopicPartition, offset: Offset, record: RecordRef<'_>) {
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(b"{\"topic\":");
     push_string(out, partition.topic.as_str());

@@ -82,6 +82,12 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
             start_source(name, Box::new(reader), settings, log, clock)
         }
         ConnectorKind::Nexmark(source) => start_source(name, Box::new(source.generator()), settings, log, clock),
+        ConnectorKind::SqsSource(source) => {
+            let reader = source.reader(clock.clone());
+            start_source(name, Box::new(reader), settings, log, clock)
+        }
+        ConnectorKind::SqsSink(sink) => start_sink(name, Box::new(sink.writer(clock.clone())), settings, log, clock),
+        ConnectorKind::Webhook(sink) => start_sink(name, Box::new(sink.writer(clock.clone())), settings, log, clock),
         ConnectorKind::FileSink(sink) => start_sink(name, Box::new(sink.writer()), settings, log, clock),
         ConnectorKind::DirectorySink(sink) => {
             start_sink(name, Box::new(sink.writer(rows, clock.clone())), settings, log, clock)

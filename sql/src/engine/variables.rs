@@ -1,4 +1,5 @@
 //! Variables in texts: `${name}` stands for the value that DEFINE gave; `$${name}` is `${name}`.
+//! `${env:NAME}` and `${file:PATH}` say where a secret is and stay as they are.
 //!
 //! A script is substituted as a whole before it is parsed, statement by statement, so that a DEFINE counts for the statements after it.
 //! Places in errors are those in the text after that.
@@ -81,6 +82,8 @@ fn append(text: &str, variables: &BTreeMap<String, String>, out: &mut String) ->
         if before.ends_with('$') {
             out.push_str(&rest[..start - 1]);
             out.push_str(&rest[start..=start + length]);
+        } else if is_reference(name) {
+            out.push_str(&rest[..=start + length]);
         } else {
             out.push_str(before);
             let Some(value) = variables.get(&name.to_ascii_uppercase()) else {
@@ -98,6 +101,11 @@ fn append(text: &str, variables: &BTreeMap<String, String>, out: &mut String) ->
     Ok(())
 }
 
+/// Whether it says where a secret is, `env:NAME` or `file:PATH`, which stays as it is.
+fn is_reference(name: &str) -> bool {
+    ["env:", "file:"].iter().any(|kind| name.starts_with(kind))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +119,7 @@ mod tests {
     #[test]
     fn values_stand_for_names() {
         check("SELECT ${a} $${a}", "SELECT 1 ${a}");
+        check("SELECT '${env:A}', '${file:a}', ${a};", "SELECT '${env:A}', '${file:a}', 1;");
         check("DEFINE b = '2;'; SELECT '${b}', ${a};", "DEFINE b = '2;'; SELECT '2;', 1;");
         check("-- it's; one\nDEFINE a = '2'; SELECT ${a};", "-- it's; one\nDEFINE a = '2'; SELECT 2;");
         check("DEFINE b = '${a}0'; DEFINE a = '3'; SELECT ${b}, ${a}", "DEFINE b = '10'; DEFINE a = '3'; SELECT 10, 3");
