@@ -10,6 +10,7 @@
 //! - [`rows`]: records as rows of columns, for targets that have columns
 //! - [`file_format`]: NDJSON, CSV, Avro and Parquet, of columns and into lines of JSON
 //! - [`file`]: NDJSON and CSV files as source, NDJSON files as sink
+//! - [`postgres`]: tables of Postgres, as source and as sink, exactly once
 //! - [`s3`]: objects of a bucket as source and sink
 //! - [`sqs`]: Amazon SQS queues as source and sink
 //! - [`webhook`]: HTTP requests as sink
@@ -32,12 +33,14 @@ pub mod config;
 pub mod file;
 pub mod file_format;
 pub mod nexmark;
+pub mod postgres;
 pub mod rows;
 pub mod runtime;
 pub mod s3;
 pub mod sqs;
 pub mod webhook;
 
+mod json_text;
 #[cfg(test)]
 mod memory_log;
 

@@ -19,5 +19,7 @@
 pub mod fault_proxy;
 pub mod kafka_cluster;
 pub mod moto_server;
+pub mod postgres_server;
 pub mod sqs_server;
+pub mod tcp_proxy;
 pub mod webhook_receiver;

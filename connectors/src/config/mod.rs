@@ -21,6 +21,7 @@ use millstream::record::TopicName;
 use crate::{
     file::{DirectorySink, FileSink, FileSource},
     nexmark::NexmarkSource,
+    postgres::{PostgresSink, PostgresSource},
     rows::TopicRows,
     s3::{S3Sink, S3Source},
     sqs::{SqsSink, SqsSource},
@@ -56,6 +57,10 @@ pub enum ConnectorKind {
     DirectorySink(DirectorySink),
     /// Generated auction events.
     Nexmark(NexmarkSource),
+    /// Rows into tables of Postgres.
+    PostgresSink(Box<PostgresSink>),
+    /// Tables of Postgres and their changes.
+    PostgresSource(Box<PostgresSource>),
     /// Objects of a bucket as records.
     S3Source(S3Source),
     /// Topics as objects of a bucket.
@@ -72,10 +77,17 @@ impl ConnectorKind {
     /// Which way its records go.
     pub fn direction(&self) -> Direction {
         match self {
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => Direction::Source,
-            Self::FileSink(_) | Self::DirectorySink(_) | Self::S3Sink(_) | Self::SqsSink(_) | Self::Webhook(_) => {
-                Direction::Sink
-            }
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => Direction::Source,
+            Self::FileSink(_)
+            | Self::DirectorySink(_)
+            | Self::S3Sink(_)
+            | Self::SqsSink(_)
+            | Self::Webhook(_)
+            | Self::PostgresSink(_) => Direction::Sink,
         }
     }
 
@@ -85,18 +97,27 @@ impl ConnectorKind {
             Self::FileSink(sink) => &sink.topics,
             Self::DirectorySink(sink) => &sink.topics,
             Self::S3Sink(sink) => &sink.topics,
+            Self::PostgresSink(sink) => &sink.topics,
             Self::SqsSink(sink) => &sink.topics,
             Self::Webhook(sink) => &sink.topics,
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => &[],
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => &[],
         }
     }
 
     /// Whether it writes rows of columns; the others write records as they are, and take no query.
     pub fn takes_rows(&self) -> bool {
         match self {
-            Self::DirectorySink(_) | Self::S3Sink(_) => true,
+            Self::DirectorySink(_) | Self::S3Sink(_) | Self::PostgresSink(_) => true,
             Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => false,
-            Self::FileSource(_) | Self::Nexmark(_) | Self::S3Source(_) | Self::SqsSource(_) => false,
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => false,
         }
     }
 
@@ -105,6 +126,7 @@ impl ConnectorKind {
         match self {
             Self::FileSource(_) | Self::FileSink(_) | Self::DirectorySink(_) => "file",
             Self::Nexmark(_) => "nexmark",
+            Self::PostgresSink(_) | Self::PostgresSource(_) => "postgres",
             Self::S3Source(_) | Self::S3Sink(_) => "s3",
             Self::SqsSource(_) | Self::SqsSink(_) => "sqs",
             Self::Webhook(_) => "webhook",
@@ -127,8 +149,8 @@ impl ConnectorConfig {
     /// The classes that `'connector.class'` may name for a direction.
     pub fn classes(direction: Direction) -> &'static [&'static str] {
         match direction {
-            Direction::Source => &["file", "nexmark", "s3", "sqs"],
-            Direction::Sink => &["file", "s3", "sqs", "webhook"],
+            Direction::Source => &["file", "nexmark", "postgres", "s3", "sqs"],
+            Direction::Sink => &["file", "postgres", "s3", "sqs", "webhook"],
         }
     }
 
@@ -150,6 +172,12 @@ impl ConnectorConfig {
             (Direction::Sink, "sqs") => ConnectorKind::SqsSink(SqsSink::from_properties(&mut properties)?),
             (Direction::Sink, "webhook") => ConnectorKind::Webhook(WebhookSink::from_properties(&mut properties)?),
             (Direction::Sink, "file") => FileSink::from_properties(&mut properties)?,
+            (Direction::Source, "postgres") => {
+                ConnectorKind::PostgresSource(Box::new(PostgresSource::from_properties(&mut properties)?))
+            }
+            (Direction::Sink, "postgres") => {
+                ConnectorKind::PostgresSink(Box::new(PostgresSink::from_properties(&mut properties)?))
+            }
             (Direction::Sink, "s3") => ConnectorKind::S3Sink(S3Sink::from_properties(&mut properties)?),
             _ => {
                 let expected = format!("the class of a {direction} connector: {}", classes.join(", "));
@@ -177,6 +205,18 @@ impl From<FileSource> for ConnectorConfig {
 impl From<FileSink> for ConnectorConfig {
     fn from(sink: FileSink) -> Self {
         ConnectorKind::FileSink(sink).into()
+    }
+}
+
+impl From<PostgresSource> for ConnectorConfig {
+    fn from(source: PostgresSource) -> Self {
+        ConnectorKind::PostgresSource(Box::new(source)).into()
+    }
+}
+
+impl From<PostgresSink> for ConnectorConfig {
+    fn from(sink: PostgresSink) -> Self {
+        ConnectorKind::PostgresSink(Box::new(sink)).into()
     }
 }
 

@@ -5,7 +5,8 @@
 //! names; an empty field in quotes is the empty string. Quotes make no other difference. Everything else is a string.
 //! A row with fewer or more fields than the header is refused: nobody can say which one is missing.
 
-use super::{CsvOptions, DecodedRow, json_text::push_string, timestamp_text::parse_timestamp};
+use super::{CsvOptions, DecodedRow, timestamp_text::parse_timestamp};
+use crate::json_text::push_string;
 
 /// Turns rows into objects.
 #[derive(Debug)]

@@ -11,7 +11,6 @@ mod directory_sink;
 mod file_rows;
 mod fingerprint;
 mod json_rows;
-mod json_text;
 mod row_reader;
 mod sink;
 mod source;

@@ -23,12 +23,11 @@ use millstream::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    DirectorySink,
-    fingerprint::Fingerprint,
+use super::{DirectorySink, fingerprint::Fingerprint};
+use crate::{
+    config::{ConfigError, ConnectorKind, Properties},
     json_text::{push_bytes, push_string},
 };
-use crate::config::{ConfigError, ConnectorKind, Properties};
 
 const BUFFER_BYTES: usize = 256 << 10;
 

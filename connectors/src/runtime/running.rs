@@ -92,6 +92,10 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
         ConnectorKind::DirectorySink(sink) => {
             start_sink(name, Box::new(sink.writer(rows, clock.clone())), settings, log, clock)
         }
+        ConnectorKind::PostgresSource(source) => {
+            start_source(name, Box::new(source.reader(name)), settings, log, clock)
+        }
+        ConnectorKind::PostgresSink(sink) => start_sink(name, Box::new(sink.writer(name, rows)), settings, log, clock),
         ConnectorKind::S3Source(source) => {
             start_source(name, Box::new(source.reader(clock.clone())), settings, log, clock)
         }

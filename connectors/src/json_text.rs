@@ -3,12 +3,12 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 /// Appends a JSON string.
-pub(super) fn push_string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn push_string(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string is always JSON and memory takes it");
 }
 
 /// Appends `{"base64":"..."}`: how bytes that are not UTF-8 are told from text.
-pub(super) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(b"{\"base64\":\"");
     out.extend_from_slice(BASE64_STANDARD.encode(bytes).as_bytes());
     out.extend_from_slice(b"\"}");
