@@ -10,7 +10,7 @@ help:
 	@echo "make demo    real flight departures become a view of delays, in under a minute once built"
 	echo "make test    every test"
 	echo "make test-kafka   the tests on a real Kafka, at full size (JDK 17, maven, kcat)"
-	echo "make test-connectors   the tests on what connectors speak to, at full size (python3); TESTS=s3 picks"
+	echo "make test-connectors   the tests on what connectors speak to, at full size (python3, JDK 17, maven); TESTS=s3 picks"
 	echo "make check   what CI runs: test, format, clippy, demo"
 	echo "make bench   the five workloads beside DataFusion as a batch"
 	echo "make bench-peers   the same beside Kafka Streams and Flink SQL (JDK 17, maven; half an hour); PEERS='--events N --workloads w1,w4'"
@@ -33,8 +33,9 @@ test-kafka: deps deps-java
 	cargo test --workspace --test kafka -- --nocapture --test-threads 1 $(TESTS)
 
 # The tests on what connectors speak to are part of `make test` with fewer faults. A word picks those whose name has it: make test-connectors TESTS=s3
-test-connectors: deps deps-python
-	@export MILLSTREAM_S3_FAULTS=$${MILLSTREAM_S3_FAULTS:-25}
+test-connectors: deps deps-java deps-python
+	@export MILLSTREAM_S3_FAULTS=$${MILLSTREAM_S3_FAULTS:-25} MILLSTREAM_CONNECTOR_FAULTS=$${MILLSTREAM_CONNECTOR_FAULTS:-25}
+	export MILLSTREAM_SQS_ROWS=$${MILLSTREAM_SQS_ROWS:-4000} MILLSTREAM_WEBHOOK_ROWS=$${MILLSTREAM_WEBHOOK_ROWS:-400}
 	cargo test --workspace --test connectors -- --nocapture --test-threads 2 $(TESTS)
 
 check: test

@@ -40,6 +40,11 @@ pub(crate) fn faults() -> u32 {
     number("MILLSTREAM_CONNECTOR_FAULTS").and_then(|faults| u32::try_from(faults).ok()).unwrap_or(FEW_FAULTS)
 }
 
+/// Rows a second at which the work lasts as long as the faults.
+pub(crate) fn rate(rows: usize) -> usize {
+    (rows / faults() as usize).max(1)
+}
+
 impl Pipeline {
     pub(crate) fn new(script: &str) -> Self {
         let directory = tempfile::tempdir().expect("a directory is made");

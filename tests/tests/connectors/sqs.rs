@@ -20,7 +20,7 @@ use millstream_tests::{fault_proxy::FaultProxy, sqs_server::SqsServer};
 use serde_json::Value;
 
 use super::{
-    endurance::Pipeline,
+    endurance::{Pipeline, rate},
     log::{fill, open_log, records, text, topic},
 };
 
@@ -52,7 +52,7 @@ fn access(url: &str) -> String {
 
 fn source_script(url: &str, rows: usize) -> String {
     // Slow enough that faults fall into the work.
-    let rate = rows / 4;
+    let rate = rate(rows);
     format!(
         "CREATE SOURCE CONNECTOR Q WITH ({}, 'topic' = 'orders', 'partitions' = '3', 'sqs.waittime.seconds' = '1',
          'sqs.visibility.timeout.seconds' = '2', 'rows.per.second' = '{rate}');",
@@ -142,7 +142,7 @@ fn write_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) 
            'rows.per.second' = '{}');",
         access(&through(&proxy, server, queue)),
         input.display(),
-        rows / 4,
+        rate(rows),
     ));
     // The topic is read to its end when the last record has been there for a while.
     let last = std::cell::Cell::new((0, 0));

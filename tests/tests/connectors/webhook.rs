@@ -17,7 +17,7 @@ use millstream_tests::webhook_receiver::WebhookReceiver;
 use serde_json::Value;
 
 use super::{
-    endurance::Pipeline,
+    endurance::{Pipeline, rate},
     log::{fill, open_log, records, topic},
 };
 
@@ -25,7 +25,7 @@ const PATIENCE: Option<Duration> = Some(Duration::from_secs(30));
 
 /// Records of the test under faults.
 fn rows() -> usize {
-    std::env::var("MILLSTREAM_WEBHOOK_ROWS").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
+    std::env::var("MILLSTREAM_WEBHOOK_ROWS").ok().and_then(|text| text.parse().ok()).unwrap_or(200)
 }
 
 /// Sends the rows to a server that fails, under kills; the requests that it took.
@@ -48,7 +48,7 @@ fn send_under_faults(
            'rows.per.second' = '{}');",
         receiver.port(),
         input.display(),
-        (rows / 5).max(1),
+        rate(rows),
     ));
     pipeline.endure(name, None, || is_done(&receiver.requests()));
     assert!(!pipeline.complaints().contains("canary"), "{}", pipeline.complaints());
