@@ -4,13 +4,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: help demo test test-dsl test-kafka test-connectors check bench bench-peers deps deps-java deps-python clean-demo
+.PHONY: help demo test test-dsl test-kafka test-connectors check bench bench-peers deps deps-java deps-python deps-postgres clean-demo
 
 help:
 	@echo "make demo    real flight departures become a view of delays, in under a minute once built"
 	echo "make test    every test"
 	echo "make test-kafka   the tests on a real Kafka, at full size (JDK 17, maven, kcat)"
-	echo "make test-connectors   the tests on what connectors speak to, at full size (python3, JDK 17, maven); TESTS=s3 picks"
+	echo "make test-connectors   the tests on what connectors speak to, at full size (python3, JDK 17, maven, postgresql); TESTS=s3 picks"
 	echo "make check   what CI runs: test, format, clippy, demo"
 	echo "make bench   the five workloads beside DataFusion as a batch"
 	echo "make bench-peers   the same beside Kafka Streams and Flink SQL (JDK 17, maven; half an hour); PEERS='--events N --workloads w1,w4'"
@@ -19,7 +19,7 @@ help:
 demo: deps
 	@cargo run --bin millstream -- demo
 
-test: deps deps-java deps-python
+test: deps deps-java deps-python deps-postgres
 	@cargo test --workspace
 
 # The same comparison with Kafka Streams is part of `make test` with fewer inputs a topology.
@@ -33,7 +33,7 @@ test-kafka: deps deps-java
 	cargo test --workspace --test kafka -- --nocapture --test-threads 1 $(TESTS)
 
 # The tests on what connectors speak to are part of `make test` with fewer faults. A word picks those whose name has it: make test-connectors TESTS=s3
-test-connectors: deps deps-java deps-python
+test-connectors: deps deps-java deps-python deps-postgres
 	@export MILLSTREAM_S3_FAULTS=$${MILLSTREAM_S3_FAULTS:-25} MILLSTREAM_CONNECTOR_FAULTS=$${MILLSTREAM_CONNECTOR_FAULTS:-25}
 	export MILLSTREAM_SQS_ROWS=$${MILLSTREAM_SQS_ROWS:-4000} MILLSTREAM_WEBHOOK_ROWS=$${MILLSTREAM_WEBHOOK_ROWS:-400}
 	cargo test --workspace --test connectors -- --nocapture --test-threads 2 $(TESTS)
@@ -111,6 +111,13 @@ deps-python:
 	tests/moto/run server >/dev/null && exit 0
 	[ -z "$${CI:-}" ] || exit 1
 	echo "tests on S3 and SQS are left out" >&2
+
+# For the tests of Postgres, which are left out where there is none, except in CI.
+deps-postgres:
+	@if compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null; then exit 0; fi
+	$(call install,what is tested on Postgres,postgresql) && exit 0
+	[ -z "$${CI:-}" ] || exit 1
+	echo "tests on Postgres are left out" >&2
 
 clean-demo:
 	@rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/millstream/demo"

@@ -32,7 +32,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, and sets what statements rely on: UTC, ISO dates, and an end to transactions of a client that has gone silent.
+    /// Connects, and sets what statements rely on: UTC, ISO dates, and an end to transactions and lock waits of a client
+    /// that has gone silent.
     pub(super) fn open(settings: &Arc<PostgresConnection>, application: &str) -> Result<Self, ConnectError> {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(|source| ConnectError::Io {
             file: "a runtime for a connection".into(),
@@ -45,7 +46,9 @@ impl Session {
             "set up the connection",
             "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, MDY'; SET IntervalStyle = 'postgres'; SET bytea_output = 'hex'; \
              SET extra_float_digits = 1; SET standard_conforming_strings = on; SET client_min_messages = warning; SET plan_cache_mode = force_custom_plan; \
-             SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '30s'",
+             SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '30s'; \
+             SELECT set_config('client_connection_check_interval', '2s', false) \
+             WHERE current_setting('server_version_num')::int >= 140000",
         )?;
         Ok(session)
     }

@@ -2,7 +2,7 @@
 //! COMMIT and behind it. In the end the table is the newest row of each key in the topic, worked out from the topic itself.
 //!
 //! The sink runs in a process of its own, which also writes the topic, so that there is always something to commit. Moments follow from a seed,
-//! which is printed. `MILLSTREAM_POSTGRES_FAULTS=n` sets the number of faults (default 8).
+//! which is printed. `MILLSTREAM_CONNECTOR_FAULTS=n` sets the number of faults (default 8).
 
 use std::{
     collections::BTreeMap,
@@ -60,7 +60,13 @@ fn child_that_writes_and_sinks() {
     loop {
         let records: Vec<Record> = (0..random.random_range(1..120)).map(|_| change(&mut random)).collect();
         append(log.as_ref(), TOPIC, &records);
-        thread::sleep(Duration::from_millis(10));
+        // What waits stays small, so that commits are many and small.
+        for _ in 0..60 {
+            thread::sleep(Duration::from_millis(5));
+            if running.is_idle().expect("the log answers") {
+                break;
+            }
+        }
         let status = running.status();
         if status.retries > retries {
             retries = status.retries;
@@ -123,9 +129,9 @@ fn commits(server: &PostgresServer) -> i64 {
 #[test]
 fn whatever_fails_the_table_is_what_the_topic_says() {
     let Some(server) = PostgresServer::start() else { return };
-    let faults: u32 = std::env::var("MILLSTREAM_POSTGRES_FAULTS").map_or(8, |count| count.parse().expect("a count"));
-    let seed = std::env::var("MILLSTREAM_POSTGRES_SEED").map_or(SEED, |seed| seed.parse().expect("a number"));
-    eprintln!("MILLSTREAM_POSTGRES_SEED={seed} MILLSTREAM_POSTGRES_FAULTS={faults}");
+    let faults: u32 = std::env::var("MILLSTREAM_CONNECTOR_FAULTS").map_or(8, |count| count.parse().expect("a count"));
+    let seed = std::env::var("MILLSTREAM_CONNECTOR_SEED").map_or(SEED, |seed| seed.parse().expect("a number"));
+    eprintln!("MILLSTREAM_CONNECTOR_SEED={seed} MILLSTREAM_CONNECTOR_FAULTS={faults}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let directory = tempfile::tempdir().expect("a directory");
     let (log, output) = (directory.path().join("log"), directory.path().join("output"));
@@ -135,7 +141,7 @@ fn whatever_fails_the_table_is_what_the_topic_says() {
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for fault in 0..faults {
         let before = commits(&server);
-        for _ in 0..2_000 {
+        for _ in 0..6_000 {
             let said = || std::fs::read_to_string(&output).unwrap_or_default();
             assert!(child.runs(), "the child ended by itself:\n{}", said());
             if commits(&server) > before {
@@ -150,9 +156,9 @@ fn whatever_fails_the_table_is_what_the_topic_says() {
         );
         thread::sleep(Duration::from_millis(random.random_range(0..40)));
         let kind = match fault % 6 {
-            0 => cut(&proxy, Cut::Behind),
+            0 => cut(&proxy, Cut::Behind, &output),
             1 => "connector killed",
-            2 => cut(&proxy, Cut::Before),
+            2 => cut(&proxy, Cut::Before, &output),
             3 => "server killed",
             4 => {
                 proxy.cut_all();
@@ -188,16 +194,17 @@ fn whatever_fails_the_table_is_what_the_topic_says() {
 }
 
 /// Cuts the connection around the next COMMIT.
-fn cut(proxy: &TcpProxy, cut: Cut) -> &'static str {
+fn cut(proxy: &TcpProxy, cut: Cut, output: &Path) -> &'static str {
     let before = proxy.cuts();
     proxy.arm("COMMIT\0", cut);
-    for _ in 0..2_000 {
+    for _ in 0..12_000 {
         if proxy.cuts() > before {
             break;
         }
         thread::sleep(Duration::from_millis(5));
     }
-    assert!(proxy.cuts() > before, "there is a COMMIT every now and then");
+    let said = || std::fs::read_to_string(output).unwrap_or_default();
+    assert!(proxy.cuts() > before, "there is no COMMIT any more:\n{}", said());
     match cut {
         Cut::Behind => "cut behind COMMIT",
         Cut::Before => "cut before COMMIT",

@@ -2,7 +2,7 @@
 //!
 //! `everything_is_told_once` writes from several sessions while tables are read, and then while the connector and the server are killed. A trigger
 //! keeps an account of each change; what the topic tells of a key must be the end of its account, whole and in order, and the row that was read
-//! first what the account says before that. `MILLSTREAM_POSTGRES_FAULTS=n` sets the number of faults (default 8).
+//! first what the account says before that. `MILLSTREAM_CONNECTOR_FAULTS=n` sets the number of faults (default 8).
 
 use std::{
     collections::BTreeMap,
@@ -267,7 +267,7 @@ fn check_confirmed(server: &PostgresServer, log: &Path) {
 #[test]
 fn everything_is_told_once() {
     let Some(server) = PostgresServer::start() else { return };
-    let faults: u32 = std::env::var("MILLSTREAM_POSTGRES_FAULTS").map_or(8, |count| count.parse().expect("a count"));
+    let faults: u32 = std::env::var("MILLSTREAM_CONNECTOR_FAULTS").map_or(8, |count| count.parse().expect("a count"));
     server.shop(
         "CREATE TABLE stock (id int PRIMARY KEY, amount int, note text); ALTER TABLE stock REPLICA IDENTITY FULL; \
          CREATE TABLE account (nr bigserial PRIMARY KEY, id int, amount int, note text, op text); CREATE TABLE stop (now int); \
