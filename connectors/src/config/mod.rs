@@ -19,7 +19,7 @@ pub use task_settings::{RetryPolicy, TaskSettings, Tolerance};
 use millstream::record::TopicName;
 
 use crate::{
-    file::{FileSink, FileSource},
+    file::{DirectorySink, FileSink, FileSource},
     nexmark::NexmarkSource,
     postgres::{PostgresSink, PostgresSource},
     rows::TopicRows,
@@ -53,6 +53,8 @@ pub enum ConnectorKind {
     FileSource(FileSource),
     /// Lines of a file.
     FileSink(FileSink),
+    /// Files of columns in a directory.
+    DirectorySink(DirectorySink),
     /// Generated auction events.
     Nexmark(NexmarkSource),
     /// Rows into tables of Postgres.
@@ -80,9 +82,12 @@ impl ConnectorKind {
             | Self::S3Source(_)
             | Self::SqsSource(_)
             | Self::PostgresSource(_) => Direction::Source,
-            Self::FileSink(_) | Self::S3Sink(_) | Self::SqsSink(_) | Self::Webhook(_) | Self::PostgresSink(_) => {
-                Direction::Sink
-            }
+            Self::FileSink(_)
+            | Self::DirectorySink(_)
+            | Self::S3Sink(_)
+            | Self::SqsSink(_)
+            | Self::Webhook(_)
+            | Self::PostgresSink(_) => Direction::Sink,
         }
     }
 
@@ -90,6 +95,7 @@ impl ConnectorKind {
     pub fn topics(&self) -> &[TopicName] {
         match self {
             Self::FileSink(sink) => &sink.topics,
+            Self::DirectorySink(sink) => &sink.topics,
             Self::S3Sink(sink) => &sink.topics,
             Self::PostgresSink(sink) => &sink.topics,
             Self::SqsSink(sink) => &sink.topics,
@@ -105,7 +111,7 @@ impl ConnectorKind {
     /// Whether it writes rows of columns; the others write records as they are, and take no query.
     pub fn takes_rows(&self) -> bool {
         match self {
-            Self::S3Sink(_) | Self::PostgresSink(_) => true,
+            Self::DirectorySink(_) | Self::S3Sink(_) | Self::PostgresSink(_) => true,
             Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => false,
             Self::FileSource(_)
             | Self::Nexmark(_)
@@ -118,7 +124,7 @@ impl ConnectorKind {
     /// The name of its class, as in `'connector.class' = 'file'`.
     pub fn class(&self) -> &'static str {
         match self {
-            Self::FileSource(_) | Self::FileSink(_) => "file",
+            Self::FileSource(_) | Self::FileSink(_) | Self::DirectorySink(_) => "file",
             Self::Nexmark(_) => "nexmark",
             Self::PostgresSink(_) | Self::PostgresSource(_) => "postgres",
             Self::S3Source(_) | Self::S3Sink(_) => "s3",
@@ -165,7 +171,7 @@ impl ConnectorConfig {
             (Direction::Source, "sqs") => ConnectorKind::SqsSource(SqsSource::from_properties(&mut properties)?),
             (Direction::Sink, "sqs") => ConnectorKind::SqsSink(SqsSink::from_properties(&mut properties)?),
             (Direction::Sink, "webhook") => ConnectorKind::Webhook(WebhookSink::from_properties(&mut properties)?),
-            (Direction::Sink, "file") => ConnectorKind::FileSink(FileSink::from_properties(&mut properties)?),
+            (Direction::Sink, "file") => FileSink::from_properties(&mut properties)?,
             (Direction::Source, "postgres") => {
                 ConnectorKind::PostgresSource(Box::new(PostgresSource::from_properties(&mut properties)?))
             }
@@ -223,6 +229,12 @@ impl From<S3Source> for ConnectorConfig {
 impl From<S3Sink> for ConnectorConfig {
     fn from(sink: S3Sink) -> Self {
         ConnectorKind::S3Sink(sink).into()
+    }
+}
+
+impl From<DirectorySink> for ConnectorConfig {
+    fn from(sink: DirectorySink) -> Self {
+        ConnectorKind::DirectorySink(sink).into()
     }
 }
 
@@ -317,7 +329,8 @@ mod tests {
         check_error(Source, "connector.class=file path=a.json.gz topic=t format=json", &["path", "gz"]);
         check_error(Source, "connector.class=file path=a topic=t format=json csv.null=NA", &["csv.null", "csv"]);
         check_error(Sink, "connector.class=file path=o format=json", &["topics"]);
-        check_error(Sink, "connector.class=file path=o topics=t format=csv", &["format", "`csv`", "json"]);
+        check_error(Sink, "connector.class=file path=o topics=t format=xml", &["format", "`xml`", "json"]);
+        check_error(Sink, "connector.class=file path=o topics=t format=csv envelope=true", &["`envelope`"]);
         check_error(Sink, "connector.class=file path=o topics=t rows.per.second=5", &["`rows.per.second`"]);
         check_error(Source, "connector.class=nexmark", &["topic"]);
         check_error(Source, "connector.class=nexmark topic=a topic.bid=b", &["topic.bid", "topic"]);

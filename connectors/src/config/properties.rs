@@ -36,6 +36,11 @@ impl Properties {
         Some(self.given.remove(at).1)
     }
 
+    /// The value of a property that may be absent; it is still to be taken.
+    pub(crate) fn peek(&self, name: &str) -> Option<&str> {
+        self.given.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
     /// The value of a property that must be there; if it is not, [`complete`](Self::complete) will say so.
     pub(crate) fn required(&mut self, name: &'static str) -> Option<String> {
         let value = self.optional(name);

@@ -1,10 +1,13 @@
 //! Files as sources and sinks.
 //!
 //! [`FileSource`] reads NDJSON, CSV, Avro or Parquet; text plain or `.zst`, and may follow a plain file as it grows; [`FileSink`] writes
-//! NDJSON, exactly once. A file is recognised across restarts by its length and a fingerprint of its first bytes, never
-//! taken for another one that happens to have its name.
+//! NDJSON, [`DirectorySink`] files of CSV, Avro or Parquet, both exactly once. A file that is read or goes on being written is recognised across
+//! restarts by its length and a fingerprint of its first bytes, never taken for another one that happens to have its name.
 
+#[cfg(test)]
+mod columns_tests;
 mod csv_rows;
+mod directory_sink;
 mod file_rows;
 mod fingerprint;
 mod json_rows;
@@ -16,6 +19,7 @@ mod source_output;
 mod tests;
 mod timestamp_text;
 
+pub use directory_sink::{DirectorySink, DirectorySinkWriter};
 pub(crate) use file_rows::{FileRows, Reached, RowShape, RowsError, Storage};
 pub(crate) use row_reader::RowPosition;
 pub use sink::{FileSink, FileSinkWriter, LineShape};

@@ -23,9 +23,9 @@ use millstream::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::fingerprint::Fingerprint;
+use super::{DirectorySink, fingerprint::Fingerprint};
 use crate::{
-    config::{ConfigError, Properties},
+    config::{ConfigError, ConnectorKind, Properties},
     json_text::{push_bytes, push_string},
 };
 
@@ -57,20 +57,22 @@ impl FileSink {
         Self { path: path.into(), topics, lines: LineShape::Value }
     }
 
-    pub(crate) fn from_properties(properties: &mut Properties) -> Result<Self, ConfigError> {
+    /// One file of JSON lines, or a directory of files of columns, by the format.
+    pub(crate) fn from_properties(properties: &mut Properties) -> Result<ConnectorKind, ConfigError> {
         let path = properties.required("path");
         let topics = properties.topics()?;
         properties.complete("file sink")?;
-        if let Some(format) = properties.optional("format").filter(|format| !format.eq_ignore_ascii_case("json")) {
-            return Err(ConfigError::BadValue { name: "format".into(), value: format, expected: "json".into() });
-        }
         let path = path.unwrap_or_default();
         if path.is_empty() {
             let expected = "the path of a file".into();
             return Err(ConfigError::BadValue { name: "path".into(), value: path, expected });
         }
+        if properties.peek("format").is_some_and(|format| !format.eq_ignore_ascii_case("json")) {
+            return DirectorySink::from_properties(properties, path.into(), topics).map(ConnectorKind::DirectorySink);
+        }
+        properties.optional("format");
         let lines = if properties.flag("envelope")? { LineShape::Envelope } else { LineShape::Value };
-        Ok(Self { lines, ..Self::new(path, topics) })
+        Ok(ConnectorKind::FileSink(Self { lines, ..Self::new(path, topics) }))
     }
 
     /// The sink that writes it.

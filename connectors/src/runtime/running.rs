@@ -89,6 +89,9 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
         ConnectorKind::SqsSink(sink) => start_sink(name, Box::new(sink.writer(clock.clone())), settings, log, clock),
         ConnectorKind::Webhook(sink) => start_sink(name, Box::new(sink.writer(clock.clone())), settings, log, clock),
         ConnectorKind::FileSink(sink) => start_sink(name, Box::new(sink.writer()), settings, log, clock),
+        ConnectorKind::DirectorySink(sink) => {
+            start_sink(name, Box::new(sink.writer(rows, clock.clone())), settings, log, clock)
+        }
         ConnectorKind::PostgresSource(source) => {
             start_source(name, Box::new(source.reader(name)), settings, log, clock)
         }

@@ -5,6 +5,7 @@
 //! `MILLSTREAM_S3_FAULTS` says how many faults; the seed is printed and `MILLSTREAM_S3_SEED` brings it back.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -44,7 +45,7 @@ fn sink(url: &str, schedule_ms: u64) -> S3Sink {
     of.timeout = Duration::from_secs(2);
     S3Sink {
         rotation,
-        partitioner: Partitioner::Field(vec!["PRICE".into()]),
+        partitioner: Partitioner::Field(vec!["NAME".into()]),
         ..S3Sink::new(of, vec![topic("orders")], WrittenFormat::Parquet(Compression::Snappy))
     }
 }
@@ -76,7 +77,7 @@ fn child() {
                 append(log.as_ref(), "orders", partition as u32, records);
             }
         }
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(Duration::from_millis(50));
     }
     wait_until_written(&running, "faults", "orders", &log);
 }
@@ -133,9 +134,11 @@ fn each_order_is_in_the_bucket_once_whatever_fails() {
     assert!(status.success(), "the last child has failed");
     let output = read(&server, "faults", "faults");
     let files = output.named.len();
+    let epoch = |key: &String| key.trim_end_matches(".parquet").rsplit('+').next().map(str::to_owned);
+    let epochs = output.named.iter().filter_map(epoch).collect::<BTreeSet<_>>().len();
     check(output, orders);
     eprintln!(
-        "{orders} orders in {files} files, {kills} kills, {others} faults of the server, {} pieces hit",
+        "{orders} orders in {files} files of {epochs} epochs, {kills} kills, {others} faults of the server, {} pieces hit",
         proxy.hits()
     );
 }
