@@ -64,10 +64,12 @@ impl SinkTask {
         self.sink.open(&positions)?;
         let is_first_start = positions.iter().all(|position| position.mark.is_none());
         let cursor = self.start_of(&positions)?;
+        // A crash between the two commits leaves the group behind the target.
+        let is_behind = positions.iter().any(|position| cursor.get(&position.partition) != Some(&position.next));
         let dead_letters = DeadLetters::new(&self.name, &self.settings)?;
         let written = cursor.clone();
         let mut session = Session { producer, group, cursor, written, committed: None, dead_letters };
-        if is_first_start {
+        if is_first_start || is_behind {
             self.commit(&mut session, 0)?;
         }
         let mut seen = 0;

@@ -171,6 +171,22 @@ fn what_the_target_says_of_its_positions_counts() {
 }
 
 #[test]
+fn a_group_that_a_crash_has_left_behind_its_target_catches_up() {
+    let (log, target) = (log_of(10..15), Arc::default());
+    let running = start(&target, tolerant(), &log);
+    running.wait_for_status(PATIENCE, |status| status.rows == 5).expect("they are written");
+    running.stop();
+    // The target has more, of which the group does not know, and nothing comes any more.
+    append(&log, 15..20);
+    let partition = target.lock().positions.keys().next().expect("there is one").clone();
+    target.lock().positions.insert(partition, Offset(10));
+    let running = start(&target, tolerant(), &log);
+    running.wait_for_status(PATIENCE, |status| status.idle && status.commits == 1).expect("it commits what is there");
+    assert!(running.is_idle().expect("asked"));
+    assert_eq!(target.lock().visible.len(), 5, "nothing is written twice");
+}
+
+#[test]
 fn a_target_of_another_topic_is_refused() {
     let log = log_of(0..2);
     let partition = TopicPartition::new(TopicName::new("numbers").expect("legal"), millstream::record::PartitionId(0));

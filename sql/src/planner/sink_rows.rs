@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch},
     compute::{filter_record_batch, kernels::nullif::nullif, not, prep_null_mask_filter},
     datatypes::{Field, FieldRef, Schema},
 };
@@ -204,7 +204,10 @@ impl SelectedReader {
         let Some(filter) = &self.filter else { return };
         let evaluated = filter.evaluate(input);
         evaluated.errors.into_iter().for_each(|error| passing.reject(error.row, format!("WHERE: {}", error.problem)));
-        let taken = prep_null_mask_filter(evaluated.column.as_boolean());
+        let taken = match evaluated.column.as_boolean() {
+            answers if answers.null_count() > 0 => prep_null_mask_filter(answers),
+            answers => answers.clone(),
+        };
         for row in (0..taken.len()).filter(|row| !taken.value(*row)) {
             match self.schema.kind {
                 RowKind::Stream => passing.keep[row] = false,
