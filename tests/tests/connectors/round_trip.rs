@@ -167,7 +167,7 @@ fn flights_come_back_as_psql_itself_counts_them() {
     sql.engine.shutdown().expect("stops");
     let mut sql = Sql::open(&data);
     sql.run(&script);
-    assert_eq!(sql.connector("BACK")["Status"], "PAUSED");
+    wait_for("it stays paused", || sql.connector("BACK")["Status"].clone(), || "PAUSED".to_owned());
     sql.run("RESUME CONNECTOR back; RESTART CONNECTOR lake;");
     wait_for("after it goes on", in_postgres, expected);
     postgres.shop("INSERT INTO flights VALUES (9999, 'JFK', 1)");
