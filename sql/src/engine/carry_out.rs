@@ -278,18 +278,7 @@ pub(super) fn ensure_topic(log: &dyn Log, topic: &SinkTopic, at: Position) -> Re
     let name = TopicName::new(&topic.name).map_err(|error| EngineError::at(at, error))?;
     names::check_reserved(name.as_str()).map_err(|problem| EngineError::at(at, problem))?;
     match log.describe_topic(&name) {
-        Ok(found) => {
-            let found = found.config.partitions;
-            return match topic.partitions {
-                Some(wanted) if wanted != found => {
-                    let problem = format!(
-                        "topic {name} exists with {found} partition(s), not {wanted}; leave PARTITIONS out or say {found}"
-                    );
-                    Err(EngineError::at(at, problem))
-                }
-                _ => Ok(()),
-            };
-        }
+        Ok(found) => return check_partitions(topic, found.config.partitions, at),
         Err(LogError::UnknownTopic { .. }) => {}
         Err(error) => return Err(error.into()),
     }
@@ -314,5 +303,23 @@ pub(super) fn ensure_topic(log: &dyn Log, topic: &SinkTopic, at: Position) -> Re
             .map(std::time::Duration::from_millis),
         ..TopicConfig::default()
     };
-    log.create_topic(&name, &config).map_err(|error| EngineError::at(at, error))
+    match log.create_topic(&name, &config) {
+        // Somebody was faster, such as a source that writes to it.
+        Err(LogError::TopicExists { .. }) => check_partitions(topic, log.describe_topic(&name)?.config.partitions, at),
+        made => made.map_err(|error| EngineError::at(at, error)),
+    }
+}
+
+/// Refuses a topic that is there with another number of partitions than wanted.
+fn check_partitions(topic: &SinkTopic, found: u32, at: Position) -> Result<(), EngineError> {
+    match topic.partitions {
+        Some(wanted) if wanted != found => {
+            let name = &topic.name;
+            let problem = format!(
+                "topic {name} exists with {found} partition(s), not {wanted}; leave PARTITIONS out or say {found}"
+            );
+            Err(EngineError::at(at, problem))
+        }
+        _ => Ok(()),
+    }
 }

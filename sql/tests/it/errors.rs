@@ -235,7 +235,7 @@ const CASES: &[(&str, &str)] = &[
     ),
     (
         "CREATE SOURCE CONNECTOR f WITH ('connector.class' = 'file', 'path' = 'a', 'topic' = 't', 'format' = 'xml');",
-        "1:101: property `format` is `xml`, must be json or csv",
+        "1:101: property `format` is `xml`, must be json, csv, avro or parquet",
     ),
     (
         "CREATE SOURCE CONNECTOR f WITH ('connector.class' = 'file', 'pth' = 'a', 'topic' = 't', 'format' = 'json');",

@@ -142,7 +142,7 @@ fn what_does_not_start_is_kept_as_failed_and_can_go() {
     assert!(progress.connectors[0].error.as_deref().unwrap_or_default().starts_with("there is no topic s"));
     assert_eq!(progress.queries[0].state, QueryState::Failed);
     assert!(progress.queries[0].error.is_some(), "{progress:?}");
-    assert!(sql.run("SHOW CONNECTORS;")[0].contains("FAILED|0|there is no topic s"));
+    assert!(sql.run("SHOW CONNECTORS;")[0].contains("FAILED|0|0||there is no topic s"));
     assert!(sql.run("SHOW QUERIES;")[0].contains("ERROR"));
     sql.run("INSERT INTO kept VALUES ('a', 1);");
     assert_eq!(sql.run("SELECT * FROM kept;"), ["a|1"]);
