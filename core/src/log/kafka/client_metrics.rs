@@ -16,13 +16,13 @@ pub struct ClientMetrics {
     pub fetches: u64,
     /// Records fetched.
     pub records_read: u64,
-    /// Bytes of their keys and values.
+    /// About how many bytes their keys and values take in memory.
     pub bytes_read: u64,
     /// Transactions committed.
     pub commits: u64,
     /// Records in them.
     pub records_written: u64,
-    /// Bytes of their keys and values.
+    /// About how many bytes their keys and values take in memory.
     pub bytes_written: u64,
     /// Transactions of which nothing was committed.
     pub commits_refused: u64,
