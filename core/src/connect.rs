@@ -174,14 +174,12 @@ pub struct RejectedRecord {
 impl RejectedRecord {
     /// Record number `row` of a batch, and what is wrong with it.
     pub fn of(partition: &TopicPartition, batch: &FetchedBatch, row: usize, problem: String) -> Self {
-        let record = batch.records.get(row);
-        let record = Record {
-            key: record.key.map(Into::into),
-            value: record.value.map(Into::into),
-            timestamp: record.timestamp,
-            headers: record.headers.to_vec(),
-        };
-        Self { partition: partition.clone(), offset: batch.offsets.at(row), record, problem }
+        Self {
+            partition: partition.clone(),
+            offset: batch.offsets.at(row),
+            record: batch.records.get(row).into(),
+            problem,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use arrow::{
 
 pub(crate) use json_lines::JsonLines;
 pub use kind::{Compression, WrittenFormat};
-pub(crate) use row_maker::{Made, RowMaker, end_of, whole};
+pub(crate) use row_maker::{Made, RowMaker, end_of};
 pub(crate) use text_file::LinesFile;
 
 /// A file while rows are written to it.

@@ -12,7 +12,7 @@ use arrow::{
 use millstream::{
     connect::{ConnectError, RejectedRecord},
     log::FetchedBatch,
-    record::{Offset, Record, RecordRef, TopicName, TopicPartition},
+    record::{Offset, TopicName, TopicPartition},
 };
 
 use super::{WrittenFormat, check_columns};
@@ -110,16 +110,6 @@ impl Decoder {
         let mut all: Vec<ArrayRef> = columns.columns().to_vec();
         all.extend([Arc::new(ops) as ArrayRef, Arc::new(offsets)]);
         RecordBatch::try_new(Arc::clone(&self.written), all).expect("the columns of the schema, a value each row")
-    }
-}
-
-/// A copy of a record.
-pub(crate) fn whole(record: RecordRef<'_>) -> Record {
-    Record {
-        key: record.key.map(Into::into),
-        value: record.value.map(Into::into),
-        timestamp: record.timestamp,
-        headers: record.headers.to_vec(),
     }
 }
 

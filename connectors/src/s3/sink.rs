@@ -47,7 +47,7 @@ use super::{
 };
 use crate::{
     file::push_value,
-    file_format::{LinesFile, Made, RowMaker, WrittenFormat, end_of, new_file, whole},
+    file_format::{LinesFile, Made, RowMaker, WrittenFormat, end_of, new_file},
     rows::TopicRows,
     runtime::Clock,
 };
@@ -435,12 +435,7 @@ fn place(placer: &Placer, partition: &TopicPartition, batch: &FetchedBatch, made
     let times = made.records.iter().map(|record| timestamps.value(*record)).collect();
     let mut places = placer.place(partition, made.columns.as_ref(), times);
     for (row, problem) in std::mem::take(&mut places.rejected) {
-        made.rejected.push(RejectedRecord {
-            partition: partition.clone(),
-            offset: Offset(made.offsets[row]),
-            record: whole(batch.records.get(made.records[row])),
-            problem,
-        });
+        made.rejected.push(RejectedRecord::of(partition, batch, made.records[row], problem));
     }
     made.rejected.sort_by_key(|rejected| rejected.offset);
     places

@@ -7,7 +7,7 @@ use millstream::record::TopicName;
 
 use super::{Partitioner, PathFormat, RowTime, S3Bucket, TimePartitioner, sink::S3SinkWriter};
 use crate::{
-    config::{ConfigError, Properties, parse_value},
+    config::{ConfigError, Properties},
     file_format::WrittenFormat,
     rows::TopicRows,
     runtime::Clock,
@@ -21,7 +21,7 @@ const PART_BYTES_MIN: usize = 5 << 20;
 pub struct S3Sink {
     /// Where to.
     pub bucket: S3Bucket,
-    /// What is written (`'topics'`, with commas).
+    /// What is written (`'topics'`, with commas, or `'topic'`).
     pub topics: Vec<TopicName>,
     /// Keys begin with this (`'topics.dir'`, default `topics`).
     pub topics_dir: String,
@@ -84,15 +84,8 @@ impl S3Sink {
 
     pub(crate) fn from_properties(properties: &mut Properties) -> Result<Self, ConfigError> {
         let bucket = S3Bucket::from_properties(properties)?;
-        let topics = properties.required("topics");
+        let topics = properties.topics()?;
         properties.complete("s3 sink")?;
-        let mut names: Vec<TopicName> = Vec::new();
-        for name in topics.unwrap_or_default().split(',') {
-            let name = parse_value("topics", name)?;
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
         let format = WrittenFormat::from_properties(properties)?;
         let topics_dir = match properties.optional("topics.dir") {
             None => "topics".to_owned(),
@@ -101,7 +94,7 @@ impl S3Sink {
         let partitioner = partitioner(properties)?;
         let time = properties.optional("timestamp.field").map_or(RowTime::Record, RowTime::Field);
         let rotation = Rotation::from_properties(properties)?;
-        Ok(Self { topics_dir, partitioner, time, rotation, ..Self::new(bucket, names, format) })
+        Ok(Self { topics_dir, partitioner, time, rotation, ..Self::new(bucket, topics, format) })
     }
 
     /// The sink that writes it, under the connector's name.

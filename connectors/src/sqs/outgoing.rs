@@ -67,7 +67,7 @@ impl Outgoing {
             deduplication,
             partition: partition.clone(),
             offset,
-            record: owned(record),
+            record: record.into(),
         };
         let size = message.size_bytes();
         if size > sink.message_max_bytes {
@@ -98,16 +98,6 @@ impl Outgoing {
     /// The record that it was, refused.
     pub(super) fn reject(self, problem: String) -> RejectedRecord {
         RejectedRecord { partition: self.partition, offset: self.offset, record: self.record, problem }
-    }
-}
-
-/// A copy of a record.
-pub(super) fn owned(record: RecordRef<'_>) -> Record {
-    Record {
-        key: record.key.map(Into::into),
-        value: record.value.map(Into::into),
-        timestamp: record.timestamp,
-        headers: record.headers.to_vec(),
     }
 }
 

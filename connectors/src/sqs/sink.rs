@@ -21,7 +21,7 @@ use super::{
     SqsQueue,
     client::SqsClient,
     outbox::{Outbox, Rounds},
-    outgoing::{ID_ATTRIBUTE, Outgoing, is_name, owned},
+    outgoing::{ID_ATTRIBUTE, Outgoing, is_name},
     source::within,
 };
 use crate::{
@@ -161,7 +161,7 @@ impl Sink for SqsSinkWriter {
                 Ok(message) => self.outbox.push(message),
                 Err(problem) => {
                     let rejected =
-                        RejectedRecord { partition: partition.clone(), offset, record: owned(record), problem };
+                        RejectedRecord { partition: partition.clone(), offset, record: record.into(), problem };
                     self.rejected.push(rejected);
                 }
             }

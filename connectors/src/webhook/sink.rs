@@ -259,12 +259,7 @@ impl Sink for WebhookSinkWriter {
                 continue;
             }
             let offset = batch.offsets.at(row);
-            let kept = Record {
-                key: record.key.map(Into::into),
-                value: record.value.map(Into::into),
-                timestamp: record.timestamp,
-                headers: record.headers.to_vec(),
-            };
+            let kept = Record::from(record);
             let text = match self.text(partition, offset, record) {
                 Ok(text) => text,
                 Err(problem) => {

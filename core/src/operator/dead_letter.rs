@@ -148,12 +148,7 @@ impl DeadLetter {
             operator: operator.to_owned(),
             origin: Some(origin.clone()),
             offset: Some(offset),
-            record: Record {
-                key: record.key.map(Into::into),
-                value: record.value.map(Into::into),
-                timestamp: record.timestamp,
-                headers: record.headers.to_vec(),
-            },
+            record: record.into(),
             is_row: false,
         }
     }

@@ -57,6 +57,18 @@ pub struct RecordRef<'a> {
     pub headers: &'a [Header],
 }
 
+/// A copy that stands alone.
+impl From<RecordRef<'_>> for Record {
+    fn from(record: RecordRef<'_>) -> Self {
+        Self {
+            key: record.key.map(Into::into),
+            value: record.value.map(Into::into),
+            timestamp: record.timestamp,
+            headers: record.headers.to_vec(),
+        }
+    }
+}
+
 /// A batch of records, column by column: `n` keys, `n` values, `n` timestamps, and headers where any record has one.
 ///
 /// Cloning is cheap: columns are shared.

@@ -10,11 +10,7 @@ use arrow::{
     row::{RowConverter, Rows as KeyRows, SortField},
 };
 use bytes::{BufMut, Bytes, BytesMut};
-use millstream::{
-    connect::RejectedRecord,
-    log::FetchedBatch,
-    record::{Record, TopicPartition},
-};
+use millstream::{connect::RejectedRecord, log::FetchedBatch, record::TopicPartition};
 
 use super::{
     InsertMode,
@@ -40,19 +36,7 @@ pub(super) struct Place {
 impl Piece {
     /// The record of a row, and what is wrong with it.
     pub(super) fn rejected(&self, row: usize, problem: String) -> RejectedRecord {
-        let record = self.rows.records[row];
-        let read = self.batch.records.get(record);
-        RejectedRecord {
-            partition: self.partition.clone(),
-            offset: self.batch.offsets.at(record),
-            record: Record {
-                key: read.key.map(Into::into),
-                value: read.value.map(Into::into),
-                timestamp: read.timestamp,
-                headers: read.headers.to_vec(),
-            },
-            problem,
-        }
+        RejectedRecord::of(&self.partition, &self.batch, self.rows.records[row], problem)
     }
 }
 
