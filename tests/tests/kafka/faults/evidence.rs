@@ -29,3 +29,15 @@ pub(super) fn keep(cluster: &KafkaCluster) -> PathBuf {
     }
     directory
 }
+
+/// What Kafka's own tool says of transactions: their states, and those that are open in a partition without being open for their coordinator. When
+/// readers wait and this lists something, the brokers have left it behind.
+pub(super) fn hanging(cluster: &KafkaCluster) -> String {
+    let mut said = format!("--- transactions\n{}", cluster.tool(tools::TRANSACTIONS, &["list"]).stdout);
+    for node in 1..=cluster.nodes() {
+        let node = node.to_string();
+        let arguments = ["find-hanging", "--broker-id", &node, "--max-transaction-timeout", "0"];
+        said.push_str(&format!("--- hanging on node {node}\n{}", cluster.tool(tools::TRANSACTIONS, &arguments).stdout));
+    }
+    said
+}

@@ -97,12 +97,15 @@ impl Campaign {
         let until = self.watch.now() + PATIENCE.as_millis() as Millis;
         while self.arrived.count() < count {
             self.workers.assert_running();
-            assert!(
-                self.watch.now() < until,
-                "{what}: {} of {count} results after {PATIENCE:?}\n{}",
-                self.arrived.count(),
-                self.workers.all_said()
-            );
+            if self.watch.now() >= until {
+                panic!(
+                    "{what}: {} of {count} results after {PATIENCE:?}; evidence is in {}\n{}\n{}",
+                    self.arrived.count(),
+                    evidence::keep(&self.cluster).display(),
+                    evidence::hanging(&self.cluster),
+                    self.workers.all_said()
+                );
+            }
             thread::sleep(Duration::from_millis(20));
         }
     }
