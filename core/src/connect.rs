@@ -239,6 +239,12 @@ pub trait Sink: Send {
         None
     }
 
+    /// After how many records it wishes its offsets to be committed, unless its user says otherwise: a target that takes records one by one sees
+    /// those since the last commit again after a crash. `None`: as many as are read in one go, which suits targets that are exactly once.
+    fn rows_a_commit(&self) -> Option<usize> {
+        None
+    }
+
     /// Called while no records come, with the wall clock: whether there is something to settle and flush now, such as a file that has been
     /// open for long enough.
     ///

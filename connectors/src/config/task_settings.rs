@@ -10,8 +10,10 @@ use super::{ConfigError, Direction, Properties, parse_value};
 /// How a connector is run. `Default` suits most.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskSettings {
-    /// How much one commit holds at most (`'batch.rows'`, default 10000, and 4 MiB).
+    /// How much one commit of a source holds at most (`'batch.rows'`, default 10000, and 4 MiB).
     pub limits: PollLimits,
+    /// How many records one commit of a sink takes at most (`'batch.rows'`); `None`: what suits its target.
+    pub sink_rows: Option<usize>,
     /// A source brings no more than so many rows a second (`'rows.per.second'`); `None`: as fast as it can.
     pub rows_per_second: Option<f64>,
     /// The pause before an idle source is asked again.
@@ -70,6 +72,7 @@ impl Default for TaskSettings {
     fn default() -> Self {
         Self {
             limits: PollLimits { rows: 10_000, bytes: 4 << 20 },
+            sink_rows: None,
             rows_per_second: None,
             idle_wait: Duration::from_millis(100),
             retry: RetryPolicy::default(),
@@ -108,6 +111,8 @@ impl TaskSettings {
             const TOPIC: &str = "errors.deadletterqueue.topic.name";
             let topic = properties.optional(TOPIC).map(|topic| parse_value(TOPIC, &topic));
             settings.dead_letters = topic.transpose()?;
+            let rows = properties.parsed("batch.rows", 1, usize::MAX, "a count from 1 on")?;
+            settings.sink_rows = (rows < usize::MAX).then_some(rows);
         }
         if direction == Direction::Source {
             settings.limits.rows = properties.parsed("batch.rows", 1, settings.limits.rows, "a count from 1 on")?;

@@ -23,6 +23,8 @@ use super::{
 use crate::config::TaskSettings;
 
 const FETCH_BYTES: usize = 4 << 20;
+/// What is fetched for each record where a commit takes few of them: more than most have.
+const BYTES_A_ROW: usize = 1 << 10;
 /// How soon an idle sink notices that it is to stop, or that something is due.
 const COMMIT_WAIT: Duration = Duration::from_millis(100);
 
@@ -47,6 +49,10 @@ struct Session<'a> {
     written: Cursor,
     committed: Option<(Cursor, Vec<u8>)>,
     dead_letters: DeadLetters,
+    /// How many records a commit takes at most.
+    limit: usize,
+    /// The place in the cursor of the partition that is read first, next time.
+    turn: usize,
 }
 
 impl SinkTask {
@@ -68,7 +74,8 @@ impl SinkTask {
         let is_behind = positions.iter().any(|position| cursor.get(&position.partition) != Some(&position.next));
         let dead_letters = DeadLetters::new(&self.name, &self.settings)?;
         let written = cursor.clone();
-        let mut session = Session { producer, group, cursor, written, committed: None, dead_letters };
+        let limit = self.settings.sink_rows.or(self.sink.rows_a_commit()).unwrap_or(usize::MAX);
+        let mut session = Session { producer, group, cursor, written, committed: None, dead_letters, limit, turn: 0 };
         if is_first_start || is_behind {
             self.commit(&mut session, 0)?;
         }
@@ -131,25 +138,44 @@ impl SinkTask {
         Ok(cursor)
     }
 
-    /// Writes what each partition has, one fetch each; returns how many records.
+    /// Writes what each partition has, one fetch each, until there is enough for a commit; returns how many records. Where it stops, the next
+    /// pass begins, so that no partition waits behind another one for long.
     fn pass(&mut self, session: &mut Session<'_>) -> Result<u64, ConnectError> {
+        let bytes = session.limit.saturating_mul(BYTES_A_ROW).min(FETCH_BYTES);
+        let mut partitions: Vec<(TopicPartition, Offset)> =
+            session.cursor.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
+        let turn = session.turn % partitions.len().max(1);
+        partitions.rotate_left(turn);
         let mut rows = 0;
-        for (partition, next) in session.cursor.iter_mut() {
-            let fetched = self.log.fetch(partition, *next, FETCH_BYTES)?;
+        for (place, (partition, next)) in partitions.iter().enumerate() {
+            if rows >= session.limit {
+                session.turn = turn + place;
+                break;
+            }
+            let fetched = self.log.fetch(partition, *next, bytes)?;
+            let mut reached = fetched.next;
             for batch in fetched.batches {
                 let skip = rows_below(&batch.offsets, &batch.records, *next);
                 let left = batch.records.len() - skip;
-                if left > 0 {
-                    let records = if skip == 0 { batch.records } else { batch.records.slice(skip, left) };
+                let taken = left.min(session.limit - rows);
+                if taken < left {
+                    reached = batch.offsets.at(skip + taken);
+                }
+                if taken > 0 {
+                    let is_whole = taken == batch.records.len();
+                    let records = if is_whole { batch.records } else { batch.records.slice(skip, taken) };
                     let offsets = if skip == 0 { batch.offsets } else { batch.offsets.skip(skip) };
-                    session.written.insert(partition.clone(), Offset(offsets.at(left - 1).0 + 1));
+                    session.written.insert(partition.clone(), Offset(offsets.at(taken - 1).0 + 1));
                     self.sink.write(partition, &FetchedBatch { records, offsets })?;
-                    rows += left as u64;
+                    rows += taken;
+                }
+                if taken < left {
+                    break;
                 }
             }
-            *next = fetched.next;
+            session.cursor.insert(partition.clone(), reached);
         }
-        Ok(rows)
+        Ok(rows as u64)
     }
 
     fn commit(&mut self, session: &mut Session<'_>, rows: u64) -> Result<(), ConnectError> {

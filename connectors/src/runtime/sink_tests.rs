@@ -187,6 +187,31 @@ fn a_group_that_a_crash_has_left_behind_its_target_catches_up() {
 }
 
 #[test]
+fn no_commit_takes_more_records_than_it_is_told() {
+    let log = MemoryLog::new();
+    let config = TopicConfig { partitions: 3, ..TopicConfig::default() };
+    log.create_topic(&TopicName::new("numbers").expect("legal"), &config).expect("made");
+    for (partition, count) in [(0, 23), (1, 4), (2, 9)] {
+        let record = |value| Record { value: Some(vec![value]), ..Record::default() };
+        log.append("numbers", partition, (10..10 + count).map(record).collect());
+    }
+    let target = Arc::<Mutex<Target>>::default();
+    target.lock().due = true;
+    let running = start(&target, TaskSettings { sink_rows: Some(5), ..TaskSettings::default() }, &log);
+    let status = running.wait_for_status(PATIENCE, |status| status.idle && status.rows == 36).expect("all of it");
+    // The first commit has no records; then there are 36 in fives.
+    assert_eq!(status.commits, 1 + 8);
+    let target = target.lock();
+    // The full partition does not keep the others waiting: they are read where the commit before has stopped.
+    assert_eq!(target.visible[..20], [0, 1, 2, 3, 4, 0, 1, 2, 3, 0, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5]);
+    let mut offsets = target.visible.clone();
+    offsets.sort_unstable();
+    let mut expected: Vec<u64> = (0..23).chain(0..4).chain(0..9).collect();
+    expected.sort_unstable();
+    assert_eq!(offsets, expected);
+}
+
+#[test]
 fn a_target_of_another_topic_is_refused() {
     let log = log_of(0..2);
     let partition = TopicPartition::new(TopicName::new("numbers").expect("legal"), millstream::record::PartitionId(0));

@@ -32,6 +32,9 @@ use crate::{
 /// So much waits before it is sent, at most.
 const OUTBOX_BYTES: usize = 4 << 20;
 
+/// Offsets are committed after so many records, so that a crash repeats no more.
+const ROWS_A_COMMIT: usize = 2_000;
+
 /// A queue to be written: the settings of `'connector.class' = 'sqs'` as a sink.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqsSink {
@@ -143,6 +146,10 @@ impl Sink for SqsSinkWriter {
 
     fn promise(&self) -> Promise {
         Promise::AtLeastOnce
+    }
+
+    fn rows_a_commit(&self) -> Option<usize> {
+        Some(ROWS_A_COMMIT)
     }
 
     fn open(&mut self, _committed: &[SinkPosition]) -> Result<(), ConnectError> {

@@ -27,6 +27,9 @@ use crate::{
     runtime::Clock,
 };
 
+/// Offsets are committed after so many records, so that a crash repeats no more, unless a request takes more.
+const ROWS_A_COMMIT: usize = 500;
+
 /// A webhook: the settings of `'connector.class' = 'webhook'`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSink {
@@ -245,6 +248,10 @@ impl Sink for WebhookSinkWriter {
 
     fn promise(&self) -> Promise {
         Promise::AtLeastOnce
+    }
+
+    fn rows_a_commit(&self) -> Option<usize> {
+        Some(ROWS_A_COMMIT.max(self.config.batch_size))
     }
 
     fn open(&mut self, _committed: &[SinkPosition]) -> Result<(), ConnectError> {
