@@ -157,7 +157,7 @@ impl KafkaProducer {
             self.open = Some(self.open_anew().map_err(CommitError::Rejected)?);
         }
         let Some(open) = &mut self.open else { return Err(self.fenced()) };
-        match open.prepare(member, transaction) {
+        match open.prepare(member, transaction, self.cluster.config.transaction_timeout) {
             Err(failure) => Err(self.take_back(member, transaction, &failure)),
             Ok(deliveries) => match open.commit() {
                 Ok(()) => Ok(deliveries),
@@ -170,7 +170,8 @@ impl KafkaProducer {
     fn take_back(&mut self, member: Option<&GroupMember>, transaction: &Transaction, failure: &Failure) -> CommitError {
         let complaint = self.open.as_ref().and_then(|open| open.client.complaint());
         let verdict = verdict(failure);
-        let is_usable = self.open.as_ref().is_some_and(|open| verdict != Verdict::Fenced && open.abort());
+        let is_lost = verdict == Verdict::Fenced || failure.remedy == Remedy::NewClient;
+        let is_usable = self.open.as_ref().is_some_and(|open| !is_lost && open.abort());
         if !is_usable {
             self.open = None;
         }
@@ -267,11 +268,13 @@ impl KafkaProducer {
 }
 
 impl Open {
-    /// The first half: everything is written and nothing committed.
+    /// The first half: everything is written and nothing committed. `timeout` is that of transactions: after it the brokers have aborted this one, and
+    /// there is nothing to wait for.
     fn prepare(
         &mut self,
         member: Option<&GroupMember>,
         transaction: &Transaction,
+        timeout: Duration,
     ) -> Result<Vec<Option<Delivery>>, Failure> {
         self.transactions.begin()?;
         let deliveries = self.transactions.send(&transaction.appends)?;
@@ -283,7 +286,8 @@ impl Open {
         }
         for (group, positions) in groups {
             let member = member.filter(|member| member.group == *group);
-            again(COMMITTED, || self.transactions.send_offsets(group, member, &positions))?;
+            let positions = Arc::new(positions);
+            again(COMMITTED, || self.transactions.send_offsets(group, member, &positions, timeout))?;
         }
         Ok(deliveries)
     }
@@ -300,7 +304,7 @@ impl Open {
 }
 
 /// Makes a call again as long as the library says so, pausing longer and longer.
-fn again(patience: Duration, call: impl Fn() -> Result<(), Failure>) -> Result<(), Failure> {
+fn again(patience: Duration, mut call: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
     let deadline = Deadline::after(patience);
     let mut pause = PAUSES.0;
     loop {

@@ -7,6 +7,7 @@ mod client;
 mod failure;
 mod groups;
 mod messages;
+mod offsets;
 mod partitions;
 mod reading;
 mod writing;

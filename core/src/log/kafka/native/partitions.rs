@@ -14,6 +14,11 @@ use crate::record::{PartitionId, TopicName, TopicPartition};
 /// A list that is ours.
 pub(in crate::log::kafka) struct PartitionList(*mut rd_kafka_topic_partition_list_t);
 
+// SAFETY: a list is plain memory, and nothing changes it through a shared reference but calls of the library that take it over for their time.
+unsafe impl Send for PartitionList {}
+// SAFETY: as above.
+unsafe impl Sync for PartitionList {}
+
 /// One partition of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::log::kafka) struct Entry {

@@ -13,15 +13,17 @@ use std::{
 
 use rdkafka_sys::{
     RD_KAFKA_MSG_F_PARTITION, RD_KAFKA_PURGE_F_INFLIGHT, RD_KAFKA_PURGE_F_QUEUE, rd_kafka_abort_transaction,
-    rd_kafka_begin_transaction, rd_kafka_commit_transaction, rd_kafka_consumer_group_metadata_destroy,
-    rd_kafka_consumer_group_metadata_new, rd_kafka_consumer_group_metadata_new_with_genid, rd_kafka_fatal_error,
-    rd_kafka_flush, rd_kafka_header_add, rd_kafka_headers_destroy, rd_kafka_headers_new, rd_kafka_headers_t,
-    rd_kafka_init_transactions, rd_kafka_last_error, rd_kafka_message_t, rd_kafka_poll, rd_kafka_producev,
-    rd_kafka_purge, rd_kafka_send_offsets_to_transaction, rd_kafka_t, rd_kafka_topic_destroy, rd_kafka_topic_new,
-    rd_kafka_topic_t, rd_kafka_vtype_t,
+    rd_kafka_begin_transaction, rd_kafka_commit_transaction, rd_kafka_fatal_error, rd_kafka_flush, rd_kafka_header_add,
+    rd_kafka_headers_destroy, rd_kafka_headers_new, rd_kafka_headers_t, rd_kafka_init_transactions,
+    rd_kafka_last_error, rd_kafka_message_t, rd_kafka_poll, rd_kafka_producev, rd_kafka_purge, rd_kafka_t,
+    rd_kafka_topic_destroy, rd_kafka_topic_new, rd_kafka_topic_t, rd_kafka_vtype_t,
 };
 
-use super::{Client, Code, Failure, PartitionList, c_text, millis, text_of, zero_time};
+use super::{
+    Client, Code, Failure, PartitionList, c_text, millis,
+    offsets::{Call, OffsetsThread, given_up},
+    text_of, zero_time,
+};
 use crate::{
     log::{Append, GroupMember},
     record::{GroupId, Header, RecordRef, TopicName},
@@ -73,6 +75,8 @@ pub(super) unsafe extern "C" fn on_delivery(
 pub(in crate::log::kafka) struct Transactions {
     client: Arc<Client>,
     topics: HashMap<TopicName, TopicHandle>,
+    /// Who puts positions into transactions, once there were any.
+    offsets: Option<OffsetsThread>,
 }
 
 struct TopicHandle(*mut rd_kafka_topic_t);
@@ -107,7 +111,7 @@ pub(in crate::log::kafka) struct Outgoing<'a> {
 impl Transactions {
     /// What writes with a client of the writing role.
     pub(in crate::log::kafka) fn new(client: Arc<Client>) -> Self {
-        Self { client, topics: HashMap::new() }
+        Self { client, topics: HashMap::new(), offsets: None }
     }
 
     /// Fences whoever had the transactional id, and waits until its last transaction is settled.
@@ -142,29 +146,20 @@ impl Transactions {
         (code != Code::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| Failure::said(code, text_of(text.as_ptr())))
     }
 
-    /// Puts positions of a group into the transaction, in the name of a member if there is one.
+    /// Puts positions of a group into the transaction, in the name of a member if there is one. After `wait` the call is given up, and with it the
+    /// client.
     pub(in crate::log::kafka) fn send_offsets(
-        &self,
+        &mut self,
         group: &GroupId,
         member: Option<&GroupMember>,
-        positions: &PartitionList,
+        positions: &Arc<PartitionList>,
+        wait: Duration,
     ) -> Result<(), Failure> {
-        let group = c_text(group.as_str());
-        // SAFETY: all texts outlive the calls, which copy them; the metadata is ours and is destroyed once.
-        unsafe {
-            let metadata = match member {
-                None => rd_kafka_consumer_group_metadata_new(group.as_ptr()),
-                Some(member) => {
-                    let id = c_text(&member.member);
-                    let instance = member.instance.as_deref().map(c_text);
-                    let instance = instance.as_ref().map_or(ptr::null(), |text| text.as_ptr());
-                    rd_kafka_consumer_group_metadata_new_with_genid(group.as_ptr(), member.epoch, id.as_ptr(), instance)
-                }
-            };
-            let sent = rd_kafka_send_offsets_to_transaction(self.client.raw(), positions.raw(), metadata, -1);
-            rd_kafka_consumer_group_metadata_destroy(metadata);
-            Failure::take(sent)
-        }
+        let thread = match &mut self.offsets {
+            Some(thread) => thread,
+            none => none.insert(OffsetsThread::start(Arc::clone(&self.client))?),
+        };
+        thread.call(Call::new(group, member, positions), wait).unwrap_or_else(|| Err(given_up(wait)))
     }
 
     /// Sends all records and waits until each has arrived, or one has failed and the others were taken back.
