@@ -121,6 +121,25 @@ impl ConnectorKind {
         }
     }
 
+    /// Where a sink writes to, as its user knows it, without anything secret; `None` of a source.
+    pub fn target(&self) -> Option<String> {
+        match self {
+            Self::FileSink(sink) => Some(format!("file {}", sink.path.display())),
+            Self::DirectorySink(sink) => Some(format!("directory {}", sink.path.display())),
+            Self::S3Sink(sink) => Some(format!("{}, under {}/", sink.bucket.system(), sink.topics_dir)),
+            Self::PostgresSink(sink) => {
+                Some(format!("{}, table {}", sink.connection.system(), sink.table_name_format))
+            }
+            Self::SqsSink(sink) => Some(format!("SQS queue {}", sink.queue.url)),
+            Self::Webhook(sink) => Some(format!("webhook {}", sink.url)),
+            Self::FileSource(_)
+            | Self::Nexmark(_)
+            | Self::S3Source(_)
+            | Self::SqsSource(_)
+            | Self::PostgresSource(_) => None,
+        }
+    }
+
     /// The name of its class, as in `'connector.class' = 'file'`.
     pub fn class(&self) -> &'static str {
         match self {

@@ -93,7 +93,7 @@ impl PostgresConnection {
     }
 
     /// How people know it.
-    pub(super) fn system(&self) -> String {
+    pub(crate) fn system(&self) -> String {
         format!("postgres {}:{}/{}", self.host, self.port, self.database)
     }
 }

@@ -76,7 +76,7 @@ impl S3Bucket {
     }
 
     /// How it is called in messages.
-    pub(super) fn system(&self) -> String {
+    pub(crate) fn system(&self) -> String {
         match &self.store_url {
             None => format!("s3 bucket {}", self.name),
             Some(url) => format!("s3 bucket {} at {url}", self.name),

@@ -54,6 +54,7 @@ fn write(format: OutputFormat, checked: &[CheckedConnector]) -> Result<(), Failu
         ("Type", column(&|connector| connector.direction.to_string().to_uppercase())),
         ("Class", column(&|connector| connector.class.clone())),
         ("Topics", column(&|connector| connector.topics.join(", "))),
+        ("Target", column(&|connector| connector.target.clone())),
         ("Problem", column(&|connector| connector.problem.clone().unwrap_or_else(|| "none".to_owned()))),
     ];
     let rows = RecordBatch::try_from_iter(columns).map_err(|error| Failure::Output(error.into()))?;

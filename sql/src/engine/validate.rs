@@ -1,5 +1,7 @@
 //! Connectors of a script, checked without running anything.
 
+use std::collections::BTreeMap;
+
 use millstream_connectors::Direction;
 
 use super::{
@@ -7,6 +9,7 @@ use super::{
     declare,
     error::EngineError,
     properties::SessionProperties,
+    variables::substitute,
 };
 use crate::{
     catalog::{Catalog, QueryId},
@@ -27,6 +30,8 @@ pub struct CheckedConnector {
     pub class: String,
     /// The topics that a sink reads.
     pub topics: Vec<String>,
+    /// Where a sink writes to, without anything secret; empty of a source, and if something is wrong.
+    pub target: String,
     /// What is wrong with it, with its place; `None`: nothing.
     pub problem: Option<String>,
 }
@@ -40,7 +45,8 @@ pub fn check_connectors(script: &str) -> Result<Vec<CheckedConnector>, EngineErr
     let mut catalog = Catalog::default();
     let properties = SessionProperties::default();
     let mut checked = Vec::new();
-    for (number, parsed) in parse_script(script)?.into_iter().enumerate() {
+    let script = substitute(script, &BTreeMap::new())?;
+    for (number, parsed) in parse_script(&script)?.into_iter().enumerate() {
         match &parsed.statement {
             Statement::CreateConnector(create) => {
                 let config = config_of(&catalog, create);
@@ -57,6 +63,7 @@ pub fn check_connectors(script: &str) -> Result<Vec<CheckedConnector>, EngineErr
                     },
                     class: class.cloned().unwrap_or_default(),
                     topics: topics.iter().map(ToString::to_string).collect(),
+                    target: config.as_ref().ok().and_then(|config| config.kind.target()).unwrap_or_default(),
                     problem: config.err().map(|error| error.to_string()),
                 });
                 connectors::recall(&mut catalog, create, &parsed.text)?;
@@ -85,13 +92,14 @@ mod tests {
 
     #[test]
     fn connectors_are_checked_one_by_one() {
-        let script = "CREATE TABLE t (id BIGINT PRIMARY KEY, v STRING) WITH (KAFKA_TOPIC = 'rows', VALUE_FORMAT = 'JSON', PARTITIONS = 1);\n\
+        let script = "DEFINE n = '1'; CREATE TABLE t (id BIGINT PRIMARY KEY, v STRING) WITH (KAFKA_TOPIC = 'rows', VALUE_FORMAT = 'JSON', PARTITIONS = ${n});\n\
                       CREATE SINK CONNECTOR good FROM t WITH ('connector.class' = 'file', 'path' = 'out.ndjson');\n\
                       CREATE SINK CONNECTOR odd FROM t WITH ('connector.class' = 'file', 'pth' = 'out.ndjson');\n\
                       CREATE SINK CONNECTOR lost FROM u WITH ('connector.class' = 'file', 'path' = 'out.ndjson');";
         let checked = check_connectors(script).expect("a script");
         let [good, odd, lost] = checked.as_slice() else { panic!("three connectors: {checked:?}") };
         assert_eq!((good.topics.as_slice(), good.problem.as_deref()), (&["rows".to_owned()][..], None));
+        assert_eq!((good.target.as_str(), odd.target.as_str()), ("file out.ndjson", ""));
         let problem = |checked: &CheckedConnector| checked.problem.clone().expect("it is wrong");
         assert!(problem(odd).contains("missing 'path'"), "{}", problem(odd));
         assert!(problem(lost).contains('U') && problem(lost).starts_with("4:"), "{}", problem(lost));

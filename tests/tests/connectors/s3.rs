@@ -13,7 +13,7 @@ use millstream_connectors::{
     file::{CsvOptions, FileFormat},
     file_format::{Compression, WrittenFormat},
     rows::{RowKind, TopicRows},
-    runtime::{self, Clock, SystemClock},
+    runtime::{self, SystemClock},
     s3::{OnChanged, Partitioner, PathFormat, Rotation, RowTime, S3Sink, S3Source, TimePartitioner},
 };
 use millstream_tests::moto_server::MotoServer;
@@ -412,27 +412,4 @@ fn what_the_sink_wrote_the_source_reads() {
         let first = fetched.batches[0].records.get(0);
         assert_eq!((first.key, first.timestamp.0), (Some(&b"0"[..]), 1_357_034_400_000));
     }
-}
-
-/// Not a check but a figure: `cargo test --workspace --test connectors measure -- --ignored --nocapture`.
-#[test]
-#[ignore = "a figure; it takes a while"]
-fn measure_rows_a_second_into_parquet() {
-    let Some(server) = MotoServer::shared() else { return };
-    server.create_bucket("measure");
-    let folder = tempfile::tempdir().expect("made");
-    let log = open_log(folder.path());
-    create(log.as_ref(), "orders", 1);
-    const ORDERS: u64 = 1_000_000;
-    for from in (0..ORDERS).step_by(20_000) {
-        append(log.as_ref(), "orders", 0, (from..from + 20_000).map(order).collect());
-    }
-    let rotation = Rotation { rows: 250_000, schedule: Some(Duration::from_millis(100)), ..Rotation::default() };
-    let config = S3Sink { rotation, ..sink(server, "measure", WrittenFormat::Parquet(Compression::Snappy)) };
-    let clock = SystemClock;
-    let started = Clock::now(&clock);
-    let running = start("measure", config, columns("orders", RowKind::Stream), &log);
-    wait_until_written(&running, "measure", "orders", &log);
-    let took_ms = (Clock::now(&clock).0 - started.0).max(1) as u64;
-    eprintln!("{ORDERS} rows of JSON into Parquet on S3 in {took_ms} ms: {} rows/s", ORDERS * 1000 / took_ms);
 }

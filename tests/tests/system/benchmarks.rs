@@ -1,7 +1,7 @@
 //! `millstream bench`: the results of its workloads, not their speed. Nexmark's queries equal what another program made of the same events
 //! (`tests/nexmark/golden.py`), the others what DataFusion makes of them as a batch.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use super::binary::{repository, run};
 
@@ -23,7 +23,7 @@ fn bench(arguments: &[&str]) -> serde_json::Value {
     all.extend(["--data", &data, "--durability", "os", "--json"]);
     let said = run(&all);
     assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.stderr);
-    assert!(!std::path::Path::new(&*data).exists(), "the directory of a run is removed");
+    assert!(!Path::new(&*data).exists(), "the directory of a run is removed");
     serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {}", said.stdout))
 }
 
@@ -111,4 +111,61 @@ fn options_that_do_not_fit_are_refused() {
     check(&["bench", "log", "--partitions", "2"], "--partitions goes with queries");
     check(&["bench", "w1", "--data", "."], "is there already");
     check(&["bench", "w1", "--input", "/nonexistent.ndjson"], "/nonexistent.ndjson");
+}
+
+/// Runs `bench sink` with a script and gives what it says.
+fn bench_sink(directory: &Path, script: &str, more: &[&str]) -> Result<serde_json::Value, String> {
+    let file = directory.join("sink.sql");
+    fs::write(&file, script).expect("written");
+    let file = file.to_string_lossy();
+    let data = directory.join("bench");
+    let mut all = vec!["bench", "sink", &*file, "--json", "--data"];
+    let data = data.to_string_lossy();
+    all.push(&data);
+    all.extend(more);
+    let said = run(&all);
+    assert!(!Path::new(&*data).exists(), "the directory of a run is removed");
+    match said.code {
+        Some(0) => Ok(serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {}", said.stdout))),
+        _ => Err(said.stderr),
+    }
+}
+
+#[test]
+fn a_sink_takes_every_record_and_what_it_wrote_is_left() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = directory.path().join("bids.ndjson");
+    let script = format!(
+        "CREATE SINK CONNECTOR out WITH ('connector.class' = 'file', 'topics' = 'bids', 'path' = '{}');",
+        output.display()
+    );
+    let report = bench_sink(directory.path(), &script, &["--events", "20000", "--partitions", "2"]).expect("it runs");
+    assert_eq!((&report["events"], &report["rows"]), (&20_000.into(), &20_000.into()));
+    assert_eq!(report["target"], format!("file {}", output.display()));
+    assert!(report["mb_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{report}");
+    let made = directory.path().join("made.ndjson");
+    let made = made.to_string_lossy();
+    assert_eq!(run(&["bench", "generate", "--events", "20000", "--output", &made]).code, Some(0));
+    let lines = |path: &Path| -> Vec<String> {
+        let mut lines: Vec<String> = fs::read_to_string(path).expect("read").lines().map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert!(lines(&output) == lines(Path::new(&*made)), "the bids are in the file, as they were made");
+}
+
+#[test]
+fn a_script_that_is_not_one_sink_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let check = |script: &str, problem: &str| {
+        let error = bench_sink(directory.path(), script, &["--events", "10"]).expect_err(script);
+        assert!(error.contains(problem), "{script}: {error}");
+    };
+    let sink = "CREATE SINK CONNECTOR out WITH ('connector.class' = 'file', 'topics' = 'bids', 'path' = '/nonexistent/out');";
+    check("", "it has 0 connectors");
+    check(&format!("{sink} {}", sink.replace(" out ", " also ")), "it has 2 connectors");
+    check(&sink.replace("bids", "others"), "FROM bids");
+    check(&sink.replace("path", "pth"), "`pth`");
+    check(&format!("{sink} CREATE STREAM few AS SELECT * FROM bids;"), "starts the query CSAS_FEW");
+    check(sink, "/nonexistent/out");
 }

@@ -5,6 +5,7 @@
 //!
 //! - [`workload`]: what can be run; [`bids`]: the input of w0 to w4; [`nexmark`]: that of q0 to q22; [`load`]: lines to records
 //! - [`run`]: one run; [`latency`]: one at a rate; [`log_speed`]: the log alone; [`baseline`]: the batch
+//! - [`sink`]: a sink connector, from a topic to its target
 //! - [`measure`]: processor time, memory, bytes written; [`output`] and [`table_hash`]: the result in one number; [`report`]: all of it
 
 pub mod baseline;
@@ -17,6 +18,7 @@ pub mod nexmark;
 pub mod output;
 pub mod report;
 pub mod run;
+pub mod sink;
 pub mod table_hash;
 pub mod workload;
 
@@ -32,10 +34,11 @@ use serde::Serialize;
 use self::{
     nexmark::QUERIES,
     run::Plan,
+    sink::SinkArguments,
     workload::{BIDS, Workload},
 };
 use super::{arguments::EngineArguments, failure::Failure, progress::Reporter};
-use crate::output::OutputError;
+use crate::{engine::EngineConfig, output::OutputError};
 
 /// Bids or events of a run when nothing is said.
 const DEFAULT_EVENTS: u64 = 1_000_000;
@@ -48,7 +51,8 @@ const DEFAULT_HOPS: u32 = 5;
 #[command(after_help = "Workloads:\n  \
     w0  project and filter            w1  tumbling windows             w2  hopping windows\n  \
     w3  stream-table join, windows    w4  running totals, many keys    q0 to q22  Nexmark's queries\n  \
-    log append and scan of the log    list  which of them can be run\n\n\
+    log append and scan of the log    list  which of them can be run\n  \
+    sink FILE  a sink connector, from a topic to its target\n\n\
     The table hash is the sum, modulo 2^64, of FNV-1a over the rows as text, columns joined by `|`.\n\
     Write amplification: bytes handed to the disk for each byte of keys and values in the output topic.")]
 pub struct BenchArguments {
@@ -60,13 +64,19 @@ pub struct BenchArguments {
     pub run: BenchRun,
 }
 
-/// `millstream bench generate`, `millstream bench list`
+/// `millstream bench generate`, `millstream bench list`, `millstream bench sink`
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// Write made-up bids as lines of JSON, and `bidders.ndjson` beside them.
     Generate(GenerateArguments),
     /// The workloads, and which of them cannot be run yet.
     List,
+    /// How fast a sink connector takes made-up bids from a topic to its target. Nothing at the target is removed afterwards.
+    ///
+    /// FILE is a script, such as CREATE SINK CONNECTOR out FROM bids WITH ('connector.class' = 'file', 'path' = 'bids.ndjson');
+    /// the stream BIDS is declared before it: AUCTION (the key), BIDDER, PRICE, CHANNEL, URL, DATE_TIME, EXTRA. The run ends when the connector
+    /// has committed all: where files stay open, let them end with 'flush.size' or soon with 'rotate.schedule.interval.ms'.
+    Sink(SinkArguments),
 }
 
 /// `millstream bench generate`
@@ -138,6 +148,7 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     match &arguments.command {
         Some(BenchCommand::Generate(generate)) => write_bids(generate),
         Some(BenchCommand::List) => list(),
+        Some(BenchCommand::Sink(sink)) => measure_sink(sink),
         None => measure(&arguments.run),
     }
 }
@@ -172,6 +183,15 @@ fn list() -> Result<(), Failure> {
         }
     }
     say(&text)
+}
+
+fn measure_sink(arguments: &SinkArguments) -> Result<(), Failure> {
+    let directory = Scratch::make(arguments.data.as_deref())?;
+    let mut reporter = Reporter::new();
+    let report = arguments.run(EngineConfig::new(&directory.0), &mut |line| reporter.show_line(line));
+    reporter.clear();
+    let report = report?;
+    show(arguments.json, &report, || report.lines())
 }
 
 fn measure(arguments: &BenchRun) -> Result<(), Failure> {

@@ -100,11 +100,15 @@ impl From<BatchResult> for Baseline {
     }
 }
 
+/// Bytes for people.
+pub(super) fn mib(bytes: u64) -> String {
+    format!("{} MiB", group_digits(bytes >> 20))
+}
+
 impl Report {
     /// Name and value of each figure, for people.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let count = |number: u64| group_digits(number);
-        let mib = |bytes: u64| format!("{} MiB", group_digits(bytes >> 20));
         let mut lines = vec![
             ("workload", self.workload.clone()),
             ("events", count(self.events)),

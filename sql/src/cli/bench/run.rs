@@ -297,7 +297,7 @@ impl Plan {
     }
 }
 
-fn topic_name(name: &str) -> Result<TopicName, Failure> {
+pub(super) fn topic_name(name: &str) -> Result<TopicName, Failure> {
     TopicName::new(name).map_err(|error| Failure::Refused(error.to_string()))
 }
 
@@ -308,7 +308,7 @@ fn output_of(engine: &Engine, name: &str) -> Result<Source, Failure> {
 }
 
 /// Waits until every query has committed all that there is to read.
-fn wait(engine: &Engine, on_progress: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+pub(super) fn wait(engine: &Engine, on_progress: &mut dyn FnMut(&str)) -> Result<(), Failure> {
     let watch = Stopwatch::start();
     Ok(engine.wait_until_idle(None, &mut |progress| on_progress(&line(progress, watch.elapsed())))?)
 }
