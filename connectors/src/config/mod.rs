@@ -108,8 +108,8 @@ impl ConnectorKind {
         }
     }
 
-    /// Whether it writes rows of columns; the others write records as they are, and take no query.
-    pub fn takes_rows(&self) -> bool {
+    /// Whether its target has columns. The other sinks write records as they are, unless [`ConnectorConfig::rows`] makes JSON of them.
+    pub fn has_columns(&self) -> bool {
         match self {
             Self::DirectorySink(_) | Self::S3Sink(_) | Self::PostgresSink(_) => true,
             Self::FileSink(_) | Self::SqsSink(_) | Self::Webhook(_) => false,
@@ -127,9 +127,7 @@ impl ConnectorKind {
             Self::FileSink(sink) => Some(format!("file {}", sink.path.display())),
             Self::DirectorySink(sink) => Some(format!("directory {}", sink.path.display())),
             Self::S3Sink(sink) => Some(format!("{}, under {}/", sink.bucket.system(), sink.topics_dir)),
-            Self::PostgresSink(sink) => {
-                Some(format!("{}, table {}", sink.connection.system(), sink.table_name_format))
-            }
+            Self::PostgresSink(sink) => Some(format!("{}, table {}", sink.connection.system(), sink.table_name_format)),
             Self::SqsSink(sink) => Some(format!("SQS queue {}", sink.queue.url)),
             Self::Webhook(sink) => Some(format!("webhook {}", sink.url)),
             Self::FileSource(_)
@@ -160,7 +158,7 @@ pub struct ConnectorConfig {
     pub kind: ConnectorKind,
     /// How it is run.
     pub settings: TaskSettings,
-    /// What the records of its topics mean, for sinks that write columns.
+    /// What the records of its topics mean: for sinks that write columns, and for those of records that are to write rows as objects of JSON.
     pub rows: TopicRows,
 }
 

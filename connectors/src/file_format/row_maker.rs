@@ -61,7 +61,7 @@ impl RowMaker {
         let (columns, records, rejected) = match &mut self.decoder {
             None => (None, (0..batch.records.len()).collect(), Vec::new()),
             Some(decoder) => {
-                let Rows { batch: columns, records, present, rejected } = decoder.reader.read(partition, batch)?;
+                let Rows { batch: columns, records, present, rejected, .. } = decoder.reader.read(partition, batch)?;
                 let is_deleted = |row: usize| present.as_ref().is_some_and(|present| !present.value(row));
                 (Some(decoder.written_columns(columns, &records, batch, is_deleted)), records, rejected)
             }

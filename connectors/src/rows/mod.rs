@@ -2,8 +2,9 @@
 //!
 //! A target with columns (a database table, a Parquet file) needs to know what the bytes of a topic mean. A [`RowFormat`] says it for one topic;
 //! [`TopicRows`] holds those of all topics that a sink reads. SQL makes them of the streams and tables that it knows, Rust programs of a
-//! [`RecordColumns`].
+//! [`RecordColumns`]. Sinks of records get rows as JSON (`json_records`).
 
+mod json_records;
 mod record_columns;
 mod row_reader;
 mod topic_rows;
@@ -18,6 +19,7 @@ use millstream::{
     record::TopicPartition,
 };
 
+pub(crate) use json_records::{JsonRecords, Originals};
 pub use record_columns::RecordColumns;
 pub use row_reader::RecordReader;
 pub use topic_rows::TopicRows;
@@ -81,6 +83,8 @@ pub trait RowReader: Send {
 pub struct Rows {
     /// The columns of [`RowSchema::columns`].
     pub batch: RecordBatch,
+    /// The key of each row's record, as the topic has it: a query may have left it out of the columns.
+    pub key: RecordBatch,
     /// For each row, the number of its record in the batch that was read, rising.
     pub records: Vec<usize>,
     /// For each row, whether its record has a value; `None`: all have. The value columns of the others are null.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, SchemaRef};
 use millstream::{
     connect::ConnectError,
     format::{Format, Wrapping},
     schema::{StreamSchema, WindowKind},
+    topology::RecordPart,
 };
 
 use super::{RecordReader, RowFormat, RowKind, RowReader, RowSchema};
@@ -44,6 +45,8 @@ pub struct RecordColumns {
     pub wrapping: Wrapping,
     /// The columns of the value.
     pub value: Vec<FieldRef>,
+    /// Columns behind those of the value that are not in its bytes: headers, each under the name of its column. Of a deletion they are null.
+    pub parts: Vec<(String, RecordPart)>,
 }
 
 impl RecordColumns {
@@ -57,6 +60,7 @@ impl RecordColumns {
             value_format: Format::Json,
             wrapping: Wrapping::Wrapped,
             value,
+            parts: Vec::new(),
         }
     }
 
@@ -66,8 +70,10 @@ impl RecordColumns {
     /// [`ConnectError::Input`] if a name occurs twice or is that of a pseudo column.
     pub fn row_format(self) -> Result<Arc<dyn RowFormat>, ConnectError> {
         let problem = |problem: String| ConnectError::Input { input: "the columns of a topic".to_owned(), problem };
-        let columns = StreamSchema::new(self.key.clone(), self.value.clone(), self.window)
-            .map_err(|error| problem(error.to_string()))?;
+        let part = |(name, part): &(String, RecordPart)| Arc::new(Field::new(name, part.data_type(), true));
+        let value = self.value.iter().cloned().chain(self.parts.iter().map(part)).collect();
+        let columns =
+            StreamSchema::new(self.key.clone(), value, self.window).map_err(|error| problem(error.to_string()))?;
         let fields: Vec<FieldRef> = columns.columns().fields()[..columns.value_range().end].to_vec();
         let schema = RowSchema {
             columns: SchemaRef::new(arrow::datatypes::Schema::new(fields)),

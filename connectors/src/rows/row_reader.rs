@@ -8,14 +8,15 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, BinaryArray, BooleanArray, RecordBatch},
     buffer::BooleanBuffer,
-    compute::filter_record_batch,
+    compute::{filter_record_batch, is_null, kernels::nullif::nullif},
 };
 use millstream::{
     connect::{ConnectError, RejectedRecord},
     format::{Deserializer, FormatError, Side},
     log::FetchedBatch,
-    record::TopicPartition,
+    record::{TopicPartition, headers_column},
     schema::WindowKind,
+    topology::RecordPart,
     window::split_keys,
 };
 
@@ -27,6 +28,7 @@ pub struct RecordReader {
     window: WindowKind,
     key: Box<dyn Deserializer>,
     value: Box<dyn Deserializer>,
+    parts: Vec<RecordPart>,
 }
 
 /// Which rows are good so far, and why the others are not.
@@ -66,6 +68,7 @@ impl RecordReader {
             window: columns.window,
             key: key.map_err(problem)?,
             value: value.map_err(problem)?,
+            parts: columns.parts.iter().map(|(_, part)| part.clone()).collect(),
         })
     }
 
@@ -85,12 +88,28 @@ impl RecordReader {
             split.broken.into_iter().for_each(|row| sieve.reject(row, "key: it ends without a window".to_owned()));
         }
         columns.extend(side(&mut self.value, records.values(), "value", partition, batch, &mut sieve)?);
+        columns.extend(self.parts_of(partition, batch));
         if self.schema.kind == RowKind::Stream && records.values().null_count() > 0 {
             (0..records.len())
                 .filter(|row| records.values().is_null(*row))
                 .for_each(|row| sieve.reject(row, "it has no value, and a stream has no deletions".to_owned()));
         }
         Ok((columns, sieve))
+    }
+
+    /// The columns that are not in the bytes of keys and values.
+    fn parts_of(&self, partition: &TopicPartition, batch: &FetchedBatch) -> Vec<ArrayRef> {
+        if self.parts.is_empty() {
+            return Vec::new();
+        }
+        let records = &batch.records;
+        let headers = records.headers().map(|headers| headers_column(headers));
+        let absent = is_null(records.values()).expect("any column can be asked for its nulls");
+        let column = |part: &RecordPart| {
+            let column = part.column(partition.partition, headers.as_ref(), records.len());
+            nullif(&column, &absent).expect("the mask has one bit a record")
+        };
+        self.parts.iter().map(column).collect()
     }
 }
 
@@ -105,12 +124,15 @@ impl RowReader for RecordReader {
         let present = (values.null_count() > 0).then(|| kept.iter().map(|row| Some(values.is_valid(*row))).collect());
         let rejected = |(row, problem)| RejectedRecord::of(partition, batch, row, problem);
         sieve.problems.sort_by_key(|(row, _)| *row);
+        let batch = if all(&keep) {
+            decoded
+        } else {
+            filter_record_batch(&decoded, &keep).expect("the mask has one bit a row")
+        };
+        let keys: Vec<usize> = (0..self.schema.key_columns).collect();
         Ok(Rows {
-            batch: if all(&keep) {
-                decoded
-            } else {
-                filter_record_batch(&decoded, &keep).expect("the mask has one bit a row")
-            },
+            key: batch.project(&keys).expect("the columns of the key are among all"),
+            batch,
             records: kept,
             present: present.filter(|present| !all(present)),
             rejected: sieve.problems.into_iter().map(rejected).collect(),

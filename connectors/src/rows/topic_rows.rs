@@ -17,6 +17,11 @@ impl TopicRows {
         self
     }
 
+    /// Whether the columns of no topic are known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The format of a topic, if its columns are known.
     pub fn get(&self, topic: &TopicName) -> Option<&Arc<dyn RowFormat>> {
         self.0.get(topic)

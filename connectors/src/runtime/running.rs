@@ -12,7 +12,10 @@ use super::{
     Clock, ConnectorState, ConnectorStatus, SystemClock, positions::partitions_of, sink_group, sink_task::SinkTask,
     source_task::SourceTask, status::Shared,
 };
-use crate::config::{ConnectorConfig, ConnectorKind, Direction, TaskSettings};
+use crate::{
+    config::{ConnectorConfig, ConnectorKind, Direction, TaskSettings},
+    rows::{JsonRecords, Originals},
+};
 
 /// Why a connector was not started.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +79,9 @@ pub enum WaitError {
 pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<RunningConnector, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ConnectorConfig { kind, settings, rows } = config;
+    let of_records = |sink: Box<dyn Sink>, originals: Originals| -> Box<dyn Sink> {
+        if rows.is_empty() { sink } else { Box::new(JsonRecords::new(sink, rows.clone(), originals)) }
+    };
     match kind {
         ConnectorKind::FileSource(source) => {
             let reader = source.reader(clock.clone());
@@ -86,9 +92,18 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
             let reader = source.reader(clock.clone());
             start_source(name, Box::new(reader), settings, log, clock)
         }
-        ConnectorKind::SqsSink(sink) => start_sink(name, Box::new(sink.writer(clock.clone())), settings, log, clock),
-        ConnectorKind::Webhook(sink) => start_sink(name, Box::new(sink.writer(clock.clone())), settings, log, clock),
-        ConnectorKind::FileSink(sink) => start_sink(name, Box::new(sink.writer()), settings, log, clock),
+        ConnectorKind::SqsSink(sink) => {
+            let writer = of_records(Box::new(sink.writer(clock.clone())), Originals::Held);
+            start_sink(name, writer, settings, log, clock)
+        }
+        ConnectorKind::Webhook(sink) => {
+            let writer = of_records(Box::new(sink.writer(clock.clone())), Originals::Held);
+            start_sink(name, writer, settings, log, clock)
+        }
+        ConnectorKind::FileSink(sink) => {
+            let writer = of_records(Box::new(sink.writer()), Originals::NotNeeded);
+            start_sink(name, writer, settings, log, clock)
+        }
         ConnectorKind::DirectorySink(sink) => {
             start_sink(name, Box::new(sink.writer(rows, clock.clone())), settings, log, clock)
         }

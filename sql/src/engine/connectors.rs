@@ -1,19 +1,18 @@
 //! Connectors: what a statement declares, and what it does to those that run.
 
-use std::sync::Arc;
-
 use millstream::record::TopicName;
-use millstream_connectors::{ConfigError, ConnectorConfig, Direction, rows::RowFormat};
+use millstream_connectors::{ConfigError, ConnectorConfig, Direction};
 
 use super::{
     Inner,
     declare::{Applied, Effect, Started},
     error::EngineError,
+    names::connector_topics,
     running::OnFailure,
 };
 use crate::{
     catalog::{Catalog, Connector, Source},
-    planner::{declared_rows, selected_rows},
+    planner::{KeyColumns, declared_rows, selected_rows},
     syntax::{
         Position,
         ast::{ConnectorKind, CreateConnector, Literal, Properties, SinkInput, SteerConnector, Steering},
@@ -23,12 +22,6 @@ use crate::{
 /// The property that names the topics of a sink.
 const TOPICS: &str = "topics";
 
-/// What a sink writes: the topic, and its rows.
-struct Input {
-    topic: TopicName,
-    rows: Arc<dyn RowFormat>,
-}
-
 /// Declares a connector.
 pub(super) fn create(catalog: &mut Catalog, create: &CreateConnector, text: &str) -> Result<Applied, EngineError> {
     let config = config_of(catalog, create)?;
@@ -37,8 +30,14 @@ pub(super) fn create(catalog: &mut Catalog, create: &CreateConnector, text: &str
 
 /// Declares a connector that was declared before. What has become wrong with it is its own trouble, and keeps nobody from the rest.
 pub(super) fn recall(catalog: &mut Catalog, create: &CreateConnector, text: &str) -> Result<Applied, EngineError> {
-    let config = config_of(catalog, create).map(Box::new).map_err(|error| error.problem());
+    let config = recalled_config(catalog, create);
     declare(catalog, create, text, config)
+}
+
+/// What a recorded connector is to do, or what keeps it from running and what to do about it.
+fn recalled_config(catalog: &Catalog, create: &CreateConnector) -> Result<Box<ConnectorConfig>, String> {
+    let mend = |error: EngineError| format!("{}; then RESTART CONNECTOR {}", error.problem(), create.name.value);
+    config_of(catalog, create).map(Box::new).map_err(mend)
 }
 
 fn declare(
@@ -53,13 +52,29 @@ fn declare(
         name: name.clone(),
         kind: create.kind,
         properties: create.properties.entries.clone(),
-        topics: config.as_ref().map(|config| config.kind.topics().to_vec()).unwrap_or_default(),
+        topics: match &config {
+            Ok(config) => config.kind.topics().to_vec(),
+            Err(_) => topics_of(catalog, create),
+        },
         paused: false,
         statement: text.to_owned(),
     };
     catalog.add_connector(connector, at)?;
     let message = format!("Created {} connector {name}", direction(create.kind));
     Ok(Applied { effect: Effect::Start { started: Started::Connector { name, config }, at }, query: None, message })
+}
+
+/// The topics that a sink reads which cannot run as it is: they are still its own, and its positions in them go when it is dropped.
+fn topics_of(catalog: &Catalog, create: &CreateConnector) -> Vec<TopicName> {
+    if create.kind == ConnectorKind::Source {
+        return Vec::new();
+    }
+    if let Some(input) = &create.input {
+        let topic = source_of(catalog, input).ok().and_then(|(source, _)| TopicName::new(&source.topic).ok());
+        return topic.into_iter().collect();
+    }
+    let named = create.properties.entries.iter().flat_map(connector_topics);
+    named.filter_map(|(name, _)| TopicName::new(name).ok()).collect()
 }
 
 /// Lets a connector wait, go on, or start again.
@@ -89,25 +104,23 @@ fn direction(kind: ConnectorKind) -> Direction {
 /// # Errors
 /// What is wrong with its properties or its query, at its place.
 pub(super) fn config_of(catalog: &Catalog, create: &CreateConnector) -> Result<ConnectorConfig, EngineError> {
-    let input = match &create.input {
-        None => None,
-        Some(input) => Some(input_of(catalog, input)?),
-    };
-    let mut config = parse(&create.properties, direction(create.kind), input.as_ref())?;
-    if let Some(SinkInput::Select(query)) = &create.input
-        && !config.kind.takes_rows()
-    {
-        let problem = format!(
-            "a {} connector writes records as they are; make a stream of the query, and the connector FROM that",
-            config.kind.class()
-        );
-        return Err(EngineError::at(query.span.start, problem));
-    }
-    if let Some(Input { topic, rows }) = input {
+    let source = create.input.as_ref().map(|input| source_of(catalog, input)).transpose()?;
+    let topic = source.map(|(source, at)| TopicName::new(&source.topic).map_err(|error| EngineError::at(at, error)));
+    let topic = topic.transpose()?;
+    let mut config = parse(&create.properties, direction(create.kind), topic.as_ref())?;
+    if let (Some(input), Some((source, at)), Some(topic)) = (&create.input, source, topic) {
+        // Targets with columns have nothing but those to know a row of a table by; a record keeps its key beside them.
+        let key = if config.kind.has_columns() { KeyColumns::Selected } else { KeyColumns::Beside };
+        let rows = match input {
+            SinkInput::From(_) => declared_rows(source, at)?,
+            SinkInput::Select(query) => selected_rows(query, source, catalog, key)?,
+        };
         config.rows = std::mem::take(&mut config.rows).with(topic, rows);
         return Ok(config);
     }
-    for topic in config.kind.topics().to_vec() {
+    // Whoever names topics gets their records as they are, where a target takes such.
+    let topics = if config.kind.has_columns() { config.kind.topics().to_vec() } else { Vec::new() };
+    for topic in topics {
         let mut declared = catalog.sources().filter(|source| source.topic == topic.as_str());
         if let (Some(source), None) = (declared.next(), declared.next()) {
             let rows = declared_rows(source, create.properties.span.start)?;
@@ -117,43 +130,34 @@ pub(super) fn config_of(catalog: &Catalog, create: &CreateConnector) -> Result<C
     Ok(config)
 }
 
-fn input_of(catalog: &Catalog, input: &SinkInput) -> Result<Input, EngineError> {
-    let named = |source: &Source, at: Position, rows| {
-        let topic = TopicName::new(&source.topic).map_err(|error| EngineError::at(at, error))?;
-        Ok(Input { topic, rows })
+/// The stream or table that a connector reads, and where the statement names it.
+fn source_of<'a>(catalog: &'a Catalog, input: &SinkInput) -> Result<(&'a Source, Position), EngineError> {
+    let name = match input {
+        SinkInput::From(name) => name,
+        SinkInput::Select(query) => &query.from.name,
     };
-    match input {
-        SinkInput::From(name) => {
-            let source = catalog.expect_source(name)?;
-            let at = name.span.start;
-            if let Some(column) = source.header_columns().next() {
-                let problem = format!("column {} is taken from headers, which connectors do not write", column.name);
-                return Err(EngineError::at(at, format!("{problem}; select the others: .. WITH (..) AS SELECT ..")));
-            }
-            named(source, at, declared_rows(source, at)?)
-        }
-        SinkInput::Select(query) => {
-            let source = catalog.expect_source(&query.from.name)?;
-            named(source, query.from.name.span.start, selected_rows(query, source, catalog)?)
-        }
-    }
+    Ok((catalog.expect_source(name)?, name.span.start))
 }
 
 /// Properties of a connector, a mistake in one at its place.
-fn parse(properties: &Properties, direction: Direction, input: Option<&Input>) -> Result<ConnectorConfig, EngineError> {
+fn parse(
+    properties: &Properties,
+    direction: Direction,
+    topic: Option<&TopicName>,
+) -> Result<ConnectorConfig, EngineError> {
     let value = |literal: &Literal| match literal {
         Literal::Text(text) | Literal::Number(text) => text.clone(),
         Literal::Boolean(value) => value.to_string(),
     };
     let mut pairs: Vec<(String, String)> =
         properties.entries.iter().map(|property| (property.name.value.clone(), value(&property.value))).collect();
-    if let Some(input) = input {
+    if let Some(topic) = topic {
         let is_topic = |name: &str| name.eq_ignore_ascii_case(TOPICS) || name.eq_ignore_ascii_case("topic");
         if let Some(property) = properties.entries.iter().find(|property| is_topic(&property.name.value)) {
             let problem = "a connector FROM a stream or table, or AS SELECT, reads its topic; leave this property out";
             return Err(EngineError::at(property.name.span.start, problem));
         }
-        pairs.push((TOPICS.to_owned(), input.topic.to_string()));
+        pairs.push((TOPICS.to_owned(), topic.to_string()));
     }
     ConnectorConfig::parse(&pairs, direction).map_err(|error| {
         let find =
@@ -186,10 +190,7 @@ impl Inner {
             let text = connector.statement.clone();
             let parsed = crate::syntax::parse_statement(&text)?;
             let crate::syntax::ast::Statement::CreateConnector(create) = &parsed.statement else { return Ok(()) };
-            Started::Connector {
-                name: name.to_owned(),
-                config: config_of(&catalog, create).map(Box::new).map_err(|error| error.problem()),
-            }
+            Started::Connector { name: name.to_owned(), config: recalled_config(&catalog, create) }
         };
         self.stop_connector(name);
         self.start(started, &Default::default(), OnFailure::Keep)

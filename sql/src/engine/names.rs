@@ -107,7 +107,7 @@ pub(super) fn check_unused(topic: &str, catalog: &Catalog, at: Position) -> Resu
 }
 
 /// The topics that a property of a connector names, if it is one of those that do.
-fn connector_topics(property: &Property) -> impl Iterator<Item = (&str, Position)> {
+pub(super) fn connector_topics(property: &Property) -> impl Iterator<Item = (&str, Position)> {
     let name = property.name.value.to_ascii_lowercase();
     let names_topics = matches!(name.as_str(), "topic" | "topics") || name.starts_with("topic.");
     let text = match &property.value {

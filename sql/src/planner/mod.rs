@@ -55,6 +55,6 @@ pub(crate) use plain::PlainProjection;
 pub use push::{PushPlan, Reader, RowSender, Sending, plan_push};
 pub(crate) use query::legal;
 pub use sink::{PersistentPlan, SinkTopic, plan_create, plan_insert};
-pub(crate) use sink_rows::{declared_rows, selected_rows};
+pub(crate) use sink_rows::{KeyColumns, declared_rows, selected_rows};
 pub use view_plan::ViewPlan;
 pub(crate) use window::shown as shown_window;

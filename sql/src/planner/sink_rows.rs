@@ -17,7 +17,7 @@ use millstream::{
     log::FetchedBatch,
     record::TopicPartition,
     schema::StreamSchema,
-    topology::OffsetReset,
+    topology::{OffsetReset, RecordPart},
 };
 use millstream_connectors::rows::{RecordColumns, RowFormat, RowKind, RowReader, RowSchema, Rows};
 
@@ -44,6 +44,7 @@ pub(crate) fn declared_rows(source: &Source, at: Position) -> Result<Arc<dyn Row
         value_format: options.formats.value,
         wrapping: options.formats.wrapping,
         value: options.value,
+        parts: options.parts,
     };
     columns.row_format().map_err(|error| PlanError::invalid(at, error.to_string()))
 }
@@ -55,6 +56,15 @@ fn kind(source: &Source) -> RowKind {
     }
 }
 
+/// Where the key of a table's row is in what a sink gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyColumns {
+    /// In the columns alone, so that a query has to select it.
+    Selected,
+    /// Beside the columns, whatever they are.
+    Beside,
+}
+
 /// What a query makes of the rows of its source.
 ///
 /// # Errors
@@ -63,12 +73,15 @@ pub(crate) fn selected_rows(
     query: &StreamQuery,
     source: &Source,
     catalog: &Catalog,
+    key_columns: KeyColumns,
 ) -> Result<Arc<dyn RowFormat>, PlanError> {
     check_clauses(query)?;
     let at = query.span.start;
     let inner = declared_rows(source, at)?;
     let key: Vec<FieldRef> = source.key_columns().map(input::field).collect();
-    let value: Vec<FieldRef> = source.value_columns().map(input::field).collect();
+    let partition: FieldRef = Arc::new(Field::new(input::ROWPARTITION, RecordPart::Partition.data_type(), true));
+    let rest = source.value_columns().chain(source.header_columns()).map(input::field);
+    let value: Vec<FieldRef> = rest.chain([partition]).collect();
     let invalid = |problem: String| PlanError::invalid(at, problem);
     let columns = StreamSchema::new(key, value, input::window(source)).map_err(|error| invalid(error.to_string()))?;
     let bind = |expr: &Expr| Expression::bind(expr, &columns).map_err(|error| invalid(error.to_string()));
@@ -85,7 +98,7 @@ pub(crate) fn selected_rows(
         items.push((key, name, bind(expr)?));
     }
     let keys = items.iter().filter(|(key, ..)| key.is_some()).count();
-    if source.kind == SourceKind::Table && keys < columns.key_width() {
+    if source.kind == SourceKind::Table && key_columns == KeyColumns::Selected && keys < columns.key_width() {
         let names: Vec<&str> = columns.whole_key().iter().map(|field| field.name().as_str()).collect();
         let hint = format!("select all of {}", names.join(", "));
         return Err(PlanError::invalid_hint(
@@ -190,10 +203,11 @@ impl Passing<'_> {
 
 impl SelectedReader {
     /// The columns that expressions are over.
-    fn input(&self, rows: &Rows, batch: &FetchedBatch) -> RecordBatch {
+    fn input(&self, rows: &Rows, partition: &TopicPartition, batch: &FetchedBatch) -> RecordBatch {
         let times = rows.records.iter().map(|record| batch.records.timestamps().value(*record));
         let offsets = rows.records.iter().map(|record| batch.offsets.at(*record).0 as i64);
         let mut columns: Vec<ArrayRef> = rows.batch.columns().to_vec();
+        columns.push(RecordPart::Partition.column(partition.partition, None, rows.len()));
         columns.push(Arc::new(Int64Array::from_iter_values(times)));
         columns.push(Arc::new(Int64Array::from_iter_values(offsets)));
         RecordBatch::try_new(Arc::clone(self.columns.columns()), columns)
@@ -239,7 +253,8 @@ impl SelectedReader {
 impl RowReader for SelectedReader {
     fn read(&mut self, partition: &TopicPartition, batch: &FetchedBatch) -> Result<Rows, ConnectError> {
         let rows = self.inner.read(partition, batch)?;
-        let input = self.input(&rows, batch);
+        let input = self.input(&rows, partition, batch);
+        let key = rows.key.clone();
         let present = (0..rows.len()).map(|row| !rows.is_tombstone(row)).collect();
         let keep = vec![true; rows.len()];
         let mut passing = Passing { partition, batch, records: rows.records, keep, present, rejected: rows.rejected };
@@ -249,10 +264,11 @@ impl RowReader for SelectedReader {
         rejected.sort_by_key(|rejected| rejected.offset);
         let kept = |row: &usize| keep[*row];
         let present: BooleanArray = (0..records.len()).filter(kept).map(|row| Some(present[row])).collect();
-        let batch =
-            filter_record_batch(&selected, &BooleanArray::from(keep.clone())).expect("the mask has one bit a row");
+        let mask = BooleanArray::from(keep.clone());
+        let of_kept = |rows: &RecordBatch| filter_record_batch(rows, &mask).expect("the mask has one bit a row");
         Ok(Rows {
-            batch,
+            batch: of_kept(&selected),
+            key: of_kept(&key),
             records: (0..records.len()).filter(kept).map(|row| records[row]).collect(),
             present: (present.true_count() < present.len()).then_some(present),
             rejected,

@@ -67,6 +67,17 @@ impl Sql {
     }
 }
 
+/// Waits until something is so.
+pub(crate) fn wait_for(is_so: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("it does not come to that");
+}
+
 fn text(response: &Response) -> String {
     match response {
         Response::Done { message } => message.clone(),

@@ -16,5 +16,6 @@ mod replace;
 mod restart;
 mod row_ttl;
 mod service;
+mod sink_rows;
 mod tables;
 mod user_functions;

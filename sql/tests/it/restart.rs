@@ -3,7 +3,7 @@
 use millstream::record::TopicName;
 use millstream_sql::engine::QueryState;
 
-use super::harness::Sql;
+use super::harness::{Sql, wait_for};
 
 const SCRIPT: &str = "
     CREATE TYPE place AS STRUCT<city STRING, zip STRING>;
@@ -150,6 +150,47 @@ fn what_does_not_start_is_kept_as_failed_and_can_go() {
     assert_eq!(sql.rows("SELECT * FROM kept;"), ["a|1"]);
     sql.close();
     Sql::open(&data).close();
+}
+
+#[test]
+fn a_secret_that_is_gone_fails_its_connector_alone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (token, output) = (directory.path().join("token"), directory.path().join("out.ndjson"));
+    std::fs::write(&token, "tiger").expect("written");
+    let data = directory.path().join("data");
+    let mut sql = Sql::open(&data);
+    sql.run(&format!(
+        "CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'JSON', PARTITIONS = 1);
+         CREATE SINK CONNECTOR hook FROM s WITH ('connector.class' = 'webhook', 'http.url' = 'http://127.0.0.1:1/',
+            'headers' = 'Authorization: Bearer ${{file:{}}}');
+         CREATE SINK CONNECTOR out FROM s WITH ('connector.class' = 'file', 'path' = '{}');",
+        token.display(),
+        output.display()
+    ));
+    sql.close();
+
+    std::fs::remove_file(&token).expect("removed");
+    let mut sql = Sql::open(&data);
+    let progress = sql.engine.progress();
+    let states: Vec<(&str, &str)> =
+        progress.connectors.iter().map(|connector| (connector.name.as_str(), connector.state.as_str())).collect();
+    assert_eq!(states, [("HOOK", "FAILED"), ("OUT", "RUNNING")]);
+    let problem = progress.connectors[0].error.clone().expect("it says why");
+    let parts = ["`headers, Authorization`", &token.display().to_string(), "cannot be read", "RESTART CONNECTOR HOOK"];
+    assert!(parts.iter().all(|part| problem.contains(part)) && !problem.contains("tiger"), "{problem}");
+    // The rest works, and what fails still has its topic.
+    sql.run("PAUSE CONNECTOR hook; INSERT INTO s VALUES ('a', 1);");
+    wait_for(|| std::fs::read_to_string(&output).unwrap_or_default() == "{\"K\":\"a\",\"V\":1}\n");
+    let error = sql.error("DROP STREAM s DELETE TOPIC;");
+    assert!(error.contains("connector HOOK, OUT names it"), "{error}");
+    sql.run("RESTART CONNECTOR hook;");
+    assert_eq!(sql.engine.progress().connectors[0].state, "FAILED");
+
+    std::fs::write(&token, "tiger").expect("written");
+    sql.run("RESTART CONNECTOR hook;");
+    wait_for(|| sql.engine.progress().connectors[0].state == "PAUSED");
+    sql.run("DROP CONNECTOR hook;");
+    sql.close();
 }
 
 #[test]

@@ -161,7 +161,8 @@ fn a_script_that_is_not_one_sink_is_refused() {
         let error = bench_sink(directory.path(), script, &["--events", "10"]).expect_err(script);
         assert!(error.contains(problem), "{script}: {error}");
     };
-    let sink = "CREATE SINK CONNECTOR out WITH ('connector.class' = 'file', 'topics' = 'bids', 'path' = '/nonexistent/out');";
+    let sink =
+        "CREATE SINK CONNECTOR out WITH ('connector.class' = 'file', 'topics' = 'bids', 'path' = '/nonexistent/out');";
     check("", "it has 0 connectors");
     check(&format!("{sink} {}", sink.replace(" out ", " also ")), "it has 2 connectors");
     check(&sink.replace("bids", "others"), "FROM bids");
