@@ -336,36 +336,3 @@ fn another_process_that_opens_a_queue_takes_it_over() {
     assert_eq!(one(&new).receipt.offset(), Offset(1), "what the other process gave out is hidden");
     new.ack(&held).unwrap();
 }
-
-/// Figures for the documents: `cargo test --workspace --lib measure_queue -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints figures"]
-fn measure_queue() {
-    const MESSAGES: usize = 20_000;
-    for (consumers, batch) in [(1, 1), (1, 10), (8, 10), (8, 100)] {
-        let directory = tempfile::tempdir().unwrap();
-        let log = EmbeddedLog::open(directory.path(), EmbeddedConfig::default()).unwrap();
-        log.create_topic(&topic("work"), &TopicConfig { partitions: 4, ..TopicConfig::default() }).unwrap();
-        let queue = Queue::open(log, config()).unwrap();
-        queue.send_all((0..MESSAGES).map(|n| Message::new(n.to_string(), [0; 100])).collect()).unwrap();
-        let work = MESSAGES.min(400 * consumers * batch) as u64;
-        let clock = SystemClock::default();
-        thread::scope(|scope| {
-            for _ in 0..consumers {
-                scope.spawn(|| {
-                    while queue.state.lock().counts.acknowledged < work {
-                        let receipts: Vec<_> = queue
-                            .receive(batch, Duration::ZERO)
-                            .unwrap()
-                            .iter()
-                            .map(|delivery| delivery.receipt)
-                            .collect();
-                        assert!(queue.ack_all(&receipts).unwrap().is_empty());
-                    }
-                });
-            }
-        });
-        let rate = work as f64 / crate::runtime::Clock::monotonic(&clock).as_secs_f64();
-        eprintln!("{consumers} consumers, {batch} at a time: {rate:.0} messages/s received and acknowledged");
-    }
-}

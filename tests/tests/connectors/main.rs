@@ -8,7 +8,8 @@
 //! - `s3`: S3 as sink and source, read back by pyarrow; `s3_faults`: processes, connections and servers fail, the objects do not
 //! - `sqs`: queues of moto and ElasticMQ as source and sink; `webhook`: requests to an HTTP server that fails on purpose
 //! - `endurance`: a script in the binary under faults; `log`: what is in its topics
-//! - `round_trip`: the whole way in SQL, from Postgres to Postgres and S3
+//! - `sink_queries`: what queries make of rows on the way into queues and requests
+//! - `sql`: an engine in this process; `round_trip`: the whole way in SQL, from Postgres to Postgres and S3
 //!
 //! Where a server is not installed they say so and pass, except with `CI` set. Ignored tests are child processes of other ones.
 
@@ -26,5 +27,7 @@ mod round_trip;
 mod s3;
 mod s3_faults;
 mod s3_log;
+mod sink_queries;
+mod sql;
 mod sqs;
 mod webhook;

@@ -1,19 +1,16 @@
 //! The whole way in SQL: flights out of Postgres by change data capture, joined and aggregated, back into Postgres and into S3 as Parquet;
 //! what `psql` and pyarrow read there is what `psql` itself computes. Connectors are paused, restarted and checked by statements on the way.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use millstream::log::embedded::Durability;
-use millstream_sql::{
-    engine::{Engine, EngineConfig, Session, check_connectors},
-    response::{Response, Rows},
-};
+use millstream_sql::engine::check_connectors;
 use millstream_tests::{moto_server::MotoServer, postgres_server::PostgresServer};
 use serde_json::Value;
 
-use crate::s3_log::read;
-
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::{
+    s3_log::read,
+    sql::{Sql, wait_for},
+};
 
 const TABLES: &str = "CREATE TABLE airports (code TEXT PRIMARY KEY, city TEXT NOT NULL);
     CREATE TABLE flights (id BIGINT PRIMARY KEY, origin TEXT NOT NULL, delay INT);
@@ -53,57 +50,6 @@ fn script(postgres: &PostgresServer, moto: &MotoServer, secrets: &std::path::Pat
             'aws.access.key.id' = '${{file:{secret}}}', 'aws.secret.access.key' = '${{file:{secret}}}',
             'format' = 'parquet', 'rotate.schedule.interval.ms' = '200');"
     )
-}
-
-struct Sql {
-    engine: Engine,
-    session: Session,
-}
-
-impl Sql {
-    fn open(directory: &std::path::Path) -> Self {
-        let mut config = EngineConfig::new(directory);
-        config.durability = Durability::Os;
-        config.commit_interval = Duration::from_millis(10);
-        let engine = Engine::open(config).expect("opens");
-        Self { session: engine.session(), engine }
-    }
-
-    fn run(&mut self, script: &str) {
-        let ran = self.session.run_script(script, &mut |_, _| {});
-        ran.unwrap_or_else(|error| panic!("{error}"));
-    }
-
-    fn error(&mut self, statement: &str) -> String {
-        self.session.execute(statement).expect_err("it is refused").to_string()
-    }
-
-    /// The row of a connector in SHOW CONNECTORS, by column.
-    fn connector(&mut self, name: &str) -> BTreeMap<String, String> {
-        let Ok(Response::Rows(Rows { schema, batches })) = self.session.execute("SHOW CONNECTORS;") else {
-            panic!("it shows rows")
-        };
-        let text = |batch: &arrow::array::RecordBatch, column: usize, row: usize| {
-            arrow::util::display::array_value_to_string(batch.column(column), row).expect("text")
-        };
-        let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |row| (batch, row)));
-        let mut rows = rows.filter(|(batch, row)| text(batch, 0, *row) == name);
-        let (batch, row) = rows.next().expect("it is listed");
-        (0..batch.num_columns()).map(|at| (schema.field(at).name().clone(), text(batch, at, row))).collect()
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test that hangs is to fail")]
-fn wait_for(what: &str, mut found: impl FnMut() -> String, expected: impl Fn() -> String) {
-    let until = std::time::Instant::now() + PATIENCE;
-    loop {
-        let (now, wanted) = (found(), expected());
-        if now == wanted {
-            return;
-        }
-        assert!(std::time::Instant::now() < until, "{what}:\n{now}\nexpected:\n{wanted}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The newest row of each city in the files, as psql shows it.

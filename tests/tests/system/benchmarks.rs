@@ -170,3 +170,16 @@ fn a_script_that_is_not_one_sink_is_refused() {
     check(&format!("{sink} CREATE STREAM few AS SELECT * FROM bids;"), "starts the query CSAS_FEW");
     check(sink, "/nonexistent/out");
 }
+
+#[test]
+fn a_queue_is_emptied_and_formats_give_back_what_they_got() {
+    let said = run(&["bench", "queue", "--messages", "2000", "--consumers", "3", "--json"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    let report: serde_json::Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert!(report["messages_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{report}");
+    let said = run(&["bench", "formats", "--events", "10000"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    for format in ["JSON", "DELIMITED", "PROTOBUF_NOSR", "ROW"] {
+        assert!(said.stdout.lines().any(|line| line.starts_with(format)), "{}", said.stdout);
+    }
+}

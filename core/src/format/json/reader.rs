@@ -193,7 +193,7 @@ fn not_an_object(cursor: &mut Cursor<'_>, slots: &mut [Slot<'_>]) -> Result<(), 
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Instant};
+    use std::sync::Arc;
 
     use arrow::{
         datatypes::{DataType, Field, Fields, TimeUnit},
@@ -353,41 +353,5 @@ mod tests {
             let decoded = deserializer.decode(&bytes);
             prop_assert!(decoded.columns.iter().all(|column| column.len() == bytes.len()));
         }
-    }
-
-    /// Prints rows a second; `cargo test measure -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "measures"]
-    #[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement for people to read")]
-    fn measure_three_of_seven_fields() {
-        let fields = fields(&[
-            ("auction", DataType::Int64),
-            ("bidder", DataType::Int64),
-            ("price", DataType::Int64),
-            ("channel", DataType::Utf8),
-            ("url", DataType::Utf8),
-            ("dateTime", DataType::Timestamp(TimeUnit::Millisecond, None)),
-            ("extra", DataType::Utf8),
-        ]);
-        let rows: Vec<Vec<u8>> = (0..8192_u64)
-            .map(|n| {
-                let (auction, bidder, price) = (1000 + n % 997, 1000 + n % 4093, n * 7919 % 10_000_000);
-                let extra = "abcdefghij".repeat(4);
-                format!(
-                    r#"{{"auction":{auction},"bidder":{bidder},"price":{price},"channel":"channel-{n}","url":"https://www.nexmark.com/item.htm?query=1&channel_id={n}","dateTime":{},"extra":"{extra}"}}"#,
-                    1_700_000_000_000 + n
-                )
-                .into_bytes()
-            })
-            .collect();
-        let bytes = BinaryArray::from_iter_values(&rows);
-        let mut deserializer = JsonDeserializer::new(false, &fields, &[0, 2, 5]).expect("types that JSON can hold");
-        let start = Instant::now();
-        let rounds = 300;
-        for _ in 0..rounds {
-            assert_eq!(deserializer.decode(&bytes).errors, []);
-        }
-        let rate = (rounds * rows.len()) as f64 / start.elapsed().as_secs_f64() / 1e6;
-        println!("JSON, 3 of 7 fields, {} bytes a row: {rate:.2} M rows/s", rows[0].len());
     }
 }

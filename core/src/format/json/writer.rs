@@ -97,7 +97,7 @@ impl Serializer for JsonSerializer {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Instant};
+    use std::sync::Arc;
 
     use arrow::{
         array::{Array, BinaryArray, Decimal128Array, Float64Array, Int64Array, StringArray},
@@ -229,28 +229,5 @@ mod tests {
                 prop_assert_eq!(read, written);
             }
         }
-    }
-
-    /// Prints rows a second; `cargo test measure -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "measures"]
-    #[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement for people to read")]
-    fn measure_four_fields() {
-        let rows = 8192;
-        let columns: [(&str, ArrayRef); 4] = [
-            ("AUCTION", Arc::new(Int64Array::from_iter_values(0..rows))),
-            ("PRICE", Arc::new(Int64Array::from_iter_values((0..rows).map(|n| n * 7919)))),
-            ("CHANNEL", Arc::new(StringArray::from_iter_values((0..rows).map(|n| format!("channel-{n}"))))),
-            ("AT", Arc::new(Int64Array::from_iter_values((0..rows).map(|n| 1_700_000_000_000 + n)))),
-        ];
-        let mut serializer = JsonSerializer::new(Side::Value, false, &fields(&columns)).expect("plain types");
-        let arrays: Vec<_> = columns.iter().map(|(_, array)| Arc::clone(array)).collect();
-        let start = Instant::now();
-        let rounds = 300;
-        for _ in 0..rounds {
-            serializer.encode(&arrays, rows as usize, None).expect("the columns it was made for");
-        }
-        let rate = (rounds * rows) as f64 / start.elapsed().as_secs_f64() / 1e6;
-        println!("JSON, 4 fields written: {rate:.2} M rows/s");
     }
 }

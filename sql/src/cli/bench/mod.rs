@@ -5,17 +5,19 @@
 //!
 //! - [`workload`]: what can be run; [`bids`]: the input of w0 to w4; [`nexmark`]: that of q0 to q22; [`load`]: lines to records
 //! - [`run`]: one run; [`latency`]: one at a rate; [`log_speed`]: the log alone; [`baseline`]: the batch
-//! - [`sink`]: a sink connector, from a topic to its target
+//! - [`sink`]: a sink connector, from a topic to its target; [`queue`]: a work queue; [`formats`]: bytes to columns and back
 //! - [`measure`]: processor time, memory, bytes written; [`output`] and [`table_hash`]: the result in one number; [`report`]: all of it
 
 pub mod baseline;
 pub mod bids;
+pub mod formats;
 pub mod latency;
 pub mod load;
 pub mod log_speed;
 pub mod measure;
 pub mod nexmark;
 pub mod output;
+pub mod queue;
 pub mod report;
 pub mod run;
 pub mod sink;
@@ -32,7 +34,9 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use self::{
+    formats::FormatsArguments,
     nexmark::QUERIES,
+    queue::QueueArguments,
     run::Plan,
     sink::SinkArguments,
     workload::{BIDS, Workload},
@@ -64,7 +68,7 @@ pub struct BenchArguments {
     pub run: BenchRun,
 }
 
-/// `millstream bench generate`, `millstream bench list`, `millstream bench sink`
+/// `millstream bench generate`, `millstream bench list`, `millstream bench sink` and others
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
     /// Write made-up bids as lines of JSON, and `bidders.ndjson` beside them.
@@ -77,6 +81,10 @@ pub enum BenchCommand {
     /// the stream BIDS is declared before it: AUCTION (the key), BIDDER, PRICE, CHANNEL, URL, DATE_TIME, EXTRA. The run ends when the connector
     /// has committed all: where files stay open, let them end with 'flush.size' or soon with 'rotate.schedule.interval.ms'.
     Sink(SinkArguments),
+    /// How fast messages of a work queue are received and acknowledged.
+    Queue(QueueArguments),
+    /// How fast values become columns and columns values, by format.
+    Formats(FormatsArguments),
 }
 
 /// `millstream bench generate`
@@ -149,6 +157,8 @@ pub fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         Some(BenchCommand::Generate(generate)) => write_bids(generate),
         Some(BenchCommand::List) => list(),
         Some(BenchCommand::Sink(sink)) => measure_sink(sink),
+        Some(BenchCommand::Queue(queue)) => measure_queue(queue),
+        Some(BenchCommand::Formats(formats)) => measure_formats(formats),
         None => measure(&arguments.run),
     }
 }
@@ -189,6 +199,20 @@ fn measure_sink(arguments: &SinkArguments) -> Result<(), Failure> {
     let directory = Scratch::make(arguments.data.as_deref())?;
     let mut reporter = Reporter::new();
     let report = arguments.run(EngineConfig::new(&directory.0), &mut |line| reporter.show_line(line));
+    reporter.clear();
+    let report = report?;
+    show(arguments.json, &report, || report.lines())
+}
+
+fn measure_queue(arguments: &QueueArguments) -> Result<(), Failure> {
+    let directory = Scratch::make(None)?;
+    let report = arguments.run(&directory.0)?;
+    show(arguments.json, &report, || report.lines())
+}
+
+fn measure_formats(arguments: &FormatsArguments) -> Result<(), Failure> {
+    let mut reporter = Reporter::new();
+    let report = arguments.run(&mut |line| reporter.show_line(line));
     reporter.clear();
     let report = report?;
     show(arguments.json, &report, || report.lines())
@@ -267,18 +291,18 @@ fn check(workload: Workload, arguments: &BenchRun) -> Result<(), Failure> {
     }
 }
 
-fn show(
+fn show<N: AsRef<str>>(
     json: bool,
     figures: &impl Serialize,
-    lines: impl FnOnce() -> Vec<(&'static str, String)>,
+    lines: impl FnOnce() -> Vec<(N, String)>,
 ) -> Result<(), Failure> {
     if json {
         let text = serde_json::to_string(figures).expect("plain figures are always JSON");
         return say(&format!("{text}\n"));
     }
     let lines = lines();
-    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    say(&lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect::<String>())
+    let width = lines.iter().map(|(name, _)| name.as_ref().len()).max().unwrap_or(0);
+    say(&lines.iter().map(|(name, value)| format!("{:width$}  {value}\n", name.as_ref())).collect::<String>())
 }
 
 fn say(text: &str) -> Result<(), Failure> {
