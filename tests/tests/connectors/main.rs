@@ -8,6 +8,7 @@
 //! - `s3`: S3 as sink and source, read back by pyarrow; `s3_faults`: processes, connections and servers fail, the objects do not
 //! - `sqs`: queues of moto and ElasticMQ as source and sink; `webhook`: requests to an HTTP server that fails on purpose
 //! - `endurance`: a script in the binary under faults; `log`: what is in its topics
+//! - `secrets`: those that are gone when a directory is opened
 //! - `sink_queries`: what queries make of rows on the way into queues and requests
 //! - `sql`: an engine in this process; `round_trip`: the whole way in SQL, from Postgres to Postgres and S3
 //!
@@ -27,6 +28,7 @@ mod round_trip;
 mod s3;
 mod s3_faults;
 mod s3_log;
+mod secrets;
 mod sink_queries;
 mod sql;
 mod sqs;
