@@ -9,7 +9,7 @@
 //! A record without a row (left out by a condition) is left out, its offset with it. Records that cannot be read, and rows that are no JSON, are
 //! rejected. What the sink itself rejects is handed on as it was read, not as it was sent: a dead letter is the original record.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BinaryArray, Int64Array, RecordBatch},
@@ -278,7 +278,7 @@ impl KeyText {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use arrow::datatypes::Field;
     use millstream::{

@@ -55,16 +55,15 @@ fn side_by_side() {
     }
     pin_broker(&cluster);
     let log = Connection::to(&cluster.bootstrap()).open();
-    for topic in ["load-bids", "load-bidders", "live-bids", "live-bidders"] {
+    for topic in ["load-bids", "load-bidders"] {
         cluster.create_topic(topic, settings.partitions);
     }
     eprintln!("writing {} bids and {} bidders", settings.bids, settings.bidders);
     inputs::bids(&*log, "load-bids", settings.partitions, settings.bids, settings.keys);
     inputs::bidders(&*log, "load-bidders", settings.partitions, settings.bidders);
-    inputs::bidders(&*log, "live-bidders", settings.partitions, LIVE_BIDDERS);
     for workload in ["count", "join"] {
         let outputs = Side::BOTH.map(|side| {
-            let comparison = Comparison { cluster: &cluster, settings: &settings, side, workload };
+            let comparison = Comparison { cluster: &cluster, log: &*log, settings: &settings, side, workload };
             eprintln!("{}", comparison.run());
             last_values(&*log, &comparison.output("load"))
         });
@@ -77,22 +76,24 @@ fn side_by_side() {
 /// One side at one workload.
 struct Comparison<'a> {
     cluster: &'a KafkaCluster,
+    log: &'a dyn Log,
     settings: &'a Settings,
     side: Side,
     workload: &'a str,
 }
 
 impl Comparison<'_> {
-    fn application(&self, inputs: &str) -> String {
-        format!("{}-{}-{inputs}", self.side.name(), self.workload)
+    /// The application of a part of the comparison: `load` or `live`.
+    fn application(&self, part: &str) -> String {
+        format!("{}-{}-{part}", self.side.name(), self.workload)
     }
 
-    fn output(&self, inputs: &str) -> String {
-        format!("{}-out", self.application(inputs))
+    fn output(&self, part: &str) -> String {
+        format!("{}-out", self.application(part))
     }
 
-    fn job(&self, inputs: &str, until: Option<u64>) -> Job {
-        let application = self.application(inputs);
+    fn job(&self, part: &str, inputs: &str, until: Option<u64>) -> Job {
+        let application = self.application(part);
         Job {
             workload: self.workload.to_owned(),
             bootstrap: self.cluster.bootstrap(),
@@ -116,7 +117,7 @@ impl Comparison<'_> {
         self.cluster.create_topic(&self.output("load"), self.settings.partitions);
         let records = self.settings.bids + if self.workload == "join" { self.settings.bidders } else { 0 };
         let broker_before = self.broker_cpu();
-        let took = Run::start(self.cluster, self.side, &self.job("load", Some(records))).wait();
+        let took = Run::start(self.cluster, self.side, &self.job("load", "load", Some(records))).wait();
         let seconds = took["seconds"].as_f64().expect("it says so");
         json!({
             "records": records,
@@ -139,7 +140,7 @@ impl Comparison<'_> {
             return json!({});
         }
         const PROBES: u64 = 64;
-        let job = self.job("load", None);
+        let job = self.job("load", "load", None);
         fs::remove_dir_all(&job.directory).expect("its files can be removed");
         let ages = Ages::of(&job.bootstrap, &self.output("load"));
         let start = Instant::now();
@@ -161,15 +162,21 @@ impl Comparison<'_> {
 
     fn latency(&self) -> Value {
         let Settings { rate, seconds, partitions, .. } = *self.settings;
-        self.cluster.create_topic(&self.output("live"), partitions);
-        let job = self.job("live", None);
+        // Topics of its own, in which nobody else has written.
+        let inputs = self.application("live");
+        let [bids, bidders] = ["bids", "bidders"].map(|what| format!("{inputs}-{what}"));
+        for topic in [&bids, &bidders, &self.output("live")] {
+            self.cluster.create_topic(topic, partitions);
+        }
+        inputs::bidders(self.log, &bidders, partitions, LIVE_BIDDERS);
+        let job = self.job("live", &inputs, None);
         let ages = Ages::of(&job.bootstrap, &self.output("live"));
         let run = Run::start(self.cluster, self.side, &job);
         let mut all = Vec::new();
         let fed = thread::scope(|scope| {
             let feeding = || {
-                feed(&job.bootstrap, "live-bids", LIVE_BIDDERS, rate, WARM_UP_SECONDS);
-                feed(&job.bootstrap, "live-bids", LIVE_BIDDERS, rate, WARM_UP_SECONDS + seconds);
+                feed(&job.bootstrap, &bids, LIVE_BIDDERS, rate, WARM_UP_SECONDS);
+                feed(&job.bootstrap, &bids, LIVE_BIDDERS, rate, WARM_UP_SECONDS + seconds);
             };
             let feeder = scope.spawn(feeding);
             let mut seen = 0_u64;

@@ -89,8 +89,8 @@ fn side() {
         "commits": metrics.commits,
         "records_restored": metrics.records_restored,
     });
-    // The last line of what this process says.
-    eprintln!("{report}");
+    // A line of its own: the harness has begun one with the name of the test.
+    eprintln!("\n{report}");
 }
 
 fn wait_for_signal(streams: &Streams) {
