@@ -144,7 +144,7 @@ fn columns_from_headers_are_written() {
         [r#"{"V":1,"H":[{"KEY":"origin","VALUE":"eA=="},{"KEY":"origin","VALUE":"d2Vi"}]}"#, r#"{"V":2,"H":[]}"#]
     );
     assert_eq!(files.lines("text"), [r#"{"ORIGIN":"web"}"#]);
-    let csv = files.path("csv").join("s+0+0.csv");
+    let csv = files.path("csv").join("s+0+0000000000000000.csv");
     files.sql.settle();
     assert_eq!(lines(&csv), ["V,ORIGIN", "1,web", "2,"]);
     files.sql.close();
@@ -162,7 +162,7 @@ fn what_cannot_be_a_row_is_kept_with_its_place() {
     wait_for(|| files.sql.engine.progress().connectors.iter().any(|found| found.state == "FAILED"));
     let strict = files.sql.engine.progress().connectors.into_iter().find(|found| found.name == "STRICT");
     let error = strict.and_then(|found| found.error).expect("an error");
-    assert!(error.contains("s-0 offset=2") && error.contains("value: "), "{error}");
+    assert!(error.contains("topic=s partition=0 offset=2") && error.contains("value: "), "{error}");
     files.sql.run("DROP CONNECTOR strict;");
     assert_eq!(files.lines("good"), ["{\"Q\":2}", "{\"Q\":5}"]);
     let letters = files.letters("connect-GOOD-dead-letter");
