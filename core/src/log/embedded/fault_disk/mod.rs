@@ -19,230 +19,31 @@
 //!
 //! [`FaultDisk::store`] writes what the disk holds into a real directory, [`FaultDisk::load`] reads one.
 
+mod file;
+mod medium;
+mod survival;
+
+pub use medium::Fault;
+pub use survival::Survival;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
     ffi::OsString,
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use arrow::buffer::Buffer;
 use parking_lot::Mutex;
 
+use self::{
+    file::FaultFile,
+    medium::{Inode, Medium, Node, Pending, not_found, power_is_off},
+};
 use super::disk::{Disk, DiskFile, Lock};
-
-/// Bytes that a disk writes whole or not at all.
-const SECTOR: usize = 512;
-
-/// What is to go wrong. Calls are counted from 1; those that change something or sync count, reads do not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Fault {
-    /// Nothing.
-    #[default]
-    None,
-    /// The call `at` and all after it fail, until the power is on again. If that call is a write, it is the last one that
-    /// is under way, and [`Survival`] may keep a part of it.
-    PowerCut {
-        /// The call.
-        at: u64,
-    },
-    /// The call `at` fails with this kind of error.
-    Error {
-        /// The call.
-        at: u64,
-        /// The error.
-        kind: io::ErrorKind,
-        /// Whether all calls after it fail too.
-        sticky: bool,
-    },
-}
-
-/// What is left after a power cut of what was not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Survival {
-    /// Nothing.
-    Synced,
-    /// Everything, and this many bytes of the write that was under way.
-    Torn {
-        /// Bytes of the last write.
-        bytes: usize,
-    },
-    /// Any part: each sector of each write and each name is kept or lost by a coin, the same for the same seed.
-    Any {
-        /// The seed of the coin.
-        seed: u64,
-    },
-}
-
-#[derive(Clone)]
-enum Pending {
-    Write { position: usize, bytes: Vec<u8> },
-    Length(usize),
-}
-
-#[derive(Default)]
-struct Inode {
-    now: Vec<u8>,
-    synced: Vec<u8>,
-    pending: Vec<Pending>,
-}
-
-impl Pending {
-    fn apply(&self, to: &mut Vec<u8>) {
-        match self {
-            Self::Length(length) => to.resize(*length, 0),
-            Self::Write { position, bytes } => {
-                let end = position + bytes.len();
-                if to.len() < end {
-                    to.resize(end, 0);
-                }
-                to[*position..end].copy_from_slice(bytes);
-            }
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Node {
-    Directory,
-    File(usize),
-}
-
-#[derive(Default)]
-struct Inner {
-    inodes: Vec<Inode>,
-    names: BTreeMap<PathBuf, Node>,
-    synced_names: BTreeMap<PathBuf, Node>,
-    locks: BTreeSet<PathBuf>,
-    calls: u64,
-    fault: Fault,
-    is_off: bool,
-    /// The write that was under way when the power went.
-    last_write: Option<(usize, usize, Vec<u8>)>,
-    /// Files opened before the last power cut are dead.
-    epoch: u64,
-}
 
 /// The disk. Share it with [`Arc`]; every log opened on it sees the same files.
 #[derive(Default)]
-pub struct FaultDisk(Arc<Mutex<Inner>>);
-
-/// A splitmix64 generator (Steele, Lea, Flood 2014): small, seeded, good enough for coins.
-struct Coin(u64);
-
-impl Coin {
-    fn flip(&mut self) -> bool {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) & 1 == 1
-    }
-}
-
-fn power_is_off() -> io::Error {
-    io::Error::new(io::ErrorKind::BrokenPipe, "the power is off")
-}
-
-fn not_found() -> io::Error {
-    io::ErrorKind::NotFound.into()
-}
-
-impl Inner {
-    /// Counts a call, and fails it if its turn has come.
-    fn call(&mut self) -> io::Result<()> {
-        if self.is_off {
-            return Err(power_is_off());
-        }
-        self.calls += 1;
-        match self.fault {
-            Fault::PowerCut { at } if self.calls >= at => {
-                self.is_off = true;
-                Err(power_is_off())
-            }
-            Fault::Error { at, kind, sticky } if self.calls == at || sticky && self.calls > at => {
-                Err(io::Error::new(kind, "a fault was asked for"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn file(&self, path: &Path) -> io::Result<usize> {
-        match self.names.get(path) {
-            Some(Node::File(inode)) => Ok(*inode),
-            _ => Err(not_found()),
-        }
-    }
-
-    fn require_parent(&self, path: &Path) -> io::Result<()> {
-        match path.parent().and_then(|parent| self.names.get(parent)) {
-            Some(Node::Directory) => Ok(()),
-            _ => Err(not_found()),
-        }
-    }
-
-    fn survive(&mut self, survival: Survival) {
-        let mut coin = Coin(match survival {
-            Survival::Any { seed } => seed,
-            _ => 0,
-        });
-        if let Some((inode, position, bytes)) = self.last_write.take() {
-            let kept = match survival {
-                Survival::Synced => 0,
-                Survival::Torn { bytes: kept } => kept.min(bytes.len()),
-                Survival::Any { .. } => bytes.len(),
-            };
-            let write = Pending::Write { position, bytes: bytes[..kept].to_vec() };
-            self.inodes[inode].pending.push(write);
-        }
-        for inode in &mut self.inodes {
-            let mut left = std::mem::take(&mut inode.synced);
-            for pending in std::mem::take(&mut inode.pending) {
-                match (survival, &pending) {
-                    (Survival::Synced, _) => {}
-                    (Survival::Torn { .. }, _) => pending.apply(&mut left),
-                    (Survival::Any { .. }, Pending::Length(_)) => {
-                        if coin.flip() {
-                            pending.apply(&mut left);
-                        }
-                    }
-                    (Survival::Any { .. }, Pending::Write { position, bytes }) => {
-                        let mut at = 0;
-                        while at < bytes.len() {
-                            let to = ((position + at + 1).next_multiple_of(SECTOR) - position).min(bytes.len());
-                            if coin.flip() {
-                                Pending::Write { position: position + at, bytes: bytes[at..to].to_vec() }
-                                    .apply(&mut left);
-                            }
-                            at = to;
-                        }
-                    }
-                }
-            }
-            inode.now.clone_from(&left);
-            inode.synced = left;
-        }
-        let all: BTreeSet<PathBuf> = self.names.keys().chain(self.synced_names.keys()).cloned().collect();
-        let mut left: BTreeMap<PathBuf, Node> = BTreeMap::new();
-        for path in all {
-            let (now, synced) = (self.names.get(&path).copied(), self.synced_names.get(&path).copied());
-            let node = match survival {
-                Survival::Synced => synced,
-                Survival::Torn { .. } => now,
-                Survival::Any { .. } if now != synced && coin.flip() => now,
-                Survival::Any { .. } => synced,
-            };
-            // A name below a directory that is gone is gone with it; parents sort before their children.
-            let is_reachable = path.parent().is_none_or(|parent| left.get(parent) == Some(&Node::Directory));
-            if let Some(node) = node.filter(|_| is_reachable) {
-                left.insert(path, node);
-            }
-        }
-        self.synced_names.clone_from(&left);
-        self.names = left;
-    }
-}
+pub struct FaultDisk(Arc<Mutex<Medium>>);
 
 impl FaultDisk {
     /// An empty disk without faults.
@@ -359,7 +160,7 @@ impl FaultDisk {
         Ok(disk)
     }
 
-    fn handle(&self, inner: &Inner, inode: usize) -> Arc<dyn DiskFile> {
+    fn handle(&self, inner: &Medium, inode: usize) -> Arc<dyn DiskFile> {
         Arc::new(FaultFile { disk: Arc::clone(&self.0), inode, epoch: inner.epoch })
     }
 }
@@ -445,7 +246,7 @@ impl Disk for FaultDisk {
         if !inner.names.contains_key(directory) {
             return Err(not_found());
         }
-        let Inner { names, synced_names, .. } = &mut *inner;
+        let Medium { names, synced_names, .. } = &mut *inner;
         synced_names.retain(|path, _| path.parent() != Some(directory) || names.contains_key(path));
         for (path, node) in names.iter().filter(|(path, _)| path.parent() == Some(directory)) {
             synced_names.insert(path.clone(), *node);
@@ -468,8 +269,9 @@ impl Disk for FaultDisk {
     }
 }
 
+/// A lock that is free again when this is dropped, or the power goes.
 struct Held {
-    disk: Arc<Mutex<Inner>>,
+    disk: Arc<Mutex<Medium>>,
     path: PathBuf,
     epoch: u64,
 }
@@ -480,86 +282,6 @@ impl Drop for Held {
         if inner.epoch == self.epoch {
             inner.locks.remove(&self.path);
         }
-    }
-}
-
-struct FaultFile {
-    disk: Arc<Mutex<Inner>>,
-    inode: usize,
-    epoch: u64,
-}
-
-impl FaultFile {
-    fn inner(&self) -> io::Result<parking_lot::MutexGuard<'_, Inner>> {
-        let inner = self.disk.lock();
-        if inner.is_off || inner.epoch != self.epoch { Err(power_is_off()) } else { Ok(inner) }
-    }
-}
-
-impl DiskFile for FaultFile {
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.inner()?.inodes[self.inode].now.len() as u64)
-    }
-
-    fn view(&self, position: u64, length: usize) -> io::Result<Buffer> {
-        let inner = self.inner()?;
-        let bytes = &inner.inodes[self.inode].now;
-        let start = position as usize;
-        let end = start.checked_add(length).ok_or(io::ErrorKind::UnexpectedEof)?;
-        bytes.get(start..end).map(Buffer::from).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
-
-    fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut inner = self.inner()?;
-        if let Err(error) = inner.call() {
-            if inner.is_off {
-                inner.last_write = Some((self.inode, position as usize, bytes.to_vec()));
-            } else {
-                // A failed write leaves half of it behind.
-                let half = Pending::Write { position: position as usize, bytes: bytes[..bytes.len() / 2].to_vec() };
-                half.apply(&mut inner.inodes[self.inode].now);
-                inner.inodes[self.inode].pending.push(half);
-            }
-            return Err(error);
-        }
-        let write = Pending::Write { position: position as usize, bytes: bytes.to_vec() };
-        write.apply(&mut inner.inodes[self.inode].now);
-        inner.inodes[self.inode].pending.push(write);
-        Ok(())
-    }
-
-    fn preallocate(&self, length: u64) -> io::Result<()> {
-        let mut inner = self.inner()?;
-        inner.call()?;
-        let inode = &mut inner.inodes[self.inode];
-        let length = inode.now.len().max(length as usize);
-        inode.now.resize(length, 0);
-        inode.pending.push(Pending::Length(length));
-        Ok(())
-    }
-
-    fn truncate(&self, length: u64) -> io::Result<()> {
-        let mut inner = self.inner()?;
-        inner.call()?;
-        let inode = &mut inner.inodes[self.inode];
-        inode.now.resize(length as usize, 0);
-        inode.pending.push(Pending::Length(length as usize));
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut inner = self.inner()?;
-        if let Err(error) = inner.call() {
-            // After a failed sync the system forgets what it did not write, as Linux does.
-            if !inner.is_off {
-                inner.inodes[self.inode].pending.clear();
-            }
-            return Err(error);
-        }
-        let inode = &mut inner.inodes[self.inode];
-        inode.synced.clone_from(&inode.now);
-        inode.pending.clear();
-        Ok(())
     }
 }
 
