@@ -74,7 +74,7 @@ pub use lag::InputLag;
 pub use progress::{ConnectorProgress, Progress, QueryProgress, QueryState};
 pub use service::{ClusterConfig, ServiceId};
 pub use session::Session;
-pub use validate::{CheckedConnector, check_connectors};
+pub use validate::{CheckedConnector, check_connectors, check_connectors_after};
 
 /// An engine. Cloning gives another handle to the same one; the directory is free when all handles and sessions are gone.
 #[derive(Clone)]

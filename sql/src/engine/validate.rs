@@ -42,14 +42,29 @@ pub struct CheckedConnector {
 /// # Errors
 /// [`EngineError`] if the script is no script of the language, or declares a stream, table or type that cannot be.
 pub fn check_connectors(script: &str) -> Result<Vec<CheckedConnector>, EngineError> {
+    check_connectors_after("", script)
+}
+
+/// The same of a script that is run after another one, whose streams and tables are there.
+///
+/// # Errors
+/// As [`check_connectors`], of either script.
+pub fn check_connectors_after(earlier: &str, script: &str) -> Result<Vec<CheckedConnector>, EngineError> {
     let mut catalog = Catalog::default();
-    let properties = SessionProperties::default();
     let mut checked = Vec::new();
+    check(earlier, &mut catalog, &mut checked)?;
+    check(script, &mut catalog, &mut checked)?;
+    Ok(checked)
+}
+
+/// Applies a script to the catalog, without running anything; adds its connectors.
+fn check(script: &str, catalog: &mut Catalog, checked: &mut Vec<CheckedConnector>) -> Result<(), EngineError> {
+    let properties = SessionProperties::default();
     let script = substitute(script, &BTreeMap::new())?;
     for (number, parsed) in parse_script(&script)?.into_iter().enumerate() {
         match &parsed.statement {
             Statement::CreateConnector(create) => {
-                let config = config_of(&catalog, create);
+                let config = config_of(catalog, create);
                 let class = create.properties.entries.iter().find_map(|property| match &property.value {
                     Literal::Text(text) if property.name.value.eq_ignore_ascii_case("connector.class") => Some(text),
                     _ => None,
@@ -66,7 +81,7 @@ pub fn check_connectors(script: &str) -> Result<Vec<CheckedConnector>, EngineErr
                     target: config.as_ref().ok().and_then(|config| config.kind.target()).unwrap_or_default(),
                     problem: config.err().map(|error| error.to_string()),
                 });
-                connectors::recall(&mut catalog, create, &parsed.text)?;
+                connectors::recall(catalog, create, &parsed.text)?;
             }
             Statement::CreateSource(_)
             | Statement::CreateAsSelect(_)
@@ -77,13 +92,13 @@ pub fn check_connectors(script: &str) -> Result<Vec<CheckedConnector>, EngineErr
             | Statement::AlterSource(_) => {
                 let id = matches!(parsed.statement, Statement::CreateAsSelect(_))
                     .then(|| QueryId(format!("CHECKED-{number}")));
-                declare::change(&mut catalog, &parsed, id, &properties)?;
+                declare::change(catalog, &parsed, id, &properties)?;
             }
             // What runs or shows something has no part in it.
             _ => {}
         }
     }
-    Ok(checked)
+    Ok(())
 }
 
 #[cfg(test)]

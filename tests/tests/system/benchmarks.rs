@@ -166,7 +166,7 @@ fn a_script_that_is_not_one_sink_is_refused() {
     check("", "it has 0 connectors");
     check(&format!("{sink} {}", sink.replace(" out ", " also ")), "it has 2 connectors");
     check(&sink.replace("bids", "others"), "FROM bids");
-    check(&sink.replace("path", "pth"), "`pth`");
+    check(&sink.replace("path", "pth"), "cannot run: 1:27: missing 'path'");
     check(&format!("{sink} CREATE STREAM few AS SELECT * FROM bids;"), "starts the query CSAS_FEW");
     check(sink, "/nonexistent/out");
 }

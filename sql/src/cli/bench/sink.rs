@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     cli::{failure::Failure, stopwatch::Stopwatch},
-    engine::{CheckedConnector, ConnectorProgress, Engine, EngineConfig, check_connectors},
+    engine::{CheckedConnector, ConnectorProgress, Engine, EngineConfig, check_connectors_after},
     output::group_digits,
 };
 
@@ -124,7 +124,7 @@ impl SinkArguments {
     pub fn run(&self, config: EngineConfig, on_progress: &mut dyn FnMut(&str)) -> Result<SinkReport, Failure> {
         let script = fs::read_to_string(&self.file).map_err(Failure::file(&self.file, "read"))?;
         let sources = BIDS_SOURCE.replace(PARTITIONS, &self.partitions.to_string());
-        let connector = self.only_sink(check_connectors(&format!("{sources}\n{script}"))?)?;
+        let connector = self.only_sink(check_connectors_after(&sources, &script)?)?;
         let engine = Engine::open(config)?;
         let watch = Stopwatch::start();
         let loaded = self.fill(&engine, on_progress)?;
