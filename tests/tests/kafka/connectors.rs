@@ -110,6 +110,7 @@ fn a_killed_process_leaves_its_connector_to_another() {
         kcat::produce(&cluster.bootstrap(), "sql-landing", &[], &rows);
         sent += ROUND;
         if round < kills {
+            wait_until("nobody runs it", &service, || service.owner().is_some());
             let owner = service.owner().expect("one of the two runs it");
             // Before the rows are all in files, or after that.
             thread::sleep(Duration::from_millis(150 * round));
