@@ -7,6 +7,7 @@
 //! - `clients`: Kafka's console tools and kcat write our input and read our output
 //! - `security`: over TLS, with passwords
 //! - `sql`: SQL on a cluster: cases, processes of a service; `examples`: those of the folder `examples`
+//! - `connectors`: those of a service whose processes are killed
 //! - `operations`: the binary: topics, groups, resets; `binary`: running it
 //! - `faults`: processes and brokers fail, results do not
 //! - `compare`: Kafka Streams beside us; only when asked for
@@ -21,6 +22,7 @@ mod binary;
 mod clients;
 mod cluster;
 mod compare;
+mod connectors;
 mod examples;
 mod faults;
 mod group;
