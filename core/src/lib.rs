@@ -6,7 +6,7 @@
 //!
 //! # Map
 //! - [`record`], [`log`], [`connect`]: records and positions; topics and the one step of a commit; the traits of sources and sinks
-//! - [`secret`]: passwords and keys that are never shown
+//! - [`secret`], [`tls`]: passwords and keys that are never shown; whose certificates are taken
 //! - [`schema`], [`Batch`], [`format`](mod@format), [`window`], [`expression`]: columns; bytes to columns and back; which windows; expressions
 //!   and accumulators
 //! - [`topology`], [`operator`]: the logical graph and its text; one physical operator a file
@@ -50,6 +50,7 @@ pub mod runtime;
 pub mod schema;
 pub mod secret;
 pub mod testing;
+pub mod tls;
 pub mod topology;
 pub mod window;
 

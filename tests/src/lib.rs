@@ -16,6 +16,7 @@
 //! `cargo test --workspace --test system` runs them; a word behind it picks those whose name has it. The only ignored test is a child
 //! process of another one.
 
+pub mod certificates;
 pub mod fault_proxy;
 pub mod kafka_cluster;
 pub mod moto_server;

@@ -5,12 +5,14 @@
 //! `postgres`, because the server refuses to be root.
 //!
 //! Invariants: the server does not outlive the test process, however that ends; its directory goes with it. Everybody on loopback may do
-//! everything without a password, apart from the role `walled`, which needs one (`tiger`, SCRAM).
+//! everything without a password, apart from the role `walled`, which needs one (`tiger`, SCRAM). A server that was started with a certificate
+//! takes encrypted connections only.
 
 use std::{
     fs,
     io::Write as _,
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Mutex,
@@ -20,7 +22,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::kafka_cluster::Guarded;
+use crate::{certificates::Certificate, kafka_cluster::Guarded};
 
 /// The role that needs a password.
 pub const WALLED: (&str, &str) = ("walled", "tiger");
@@ -31,6 +33,8 @@ const STEP: Duration = Duration::from_millis(30);
 
 const ACCESS: &str =
     "local all all trust\nhost all walled 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n";
+const TLS_ACCESS: &str =
+    "local all all trust\nhostssl all walled 127.0.0.1/32 scram-sha-256\nhostssl all all 127.0.0.1/32 trust\n";
 const SETTINGS: &str = "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nwal_level = logical\nmax_wal_senders = 8\n\
     max_replication_slots = 16\nlisten_addresses = '127.0.0.1'\nshared_buffers = '64MB'\nlog_min_messages = warning\nmax_connections = 60\n";
 
@@ -59,6 +63,18 @@ impl PostgresServer {
     /// # Panics
     /// If it does not start.
     pub fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// The same with a certificate, for encrypted connections only.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_encrypted(certificate: &Certificate) -> Option<Self> {
+        Self::start_with(Some(certificate))
+    }
+
+    fn start_with(certificate: Option<&Certificate>) -> Option<Self> {
         let Some(binaries) = binaries() else {
             assert!(std::env::var_os("CI").is_none(), "there is no PostgreSQL: apt-get install postgresql");
             eprintln!("left out: there is no PostgreSQL here (apt-get install postgresql)");
@@ -72,6 +88,9 @@ impl PostgresServer {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
         let server = Self { binaries, directory, port, process: Mutex::new(None) };
         server.make();
+        if let Some(certificate) = certificate {
+            server.encrypt(certificate);
+        }
         server.run();
         server.psql(
             "CREATE ROLE walled LOGIN PASSWORD 'tiger'; CREATE DATABASE shop; GRANT ALL ON DATABASE shop TO walled",
@@ -111,6 +130,23 @@ impl PostgresServer {
         fs::write(&settings, format!("{text}\n{SETTINGS}port = {}\nunix_socket_directories = '{socket}'\n", self.port))
             .expect("it can be written");
         fs::write(self.data().join("pg_hba.conf"), ACCESS).expect("it can be written");
+    }
+
+    /// Gives it a certificate; it shows it from its next start on, and takes encrypted connections only.
+    pub fn encrypt(&self, certificate: &Certificate) {
+        for (from, to) in [(&certificate.certificate, "server.crt"), (&certificate.key, "server.key")] {
+            let to = self.data().join(to);
+            fs::copy(from, &to).expect("it can be copied");
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+            if is_root() {
+                let owned = Command::new("chown").arg("postgres:").arg(&to).status();
+                assert!(owned.expect("chown is there").success(), "there is a user postgres");
+            }
+        }
+        let settings = self.data().join("postgresql.conf");
+        let text = fs::read_to_string(&settings).expect("it was written");
+        fs::write(&settings, format!("{text}ssl = on\n")).expect("it can be written");
+        fs::write(self.data().join("pg_hba.conf"), TLS_ACCESS).expect("it can be written");
     }
 
     fn run(&self) {

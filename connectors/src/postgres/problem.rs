@@ -3,7 +3,7 @@
 use millstream::connect::ConnectError;
 use tokio_postgres::{Error, error::DbError};
 
-use super::settings::PostgresConnection;
+use super::settings::{PostgresConnection, SslMode};
 
 /// What went wrong with a statement.
 #[derive(Debug)]
@@ -71,12 +71,8 @@ fn unanswered(connection: &PostgresConnection, action: &str, error: &Error) -> (
         return (format!("cannot {action}: {text}"), true);
     }
     if kind.contains("TLS") {
-        let advice = if connection.ssl_root_certificate.is_some() {
-            "is it the server's certificate that 'sslrootcert' vouches for, and for this host?"
-        } else {
-            "a server without TLS is reached with 'sslmode' = 'disable'; of a certificate of its own name the root in 'sslrootcert'"
-        };
-        return (format!("cannot {action}: {causes}; {advice}"), false);
+        let text = format!("cannot {action}: {causes}; {}", tls_advice(connection, &causes));
+        return (text, was_cut_short(error));
     }
     if kind.contains("authentication") || kind.contains("configuration") {
         let text =
@@ -84,6 +80,42 @@ fn unanswered(connection: &PostgresConnection, action: &str, error: &Error) -> (
         return (format!("cannot {action}: {text}"), false);
     }
     (format!("cannot {action}: the connection is lost ({causes})"), true)
+}
+
+/// What to do about an encrypted connection that was not made.
+fn tls_advice(connection: &PostgresConnection, causes: &str) -> String {
+    if causes.contains("does not support TLS") {
+        return "a server without TLS is reached with 'sslmode' = 'disable'".to_owned();
+    }
+    if causes.contains("not valid for name") || causes.contains("NotValidForName") {
+        return format!(
+            "the certificate is not for {}: connect by a name that it is for, have one made for this host, or have only its origin checked with \
+             'sslmode' = 'verify-ca'",
+            connection.host
+        );
+    }
+    if causes.contains("certificate") {
+        return match &connection.ssl_root_certificate {
+            Some(file) => format!(
+                "the server's certificate must come from one in 'sslrootcert' {}: name the file of the authority that has signed it",
+                file.display()
+            ),
+            None => "of a certificate that no public authority has signed, name the file of its own authority in 'sslrootcert'".to_owned(),
+        };
+    }
+    "is there a Postgres server at this port, and are its TLS versions 1.2 or 1.3?".to_owned()
+}
+
+/// Whether a handshake ended because the connection did, and not by what either side said: a server that stops cuts it like that.
+fn was_cut_short(error: &Error) -> bool {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return !matches!(io.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::InvalidInput);
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// Whether an error of this SQLSTATE may pass by itself: lost connections, a server that starts or stops, a lack of something, a victim of
@@ -97,6 +129,10 @@ fn advised(connection: &PostgresConnection, error: &DbError) -> String {
     let text = words(error);
     let user = &connection.user;
     match error.code().code() {
+        "28000" if connection.ssl_mode == SslMode::Disable => format!(
+            "{text}; a server that takes encrypted connections only is reached with 'sslmode' = 'require' or 'verify-full'; else check \
+             'connection.user', and pg_hba.conf on the server"
+        ),
         "28P01" | "28000" => {
             format!("{text}; check 'connection.user' and 'connection.password', and pg_hba.conf on the server")
         }

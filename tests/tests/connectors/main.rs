@@ -2,7 +2,10 @@
 //!
 //! - `postgres_sink`: rows of every type, upserts, deletions, bad rows, wrong settings, two writers; `postgres_faults`: processes and servers
 //!   are killed, connections are cut around COMMIT
-//! - `postgres_source`: tables as they are, then each change once, while everything fails
+//! - `postgres_rivals`: several processes that are the same sink at once
+//! - `postgres_source`: tables as they are, then each change once, while everything fails; `postgres_snapshot`: the process is killed while
+//!   it reads tables, and within large transactions; `postgres_changes`: large values, other columns, TRUNCATE
+//! - `postgres_tls`: encrypted connections, certificates, passwords
 //! - `log_of_rows`: the topics that they read
 //! - `queue`: a work queue whose process is killed
 //! - `s3`: S3 as sink and source, read back by pyarrow; `s3_faults`: processes, connections and servers fail, the objects do not
@@ -20,9 +23,13 @@ mod binary;
 mod endurance;
 mod log;
 mod log_of_rows;
+mod postgres_changes;
 mod postgres_faults;
+mod postgres_rivals;
 mod postgres_sink;
+mod postgres_snapshot;
 mod postgres_source;
+mod postgres_tls;
 mod queue;
 mod round_trip;
 mod s3;

@@ -121,7 +121,7 @@ fn expected(log: &dyn Log) -> String {
     rows.collect()
 }
 
-fn commits(server: &PostgresServer) -> i64 {
+pub(super) fn commits(server: &PostgresServer) -> i64 {
     let sum = server.try_psql("shop", "SELECT coalesce(sum(next_offset), 0) FROM _millstream_sink_progress");
     sum.ok().and_then(|sum| sum.trim().parse().ok()).unwrap_or(0)
 }

@@ -39,12 +39,12 @@ fn settings(port: u16, tables: &str, more: &str) -> String {
     )
 }
 
-fn follow(log: &SharedLog, name: &str, text: &str) -> RunningConnector {
+pub(super) fn follow(log: &SharedLog, name: &str, text: &str) -> RunningConnector {
     start(name, config(Direction::Source, text, TopicRows::default()), log.clone()).expect("started")
 }
 
 /// Keys and values of a topic, in order.
-fn records(log: &dyn Log, name: &str) -> Vec<(Option<Value>, Option<Value>)> {
+pub(super) fn records(log: &dyn Log, name: &str) -> Vec<(Option<Value>, Option<Value>)> {
     let mut found = Vec::new();
     let partitions = log.describe_topic(&topic(name)).map_or(0, |described| described.config.partitions);
     for partition in 0..partitions {
@@ -68,7 +68,7 @@ fn records(log: &dyn Log, name: &str) -> Vec<(Option<Value>, Option<Value>)> {
 }
 
 /// Waits until the topic has so many records.
-fn wait_for_records(
+pub(super) fn wait_for_records(
     running: &RunningConnector,
     log: &dyn Log,
     name: &str,
@@ -85,13 +85,13 @@ fn wait_for_records(
     panic!("{:?} has {:#?}", running.status(), records(log, name));
 }
 
-fn failure(running: &RunningConnector) -> String {
+pub(super) fn failure(running: &RunningConnector) -> String {
     let failed = |status: &ConnectorStatus| status.state.to_string() == "FAILED";
     let status = running.wait_for_status(Some(PATIENCE), failed).expect("it fails");
     status.last_error.expect("a reason")
 }
 
-fn json(text: &str) -> Option<Value> {
+pub(super) fn json(text: &str) -> Option<Value> {
     (text != "-").then(|| serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}")))
 }
 

@@ -9,6 +9,9 @@
 //! sink since has raised it, and the older writer's transaction comes to nothing. Whoever opens it waits for that lock, so that it reads the
 //! positions behind the last commit of its predecessor.
 //!
+//! A predecessor that has fallen silent, frozen or behind a network that is down, may hold that lock, and those of rows. So whoever opens the sink
+//! ends the sessions of others that have it open, as far as its role may; they are told apart by a shared advisory lock on the connector's name.
+//!
 //! The incarnation is also in the mark that is committed with the offsets. So a log that has forgotten the connector, another log, and a
 //! database that is not the one of before are recognised, and neither skipped over nor written twice.
 
@@ -67,6 +70,7 @@ impl Progress {
         if self.epoch.is_some() && self.is_taken(session)? {
             return Err(self.fenced(session));
         }
+        self.end_predecessors(session)?;
         let head = session.query(
             "take over the sink",
             &format!(
@@ -84,6 +88,30 @@ impl Progress {
         self.incarnation = head.get(1);
         self.positions = self.read(session)?;
         self.check(committed)
+    }
+
+    /// Ends the sessions of those who have had the sink open, and marks this one as having it open.
+    fn end_predecessors(&self, session: &Session) -> Result<(), ConnectError> {
+        let key = "hashtextextended('millstream sink ' || $1::text, 0)";
+        let sql = format!("SELECT pg_advisory_lock_shared({key})");
+        session.query("mark the sink as open", &sql, &[&self.connector])?;
+        let sql = format!(
+            "SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database, {key} AS k \
+             WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.pid <> pg_backend_pid() \
+             AND l.classid::int8 = (k >> 32) & 4294967295 AND l.objid::int8 = k & 4294967295"
+        );
+        match session.query("end the sessions of its predecessors", &sql, &[&self.connector]) {
+            Err(error) if error.is_retryable() => return Err(error),
+            // The role may not: then they end by themselves within a minute.
+            Err(error) => {
+                tracing::warn!(connector = %self.connector, %error, "earlier sessions of the sink are not ended")
+            }
+            Ok(ended) if !ended.is_empty() => {
+                tracing::warn!(connector = %self.connector, sessions = ended.len(), "earlier sessions of the sink were still open and are ended");
+            }
+            Ok(_) => {}
+        }
+        Ok(())
     }
 
     /// The positions in the target.

@@ -4,10 +4,7 @@
 //! allow. A transaction is cut only if it is larger than [`CUT`] times the limits; then the position says how much of it is taken.
 //! Transactions that the position has behind it already, because the slot is confirmed later than the log commits, are left out.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, VecDeque},
-};
+use std::{borrow::Cow, collections::VecDeque};
 
 use millstream::{
     connect::{ConnectError, PollLimits},
@@ -18,9 +15,10 @@ use tokio_postgres::SimpleQueryMessage;
 use super::{
     PostgresSource, RecordShape, Truncates,
     lsn::Lsn,
-    pgoutput::{Message, Old, Relation, Tuple, Value, parse},
+    pgoutput::{Message, Old, Tuple, Value, parse},
     position::{SourcePosition, Within},
     records::{Field, Operation, Origin, Output, Shape, event},
+    relations::{Known, Relations},
     tables::Table,
 };
 use crate::postgres::{
@@ -41,8 +39,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// What is read out of the slot.
 #[derive(Default)]
 pub(super) struct Changes {
-    /// Tables by the number that messages call them.
-    relations: HashMap<u32, Known>,
+    relations: Relations,
     /// Messages that were fetched and not taken.
     waiting: VecDeque<Vec<u8>>,
     /// Whether there is a cursor on the server.
@@ -50,14 +47,6 @@ pub(super) struct Changes {
     /// Whether the cursor has given anything.
     has_given: bool,
     transaction: Option<Transaction>,
-}
-
-struct Known {
-    relation: Relation,
-    /// Which of the tables it is; `None`: one that is published besides.
-    table: Option<usize>,
-    /// The columns of the key.
-    key: Vec<usize>,
 }
 
 /// The transaction that messages belong to.
@@ -186,7 +175,7 @@ impl Changes {
                     position.seen = None;
                 }
             }
-            Message::Relation(relation) => self.learn(reading, relation)?,
+            Message::Relation(relation) => self.relations.learn(reading.session, reading.tables, relation)?,
             Message::Other => {}
             Message::Truncate { relations } => {
                 if self.counts() {
@@ -208,46 +197,9 @@ impl Changes {
         })
     }
 
-    fn learn(&mut self, reading: &Reading<'_>, relation: Relation) -> Result<(), ConnectError> {
-        let table = reading.tables.iter().position(|table| {
-            table.name.table == relation.table && table.name.schema.as_deref() == Some(relation.schema.as_str())
-        });
-        let mut key = Vec::new();
-        for name in table.iter().flat_map(|table| &reading.tables[*table].key) {
-            let place = relation.columns.iter().position(|column| column.name == *name);
-            let gone = || {
-                reading.session.refusal(format!(
-                "table {}.{} no longer has column `{name}`, which is part of its key; start anew with a connector of another name",
-                relation.schema, relation.table
-            ))
-            };
-            key.push(place.ok_or_else(gone)?);
-        }
-        if let Some(before) = self.relations.get(&relation.id).filter(|known| known.relation != relation) {
-            let names =
-                |relation: &Relation| relation.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
-            tracing::info!(
-                table = %format!("{}.{}", relation.schema, relation.table), before = ?names(&before.relation), now = ?names(&relation),
-                "a table has changed; records have its new columns from here on"
-            );
-        }
-        self.relations.insert(relation.id, Known { relation, table, key });
-        Ok(())
-    }
-
-    /// The table that a message speaks of, if it is one that is followed.
-    fn known<'k>(
-        &'k self,
-        reading: &'k Reading<'_>,
-        relation: u32,
-    ) -> Result<Option<(&'k Known, &'k Table)>, ConnectError> {
-        let missing = || reading.session.refusal(format!("pgoutput has not said what table {relation} is"));
-        let known = self.relations.get(&relation).ok_or_else(missing)?;
-        Ok(known.table.map(|table| (known, &reading.tables[table])))
-    }
-
     fn truncate(&self, reading: &Reading<'_>, relation: u32, output: &mut Output<'_>) -> Result<(), ConnectError> {
-        let (Some((_, table)), Some(transaction)) = (self.known(reading, relation)?, self.transaction) else {
+        let known = self.relations.known(reading.session, reading.tables, relation)?;
+        let (Some((_, table)), Some(transaction)) = (known, self.transaction) else {
             return Ok(());
         };
         match (reading.config.shape, reading.config.truncates) {
@@ -279,7 +231,8 @@ impl Changes {
         if !self.counts() {
             return Ok(());
         }
-        let (Some((known, table)), Some(transaction)) = (self.known(reading, relation)?, self.transaction) else {
+        let known = self.relations.known(reading.session, reading.tables, relation)?;
+        let (Some((known, table)), Some(transaction)) = (known, self.transaction) else {
             return Ok(());
         };
         let columns = known.relation.columns.len();
@@ -398,16 +351,18 @@ impl Change<'_> {
     }
 
     /// The new row with the large values that the log does not repeat: from the row before, if the log has it, else as they are now. If they
-    /// were changed since, the change follows; if the row is gone, so does its deletion.
+    /// were changed since, the change follows; if the row is gone, so does its deletion. A large key is always in the row before.
     fn complete<'t>(&self, old: Option<&Old<'t>>, new: &Tuple<'t>) -> Result<Vec<Field<'t>>, ConnectError> {
         let mut row = fields(new);
+        if let Some(old) = old {
+            let before = fields(old.tuple());
+            let is_told = |at: usize| matches!(old, Old::Row(_)) || self.known.key.contains(&at);
+            for at in (0..row.len()).filter(|at| new[*at] == Value::Unchanged && is_told(*at)) {
+                row[at] = before[at].clone();
+            }
+        }
         let unknown: Vec<usize> = (0..row.len()).filter(|at| row[*at] == Field::Unknown).collect();
         if unknown.is_empty() {
-            return Ok(row);
-        }
-        if let Some(Old::Row(tuple)) = old {
-            let before = fields(tuple);
-            unknown.iter().for_each(|at| row[*at] = before[*at].clone());
             return Ok(row);
         }
         for (at, text) in unknown.iter().zip(self.fetch(&unknown, &row)?) {

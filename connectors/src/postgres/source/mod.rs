@@ -3,7 +3,7 @@
 //! - [`reader`]: the source as the runtime sees it; [`position`]: how far it is
 //! - [`server`]: the server, its publication and its slot
 //! - [`tables`]: what the tables are; [`snapshot`]: their rows
-//! - [`changes`]: transactions out of the slot; [`pgoutput`]: their messages
+//! - [`changes`]: transactions out of the slot; [`pgoutput`]: their messages; [`relations`]: the tables in them
 //! - [`records`]: rows as records; [`json_value`]: values as JSON
 
 mod changes;
@@ -13,6 +13,7 @@ mod pgoutput;
 mod position;
 mod reader;
 mod records;
+mod relations;
 mod server;
 mod snapshot;
 mod tables;

@@ -41,6 +41,16 @@ pub(super) struct Relation {
     pub(super) schema: String,
     pub(super) table: String,
     pub(super) columns: Vec<Column>,
+    pub(super) identity: Identity,
+}
+
+/// By what the log tells the old row of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// By these columns: those of the primary key or of another index; none, if the table has no key.
+    Columns(Vec<usize>),
+    /// By all of them.
+    Full,
 }
 
 /// A column of a table.
@@ -192,16 +202,20 @@ impl<'a> Input<'a> {
 
     fn relation(&mut self) -> Result<Relation, String> {
         let (id, schema, table) = (self.u32()?, self.name()?, self.name()?);
-        self.byte()?;
-        let columns = (0..self.u16()?).map(|_| {
-            self.byte()?;
+        let is_full = self.byte()? == b'f';
+        let mut marked = Vec::new();
+        let columns = (0..self.u16()?).map(|at| {
+            if self.byte()? & 1 == 1 {
+                marked.push(usize::from(at));
+            }
             let column = Column { name: self.name()?, type_oid: self.u32()? };
             self.u32()?;
             Ok(column)
         });
         let columns = columns.collect::<Result<_, String>>()?;
+        let identity = if is_full { Identity::Full } else { Identity::Columns(marked) };
         let schema = if schema.is_empty() { "pg_catalog".to_owned() } else { schema };
-        Ok(Relation { id, schema, table, columns })
+        Ok(Relation { id, schema, table, columns, identity })
     }
 
     fn old(&mut self, kind: u8) -> Result<Old<'a>, String> {
@@ -254,7 +268,8 @@ mod tests {
         assert_eq!(parse(&commit), Ok(Message::Commit { end: 2 }));
         let relation = [&b"R\0\0\0\x05public\0t\0d\0\x01\x01id\0\0\0\0\x17\xff\xff\xff\xff"[..]].concat();
         let columns = vec![Column { name: "id".into(), type_oid: 23 }];
-        let expected = Relation { id: 5, schema: "public".into(), table: "t".into(), columns };
+        let identity = Identity::Columns(vec![0]);
+        let expected = Relation { id: 5, schema: "public".into(), table: "t".into(), columns, identity };
         assert_eq!(parse(&relation), Ok(Message::Relation(expected)));
         let update =
             [b"U\0\0\0\x05K".to_vec(), tuple(&[Some("1"), None]), b"N".to_vec(), tuple(&[Some("2"), Some("TOAST")])]

@@ -14,6 +14,9 @@ pub(super) struct SourcePosition {
     pub(super) slot: String,
     /// The tables, as configured.
     pub(super) tables: Vec<String>,
+    /// Their numbers on the server: another table may come by the name of one. Empty in positions of before there were any.
+    #[serde(default)]
+    pub(super) numbers: Vec<u32>,
     pub(super) phase: Phase,
     /// All transactions that end at or before this place are taken.
     pub(super) lsn: Lsn,
@@ -114,6 +117,7 @@ mod tests {
             database: "shop".into(),
             slot: "s".into(),
             tables: vec!["public.t".into()],
+            numbers: vec![16384],
             phase: Phase::Snapshot { done: vec!["public.t".into()] },
             lsn: Lsn(5),
             first: Lsn(4),

@@ -90,6 +90,23 @@ impl PostgresSourceReader {
         self.config.table_names().iter().map(ToString::to_string).collect()
     }
 
+    /// The tables as they are; they must be those of the position.
+    fn find_tables(&self, session: &Session, position: &mut SourcePosition) -> Result<Vec<Table>, ConnectError> {
+        let tables = find(session, &self.config, &self.topics, &self.publication)?;
+        let numbers: Vec<u32> = tables.iter().map(|table| table.oid).collect();
+        if position.phase == Phase::Begin || position.numbers.is_empty() {
+            position.numbers = numbers;
+        }
+        match tables.iter().zip(&position.numbers).find(|(table, number)| table.oid != **number) {
+            None => Ok(tables),
+            Some((other, _)) => Err(self.lost(format!(
+                "table {} is not the one of that name that was followed: it was dropped and made anew, or another one was renamed; start anew with a \
+                 connector of another name, which reads it",
+                other.name
+            ))),
+        }
+    }
+
     /// The committed position, or the first one.
     fn position(&self, identity: server::Identity, positions: &Positions) -> Result<SourcePosition, ConnectError> {
         let Some(bytes) = positions.get(&self.partition()) else {
@@ -103,6 +120,7 @@ impl PostgresSourceReader {
                 database: identity.database,
                 slot: self.slot.clone(),
                 tables: self.table_list(),
+                numbers: Vec::new(),
                 phase: Phase::Begin,
                 lsn: Lsn(0),
                 first: Lsn(0),
@@ -191,27 +209,19 @@ impl Open {
     /// Reads tables as they are.
     fn read_snapshot(
         &mut self,
-        config: &PostgresSource,
+        source: &PostgresSourceReader,
         limits: PollLimits,
         output: &mut Output<'_>,
     ) -> Result<(), ConnectError> {
-        let Phase::Snapshot { done } = &mut self.position.phase else { return Ok(()) };
         let mut snapshot = match self.snapshot.take() {
             Some(snapshot) => snapshot,
-            None => {
-                let (snapshot, seen) = Snapshot::begin(&self.session)?;
-                if let Some(table) = self.tables.get(done.len()).filter(|_| self.position.seen.is_some()) {
-                    tracing::warn!(table = %table.name, slot = %self.position.slot, "a snapshot was interrupted; the table is read anew");
-                }
-                // What is left out afterwards stays what the first snapshot had seen.
-                self.position.seen.get_or_insert(seen);
-                snapshot
-            }
+            None => self.begin_snapshot(source)?,
         };
+        let Phase::Snapshot { done } = &mut self.position.phase else { return Ok(()) };
         self.is_news = true;
         let is_full = |output: &Output<'_>| output.rows >= limits.rows || output.bytes >= limits.bytes;
         while done.len() < self.tables.len() && !is_full(output) {
-            if snapshot.read(&self.session, config, &self.tables, done.len(), output, is_full)? {
+            if snapshot.read(&self.session, &source.config, &self.tables, done.len(), output, is_full)? {
                 done.push(self.tables[done.len()].name.to_string());
             }
         }
@@ -224,11 +234,22 @@ impl Open {
         Ok(())
     }
 
+    fn begin_snapshot(&mut self, source: &PostgresSourceReader) -> Result<Snapshot, ConnectError> {
+        let (snapshot, seen) = Snapshot::begin(&self.session, &self.tables)?;
+        // They may have changed since they were looked at, and do not any more.
+        self.tables = source.find_tables(&self.session, &mut self.position)?;
+        if self.position.seen.is_some() {
+            tracing::warn!(slot = %self.position.slot, "a snapshot was interrupted; the table at hand is read anew");
+        }
+        // What is left out afterwards stays what the first snapshot had seen.
+        self.position.seen.get_or_insert(seen);
+        Ok(snapshot)
+    }
+
     /// Reads changes; whether to poll again at once.
     fn read_changes(
         &mut self,
-        config: &PostgresSource,
-        publication: &str,
+        source: &PostgresSourceReader,
         limits: PollLimits,
         output: &mut Output<'_>,
     ) -> Result<Readiness, ConnectError> {
@@ -240,6 +261,7 @@ impl Open {
             }
         }
         let before = self.position.clone();
+        let (config, publication) = (&*source.config, source.publication.as_str());
         let reading = Reading { session: &self.session, config, tables: &self.tables, publication };
         let reached = self.changes.read(&reading, &mut self.position, limits, output)?;
         if reached == Reached::Nothing {
@@ -278,13 +300,13 @@ impl Source for PostgresSourceReader {
             Session::open(&Arc::new(self.config.connection.clone()), &format!("millstream {}", self.connector))?;
         // Between two polls a transaction may be open for as long as the log takes for a commit.
         session.batch("set up the connection", "SET idle_in_transaction_session_timeout = '10min'")?;
-        let position = self.position(server::identity(&session)?, start.positions)?;
+        let mut position = self.position(server::identity(&session)?, start.positions)?;
         let is_first = start.positions.is_empty();
         let confirmed = self.check_slot(&session, &position, is_first)?;
         if position.phase == Phase::Begin {
             server::ensure_publication(&session, &self.config, &self.publication)?;
         }
-        let tables = find(&session, &self.config, &self.topics, &self.publication)?;
+        let tables = self.find_tables(&session, &mut position)?;
         let mut open = Open {
             session,
             partitions: start.partitions.clone(),
@@ -315,8 +337,8 @@ impl Source for PostgresSourceReader {
             // The intention is committed first.
             Phase::Begin if open.is_news => {}
             Phase::Begin => open.begin(&self.config)?,
-            Phase::Snapshot { .. } => open.read_snapshot(&self.config, limits, &mut output)?,
-            Phase::Changes => readiness = open.read_changes(&self.config, &self.publication, limits, &mut output)?,
+            Phase::Snapshot { .. } => open.read_snapshot(self, limits, &mut output)?,
+            Phase::Changes => readiness = open.read_changes(self, limits, &mut output)?,
         }
         let appends = output.finish();
         let is_news = std::mem::take(&mut open.is_news);

@@ -36,10 +36,12 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Begins the transaction; returns what it sees.
-    pub(super) fn begin(session: &Session) -> Result<(Self, Seen), ConnectError> {
+    /// Begins the transaction; returns what it sees. From here on the tables keep their columns: what is to change them waits for its end.
+    pub(super) fn begin(session: &Session, tables: &[Table]) -> Result<(Self, Seen), ConnectError> {
         let action = "begin the snapshot";
         session.batch(action, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
+        let names: Vec<String> = tables.iter().map(|table| table.name.sql()).collect();
+        session.batch(action, &format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")))?;
         let taken = session.query(
             action,
             "SELECT pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text, (extract(epoch FROM now()) * 1000)::int8",

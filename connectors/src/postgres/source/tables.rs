@@ -12,6 +12,8 @@ use crate::postgres::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Table {
     pub(super) name: TableName,
+    /// Its number on the server, which a new name does not change.
+    pub(super) oid: u32,
     pub(super) topic: TopicName,
     /// Those that are published.
     pub(super) columns: Vec<Column>,
@@ -107,7 +109,7 @@ fn find_one(
             "its updates and deletions cannot be told apart; ALTER TABLE .. REPLICA IDENTITY FULL, or give it a primary key",
         ));
     }
-    Ok(Table { topic: topic.clone(), columns, key, filter, is_partitioned, name })
+    Ok(Table { topic: topic.clone(), oid, columns, key, filter, is_partitioned, name })
 }
 
 /// The columns of the replica identity if that is an index, else those of the primary key: of a deleted row, the log has no others for sure.

@@ -1,30 +1,24 @@
-//! Encryption of our own connections, as the configuration says: by rustls with the primitives of ring.
+//! Encryption of our own connections, as the configuration says.
 
 use std::sync::Arc;
 
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+    ClientConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
-use crate::log::kafka::{BrokerNames, Tls, connection::TlsIdentity};
+use crate::{
+    log::kafka::{BrokerNames, Tls, connection::TlsIdentity},
+    tls::{ServerCheck, certificates, client},
+};
 
 /// What connections are made with. The error says what is wrong with the certificates.
 pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(tls)?), Arc::clone(&provider));
-    let verifier = verifier.build().map_err(|error| format!("the certificates of the authority: {error}"))?;
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| error.to_string())?.dangerous();
-    let builder = match tls.names {
-        BrokerNames::Checked => builder.with_custom_certificate_verifier(verifier),
-        BrokerNames::Unchecked => builder.with_custom_certificate_verifier(Arc::new(AnyName(verifier))),
+    let check = match tls.names {
+        BrokerNames::Checked => ServerCheck::AuthorityAndName,
+        BrokerNames::Unchecked => ServerCheck::Authority,
     };
+    let builder = client(check, tls.authority.as_deref()).map_err(|error| error.to_string())?;
     let config = match &tls.identity {
         None => builder.with_no_client_auth(),
         Some(identity) => {
@@ -33,19 +27,6 @@ pub(super) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>, String> {
         }
     };
     Ok(Arc::new(config))
-}
-
-fn roots(tls: &Tls) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    match &tls.authority {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(pem) => {
-            for certificate in certificates(pem).map_err(|problem| format!("the file of the authority: {problem}"))? {
-                roots.add(certificate).map_err(|error| format!("the file of the authority: {error}"))?;
-            }
-        }
-    }
-    Ok(roots)
 }
 
 fn own(identity: &TlsIdentity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
@@ -60,60 +41,6 @@ fn own(identity: &TlsIdentity) -> Result<(Vec<CertificateDer<'static>>, PrivateK
     let key = PrivateKeyDer::from_pem_slice(identity.key.reveal().as_bytes())
         .map_err(|_| "the file of our key holds no PEM of an unencrypted private key".to_owned())?;
     Ok((certificates, key))
-}
-
-fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    match found {
-        Ok(found) if found.is_empty() => Err("it holds no PEM of a certificate".to_owned()),
-        Ok(found) => Ok(found),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Takes every certificate of the authority, whatever its name.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        // The name is looked at last: who gets this far has a certificate of the authority.
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }
 
 #[cfg(test)]
