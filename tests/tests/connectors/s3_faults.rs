@@ -91,7 +91,7 @@ fn endure(proxy: &FaultProxy, server: &str, files: Files, restart: Option<&dyn F
         }
         proxy.set(Fault::None);
     }
-    writer.wait_until_written();
+    writer.outcome().expect("all is written");
     let output = read(server, NAME, NAME);
     let shape = shape(&output);
     check(output, orders);

@@ -130,22 +130,15 @@ impl Writer {
         panic!("it does not begin:\n{}", self.said());
     }
 
-    /// Waits until it has ended with the error of its connector.
-    pub(crate) fn error(&self) -> String {
-        self.wait();
-        let said = self.said();
-        let error = said.lines().find_map(|line| line.split_once(FAILED)).map(|(_, error)| error.to_owned());
-        error.unwrap_or_else(|| panic!("it has not failed:\n{said}"))
-    }
-
-    /// Waits until it has ended because all is written.
-    pub(crate) fn wait_until_written(&self) {
-        self.wait();
-        assert!(self.said().contains(WRITTEN), "it has failed:\n{}", self.said());
-    }
-
-    fn wait(&self) {
+    /// Waits until it has ended: because all is written, or with the error of its connector.
+    pub(crate) fn outcome(&self) -> Result<(), String> {
         assert!(self.process.ended_within(PATIENCE), "it does not end:\n{}", self.said());
+        let said = self.said();
+        match said.lines().find_map(|line| line.split_once(FAILED)) {
+            Some((_, error)) => Err(error.to_owned()),
+            None if said.contains(WRITTEN) => Ok(()),
+            None => panic!("it has ended in neither way:\n{said}"),
+        }
     }
 }
 
