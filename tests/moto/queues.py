@@ -4,6 +4,8 @@
   queues.py ENDPOINT send URL                           one JSON object a line from standard input: body, group?, id?, attributes?
   queues.py ENDPOINT drain URL                          receives and deletes until the queue is empty; one JSON object a line
   queues.py ENDPOINT count URL                          prints how many messages are there: visible, invisible
+  queues.py ENDPOINT try URL                            sends message after message until the server is gone; receives some and deletes half of
+                                                        them; one JSON object: what of it the server has confirmed
 """
 import json
 import sys
@@ -11,10 +13,12 @@ import time
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 
 endpoint, action, what = sys.argv[1:4]
+attempts = 1 if action == "try" else 10
 sqs = boto3.client("sqs", endpoint_url=endpoint, region_name="eu-west-1", aws_access_key_id="test", aws_secret_access_key="test",
-                   config=Config(retries={"max_attempts": 10}))
+                   config=Config(retries={"total_max_attempts": attempts}))
 
 
 def create():
@@ -73,4 +77,21 @@ def count():
     print(*counts())
 
 
-{"create": create, "send": send, "drain": drain, "count": count}[action]()
+def try_it():
+    fifo = what.endswith(".fifo")
+    sent, deleted = [], []
+    try:
+        for number in range(1_000_000):
+            group = {"MessageGroupId": f"g{number % 5}", "MessageDeduplicationId": f"{time.time_ns()}"} if fifo else {}
+            sqs.send_message(QueueUrl=what, MessageBody=str(number), **group)
+            sent.append(number)
+            if number % 10 == 9:
+                messages = sqs.receive_message(QueueUrl=what, MaxNumberOfMessages=2, VisibilityTimeout=1).get("Messages", [])
+                for message in messages[:1]:
+                    sqs.delete_message(QueueUrl=what, ReceiptHandle=message["ReceiptHandle"])
+                    deleted.append(int(message["Body"]))
+    except BotoCoreError:
+        print(json.dumps({"sent": sent, "deleted": deleted}))
+
+
+{"create": create, "send": send, "drain": drain, "count": count, "try": try_it}[action]()

@@ -3,7 +3,7 @@
 usage: read_s3.py ENDPOINT BUCKET TOPICS_DIR CONNECTOR
 
 Prints a JSON object: `rows`, the rows of the files that the manifest names, in the order of manifest and file; `listed`, the keys below the
-directories of the topics; `named`, the keys that the manifest names; `uploads`, unfinished uploads.
+directories of the topics; `named`, the keys that the manifest names; `uploads`, key and name of unfinished uploads that have parts; `begun`, how many have none.
 """
 
 import datetime, decimal, io, json, re, sys
@@ -75,9 +75,11 @@ for file in files:
     assert len(content) == file["bytes"], (file, len(content))
     read += found
 listed = [key for key in keys(f"{topics_dir}/") if not key.startswith(f"{topics_dir}/_millstream/")]
-uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+begun = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+uploads = [u for u in begun if s3.list_parts(Bucket=bucket, Key=u["Key"], UploadId=u["UploadId"]).get("Parts")]
 json.dump(
-    {"rows": read, "listed": listed, "named": sorted(file["key"] for file in files), "uploads": len(uploads)},
+    {"rows": read, "listed": listed, "named": sorted(file["key"] for file in files), "uploads": [f"{u['Key']} {u['UploadId']}" for u in uploads],
+     "begun": len(begun) - len(uploads)},
     sys.stdout,
     default=plain,
 )

@@ -18,9 +18,11 @@
 
 pub mod certificates;
 pub mod fault_proxy;
+pub mod fetched;
+pub mod java_server;
 pub mod kafka_cluster;
 pub mod moto_server;
 pub mod postgres_server;
+pub mod s3proxy_server;
 pub mod sqs_server;
-pub mod tcp_proxy;
 pub mod webhook_receiver;

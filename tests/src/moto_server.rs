@@ -6,17 +6,14 @@
 use std::{
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
     thread,
     time::Duration,
 };
 
-use crate::kafka_cluster::Guarded;
+use crate::{fetched, kafka_cluster::Guarded};
 
-/// The exit status of `tests/moto/run` that says that Python or its packages are missing.
-const MISSING: i32 = 69;
 const STEP: Duration = Duration::from_millis(50);
 const STEPS: u32 = 600;
 /// The server looks whether a request is signed, not by whom.
@@ -26,7 +23,6 @@ const SIGNED: &str =
 /// A running server. Dropping it ends it.
 pub struct MotoServer {
     port: u16,
-    python: PathBuf,
     _directory: tempfile::TempDir,
     _process: Guarded,
 }
@@ -49,14 +45,13 @@ impl MotoServer {
     }
 
     fn start_with(environment: &[(&str, &str)]) -> Option<Self> {
-        let program = installed("server")?;
-        let python = installed("python")?;
+        let program = fetched::script("moto/run", &["server"])?;
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port();
         let directory = tempfile::tempdir().expect("made");
         let log = directory.path().join("moto.log");
         let mut command = Command::new(program);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).envs(environment.iter().copied());
-        let server = Self { port, python, _process: Guarded::spawn(&command, &log), _directory: directory };
+        let server = Self { port, _process: Guarded::spawn(&command, &log), _directory: directory };
         for _ in 0..STEPS {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Some(server);
@@ -87,8 +82,7 @@ impl MotoServer {
     /// # Panics
     /// If the server refuses.
     pub fn create_bucket(&self, name: &str) {
-        let answer = self.call("PUT", &format!("/{name}"), b"");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        S3Calls { port: self.port }.create_bucket(name);
     }
 
     /// Puts an object, whose key needs no encoding.
@@ -96,46 +90,31 @@ impl MotoServer {
     /// # Panics
     /// If the server refuses.
     pub fn put_object(&self, bucket: &str, key: &str, content: &[u8]) {
-        let answer = self.call("PUT", &format!("/{bucket}/{key}"), content);
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        S3Calls { port: self.port }.put(&format!("/{bucket}/{key}"), content);
+    }
+}
+
+/// Calls to a server of S3 that does not look who signs them.
+pub(crate) struct S3Calls {
+    pub(crate) port: u16,
+}
+
+impl S3Calls {
+    pub(crate) fn create_bucket(&self, name: &str) {
+        self.put(&format!("/{name}"), b"");
     }
 
-    fn call(&self, method: &str, path: &str, body: &[u8]) -> String {
+    fn put(&self, path: &str, body: &[u8]) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server runs");
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {SIGNED}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            "PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: {SIGNED}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
             self.port,
             body.len()
         );
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("sent");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("answered");
-        String::from_utf8_lossy(&answer).into_owned()
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
-
-    /// Runs one of the programs of `tests/moto` with the Python that the server runs with; returns what it prints.
-    ///
-    /// # Panics
-    /// If the program fails.
-    pub fn python(&self, program: &str, arguments: &[&str]) -> String {
-        let file = folder().join(program);
-        let output = Command::new(&self.python).arg(file).args(arguments).output().expect("python is there");
-        assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("it prints UTF-8")
-    }
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("moto")
-}
-
-/// The path of an installed program; `None` if it cannot be had, outside CI.
-fn installed(what: &str) -> Option<PathBuf> {
-    let output = Command::new(folder().join("run")).arg(what).output().expect("bash is there");
-    if output.status.code() == Some(MISSING) && std::env::var_os("CI").is_none() {
-        eprintln!("left out, no S3 server: {}", String::from_utf8_lossy(&output.stderr).trim());
-        return None;
-    }
-    assert!(output.status.success(), "tests/moto/run: {}", String::from_utf8_lossy(&output.stderr));
-    Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }

@@ -1,50 +1,57 @@
 //! Servers that speak SQS, on loopback, for tests: moto and, made independently, ElasticMQ; and Amazon's own client to look into them.
 //!
-//! `tests/moto/run` and `tests/elasticmq/run` fetch them. Where Python, or Java and maven, are missing there is no server, which is said by `None`
-//! and one line on standard error; with `CI` set it is a failure. Servers keep everything in memory and end with this process.
+//! Where Python, or Java and maven, are missing there is no server ([`fetched`](crate::fetched)). Servers keep everything in memory, but for an
+//! ElasticMQ that is told to keep it on disk, and end with this process.
 
 use std::{
     fs,
-    io::Write as _,
-    net::TcpStream,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
 
-use tempfile::TempDir;
-
 use crate::{
-    kafka_cluster::{Guarded, free_port},
+    fetched::{self, python_with_input},
+    java_server::JavaServer,
     moto_server::MotoServer,
 };
-
-/// The exit status of the scripts that says that something is missing.
-const MISSING: i32 = 69;
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server. Dropping it ends it, unless others share it.
 pub struct SqsServer {
     port: u16,
-    _own: Own,
+    messages: Messages,
+    own: Own,
+    /// How many queues it has.
+    queues: AtomicUsize,
 }
 
 /// What ends with the server.
 enum Own {
     Nothing,
     Moto(#[expect(dead_code, reason = "it is there to be dropped")] MotoServer),
-    Process(
-        #[expect(dead_code, reason = "it is there to be dropped")] Guarded,
-        #[expect(dead_code, reason = "the same")] TempDir,
-    ),
+    Java(Box<JavaServer>),
+}
+
+/// What an ElasticMQ does with messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Messages {
+    InMemory,
+    /// A database keeps queues and messages; what it has confirmed is in its file.
+    OnDisk,
 }
 
 impl SqsServer {
     /// The moto that all tests of this process share; `None` where there is no Python, outside CI.
     pub fn moto() -> Option<Self> {
-        MotoServer::shared().map(|moto| Self { port: moto.port(), _own: Own::Nothing })
+        MotoServer::shared().map(|moto| Self {
+            port: moto.port(),
+            messages: Messages::InMemory,
+            queues: AtomicUsize::new(0),
+            own: Own::Nothing,
+        })
     }
 
     /// A moto where nobody has the credentials that it asks for.
@@ -52,47 +59,95 @@ impl SqsServer {
     /// # Panics
     /// If it does not start.
     pub fn moto_without_users() -> Option<Self> {
-        MotoServer::start_strict().map(|moto| Self { port: moto.port(), _own: Own::Moto(moto) })
+        MotoServer::start_strict().map(|moto| Self {
+            port: moto.port(),
+            messages: Messages::InMemory,
+            queues: AtomicUsize::new(0),
+            own: Own::Moto(moto),
+        })
     }
 
     /// The ElasticMQ that all tests of this process share; `None` where there is no Java or no Python, outside CI. Queues are to be named
     /// after the test.
     pub fn elasticmq() -> Option<&'static Self> {
         static SHARED: OnceLock<Option<SqsServer>> = OnceLock::new();
-        SHARED.get_or_init(Self::start_elasticmq).as_ref()
+        SHARED.get_or_init(|| Self::start_elasticmq(Messages::InMemory)).as_ref()
     }
 
-    fn start_elasticmq() -> Option<Self> {
-        program("moto/run", &["python"])?;
-        let classpath = program("elasticmq/run", &[])?;
-        let (port, directory) = (free_port(), tempfile::tempdir().expect("a directory is made"));
-        let settings = directory.path().join("elasticmq.conf");
-        let text = format!(
-            "node-address {{ protocol = http, host = \"127.0.0.1\", port = {port}, context-path = \"\" }}\n\
-             rest-sqs {{ enabled = true, bind-port = {port}, bind-hostname = \"127.0.0.1\", sqs-limits = strict }}\n\
-             rest-stats {{ enabled = false }}\n"
-        );
-        fs::write(&settings, text).expect("a file in a new directory");
-        let mut command = Command::new("java");
-        command.args(["-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]);
-        command.arg(format!("-Dconfig.file={}", settings.display()));
-        command.args(["-cp", &classpath, "org.elasticmq.server.Main"]);
-        Some(Self::start(&command, port, directory))
+    /// An ElasticMQ that keeps queues and messages on disk, so that it can be killed.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn elasticmq_on_disk() -> Option<Self> {
+        Self::start_elasticmq(Messages::OnDisk)
     }
 
-    fn start(command: &Command, port: u16, directory: TempDir) -> Self {
-        let log: PathBuf = directory.path().join("server.log");
-        let said = || fs::read_to_string(&log).unwrap_or_default();
-        let process = Guarded::spawn(command, &log);
-        let step = Duration::from_millis(50);
-        for _ in 0..PATIENCE.as_millis() / step.as_millis() {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { port, _own: Own::Process(process, directory) };
+    fn start_elasticmq(messages: Messages) -> Option<Self> {
+        fetched::script("moto/run", &["python"])?;
+        let java = JavaServer::start("elasticmq", |port, directory| {
+            let settings = directory.join("elasticmq.conf");
+            let storage = match messages {
+                Messages::InMemory => "messages-storage { enabled = false }\n".to_owned(),
+                // Without the option the database writes up to half a second after it has confirmed.
+                Messages::OnDisk => format!(
+                    "messages-storage {{ enabled = true, driver-class = \"org.h2.Driver\", username = \"\", password = \"\", \
+                     prune-data-on-init = false, uri = \"jdbc:h2:{};WRITE_DELAY=0\" }}\n",
+                    directory.join("messages").display()
+                ),
+            };
+            let text = format!(
+                "node-address {{ protocol = http, host = \"127.0.0.1\", port = {port}, context-path = \"\" }}\n\
+                 rest-sqs {{ enabled = true, bind-port = {port}, bind-hostname = \"127.0.0.1\", sqs-limits = strict }}\n\
+                 rest-stats {{ enabled = false }}\n{storage}"
+            );
+            fs::write(&settings, text).expect("a file in a new directory");
+            vec![format!("-Dconfig.file={}", settings.display()), "org.elasticmq.server.Main".into()]
+        })?;
+        Some(Self { port: java.port(), messages, queues: AtomicUsize::new(0), own: Own::Java(Box::new(java)) })
+    }
+
+    /// Whether it still has its messages when it was killed and started again.
+    pub fn keeps_messages(&self) -> bool {
+        self.messages == Messages::OnDisk
+    }
+
+    /// Kills it with SIGKILL and starts it with what it has on disk.
+    ///
+    /// # Panics
+    /// If it is none that keeps anything, or does not start.
+    pub fn restart(&self) {
+        self.kill();
+        self.start_again();
+    }
+
+    /// Kills it with SIGKILL.
+    ///
+    /// # Panics
+    /// If it is none that keeps anything.
+    pub fn kill(&self) {
+        self.java().kill();
+    }
+
+    /// Starts one that was killed, and waits until it has read what it kept of each queue. Before that it takes messages, even of a FIFO queue
+    /// those that it has.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_again(&self) {
+        self.java().start_again();
+        let queues = self.queues.load(Ordering::Relaxed);
+        for _ in 0..1000 {
+            if self.java().said().matches("Restored ").count() >= queues {
+                return;
             }
-            assert!(process.runs(), "a server did not start:\n{}", said());
-            thread::sleep(step);
+            thread::sleep(Duration::from_millis(20));
         }
-        panic!("a server was not ready in time:\n{}", said());
+        panic!("it does not read what it kept:\n{}", self.java().said());
+    }
+
+    fn java(&self) -> &JavaServer {
+        let Own::Java(java) = &self.own else { panic!("this server is not one that can be started again") };
+        java
     }
 
     /// Its port on 127.0.0.1.
@@ -107,6 +162,7 @@ impl SqsServer {
 
     /// Makes a queue with attributes such as `FifoQueue=true`; returns its URL.
     pub fn create_queue(&self, name: &str, attributes: &[&str]) -> String {
+        self.queues.fetch_add(1, Ordering::Relaxed);
         self.queues("create", &[&[name], attributes].concat(), "").trim().to_owned()
     }
 
@@ -121,6 +177,12 @@ impl SqsServer {
         lines.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
+    /// Sends message after message until the server is gone, receives some and deletes half of those; what of it the server has confirmed:
+    /// numbers `sent` and `deleted`.
+    pub fn try_until_gone(&self, queue: &str) -> serde_json::Value {
+        serde_json::from_str(&self.queues("try", &[queue], "")).expect("a line of JSON")
+    }
+
     /// How many messages a queue has, visible or not.
     pub fn count(&self, queue: &str) -> u64 {
         self.queues("count", &[queue], "")
@@ -131,33 +193,7 @@ impl SqsServer {
 
     /// Runs `tests/moto/queues.py`, which asks with Amazon's own client.
     fn queues(&self, action: &str, arguments: &[&str], input: &str) -> String {
-        let python = program("moto/run", &["python"]).expect("whoever starts a server has Python");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("moto/queues.py");
-        let mut command = Command::new(python);
-        command.arg(script).args([&self.endpoint(), action]).args(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("Python starts");
-        let mut stdin = child.stdin.take().expect("it is piped");
-        let input = input.to_owned();
-        let writer = thread::spawn(move || stdin.write_all(input.as_bytes()));
-        let output = child.wait_with_output().expect("it ends");
-        let written = writer.join().expect("writing does not panic");
-        assert!(output.status.success(), "queues.py {action}: {}", String::from_utf8_lossy(&output.stderr));
-        written.expect("everything was read");
-        String::from_utf8(output.stdout).expect("JSON is UTF-8")
+        let endpoint = self.endpoint();
+        python_with_input("queues.py", &[&[endpoint.as_str(), action], arguments].concat(), input)
     }
-}
-
-/// What a script of this folder prints; `None` where something is missing, outside CI.
-fn program(script: &str, arguments: &[&str]) -> Option<String> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
-    let output = Command::new(&script).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(MISSING) && std::env::var_os("CI").is_none() {
-        eprintln!("tests on SQS are left out: {}", said.trim());
-        return None;
-    }
-    assert!(output.status.success(), "{}: {said}", script.display());
-    Some(String::from_utf8(output.stdout).expect("paths are UTF-8").trim().to_owned())
 }

@@ -3,7 +3,7 @@
 //! Offsets of *all* partitions are committed each time, all with the same mark, so the newest mark is found beside any of
 //! them. Offsets are committed only after the flush: a record may be written twice, never skipped; what the mark or the target's own positions
 //! let the sink undo, it undoes when it is opened. Dead letters are durable before the flush: a crash between the two writes them once more,
-//! never loses them.
+//! never loses them. The producer stays the same after an error, as that of a source does.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -42,7 +42,7 @@ type Cursor = BTreeMap<TopicPartition, Offset>;
 
 /// One opening of the sink: what it commits with, and what it committed last.
 struct Session<'a> {
-    producer: Box<dyn Producer>,
+    producer: &'a mut dyn Producer,
     group: &'a GroupId,
     cursor: Cursor,
     /// Behind the last record that the sink was given. Between it and the cursor is nothing but what no reader sees.
@@ -61,11 +61,16 @@ impl SinkTask {
         let group = sink_group(&self.name).map_err(LogError::from)?;
         let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.clock));
         let retry = self.settings.retry;
-        shared.retry(&retry, clock.as_ref(), |failures| self.session(&group, failures))
+        let mut producer = self.log.exclusive_producer(&producer_name(&self.name))?;
+        shared.retry(&retry, clock.as_ref(), |failures| self.session(producer.as_mut(), &group, failures))
     }
 
-    fn session(&mut self, group: &GroupId, failures: &mut u32) -> Result<ConnectorState, ConnectError> {
-        let producer = self.log.exclusive_producer(&producer_name(&self.name))?;
+    fn session(
+        &mut self,
+        producer: &mut dyn Producer,
+        group: &GroupId,
+        failures: &mut u32,
+    ) -> Result<ConnectorState, ConnectError> {
         let positions = self.positions(group)?;
         self.sink.open(&positions)?;
         let is_first_start = positions.iter().all(|position| position.mark.is_none());
@@ -181,7 +186,7 @@ impl SinkTask {
     fn commit(&mut self, session: &mut Session<'_>, rows: u64) -> Result<(), ConnectError> {
         let rejected: Vec<RejectedRecord> = self.sink.settle()?;
         let refused = rejected.len() as u64;
-        session.dead_letters.keep(self.log.as_ref(), session.producer.as_mut(), rejected)?;
+        session.dead_letters.keep(self.log.as_ref(), session.producer, rejected)?;
         let mark = self.sink.flush()?;
         let mut reached = session.cursor.clone();
         for (partition, next) in self.sink.positions().into_iter().flatten() {

@@ -2,7 +2,8 @@
 //!
 //! Invariant: the committed position and the committed rows always agree, because there is no commit of one without the
 //! other. Nothing else survives the task, so the way back from an error is the way back from a crash: a new session,
-//! opened from the committed position, behind a producer that fences whatever came before.
+//! opened from the committed position. The producer fences whatever came before the task; it stays the same after an error, so that a task
+//! that was replaced while it waited does not fence the one that replaced it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -41,13 +42,13 @@ impl SourceTask {
     pub(super) fn run(&mut self) -> Result<ConnectorState, ConnectError> {
         let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.clock));
         let retry = self.settings.retry;
-        shared.retry(&retry, clock.as_ref(), |failures| self.session(failures))
+        // The order matters: whoever wrote positions before is fenced before they are read.
+        let mut producer = self.log.exclusive_producer(&producer_name(&self.name))?;
+        shared.retry(&retry, clock.as_ref(), |failures| self.session(producer.as_mut(), failures))
     }
 
     /// From opening to the end or the first error. Any commit ends a row of failures.
-    fn session(&mut self, failures: &mut u32) -> Result<ConnectorState, ConnectError> {
-        // The order matters: whoever wrote positions before is fenced before they are read.
-        let mut producer = self.log.exclusive_producer(&producer_name(&self.name))?;
+    fn session(&mut self, producer: &mut dyn Producer, failures: &mut u32) -> Result<ConnectorState, ConnectError> {
         let mut topics = self.open()?;
         let mut pace = Pace::new(&self.settings, self.clock.now());
         while !self.shared.stop.is_raised() {
@@ -57,7 +58,7 @@ impl SourceTask {
             let batch = self.source.poll(pace.limits)?;
             self.refuse(&batch)?;
             let (readiness, positions) = (batch.readiness, batch.positions.clone());
-            let rows = self.commit(producer.as_mut(), &mut topics, batch)?;
+            let rows = self.commit(producer, &mut topics, batch)?;
             if rows.is_some() {
                 self.source.committed(&positions)?;
             }

@@ -22,8 +22,8 @@ use crate::config::{ConfigError, Properties};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the library tries a call again by itself.
 const QUICK_RETRIES: usize = 2;
-/// How many objects are put at the same time.
-const PUTS_AT_ONCE: usize = 8;
+/// How many objects are put, or deleted, at the same time.
+const CALLS_AT_ONCE: usize = 8;
 
 /// A bucket and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,7 +194,7 @@ impl Connection {
                 Err(error) => Err(error),
             }
         });
-        self.wait("put objects", stream::iter(puts).buffered(PUTS_AT_ONCE).try_collect())
+        self.wait("put objects", stream::iter(puts).buffered(CALLS_AT_ONCE).try_collect())
     }
 
     /// The content of an object of at most `bytes_max`; `None` if it is not there.
@@ -239,15 +239,19 @@ impl Connection {
         self.wait("list objects", call)
     }
 
-    /// Removes an object; it may be gone already.
-    pub(super) fn delete(&self, key: &str) -> Result<(), ConnectError> {
-        let call = async {
-            match self.store.delete(&path(key)?).await {
+    /// Removes objects, several at a time; they may be gone already.
+    pub(super) fn delete_all(&self, keys: &[String]) -> Result<(), ConnectError> {
+        let store = &self.store;
+        let delete = |key: String| async move {
+            match store.delete(&path(&key)?).await {
                 Err(object_store::Error::NotFound { source, .. }) if !names_no_bucket(&source.to_string()) => Ok(()),
                 deleted => deleted,
             }
         };
-        self.wait(&format!("delete {key}"), call)
+        // The time limit is for so many calls as go side by side.
+        keys.chunks(CALLS_AT_ONCE).try_for_each(|keys| {
+            self.wait("delete objects", futures::future::try_join_all(keys.iter().cloned().map(delete))).map(drop)
+        })
     }
 
     /// Begins an object of parts; returns the upload's name.
@@ -311,6 +315,11 @@ fn diagnose(error: &object_store::Error, text: &str, bucket: &str) -> (String, b
     let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map(|(code, _)| code);
     if names_no_bucket(text) {
         return (format!("there is no bucket {bucket}; create it, or correct 's3.bucket.name'"), false);
+    }
+    if code == Some("NoSuchUpload") {
+        // Either way the sink is opened anew, which tells.
+        let why = "its parts were given up by another writer, or it was finished by a call whose answer was lost";
+        return (why.to_owned(), true);
     }
     let status = text.split_once("status code: ").map(|(_, rest)| rest.chars().take(3).collect::<String>());
     if matches!(error, object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. })

@@ -5,7 +5,11 @@
 //! positions, what is in flight), and the files that it adds; the files of all entries together are the output.
 //!
 //! Writers are fenced by it: a writer begins with an entry of a new epoch, and any later attempt of an earlier one to add an entry finds the
-//! number taken. An entry that was put by a call whose answer was lost is recognised by its content.
+//! number taken. An entry that was put by a call whose answer was lost is recognised by its content. A writer that has held the manifest and lost
+//! it does not claim it again.
+//!
+//! What an earlier writer had under way is named by the entry with which the next epoch begins, together with what that one's predecessors had:
+//! one of them may still be about to put it.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +21,8 @@ use super::connection::{Connection, Put};
 const ENTRY_BYTES_MAX: u64 = 64 << 20;
 /// How often a writer that begins may find that another began at the same time.
 const CLAIMS_MAX: usize = 5;
+/// So many objects, and uploads, of writers before the last one are remembered to be removed again.
+const LEFTOVERS_MAX: usize = 200;
 
 /// What an entry is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -54,7 +60,10 @@ pub(super) struct Entry {
     /// Uploads in parts that are not finished.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) uploads: Vec<Upload>,
-    /// What earlier writers left: to be removed.
+    /// The entry with which the epoch began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) opened: Option<u64>,
+    /// Where an epoch begins: what earlier writers left, which is to be removed.
     #[serde(default, skip_serializing_if = "Leftovers::is_empty")]
     pub(super) leftovers: Leftovers,
 }
@@ -109,10 +118,59 @@ impl Leftovers {
         self.objects.is_empty() && self.uploads.is_empty()
     }
 
+    /// Adds others.
+    fn add(&mut self, more: &Self) {
+        self.objects.extend_from_slice(&more.objects);
+        self.uploads.extend_from_slice(&more.uploads);
+    }
+
+    /// Keeps the newest.
+    fn shorten(&mut self) {
+        self.objects.drain(..self.objects.len().saturating_sub(LEFTOVERS_MAX));
+        self.uploads.drain(..self.uploads.len().saturating_sub(LEFTOVERS_MAX));
+    }
+
     /// Removes them from the bucket.
     pub(super) fn remove(&self, connection: &Connection) -> Result<(), ConnectError> {
-        self.objects.iter().try_for_each(|key| connection.delete(key))?;
+        if !self.objects.is_empty() {
+            connection.delete_all(&self.objects)?;
+        }
         self.uploads.iter().try_for_each(|upload| connection.abort_upload(&upload.key, &upload.id))
+    }
+}
+
+/// A writer, and what it has claimed.
+pub(super) struct Claim {
+    /// A name that no other writer has.
+    writer: String,
+    /// The newest epoch that was its own.
+    epoch: Option<u64>,
+    /// What it has to remove from the bucket.
+    leftovers: Leftovers,
+}
+
+impl Claim {
+    /// A writer that has claimed nothing.
+    pub(super) fn new() -> Result<Self, ConnectError> {
+        let mut bytes = [0_u8; 8];
+        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes).map_err(|_| {
+            ConnectError::Input {
+                input: "the system's source of randomness".to_owned(),
+                problem: "it gives nothing".to_owned(),
+            }
+        })?;
+        Ok(Self {
+            writer: bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            epoch: None,
+            leftovers: Leftovers::default(),
+        })
+    }
+
+    /// Removes what the writers before left. One that is opened anew removes what it has left itself since.
+    pub(super) fn tidy(&mut self, connection: &Connection) -> Result<(), ConnectError> {
+        self.leftovers.remove(connection)?;
+        self.leftovers = Leftovers::default();
+        Ok(())
     }
 }
 
@@ -154,17 +212,28 @@ impl Manifest {
     }
 
     /// Begins a new epoch: whoever wrote before can add no entry any more. What it left is among the leftovers.
-    pub(super) fn claim(&mut self, connection: &Connection, writer: &str, layout: &str) -> Result<(), ConnectError> {
+    ///
+    /// # Errors
+    /// [`ConnectError::Position`] if another writer has begun since an earlier claim of this one.
+    pub(super) fn claim(
+        &mut self,
+        connection: &Connection,
+        claim: &mut Claim,
+        layout: &str,
+    ) -> Result<(), ConnectError> {
         for _ in 0..CLAIMS_MAX {
-            let mut entry = self.state.clone();
-            entry.kind = EntryKind::Open;
-            entry.epoch += 1;
-            entry.writer = writer.to_owned();
-            entry.layout = layout.to_owned();
-            entry.files.clear();
-            entry.leftovers.objects.append(&mut entry.announced);
-            entry.leftovers.uploads.append(&mut entry.uploads);
+            let is_replaced = claim.epoch.is_some_and(|epoch| self.state.epoch > epoch);
+            if is_replaced && self.state.writer != claim.writer {
+                return Err(self.replaced_since(self.state.epoch));
+            }
+            let (before, last) = self.left_behind(connection)?;
+            let entry = self.opening(&before, &last, &claim.writer, layout);
             if self.put(connection, entry)? {
+                if claim.epoch.is_none() {
+                    claim.leftovers.add(&before);
+                }
+                claim.leftovers.add(&last);
+                claim.epoch = Some(self.state.epoch);
                 return Ok(());
             }
             *self = Self::load(connection, &self.prefix, self.last)?;
@@ -172,23 +241,72 @@ impl Manifest {
         Err(self.refused("other writers of the same name keep beginning; stop all but one".to_owned()))
     }
 
+    /// What the writers before the last one left, and what that one did.
+    fn left_behind(&self, connection: &Connection) -> Result<(Leftovers, Leftovers), ConnectError> {
+        let mut before = match self.state.opened {
+            Some(opened) if self.state.kind != EntryKind::Open => {
+                self.find(connection, opened)?.unwrap_or_default().leftovers
+            }
+            _ => self.state.leftovers.clone(),
+        };
+        before.shorten();
+        Ok((before, self.under_way()))
+    }
+
+    fn under_way(&self) -> Leftovers {
+        Leftovers { objects: self.state.announced.clone(), uploads: self.state.uploads.clone() }
+    }
+
+    /// The entry with which the next epoch begins.
+    fn opening(&self, before: &Leftovers, last: &Leftovers, writer: &str, layout: &str) -> Entry {
+        let mut leftovers = before.clone();
+        leftovers.add(last);
+        Entry {
+            kind: EntryKind::Open,
+            epoch: self.state.epoch + 1,
+            writer: writer.to_owned(),
+            layout: layout.to_owned(),
+            positions: self.state.positions.clone(),
+            opened: Some(self.next()),
+            leftovers,
+            ..Entry::default()
+        }
+    }
+
     /// Adds an entry behind the state.
     ///
     /// # Errors
     /// [`ConnectError::Position`] if another writer has added one: this one is fenced.
     pub(super) fn append(&mut self, connection: &Connection, entry: Entry) -> Result<(), ConnectError> {
+        let entry = Entry { leftovers: Leftovers::default(), ..entry };
         if self.put(connection, entry)? {
             return Ok(());
         }
-        Err(self.refused(format!(
-            "another connector of the same name writes here since epoch {}; stop one of them, or give one another name",
-            self.state.epoch + 1
-        )))
+        Err(self.replaced_since(self.state.epoch + 1))
+    }
+
+    /// The error that says so, if another writer has added an entry behind the state.
+    pub(super) fn replaced(&self, connection: &Connection) -> Result<Option<ConnectError>, ConnectError> {
+        let behind = self.find(connection, self.next())?.filter(|entry| entry.writer != self.state.writer);
+        Ok(behind.map(|entry| self.replaced_since(entry.epoch)))
+    }
+
+    fn replaced_since(&self, epoch: u64) -> ConnectError {
+        self.refused(format!(
+            "another connector of the same name writes here since epoch {epoch}; stop one of them, or give one another name"
+        ))
+    }
+
+    /// Removes what was under way, of a writer that was replaced. What cannot be removed now, the next writer removes that begins.
+    pub(super) fn abandon(&self, connection: &Connection) {
+        if let Err(error) = self.under_way().remove(connection) {
+            tracing::warn!(manifest = %self.prefix, %error, "objects that were never committed stay until a connector of this name starts");
+        }
     }
 
     /// Whether the entry is now the newest; if not, somebody else's is.
     fn put(&mut self, connection: &Connection, entry: Entry) -> Result<bool, ConnectError> {
-        let number = self.last.map_or(0, |last| last + 1);
+        let number = self.next();
         let content = serde_json::to_vec(&entry).expect("an entry is always JSON");
         if connection.put_new(&self.key(number), content)? == Put::Exists && self.get(connection, number)? != entry {
             return Ok(false);
@@ -199,11 +317,20 @@ impl Manifest {
     }
 
     fn get(&self, connection: &Connection, number: u64) -> Result<Entry, ConnectError> {
+        let entry = self.find(connection, number)?;
+        entry.ok_or_else(|| self.refused(format!("object {} has just been there and is gone", self.key(number))))
+    }
+
+    fn find(&self, connection: &Connection, number: u64) -> Result<Option<Entry>, ConnectError> {
         let key = self.key(number);
         let content = connection.get(&key, ENTRY_BYTES_MAX)?;
-        let content = content.ok_or_else(|| self.refused(format!("object {key} has just been there and is gone")))?;
-        serde_json::from_slice(&content)
-            .map_err(|error| self.refused(format!("object {key} is not readable ({error})")))
+        let read = content.map(|content| serde_json::from_slice(&content)).transpose();
+        read.map_err(|error| self.refused(format!("object {key} is not readable ({error})")))
+    }
+
+    /// The number of the entry to come.
+    fn next(&self) -> u64 {
+        self.last.map_or(0, |last| last + 1)
     }
 
     fn key(&self, number: u64) -> String {

@@ -8,6 +8,7 @@ mod manifest;
 mod open_file;
 mod partitioner;
 mod path_format;
+mod session;
 mod sink;
 mod sink_config;
 mod source;

@@ -114,7 +114,7 @@ impl OpenFile {
                     entry.kind = EntryKind::Upload;
                     entry.files.clear();
                     entry.uploads.push(Upload { key: key.clone(), id: id.clone() });
-                    manifest.append(connection, entry)?;
+                    manifest.append(connection, entry).inspect_err(|_| give_up(connection, key, &id))?;
                     none.insert(Parts { id, put: Vec::new() })
                 }
             };
@@ -135,6 +135,13 @@ impl OpenFile {
         entry.bytes += tail.len() as u64;
         pending.append(&mut tail);
         Ok(FinishedFile { entry, rest: Bytes::from(pending), parts })
+    }
+}
+
+/// Gives up an upload that the manifest does not name. If that fails an upload without parts stays, which costs nothing.
+fn give_up(connection: &Connection, key: &str, id: &str) {
+    if let Err(error) = connection.abort_upload(key, id) {
+        tracing::warn!(key, %error, "an upload without parts stays");
     }
 }
 

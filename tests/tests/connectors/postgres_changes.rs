@@ -4,7 +4,7 @@ use millstream_tests::postgres_server::PostgresServer;
 use serde_json::{Value, json};
 
 use super::{
-    log_of_rows::open_log,
+    log::open_log,
     postgres_source::{failure, follow, records, wait_for_records},
 };
 

@@ -19,14 +19,17 @@ use millstream::{
 };
 use millstream_connectors::{Direction, rows::RowKind, runtime::start};
 use millstream_tests::{
+    fault_proxy::{Cut, FaultProxy},
     kafka_cluster::Guarded,
     postgres_server::{End, PostgresServer},
-    tcp_proxy::{Cut, TcpProxy},
 };
 use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
-use super::log_of_rows::{append, columns, config, make_topic, open_log, record, rows_of, topic, wait_until_drained};
+use super::{
+    log::{append, make_topic, open_log, record, topic},
+    running::{columns, config, rows_of, wait_until_drained},
+};
 
 const TOPIC: &str = "stock";
 const KEYS: i64 = 400;
@@ -136,7 +139,7 @@ fn whatever_fails_the_table_is_what_the_topic_says() {
     let directory = tempfile::tempdir().expect("a directory");
     let (log, output) = (directory.path().join("log"), directory.path().join("output"));
     make_topic(open_log(&log).as_ref(), TOPIC, PARTITIONS);
-    let proxy = TcpProxy::start(server.port());
+    let proxy = FaultProxy::start(server.port());
     let mut child = spawn_child(&log, proxy.port(), &output);
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for fault in 0..faults {
@@ -194,7 +197,7 @@ fn whatever_fails_the_table_is_what_the_topic_says() {
 }
 
 /// Cuts the connection around the next COMMIT.
-fn cut(proxy: &TcpProxy, cut: Cut, output: &Path) -> &'static str {
+fn cut(proxy: &FaultProxy, cut: Cut, output: &Path) -> &'static str {
     let before = proxy.cuts();
     proxy.arm("COMMIT\0", cut);
     for _ in 0..12_000 {

@@ -24,8 +24,9 @@ use rand::RngExt;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
 use super::{
-    log_of_rows::{append, columns, config, make_topic, open_log, record, rows_of, wait_until_drained},
+    log::{append, make_topic, open_log, record},
     postgres_faults::commits,
+    running::{columns, config, rows_of, wait_until_drained},
 };
 
 const CHILD: &str = "postgres_rivals::child_that_sinks";

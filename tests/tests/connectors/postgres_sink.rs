@@ -15,8 +15,9 @@ use millstream_connectors::{
 };
 use millstream_tests::postgres_server::{PostgresServer, WALLED};
 
-use super::log_of_rows::{
-    append, columns, config, drain, failure, make_topic, open_log, record, rows_of, topic, wait_until_drained,
+use super::{
+    log::{append, make_topic, open_log, record, topic},
+    running::{columns, config, drain, failure, rows_of, wait_until_drained},
 };
 
 fn log_with(name: &str, partitions: u32) -> (tempfile::TempDir, SharedLog) {

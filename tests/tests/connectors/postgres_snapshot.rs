@@ -20,7 +20,7 @@ use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde_json::Value;
 
 use super::{
-    log_of_rows::{PATIENCE, open_log},
+    log::{PATIENCE, open_log},
     postgres_source::{follow, records},
 };
 

@@ -22,13 +22,16 @@ use millstream_connectors::{
     runtime::{read_positions, start},
 };
 use millstream_tests::{
+    fault_proxy::FaultProxy,
     kafka_cluster::Guarded,
     postgres_server::{End, PostgresServer},
-    tcp_proxy::TcpProxy,
 };
 use serde_json::Value;
 
-use super::log_of_rows::{PATIENCE, config, open_log, topic};
+use super::{
+    log::{PATIENCE, open_log, topic},
+    running::config,
+};
 
 const CHILD: &str = "postgres_source::child_that_follows";
 
@@ -279,7 +282,7 @@ fn everything_is_told_once() {
     let directory = tempfile::tempdir().expect("a directory");
     let (log, output) = (directory.path().join("log"), directory.path().join("output"));
     drop(open_log(&log));
-    let proxy = TcpProxy::start(server.port());
+    let proxy = FaultProxy::start(server.port());
     let writers = |server: &PostgresServer| (1..4).map(|number| writer(server, number)).collect::<Vec<Child>>();
     let mut writing = writers(&server);
     thread::sleep(Duration::from_millis(100));

@@ -14,8 +14,9 @@ use millstream_tests::{
 };
 
 use super::{
-    log_of_rows::{self, append, columns, config, make_topic, open_log, record, rows_of, wait_until_drained},
+    log::{append, make_topic, open_log, record},
     postgres_source::{follow, json, wait_for_records},
+    running::{self, columns, config, rows_of, wait_until_drained},
 };
 
 /// Files of a test: the server's certificate is for `localhost`, not for the address.
@@ -76,7 +77,7 @@ const ENCRYPTED: &str =
 /// Both ways, each with what is there and what comes later, in connections of the kind that `sslmode` names.
 fn goes_both_ways(server: &PostgresServer, log: &SharedLog, name: &str, way: &str) {
     let text = format!("{way} topics=t table.name.format={name}_t auto.create=true");
-    let sink = log_of_rows::drain(log, name, config(Direction::Sink, &text, rows()));
+    let sink = running::drain(log, name, config(Direction::Sink, &text, rows()));
     assert_eq!(server.shop(ENCRYPTED), "1|t\n", "{name}");
     append(log.as_ref(), "t", &[record(2, Some(r#"{"A":"bob"}"#))]);
     wait_until_drained(&sink);
@@ -117,7 +118,7 @@ fn encrypted_connections_of_every_mode() {
     let way = format!("sslmode=verify-full {}", root(&own.certificate));
     goes_both_ways(&server, &log, "own", &files.at(&server, "localhost", "password", &way));
     let text = format!("{} topics=t auto.create=true", files.at(&server, "127.0.0.1", "password", &way));
-    let error = log_of_rows::failure(&log, "own-name", config(Direction::Sink, &text, rows()));
+    let error = running::failure(&log, "own-name", config(Direction::Sink, &text, rows()));
     assert!(error.contains("not for 127.0.0.1"), "{error}");
 }
 
@@ -130,7 +131,7 @@ fn what_is_wrong_with_a_connection_is_said() {
     let check = |name: &str, way: &str, parts: &[&str]| {
         let place = format!("postgres {}:{}/shop", way.split(['/', ':']).nth(3).expect("a host"), server.port());
         let sink = config(Direction::Sink, &format!("{way} topics=t auto.create=true"), rows());
-        let of_sink = log_of_rows::failure(&log, &format!("{name}-sink"), sink);
+        let of_sink = running::failure(&log, &format!("{name}-sink"), sink);
         let text = format!("{way} topic.prefix=p table.include.list=public.origin");
         let of_source = super::postgres_source::failure(&follow(&log, &format!("{name}-source"), &text));
         for error in [of_sink, of_source] {

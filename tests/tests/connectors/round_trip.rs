@@ -7,8 +7,8 @@ use millstream_sql::engine::check_connectors;
 use millstream_tests::{moto_server::MotoServer, postgres_server::PostgresServer};
 use serde_json::Value;
 
-use crate::{
-    s3_log::read,
+use super::{
+    orders::read,
     sql::{Sql, wait_for},
 };
 
@@ -55,7 +55,7 @@ fn script(postgres: &PostgresServer, moto: &MotoServer, secrets: &std::path::Pat
 /// The newest row of each city in the files, as psql shows it.
 fn lake(moto: &MotoServer) -> String {
     let mut newest: BTreeMap<String, (u64, Value)> = BTreeMap::new();
-    for row in read(moto, "lake", "LAKE").rows {
+    for row in read(&moto.url(), "lake", "LAKE").rows {
         let (city, offset) =
             (row["CITY"].as_str().expect("text").to_owned(), row["_offset"].as_u64().expect("a number"));
         if newest.get(&city).is_none_or(|(known, _)| *known < offset) {

@@ -1,10 +1,9 @@
 //! S3 as sink and source, without faults: formats, directories, rotation, changes of tables, parts, errors.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use millstream::{
-    connect::{ConnectError, Sink, SinkPosition},
-    log::{FetchedBatch, Offsets, SharedLog},
+    log::SharedLog,
     record::{Offset, PartitionId, Record, TopicPartition},
 };
 use millstream_connectors::{
@@ -13,14 +12,19 @@ use millstream_connectors::{
     file::{CsvOptions, FileFormat},
     file_format::{Compression, WrittenFormat},
     rows::{RowKind, TopicRows},
-    runtime::{self, SystemClock},
+    runtime,
     s3::{OnChanged, Partitioner, PathFormat, Rotation, RowTime, S3Sink, S3Source, TimePartitioner},
 };
-use millstream_tests::moto_server::MotoServer;
+use millstream_tests::{
+    fault_proxy::{Cut, FaultProxy},
+    moto_server::MotoServer,
+};
 use serde_json::json;
 
-use crate::s3_log::{
-    PATIENCE, append, bucket, check, columns, create, open_log, order, read, row, start, topic, wait_until_written,
+use super::{
+    log::{PATIENCE, append_to, make_topic, open_log, topic},
+    orders::{bucket, check, order, order_rows, read, row, start},
+    running::wait_until_drained,
 };
 
 /// A sink that ends files soon.
@@ -32,10 +36,10 @@ fn sink(server: &MotoServer, of: &str, format: WrittenFormat) -> S3Sink {
 /// A log with so many orders, every third in another partition.
 fn orders(folder: &tempfile::TempDir, count: u64) -> SharedLog {
     let log = open_log(folder.path());
-    create(log.as_ref(), "orders", 2);
+    make_topic(log.as_ref(), "orders", 2);
     for remainder in 0..2 {
         let part = (0..count).filter(|n| u64::from(n % 3 == 0) == remainder).map(order).collect();
-        append(log.as_ref(), "orders", remainder as u32, part);
+        append_to(log.as_ref(), "orders", remainder as u32, part);
     }
     log
 }
@@ -56,10 +60,10 @@ fn every_format_is_read_back_by_another_program() {
     for (number, format) in formats.into_iter().enumerate() {
         let name = format!("formats-{number}");
         server.create_bucket(&name);
-        let running = start(&name, sink(server, &name, format), columns("orders", RowKind::Stream), &log);
-        wait_until_written(&running, &name, "orders", &log);
+        let running = start(&name, sink(server, &name, format), order_rows("orders", RowKind::Stream), &log);
+        wait_until_drained(&running);
         assert_eq!(running.stop().rows, 1000);
-        let output = read(server, &name, &name);
+        let output = read(&server.url(), &name, &name);
         let (first, ending) = (&output.listed[0], format.extension());
         assert_eq!(*first, format!("topics/orders/partition=0/orders+0+0000000000000000+1.{ending}"));
         assert_eq!(output.listed.len(), 3 + 2, "files of 300 rows");
@@ -73,12 +77,12 @@ fn values_without_columns_are_lines_of_json() {
     server.create_bucket("raw");
     let folder = tempfile::tempdir().expect("made");
     let log = open_log(folder.path());
-    create(log.as_ref(), "orders", 1);
+    make_topic(log.as_ref(), "orders", 1);
     let values: [&[u8]; 3] = [b"{\"N\":0,\n\"x\":[1]}", b"{\"N\":1}", b"{\"N\":2}"];
-    append(log.as_ref(), "orders", 0, values.iter().map(|value| Record::new("k", *value)).collect());
+    append_to(log.as_ref(), "orders", 0, values.iter().map(|value| Record::new("k", *value)).collect());
     let running = start("raw", sink(server, "raw", WrittenFormat::Json(Compression::None)), TopicRows::default(), &log);
-    wait_until_written(&running, "raw", "orders", &log);
-    assert_eq!(read(server, "raw", "raw").rows, [json!({"N": 0, "x": [1]}), json!({"N": 1}), json!({"N": 2})]);
+    wait_until_drained(&running);
+    assert_eq!(read(&server.url(), "raw", "raw").rows, [json!({"N": 0, "x": [1]}), json!({"N": 1}), json!({"N": 2})]);
     let parquet =
         start("none", sink(server, "raw", WrittenFormat::Parquet(Compression::None)), TopicRows::default(), &log);
     let error = parquet.wait_for_status(Some(PATIENCE), |_| false).expect_err("it needs columns").to_string();
@@ -113,20 +117,20 @@ fn rows_go_to_directories_and_a_restart_in_the_middle_repeats_none() {
         let rotation = Rotation { rows: 17, schedule: None, open_files: 60, ..Rotation::default() };
         let config =
             S3Sink { partitioner, time, rotation, ..sink(server, name, WrittenFormat::Parquet(Compression::Snappy)) };
-        let running = start(name, config.clone(), columns("orders", RowKind::Stream), &log);
+        let running = start(name, config.clone(), order_rows("orders", RowKind::Stream), &log);
         running.wait_for_status(Some(PATIENCE), |status| status.idle && status.rows == 600).expect("all is taken");
         running.stop();
-        let before = read(server, name, name);
+        let before = read(&server.url(), name, name);
         assert!(
             before.rows.len() < 600 && before.listed == before.named,
             "{} rows of files that ended",
             before.rows.len()
         );
         let rotation = Rotation { schedule: Some(Duration::from_millis(50)), ..rotation };
-        let running = start(name, S3Sink { rotation, ..config }, columns("orders", RowKind::Stream), &log);
-        wait_until_written(&running, name, "orders", &log);
+        let running = start(name, S3Sink { rotation, ..config }, order_rows("orders", RowKind::Stream), &log);
+        wait_until_drained(&running);
         drop(running);
-        let output = read(server, name, name);
+        let output = read(&server.url(), name, name);
         assert!(output.listed.iter().any(|key| key.contains(part)), "{:?}", output.listed);
         check(output, 600);
     }
@@ -138,17 +142,17 @@ fn a_table_becomes_change_files() {
     server.create_bucket("changes");
     let folder = tempfile::tempdir().expect("made");
     let log = open_log(folder.path());
-    create(log.as_ref(), "orders", 1);
+    make_topic(log.as_ref(), "orders", 1);
     let deleted = Record { value: None, ..order(1) };
-    append(log.as_ref(), "orders", 0, vec![order(1), order(2), deleted]);
+    append_to(log.as_ref(), "orders", 0, vec![order(1), order(2), deleted]);
     let running = start(
         "changes",
         sink(server, "changes", WrittenFormat::Avro(Compression::Deflate)),
-        columns("orders", RowKind::Table),
+        order_rows("orders", RowKind::Table),
         &log,
     );
-    wait_until_written(&running, "changes", "orders", &log);
-    let rows = read(server, "changes", "changes").rows;
+    wait_until_drained(&running);
+    let rows = read(&server.url(), "changes", "changes").rows;
     let change = |row: serde_json::Value, op: &str, offset: u64| {
         let mut row = row;
         (row["_op"], row["_offset"]) = (op.into(), offset.into());
@@ -164,14 +168,14 @@ fn files_end_by_the_time_of_records() {
     server.create_bucket("by-interval");
     let folder = tempfile::tempdir().expect("made");
     let log = open_log(folder.path());
-    create(log.as_ref(), "orders", 1);
-    append(log.as_ref(), "orders", 0, (0..100).map(order).collect());
+    make_topic(log.as_ref(), "orders", 1);
+    append_to(log.as_ref(), "orders", 0, (0..100).map(order).collect());
     let rotation =
         Rotation { interval_ms: Some(30 * 60_000), schedule: Some(Duration::from_millis(200)), ..Rotation::default() };
     let config = S3Sink { rotation, ..sink(server, "by-interval", WrittenFormat::Json(Compression::None)) };
-    let running = start("by-interval", config, columns("orders", RowKind::Stream), &log);
-    wait_until_written(&running, "by-interval", "orders", &log);
-    let output = read(server, "by-interval", "by-interval");
+    let running = start("by-interval", config, order_rows("orders", RowKind::Stream), &log);
+    wait_until_drained(&running);
+    let output = read(&server.url(), "by-interval", "by-interval");
     let first = |n: u64| format!("topics/orders/partition=0/orders+0+{n:016}+1.json");
     assert_eq!(output.listed, [first(0), first(30), first(60), first(90)]);
     check(output, 100);
@@ -189,20 +193,20 @@ fn large_files_are_put_in_parts_and_abandoned_parts_are_given_up() {
     server.create_bucket("parts");
     let folder = tempfile::tempdir().expect("made");
     let log = open_log(folder.path());
-    create(log.as_ref(), "orders", 1);
-    append(log.as_ref(), "orders", 0, (0..130).map(large).collect());
+    make_topic(log.as_ref(), "orders", 1);
+    append_to(log.as_ref(), "orders", 0, (0..130).map(large).collect());
     let rotation = Rotation { part_bytes: 5 << 20, schedule: None, ..Rotation::default() };
     let config = S3Sink { rotation, ..sink(server, "parts", WrittenFormat::Json(Compression::None)) };
     let running = start("parts", config.clone(), TopicRows::default(), &log);
     running.wait_for_status(Some(PATIENCE), |status| status.idle && status.rows == 130).expect("all is taken");
     running.stop();
-    let before = read(server, "parts", "parts");
-    assert_eq!((before.listed.len(), before.uploads), (0, 1), "parts are put, nobody sees a file");
+    let before = read(&server.url(), "parts", "parts");
+    assert_eq!((before.listed.len(), before.uploads.len()), (0, 1), "parts are put, nobody sees a file");
     let rotation = Rotation { schedule: Some(Duration::from_millis(50)), ..rotation };
     let running = start("parts", S3Sink { rotation, ..config }, TopicRows::default(), &log);
-    wait_until_written(&running, "parts", "orders", &log);
-    let output = read(server, "parts", "parts");
-    assert_eq!((output.uploads, output.listed == output.named), (0, true));
+    wait_until_drained(&running);
+    let output = read(&server.url(), "parts", "parts");
+    assert_eq!((output.uploads.len(), output.listed == output.named), (0, true));
     assert_eq!(output.rows.len(), 130);
     assert!(
         output
@@ -211,6 +215,29 @@ fn large_files_are_put_in_parts_and_abandoned_parts_are_given_up() {
             .zip(0..)
             .all(|(row, n): (_, u64)| row["N"] == n && row["TEXT"] == format!("{n:09}").repeat(11_000))
     );
+}
+
+#[test]
+fn a_large_file_is_there_once_if_the_answer_that_it_is_whole_is_lost() {
+    let Some(server) = MotoServer::shared() else { return };
+    server.create_bucket("lost-answer");
+    let folder = tempfile::tempdir().expect("made");
+    let log = open_log(folder.path());
+    make_topic(log.as_ref(), "orders", 1);
+    append_to(log.as_ref(), "orders", 0, (0..120).map(large).collect());
+    let proxy = FaultProxy::start(server.port());
+    proxy.arm("<CompleteMultipartUpload", Cut::Behind);
+    let rotation = Rotation { rows: 60, part_bytes: 5 << 20, ..Rotation::default() };
+    let (to, format) = (bucket(&proxy.url(), "lost-answer"), WrittenFormat::Json(Compression::None));
+    let config = S3Sink { rotation, ..S3Sink::new(to, vec![topic("orders")], format) };
+    let running = start("lost-answer", config, TopicRows::default(), &log);
+    wait_until_drained(&running);
+    drop(running);
+    assert_eq!(proxy.cuts(), 1);
+    let output = read(&server.url(), "lost-answer", "lost-answer");
+    assert_eq!((output.uploads.len(), output.listed == output.named), (0, true));
+    let numbers: Vec<u64> = output.rows.iter().map(|row| row["N"].as_u64().expect("a number")).collect();
+    assert_eq!(numbers, (0..120).collect::<Vec<_>>());
 }
 
 fn failure(running: &RunningConnector) -> String {
@@ -225,7 +252,7 @@ fn what_is_wrong_is_said() {
     let log = orders(&folder, 10);
     let json = WrittenFormat::Json(Compression::None);
     let started = |name: &str, sink: S3Sink| {
-        let mut config = ConnectorConfig { rows: columns("orders", RowKind::Stream), ..sink.into() };
+        let mut config = ConnectorConfig { rows: order_rows("orders", RowKind::Stream), ..sink.into() };
         (config.settings.retry.attempts, config.settings.retry.first_wait) = (1, Duration::from_millis(10));
         runtime::start(name, config, log.clone()).expect("started")
     };
@@ -257,16 +284,16 @@ fn poison_rows_are_dead_letters_once_or_stop_it() {
     server.create_bucket("poison");
     let folder = tempfile::tempdir().expect("made");
     let log = open_log(folder.path());
-    create(log.as_ref(), "orders", 1);
+    make_topic(log.as_ref(), "orders", 1);
     let poison = || Record { value: Some(b"{\"N\":".to_vec()), ..order(0) };
-    append(log.as_ref(), "orders", 0, vec![order(0), poison(), order(1)]);
+    append_to(log.as_ref(), "orders", 0, vec![order(0), poison(), order(1)]);
     let config = sink(server, "poison", WrittenFormat::Parquet(Compression::Snappy));
-    let error = failure(&start("strict", config.clone(), columns("orders", RowKind::Stream), &log));
+    let error = failure(&start("strict", config.clone(), order_rows("orders", RowKind::Stream), &log));
     assert!(error.contains("topic=orders partition=0 offset=1") || error.contains("offset=1"), "{error}");
     let tolerant = |schedule| {
         let rotation = Rotation { schedule, ..config.rotation };
         let mut tolerant = ConnectorConfig {
-            rows: columns("orders", RowKind::Stream),
+            rows: order_rows("orders", RowKind::Stream),
             ..S3Sink { rotation, ..config.clone() }.into()
         };
         tolerant.settings.tolerance = Some(Tolerance::All);
@@ -277,38 +304,11 @@ fn poison_rows_are_dead_letters_once_or_stop_it() {
     running.wait_for_status(Some(PATIENCE), |status| status.idle && status.rejected == 1).expect("it goes on");
     running.stop();
     let running = tolerant(Some(Duration::from_millis(50)));
-    wait_until_written(&running, "tolerant", "orders", &log);
+    wait_until_drained(&running);
     assert_eq!(running.stop().rejected, 0, "the dead letter is not written again");
-    check(read(server, "poison", "tolerant"), 2);
+    check(read(&server.url(), "poison", "tolerant"), 2);
     let letters = TopicPartition::new(topic("connect-tolerant-dead-letter"), PartitionId(0));
     assert_eq!(log.end_offset(&letters).expect("there"), Offset(1));
-}
-
-#[test]
-fn a_writer_that_was_replaced_is_fenced_by_the_manifest() {
-    let Some(server) = MotoServer::shared() else { return };
-    server.create_bucket("fenced");
-    let config = sink(server, "fenced", WrittenFormat::Json(Compression::None));
-    let partition = TopicPartition::new(topic("orders"), PartitionId(0));
-    let position = |mark| vec![SinkPosition { partition: partition.clone(), next: Offset(0), mark }];
-    let batch = || FetchedBatch { offsets: Offsets::From(Offset(0)), records: (0..300).map(order).collect() };
-    let writer = || config.clone().writer("fenced", columns("orders", RowKind::Stream), Arc::new(SystemClock));
-    let (mut old, mut new) = (writer(), writer());
-    old.open(&position(None)).expect("it is new");
-    let mark = old.flush().expect("nothing to do");
-    old.write(&partition, &batch()).expect("encoded");
-    new.open(&position(Some(mark.clone()))).expect("it takes over");
-    new.write(&partition, &batch()).expect("encoded");
-    new.flush().expect("put");
-    let error = old.flush().expect_err("it is fenced");
-    assert!(
-        matches!(error, ConnectError::Position { .. })
-            && error.to_string().contains("another connector of the same name"),
-        "{error}"
-    );
-    check(read(server, "fenced", "fenced"), 300);
-    let error = writer().open(&position(None)).expect_err("another Millstream's");
-    assert!(error.to_string().contains("not known to this Millstream"), "{error}");
 }
 
 fn source(server: &MotoServer, of: &str, format: FileFormat) -> S3Source {
@@ -375,8 +375,8 @@ fn what_the_sink_wrote_the_source_reads() {
     let Some(server) = MotoServer::shared() else { return };
     let folder = tempfile::tempdir().expect("made");
     let log = open_log(folder.path());
-    create(log.as_ref(), "orders", 1);
-    append(log.as_ref(), "orders", 0, (0..500).map(order).collect());
+    make_topic(log.as_ref(), "orders", 1);
+    append_to(log.as_ref(), "orders", 0, (0..500).map(order).collect());
     let formats = [
         (WrittenFormat::Csv(Compression::Zstd), FileFormat::Csv(CsvOptions::default())),
         (WrittenFormat::Avro(Compression::Deflate), FileFormat::Avro),
@@ -386,8 +386,8 @@ fn what_the_sink_wrote_the_source_reads() {
         let name = format!("round-{number}");
         server.create_bucket(&name);
         let running =
-            start(&format!("{name}-out"), sink(server, &name, written), columns("orders", RowKind::Stream), &log);
-        wait_until_written(&running, &format!("{name}-out"), "orders", &log);
+            start(&format!("{name}-out"), sink(server, &name, written), order_rows("orders", RowKind::Stream), &log);
+        wait_until_drained(&running);
         drop(running);
         let back = S3Source {
             prefix: Some("topics".into()),

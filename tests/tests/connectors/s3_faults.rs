@@ -1,144 +1,110 @@
-//! Orders on their way to S3 while Millstream is killed, connections are cut, and the server is slow, busy or gone.
+//! Orders on their way to S3 while Millstream is killed, connections are cut, and the server is slow, busy, gone or killed.
 //!
-//! A child process fills a topic and runs the sink, into Parquet by directories, with all of rows, parts and wall clock ending files; faults
-//! come at random times. In the end the output, read by pyarrow, is each order once, and the bucket holds nothing else.
+//! A process fills a topic and runs the sink (`s3_process`), and faults come at random times: on moto, which keeps objects in memory, into Parquet;
+//! on S3Proxy, which keeps them on disk and is killed too, into JSON in parts. In the end the output, read by pyarrow, is each order once, and the
+//! bucket holds nothing else.
 //! `MILLSTREAM_S3_FAULTS` says how many faults; the seed is printed and `MILLSTREAM_S3_SEED` brings it back.
 
-use std::{
-    collections::BTreeSet,
-    path::Path,
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, collections::BTreeSet, thread, time::Duration};
 
-use millstream::{
-    log::SharedLog,
-    record::{Offset, PartitionId, TopicPartition},
-};
-use millstream_connectors::{
-    file_format::{Compression, WrittenFormat},
-    rows::RowKind,
-    s3::{Partitioner, Rotation, S3Sink},
-};
 use millstream_tests::{
     fault_proxy::{Fault, FaultProxy},
     moto_server::MotoServer,
+    s3proxy_server::S3ProxyServer,
 };
 use rand::RngExt as _;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 
-use crate::s3_log::{append, bucket, check, columns, create, open_log, order, read, start, topic, wait_until_written};
+use super::{
+    orders::{Output, check, read},
+    s3_process::{Files, NAME, Work, Writer},
+};
 
-const PARTITIONS: u64 = 2;
-/// Orders of one transaction of the child.
-const STEP: u64 = 100;
-const ORDERS_A_FAULT: u64 = 1000;
+/// Orders a fault, for each kind of files.
+const ORDERS: u64 = 1000;
+const LARGE_ORDERS: u64 = 120;
 
-fn faults() -> u64 {
+/// How many faults there are to be.
+pub(crate) fn faults() -> u64 {
     std::env::var("MILLSTREAM_S3_FAULTS").map_or(6, |text| text.parse().expect("a count"))
 }
 
-fn sink(url: &str, schedule_ms: u64) -> S3Sink {
-    let rotation = Rotation { rows: 150, schedule: Some(Duration::from_millis(schedule_ms)), ..Rotation::default() };
-    let mut of = bucket(url, "faults");
-    of.timeout = Duration::from_secs(2);
-    S3Sink {
-        rotation,
-        partitioner: Partitioner::Field(vec!["NAME".into()]),
-        ..S3Sink::new(of, vec![topic("orders")], WrittenFormat::Parquet(Compression::Snappy))
-    }
+/// Moments, from a seed that is printed.
+pub(crate) fn random() -> ChaCha8Rng {
+    let seed = std::env::var("MILLSTREAM_S3_SEED")
+        .map_or_else(|_| u64::from(std::process::id()), |text| text.parse().expect("a seed"));
+    eprintln!("MILLSTREAM_S3_SEED={seed} MILLSTREAM_S3_FAULTS={}", faults());
+    ChaCha8Rng::seed_from_u64(seed)
 }
 
-fn end(log: &SharedLog, partition: u64) -> u64 {
-    let partition = TopicPartition::new(topic("orders"), PartitionId(partition as u32));
-    log.end_offset(&partition).unwrap_or(Offset(0)).0
-}
-
-/// Fills the topic up to a count of orders, at a pace, and writes it out; ends when all is written.
-#[test]
-#[ignore = "the process that the campaign kills"]
-fn child() {
-    let variable = |name: &str| std::env::var(name).expect("the campaign sets it");
-    let (folder, url) = (variable("S3_CHILD_FOLDER"), variable("S3_CHILD_URL"));
-    let orders: u64 = variable("S3_CHILD_ORDERS").parse().expect("a count");
-    let log = open_log(Path::new(&folder));
-    if log.describe_topic(&topic("orders")).is_err() {
-        create(log.as_ref(), "orders", PARTITIONS as u32);
-    }
-    let running = start("faults", sink(&url, 150), columns("orders", RowKind::Stream), &log);
-    while (0..PARTITIONS).map(|partition| end(&log, partition)).sum::<u64>() < orders {
-        for partition in 0..PARTITIONS {
-            // Order n lies in partition n % 2, at offset n / 2: what is there says which come next.
-            let next = end(&log, partition);
-            let numbers = (next..next + STEP / PARTITIONS).map(|offset| offset * PARTITIONS + partition);
-            let records = numbers.filter(|n| *n < orders).map(order).collect::<Vec<_>>();
-            if !records.is_empty() {
-                append(log.as_ref(), "orders", partition as u32, records);
-            }
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    wait_until_written(&running, "faults", "orders", &log);
-}
-
-fn spawn(folder: &Path, url: &str, orders: u64) -> Child {
-    let mut command = Command::new(std::env::current_exe().expect("it runs"));
-    command.args(["--ignored", "--exact", "s3_faults::child", "--nocapture"]);
-    command.env("S3_CHILD_FOLDER", folder).env("S3_CHILD_URL", url).env("S3_CHILD_ORDERS", orders.to_string());
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("started")
+/// In how many files of how many epochs the output is.
+pub(crate) fn shape(output: &Output) -> String {
+    let epoch = |key: &String| key.rsplit_once('.')?.0.rsplit('+').next().map(str::to_owned);
+    let epochs = output.named.iter().filter_map(epoch).collect::<BTreeSet<_>>().len();
+    format!("{} files of {epochs} epochs ({} empty uploads stay)", output.named.len(), output.begun)
 }
 
 #[test]
 fn each_order_is_in_the_bucket_once_whatever_fails() {
     let Some(server) = MotoServer::start() else { return };
-    server.create_bucket("faults");
-    let proxy = FaultProxy::start(server.port());
-    let seed = std::env::var("MILLSTREAM_S3_SEED")
-        .map_or_else(|_| u64::from(std::process::id()), |text| text.parse().expect("a seed"));
-    eprintln!("MILLSTREAM_S3_SEED={seed} MILLSTREAM_S3_FAULTS={}", faults());
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    server.create_bucket(NAME);
+    endure(&FaultProxy::start(server.port()), &server.url(), Files::Parquet, None);
+}
+
+#[test]
+fn each_order_is_in_the_bucket_once_even_if_the_server_is_killed() {
+    let Some(server) = S3ProxyServer::start() else { return };
+    server.create_bucket(NAME);
+    endure(&FaultProxy::start(server.port()), &server.url(), Files::Parts, Some(&|| server.restart()));
+}
+
+/// Writes orders under faults and checks the output.
+fn endure(proxy: &FaultProxy, server: &str, files: Files, restart: Option<&dyn Fn()>) {
+    let mut random = random();
     let folder = tempfile::tempdir().expect("made");
-    let orders = faults() * ORDERS_A_FAULT;
-    let mut child = spawn(folder.path(), &proxy.url(), orders);
-    let (mut kills, mut others) = (0, 0);
+    let orders = faults() * if files == Files::Parts { LARGE_ORDERS } else { ORDERS };
+    let work = Work { url: proxy.url(), orders, pause: Duration::from_millis(50), files };
+    let mut writer = Writer::spawn(folder.path(), &work);
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for fault in 0..faults() {
         thread::sleep(Duration::from_millis(random.random_range(200..900)));
-        // The first two are a kill and a lost answer, whatever the seed.
+        // The first two are a kill and a lost answer, whatever the seed, and of a server that may die every third is its death.
         let kind = if fault < 2 { fault } else { random.random_range(0..6) };
-        let during = Duration::from_millis(random.random_range(50..500));
-        match kind {
-            0 | 5 => {
-                child.kill().and_then(|()| child.wait()).expect("it is ours");
-                kills += 1;
-                child = spawn(folder.path(), &proxy.url(), orders);
-                continue;
+        let kind = match restart {
+            Some(restart) if fault % 3 == 2 => {
+                restart();
+                "server killed"
             }
-            1 => proxy.set(Fault::LoseAnswers),
-            2 => proxy.set(Fault::Refuse),
-            3 => proxy.set(Fault::Delay(Duration::from_millis(random.random_range(20..300)))),
-            _ => proxy.set(Fault::Unavailable),
-        }
-        others += 1;
-        thread::sleep(during);
-        // Half of the time it is killed while the server misbehaves.
-        if random.random_bool(0.5) {
-            child.kill().and_then(|()| child.wait()).expect("it is ours");
-            kills += 1;
-            child = spawn(folder.path(), &proxy.url(), orders);
+            _ if kind == 0 || kind == 5 => {
+                writer = writer.restart(&work);
+                "connector killed"
+            }
+            _ => misbehave(proxy, kind, &mut random),
+        };
+        *counts.entry(kind).or_default() += 1;
+        // Half of the time it is killed while the server misbehaves, or has just come back.
+        if kind != "connector killed" && random.random_bool(0.5) {
+            writer = writer.restart(&work);
+            *counts.entry("connector killed").or_default() += 1;
         }
         proxy.set(Fault::None);
     }
-    proxy.set(Fault::None);
-    let status = child.wait().expect("it ends");
-    assert!(status.success(), "the last child has failed");
-    let output = read(&server, "faults", "faults");
-    let files = output.named.len();
-    let epoch = |key: &String| key.trim_end_matches(".parquet").rsplit('+').next().map(str::to_owned);
-    let epochs = output.named.iter().filter_map(epoch).collect::<BTreeSet<_>>().len();
+    writer.wait_until_written();
+    let output = read(server, NAME, NAME);
+    let shape = shape(&output);
     check(output, orders);
-    eprintln!(
-        "{orders} orders in {files} files of {epochs} epochs, {kills} kills, {others} faults of the server, {} pieces hit",
-        proxy.hits()
-    );
+    eprintln!("{orders} orders in {shape}, {counts:?}, {} pieces hit", proxy.hits());
+}
+
+/// Has the server misbehave for a while, and still when this returns.
+fn misbehave(proxy: &FaultProxy, kind: u64, random: &mut ChaCha8Rng) -> &'static str {
+    let (fault, name) = match kind {
+        1 => (Fault::LoseAnswers, "answers lost"),
+        2 => (Fault::Refuse, "server gone"),
+        3 => (Fault::Delay(Duration::from_millis(random.random_range(20..300))), "server slow"),
+        _ => (Fault::Unavailable, "server busy"),
+    };
+    proxy.set(fault);
+    thread::sleep(Duration::from_millis(random.random_range(50..500)));
+    name
 }

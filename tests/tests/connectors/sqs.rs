@@ -16,18 +16,21 @@ use millstream_connectors::{
     runtime,
     sqs::{AwsCredentials, SqsQueue, SqsSink, SqsSource},
 };
-use millstream_tests::{fault_proxy::FaultProxy, sqs_server::SqsServer};
+use millstream_tests::{
+    fault_proxy::{Fault, FaultProxy},
+    sqs_server::SqsServer,
+};
 use serde_json::Value;
 
 use super::{
-    endurance::{Pipeline, rate},
+    endurance::{Outside, Pipeline, rate},
     log::{fill, open_log, records, text, topic},
 };
 
-const GROUPS: usize = 20;
+pub(crate) const GROUPS: usize = 20;
 
 /// Messages that are there or to be there: number `n` is of group `n % GROUPS`.
-fn rows() -> usize {
+pub(crate) fn rows() -> usize {
     std::env::var("MILLSTREAM_SQS_ROWS").ok().and_then(|text| text.parse().ok()).unwrap_or(1000)
 }
 
@@ -39,6 +42,18 @@ fn few_rows() -> usize {
 /// The URL of a queue as it is seen through a proxy.
 fn through(proxy: &FaultProxy, server: &SqsServer, url: &str) -> String {
     url.replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()))
+}
+
+/// Kills the server, which nobody reaches until it is whole again.
+fn restart(proxy: &FaultProxy, server: &SqsServer) {
+    proxy.set(Fault::Refuse);
+    server.restart();
+    proxy.set(Fault::None);
+}
+
+/// A server that keeps messages on disk may die, too.
+fn outside<'a>(proxy: &'a FaultProxy, restart: &'a dyn Fn(), server: &SqsServer) -> Outside<'a> {
+    Outside { proxy: Some(proxy), restart: server.keeps_messages().then_some(restart) }
 }
 
 /// Properties that all connectors here have.
@@ -60,35 +75,42 @@ fn source_script(url: &str, rows: usize) -> String {
     )
 }
 
-/// Reads a queue under faults; the records of the topic.
-fn read_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) -> Vec<Record> {
+/// Reads a queue under faults, of which the death of the server may be one; the records of the topic.
+pub(crate) fn read_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) -> Vec<Record> {
     let proxy = FaultProxy::start(server.port());
+    let restart = || restart(&proxy, server);
     let mut pipeline = Pipeline::new(&source_script(&through(&proxy, server, queue), rows));
-    pipeline.endure(name, Some(&proxy), || server.count(queue) == 0);
-    let log = open_log(&pipeline.data());
+    pipeline.endure(name, outside(&proxy, &restart, server), || server.count(queue) == 0);
+    let log = pipeline.log();
     assert!(!pipeline.complaints().contains("canary"), "{}", pipeline.complaints());
     records(log.as_ref(), "orders")
 }
 
 /// The texts of each group, in order.
-fn by_group(texts: impl Iterator<Item = (String, String)>) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn by_group(texts: impl Iterator<Item = (String, String)>) -> BTreeMap<String, Vec<String>> {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     texts.for_each(|(group, text)| groups.entry(group).or_default().push(text));
     groups
 }
 
-fn expected_groups() -> BTreeMap<String, Vec<String>> {
+/// That the groups are the expected ones; says of one that is not what is in it.
+pub(crate) fn check_groups(found: &BTreeMap<String, Vec<String>>) {
+    let expected = expected_groups();
+    assert!(found.keys().eq(expected.keys()), "{:?}", found.keys());
+    let wrong = found.iter().find(|(group, texts)| expected[*group] != **texts);
+    assert!(wrong.is_none(), "group {wrong:?}");
+}
+
+pub(crate) fn expected_groups() -> BTreeMap<String, Vec<String>> {
     by_group((0..rows()).map(|n| (format!("g{}", n % GROUPS), format!("{{\"n\":{n}}}"))))
 }
 
-fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
+pub(crate) fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
     record.headers.iter().find(|header| header.name == name).and_then(|header| header.value.as_deref())
 }
 
-#[test]
-fn a_fifo_queue_becomes_a_topic_exactly_once_and_in_order() {
-    let Some(server) = SqsServer::elasticmq() else { return };
-    let queue = server.create_queue("source.fifo", &["FifoQueue=true"]);
+/// Sends the messages that there are to be.
+pub(crate) fn send_to_groups(server: &SqsServer, queue: &str) {
     let mut lines = String::new();
     for n in 0..rows() {
         writeln!(
@@ -98,10 +120,17 @@ fn a_fifo_queue_becomes_a_topic_exactly_once_and_in_order() {
         )
         .expect("into memory");
     }
-    server.send(&queue, &lines);
+    server.send(queue, &lines);
+}
+
+#[test]
+fn a_fifo_queue_becomes_a_topic_exactly_once_and_in_order() {
+    let Some(server) = SqsServer::elasticmq() else { return };
+    let queue = server.create_queue("source.fifo", &["FifoQueue=true"]);
+    send_to_groups(server, &queue);
     let records = read_under_faults("FIFO source", server, &queue, rows());
     let texts = records.iter().map(|record| (text(record.key.as_deref()), text(record.value.as_deref())));
-    assert_eq!(by_group(texts), expected_groups());
+    check_groups(&by_group(texts));
     let deduplication: BTreeSet<String> =
         records.iter().map(|record| text(header(record, "sqs.deduplication.id"))).collect();
     assert_eq!(deduplication.len(), rows());
@@ -129,9 +158,10 @@ fn a_standard_queue_becomes_a_topic_with_nothing_lost() {
     assert_eq!(records.len(), ids.len(), "a message that comes again is recognised by its id");
 }
 
-/// Writes a topic to a queue under faults; the messages of the queue.
-fn write_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) -> Vec<Value> {
+/// Writes a topic to a queue under faults, of which the death of the server may be one; the messages of the queue.
+pub(crate) fn write_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) -> Vec<Value> {
     let proxy = FaultProxy::start(server.port());
+    let restart = || restart(&proxy, server);
     let mut pipeline = Pipeline::new("");
     let lines: String = (0..rows).map(|n| format!("{{\"n\":{n},\"g\":\"g{}\"}}\n", n % GROUPS)).collect();
     let input = pipeline.file("input.ndjson", &lines);
@@ -146,7 +176,7 @@ fn write_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) 
     ));
     // The topic is read to its end when the last record has been there for a while.
     let last = std::cell::Cell::new((0, 0));
-    pipeline.endure(name, Some(&proxy), || {
+    pipeline.endure(name, outside(&proxy, &restart, server), || {
         let (count, (before, still)) = (server.count(queue), last.get());
         last.set((count, if count == before { still + 1 } else { 0 }));
         count >= rows as u64 && still >= 2
@@ -154,7 +184,7 @@ fn write_under_faults(name: &str, server: &SqsServer, queue: &str, rows: usize) 
     server.drain(queue)
 }
 
-fn number_in(message: &Value) -> String {
+pub(crate) fn number_in(message: &Value) -> String {
     let body: Value = serde_json::from_str(message["body"].as_str().expect("text")).expect("JSON");
     format!("{{\"n\":{}}}", body["n"])
 }
@@ -166,7 +196,7 @@ fn a_topic_becomes_a_fifo_queue_exactly_once_and_in_order() {
     let messages = write_under_faults("FIFO sink", server, &queue, rows());
     let texts =
         messages.iter().map(|message| (message["group"].as_str().expect("a group").to_owned(), number_in(message)));
-    assert_eq!(by_group(texts), expected_groups());
+    check_groups(&by_group(texts));
     eprintln!("FIFO sink: {} messages, each once and in order", messages.len());
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use millstream::{record::Record, secret::Secret};
+use millstream::{log::SharedLog, record::Record, secret::Secret};
 use millstream_connectors::{
     ConnectorConfig, ConnectorState,
     config::{RetryPolicy, Tolerance},
@@ -17,7 +17,7 @@ use millstream_tests::webhook_receiver::WebhookReceiver;
 use serde_json::Value;
 
 use super::{
-    endurance::{Pipeline, rate},
+    endurance::{Outside, Pipeline, rate},
     log::{fill, open_log, records, topic},
 };
 
@@ -50,7 +50,7 @@ fn send_under_faults(
         input.display(),
         rate(rows),
     ));
-    pipeline.endure(name, None, || is_done(&receiver.requests()));
+    pipeline.endure(name, Outside::default(), || is_done(&receiver.requests()));
     assert!(!pipeline.complaints().contains("canary"), "{}", pipeline.complaints());
     Some(receiver.requests())
 }
@@ -118,7 +118,7 @@ fn sink(receiver: &WebhookReceiver, path: &str) -> WebhookSink {
 }
 
 /// A log with a topic of these values.
-fn log_of(values: &[&str]) -> (tempfile::TempDir, std::sync::Arc<millstream::log::embedded::EmbeddedLog>) {
+fn log_of(values: &[&str]) -> (tempfile::TempDir, SharedLog) {
     let directory = tempfile::tempdir().expect("a directory is made");
     let log = open_log(directory.path());
     fill(log.as_ref(), "orders", values.iter().map(|value| Record::new("k", *value)));
