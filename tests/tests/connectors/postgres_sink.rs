@@ -200,6 +200,54 @@ fn streams_are_appended_and_columns_added() {
 }
 
 #[test]
+fn tables_that_copy_cannot_write_to_are_written_all_the_same() {
+    let Some(server) = PostgresServer::start() else { return };
+    server.shop("GRANT CREATE ON SCHEMA public TO walled");
+    let password = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(password.path(), WALLED.1).expect("written");
+    let way = format!(
+        "connector.class=postgres connection.url={} connection.user={} connection.password=${{file:{}}}",
+        server.url(None),
+        WALLED.0,
+        password.path().display()
+    );
+    for (name, kind) in [("added", RowKind::Stream), ("upserted", RowKind::Table)] {
+        let (_directory, log) = log_with(name, 1);
+        server.shop(&format!(
+            "CREATE TABLE {name} (id bigint PRIMARY KEY, a text); GRANT ALL ON {name} TO walled; ALTER TABLE {name} ENABLE ROW LEVEL SECURITY; \
+             CREATE POLICY all_but_nine ON {name} TO walled USING (id <> 9)"
+        ));
+        let rows = [1, 2, 9, 3].map(|id| record(id, Some(r#"{"A":"x"}"#)));
+        append(log.as_ref(), name, &rows);
+        let text = format!("{way} topics={name} errors.tolerance=all");
+        let value = rows_of(&[(name, columns(kind, &[("A", DataType::Utf8)]))]);
+        let error = failure(&log, name, config(Direction::Sink, &text, value));
+        // What the policy refuses is a lack of rights, and nothing to be left out.
+        assert!(error.contains("row-level security policy"), "{error}");
+        server.shop(&format!(
+            "DROP POLICY all_but_nine ON {name}; CREATE POLICY everything ON {name} TO walled USING (true)"
+        ));
+        let value = rows_of(&[(name, columns(kind, &[("A", DataType::Utf8)]))]);
+        drain(&log, name, config(Direction::Sink, &text, value)).stop();
+        assert_eq!(server.shop(&format!("SELECT string_agg(id::text, ',' ORDER BY id) FROM {name}")), "1,2,3,9\n");
+    }
+}
+
+#[test]
+fn what_a_trigger_of_the_statement_refuses_is_said() {
+    let Some(server) = PostgresServer::start() else { return };
+    server.shop(
+        "CREATE TABLE shut (id bigint, a text); CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the shop is shut'; END $$; \
+         CREATE TRIGGER refuse BEFORE INSERT ON shut FOR EACH STATEMENT EXECUTE FUNCTION refuse()",
+    );
+    let (_directory, log) = log_with("shut", 1);
+    append(log.as_ref(), "shut", &[record(1, Some(r#"{"A":"x"}"#))]);
+    let value = rows_of(&[("shut", columns(RowKind::Stream, &[("A", DataType::Utf8)]))]);
+    let error = failure(&log, "shut", config(Direction::Sink, &properties(&server, "topics=shut"), value));
+    assert!(error.contains("the shop is shut") && error.contains("offset=0"), "{error}");
+}
+
+#[test]
 fn wrong_settings_are_named_with_what_to_do() {
     let Some(server) = PostgresServer::start() else { return };
     let (_directory, log) = log_with("t", 1);

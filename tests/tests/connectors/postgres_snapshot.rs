@@ -219,15 +219,17 @@ fn a_transaction_that_is_cut_arrives_whole_and_once() {
     child.wait("it does not come to rest", |_, idle| idle);
     child.kill();
     let half = CHANGES / 2;
+    // Only what is flushed is decoded, and here it is at once.
     server.shop(&format!(
-        "INSERT INTO t VALUES (0, 0); BEGIN; INSERT INTO t SELECT n, n FROM generate_series(1, {half}) n; INSERT INTO aside VALUES (1); \
+        "SET synchronous_commit = on; INSERT INTO t VALUES (0, 0); BEGIN; INSERT INTO t SELECT n, n FROM generate_series(1, {half}) n; INSERT INTO aside VALUES (1); \
          UPDATE t SET v = id + {half} WHERE id > 0; INSERT INTO aside VALUES (2); COMMIT; INSERT INTO t VALUES (-1, -1); DELETE FROM t WHERE id = 0"
     ));
     let (mut cuts, mut behind) = (0, 0);
     for _ in 0..kills {
         let target = u64::from(random.random_range(0..CHANGES / (kills + 2)));
         let child = Child::spawn(&log, &text);
-        child.wait("it reads no more", |rows, _| rows > target);
+        // On a slow machine the one before may have come to the end.
+        child.wait("it reads no more", |rows, idle| rows > target || idle);
         child.kill();
         let within = position(&log)["within"]["changes"].as_u64().unwrap_or(0);
         if within > behind {

@@ -1,11 +1,14 @@
 //! Bringing rows into a table within the open transaction.
 //!
 //! Rows go by binary COPY into a temporary table and from there, in one statement a chunk, into the table: deletions first, then
-//! `INSERT .. ON CONFLICT DO UPDATE`. Rows that are only added and need no conversion go by COPY into the table at once.
+//! `INSERT .. ON CONFLICT DO UPDATE`. Rows that need no conversion go by COPY into the table at once, which takes half the time: those that are
+//! only added, and those that are upserted as long as the table turns out to have none of them ([`Shortcut`]).
 //!
 //! If a chunk fails for values (data exceptions, constraints, triggers), its rows are tried by halves, each behind a savepoint, until those
 //! that cannot be taken stand alone. Then everything of the chunk is taken back and done again without them, so that an earlier change of a
 //! key that a bad one had hidden counts. Each round leaves out at least one row: it ends.
+
+use std::cell::Cell;
 
 use millstream::{connect::RejectedRecord, record::TopicName};
 use tokio_postgres::Statement;
@@ -34,12 +37,44 @@ impl From<Failure> for LoadFailure {
     }
 }
 
+/// Whether rows that are upserted are tried as new ones. Each time that some are there already, twice as many chunks go the sure way before the
+/// next try, so that what tries cost, time and the space of rows that were taken back, stays small.
+#[derive(Default)]
+struct Shortcut {
+    /// So many chunks before the next try.
+    left: Cell<u32>,
+    /// So many after the last failure.
+    pause: Cell<u32>,
+}
+
+/// The longest pause, in chunks.
+const LONGEST_PAUSE: u32 = 64;
+
+impl Shortcut {
+    fn is_open(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        left == 0
+    }
+
+    fn was_right(&self) {
+        self.pause.set(0);
+    }
+
+    fn was_wrong(&self) {
+        let pause = (self.pause.get() * 2).clamp(1, LONGEST_PAUSE);
+        self.pause.set(pause);
+        self.left.set(pause);
+    }
+}
+
 /// The statements of one table, prepared for one session.
 pub(super) struct Loader {
     target: Target,
     stage: String,
     copy_stage: Statement,
     copy_direct: Option<Statement>,
+    shortcut: Shortcut,
     /// Of rows `$1 <= number < $2`.
     insert: Statement,
     delete: Option<Statement>,
@@ -71,7 +106,8 @@ impl Loader {
         let direct = format!("COPY {} ({}) FROM STDIN BINARY", target.table.sql(), target.column_list());
         Ok(Self {
             copy_stage: prepared(&format!("COPY {stage} FROM STDIN BINARY"))?,
-            copy_direct: target.is_direct().then(|| prepared(&direct)).transpose()?,
+            copy_direct: target.takes_copies(session)?.then(|| prepared(&direct)).transpose()?,
+            shortcut: Shortcut::default(),
             insert: prepared(&insert_statement(&target, &stage))?,
             delete: (target.mode == InsertMode::Upsert)
                 .then(|| prepared(&delete_statement(&target, &stage)))
@@ -171,18 +207,13 @@ impl Chunk<'_> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        if let Some(copy) = &self.loader.copy_direct {
+        if let Some(copy) = self.direct(rows) {
             let data = match self.buffer.direct(rows) {
                 Ok(data) => data,
                 Err(bad) => return Ok(bad),
             };
-            self.session.try_batch("SAVEPOINT direct")?;
-            match self.session.copy_in(copy, data) {
-                Ok(_) => return Ok(self.session.try_batch("RELEASE SAVEPOINT direct").map(|()| Vec::new())?),
-                Err(failure) if failure.is_of_a_row() => {
-                    self.session.try_batch("ROLLBACK TO SAVEPOINT direct; RELEASE SAVEPOINT direct")?;
-                }
-                Err(failure) => return Err(failure.into()),
+            if self.copy_directly(copy, data)? {
+                return Ok(Vec::new());
             }
         }
         let data = match self.buffer.staged(rows) {
@@ -193,6 +224,32 @@ impl Chunk<'_> {
         let mut bad = Vec::new();
         self.halve(rows, 0, rows.len(), &mut bad)?;
         Ok(bad)
+    }
+
+    /// The statement that takes the rows into the table at once, if that is worth trying.
+    fn direct(&self, rows: &[Place]) -> Option<&Statement> {
+        let copy = self.loader.copy_direct.as_ref()?;
+        let is_plain = self.loader.target.mode == InsertMode::Insert
+            || (!rows.iter().any(|place| self.buffer.is_deletion(*place)) && self.loader.shortcut.is_open());
+        is_plain.then_some(copy)
+    }
+
+    /// Whether the table has taken the rows; if not, nothing has happened.
+    fn copy_directly(&self, copy: &Statement, data: bytes::Bytes) -> Result<bool, LoadFailure> {
+        self.session.try_batch("SAVEPOINT direct")?;
+        match self.session.copy_in(copy, data) {
+            Ok(_) => {
+                self.session.try_batch("RELEASE SAVEPOINT direct")?;
+                self.loader.shortcut.was_right();
+                Ok(true)
+            }
+            Err(failure) if failure.is_of_a_row() => {
+                self.session.try_batch("ROLLBACK TO SAVEPOINT direct; RELEASE SAVEPOINT direct")?;
+                self.loader.shortcut.was_wrong();
+                Ok(false)
+            }
+            Err(failure) => Err(failure.into()),
+        }
     }
 
     /// Applies the staged rows from `low` to `high`, leaving out and listing those that fail alone.
@@ -260,5 +317,30 @@ impl Chunk<'_> {
             column.target.full != column.target.base && message.contains(&column.target.full)
         };
         Ok(columns.iter().find(named).map(|column| column.name.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortcut_that_fails_is_tried_less_and_less() {
+        let shortcut = Shortcut::default();
+        let tries: Vec<u32> = (0..400)
+            .filter(|_| {
+                let is_open = shortcut.is_open();
+                if is_open {
+                    shortcut.was_wrong();
+                }
+                is_open
+            })
+            .collect();
+        assert_eq!(tries, [0, 2, 5, 10, 19, 36, 69, 134, 199, 264, 329, 394]);
+        let shortcut = Shortcut::default();
+        assert!((0..10).all(|_| {
+            shortcut.was_right();
+            shortcut.is_open()
+        }));
     }
 }

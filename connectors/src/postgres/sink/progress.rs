@@ -22,6 +22,7 @@ use millstream::{
     record::{Offset, PartitionId, TopicName, TopicPartition},
 };
 use serde::{Deserialize, Serialize};
+use tokio_postgres::Statement;
 
 use crate::postgres::{problem::Failure, session::Session};
 
@@ -42,6 +43,16 @@ pub(super) struct Progress {
     epoch: Option<i64>,
     incarnation: String,
     pub(super) positions: SinkPositions,
+    /// Of the session that it was opened with.
+    statements: Option<Statements>,
+}
+
+/// What a commit says.
+struct Statements {
+    /// Locks the head if this writer still has it.
+    hold: Statement,
+    /// Writes positions.
+    put: Statement,
 }
 
 /// Why nothing was committed.
@@ -61,7 +72,7 @@ impl From<Failure> for CommitFailure {
 impl Progress {
     pub(super) fn new(connector: &str, writer: String) -> Self {
         let (connector, incarnation) = (connector.to_owned(), String::new());
-        Self { connector, writer, epoch: None, incarnation, positions: SinkPositions::new() }
+        Self { connector, writer, epoch: None, incarnation, positions: SinkPositions::new(), statements: None }
     }
 
     /// Takes the sink over, and reads where the target is.
@@ -87,7 +98,10 @@ impl Progress {
         self.epoch = Some(head.get(0));
         self.incarnation = head.get(1);
         self.positions = self.read(session)?;
-        self.check(committed)
+        self.check(committed)?;
+        let prepared = Statements::prepare(session);
+        self.statements = Some(prepared.map_err(|failure| session.error("prepare commits", failure))?);
+        Ok(())
     }
 
     /// Ends the sessions of those who have had the sink open, and marks this one as having it open.
@@ -157,23 +171,15 @@ impl Progress {
         written: &BTreeMap<TopicPartition, Offset>,
     ) -> Result<(), CommitFailure> {
         let epoch = self.epoch.unwrap_or_default();
-        let take = session.prepare(&format!(
-            "UPDATE {TABLE} SET changed = now() WHERE connector = $1 AND topic = '' AND partition = -1 AND epoch = $2 AND writer = $3"
-        ))?;
-        if session.execute(&take, &[&self.connector, &epoch, &self.writer])? == 0 {
+        let Some(statements) = &self.statements else { return Err(CommitFailure::Fenced) };
+        if session.execute(&statements.hold, &[&self.connector, &epoch, &self.writer])? == 0 {
             return Err(CommitFailure::Fenced);
         }
         if !written.is_empty() {
-            let put = session.prepare(&format!(
-                "INSERT INTO {TABLE} (connector, topic, partition, next_offset, epoch) \
-                 SELECT $1, t, p, n, $2 FROM unnest($3::text[], $4::int4[], $5::int8[]) AS r(t, p, n) \
-                 ON CONFLICT (connector, topic, partition) DO UPDATE \
-                 SET next_offset = excluded.next_offset, epoch = excluded.epoch, changed = now()"
-            ))?;
             let topics: Vec<&str> = written.keys().map(|partition| partition.topic.as_str()).collect();
             let partitions: Vec<i32> = written.keys().map(|partition| partition.partition.0 as i32).collect();
             let offsets: Vec<i64> = written.values().map(|next| next.0 as i64).collect();
-            session.execute(&put, &[&self.connector, &epoch, &topics, &partitions, &offsets])?;
+            session.execute(&statements.put, &[&self.connector, &epoch, &topics, &partitions, &offsets])?;
         }
         session.try_batch("COMMIT")?;
         self.positions.extend(written.iter().map(|(partition, next)| (partition.clone(), *next)));
@@ -203,6 +209,21 @@ impl Progress {
 
     fn refused(&self, problem: String) -> ConnectError {
         ConnectError::Position { partition: format!("connector {}", self.connector), problem }
+    }
+}
+
+impl Statements {
+    fn prepare(session: &Session) -> Result<Self, Failure> {
+        let hold = format!(
+            "UPDATE {TABLE} SET changed = now() WHERE connector = $1 AND topic = '' AND partition = -1 AND epoch = $2 AND writer = $3"
+        );
+        let put = format!(
+            "INSERT INTO {TABLE} (connector, topic, partition, next_offset, epoch) \
+             SELECT $1, t, p, n, $2 FROM unnest($3::text[], $4::int4[], $5::int8[]) AS r(t, p, n) \
+             ON CONFLICT (connector, topic, partition) DO UPDATE \
+             SET next_offset = excluded.next_offset, epoch = excluded.epoch, changed = now()"
+        );
+        Ok(Self { hold: session.prepare(&hold)?, put: session.prepare(&put)? })
     }
 }
 

@@ -71,12 +71,24 @@ impl Target {
         self.columns.iter().map(|column| quoted(&column.name)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether rows need no conversion in the server, and are only added.
-    pub(super) fn is_direct(&self) -> bool {
-        self.mode == InsertMode::Insert
-            && self.columns.iter().all(|column| {
-                column.wire.staged() == column.target.base && column.wire.assigned("", &column.target).is_empty()
-            })
+    /// Whether rows can go by COPY into the table at once: they need no conversion in the server, and nothing makes a COPY fail before its first
+    /// row, after which the client library gives up the connection. That would be row-level security, a lack of rights, and triggers that look at
+    /// the statement.
+    pub(super) fn takes_copies(&self, session: &Session) -> Result<bool, ConnectError> {
+        let takes_as_sent = |column: &TargetColumn| {
+            column.wire.staged() == column.target.base && column.wire.assigned("", &column.target).is_empty()
+        };
+        if !self.columns.iter().all(takes_as_sent) {
+            return Ok(false);
+        }
+        let rows = session.query(
+            "look at a table",
+            "SELECT relkind IN ('r', 'p') AND NOT row_security_active(oid) AND has_table_privilege(oid, 'INSERT') AND NOT EXISTS \
+             (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgtype & 1 = 0 AND tgtype & 6 = 6) \
+             FROM pg_class c WHERE oid = to_regclass($1)",
+            &[&self.table.sql()],
+        )?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 }
 
