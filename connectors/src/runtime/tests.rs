@@ -33,6 +33,14 @@ struct Flaky {
     polls: Vec<Option<bool>>,
     /// The positions that it heard to be committed.
     heard: Arc<parking_lot::Mutex<Vec<u8>>>,
+    /// Where somebody else begins in its name when a poll fails.
+    overtaken_in: Option<Arc<MemoryLog>>,
+}
+
+impl Flaky {
+    fn new(polls: Vec<Option<bool>>) -> Self {
+        Self { next: 0, polls, heard: Arc::default(), overtaken_in: None }
+    }
 }
 
 impl Source for Flaky {
@@ -52,6 +60,7 @@ impl Source for Flaky {
         // A poll that fails has moved on already: only opening again brings it back.
         self.next += count as u8;
         if let Some(retryable) = step {
+            self.overtaken_in.iter().for_each(|log| drop(log.producer("connector-flaky").expect("opened")));
             return Err(outside("down", retryable));
         }
         let records = (first..self.next).map(|n| Record { value: Some(vec![n]), ..Record::default() }).collect();
@@ -82,14 +91,7 @@ fn settings(rows: usize) -> TaskSettings {
 }
 
 fn start_flaky(polls: Vec<Option<bool>>, log: &Arc<MemoryLog>, clock: &Arc<ManualClock>) -> RunningConnector {
-    start_source(
-        "flaky",
-        Box::new(Flaky { next: 0, polls, heard: Arc::default() }),
-        settings(4),
-        log.clone(),
-        clock.clone(),
-    )
-    .expect("started")
+    start_source("flaky", Box::new(Flaky::new(polls)), settings(4), log.clone(), clock.clone()).expect("started")
 }
 
 fn numbers(log: &MemoryLog) -> Vec<u8> {
@@ -114,7 +116,7 @@ fn passing_errors_are_retried_with_growing_waits_and_lose_nothing() {
 #[test]
 fn a_source_hears_of_each_commit() {
     let (log, clock, heard) = (MemoryLog::new(), ManualClock::new(), Arc::default());
-    let source = Box::new(Flaky { next: 0, polls: vec![None, Some(true)], heard: Arc::clone(&heard) });
+    let source = Box::new(Flaky { heard: Arc::clone(&heard), ..Flaky::new(vec![None, Some(true)]) });
     let running = start_source("flaky", source, settings(4), log, clock).expect("started");
     running.wait_until_exhausted(PATIENCE).expect("it comes through");
     assert_eq!(*heard.lock(), [4, 8, 10]);
@@ -144,10 +146,19 @@ fn a_newer_connector_of_the_name_fences_the_older() {
 }
 
 #[test]
+fn a_connector_that_was_replaced_while_it_waited_does_not_fence_the_newer() {
+    let (log, clock) = (MemoryLog::new(), ManualClock::new());
+    let source = Flaky { overtaken_in: Some(Arc::clone(&log)), ..Flaky::new(vec![None, Some(true)]) };
+    let running = start_source("flaky", Box::new(source), settings(4), log.clone(), clock).expect("started");
+    assert!(matches!(running.wait_until_exhausted(PATIENCE), Err(WaitError::Failed { .. })));
+    assert_eq!((running.status().retries, numbers(&log)), (1, (0..4).collect::<Vec<_>>()));
+}
+
+#[test]
 fn a_throttled_source_takes_its_time() {
     let (log, clock) = (MemoryLog::new(), ManualClock::new());
     let settings = TaskSettings { rows_per_second: Some(20.0), ..TaskSettings::default() };
-    let source = Box::new(Flaky { next: 0, polls: Vec::new(), heard: Arc::default() });
+    let source = Box::new(Flaky::new(Vec::new()));
     let running = start_source("slow", source, settings, log.clone(), clock.clone()).expect("started");
     assert_eq!(running.wait_until_exhausted(PATIENCE).expect("done").commits, 5, "two rows a tenth of a second");
     assert_eq!(clock.now().0, 1000 + 400, "no wait after the last");
@@ -211,7 +222,7 @@ fn a_sink_starts_again_from_what_is_committed() {
 
 #[test]
 fn names_are_checked() {
-    let source = Box::new(Flaky { next: 0, polls: Vec::new(), heard: Arc::default() });
+    let source = Box::new(Flaky::new(Vec::new()));
     let started = start_source("a name", source, settings(1), MemoryLog::new(), ManualClock::new());
     assert!(matches!(started, Err(StartError::Name(_))));
 }

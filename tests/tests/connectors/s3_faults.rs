@@ -67,7 +67,9 @@ fn endure(proxy: &FaultProxy, server: &str, files: Files, restart: Option<&dyn F
     let mut writer = Writer::spawn(folder.path(), &work);
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
     for fault in 0..faults() {
-        thread::sleep(Duration::from_millis(random.random_range(200..900)));
+        // Parts take longer to become a file.
+        let peace = if files == Files::Parts { 600..2000 } else { 200..900 };
+        thread::sleep(Duration::from_millis(random.random_range(peace)));
         // The first two are a kill and a lost answer, whatever the seed, and of a server that may die every third is its death.
         let kind = if fault < 2 { fault } else { random.random_range(0..6) };
         let kind = match restart {

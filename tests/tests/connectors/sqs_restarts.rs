@@ -5,7 +5,7 @@
 //! does. So what is read of a FIFO queue is each message once, and whether it is in order is only counted; what is written there is in order. Nor
 //! does it know a message again that is sent once more before it has read what it kept, so nobody reaches it before.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{collections::BTreeSet, thread};
 
 use millstream_tests::sqs_server::SqsServer;
 use serde_json::Value;
@@ -27,7 +27,9 @@ fn a_server_keeps_what_it_has_confirmed() {
     let queue = server.create_queue("kept.fifo", &["FifoQueue=true"]);
     let confirmed = thread::scope(|scope| {
         let client = scope.spawn(|| server.try_until_gone(&queue));
-        thread::sleep(Duration::from_millis(2000));
+        while server.count(&queue) < 100 {
+            assert!(!client.is_finished(), "the server is gone before it was killed");
+        }
         server.kill();
         client.join().expect("it ends")
     });

@@ -1,6 +1,7 @@
-//! A connector of a service runs in one of its processes, and in another one when that is killed: each row is in the files once.
+//! A connector of a service runs in one of its processes, and in another one when that is killed: each row is in the files once. One that stands
+//! still for longer than it may is replaced, too, and when it goes on it spoils nothing: each row is in the bucket once.
 //!
-//! `MILLSTREAM_KAFKA_FAULTS`: from ten on, five processes are killed, otherwise one.
+//! `MILLSTREAM_KAFKA_FAULTS`: from ten on, five processes are killed, otherwise one; and only then processes stand still, which takes a while.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millstream_tests::kafka_cluster::{Guarded, KafkaCluster};
+use millstream_tests::{
+    fetched::python,
+    kafka_cluster::{Guarded, KafkaCluster},
+    moto_server::MotoServer,
+};
 
 use super::{
     binary::{command, text},
@@ -25,18 +30,25 @@ const HAS_IT: &str = "runs in this process";
 
 /// The processes of a service, two at a time.
 struct Service {
+    name: &'static str,
     directory: PathBuf,
     servers: String,
     running: BTreeMap<&'static str, Guarded>,
 }
 
 impl Service {
+    /// A service without processes.
+    fn new(name: &'static str, cluster: &KafkaCluster, directory: &Path, script: &str) -> Self {
+        fs::write(directory.join("service.sql"), script).expect("written");
+        Self { name, directory: directory.to_owned(), servers: cluster.bootstrap(), running: BTreeMap::new() }
+    }
+
     fn start(&mut self, name: &'static str) {
-        let script = self.directory.join("landing.sql");
+        let script = self.directory.join("service.sql");
         let data = self.directory.join(name);
-        let arguments = ["run", text(&script), "--data", text(&data), "--kafka", &self.servers, "--service", "landing"];
+        let arguments = ["run", text(&script), "--data", text(&data), "--kafka", &self.servers, "--service", self.name];
         let mut command = command(&arguments);
-        command.env("RUST_LOG", "millstream_sql=info");
+        command.env("RUST_LOG", "millstream_sql=info").env("MILLSTREAM_TEST_KEY", "key");
         // What the process before it has said does not count.
         drop(fs::remove_file(self.log(name)));
         self.running.insert(name, Guarded::spawn(&command, &self.log(name)));
@@ -51,11 +63,27 @@ impl Service {
         self.running.keys().copied().map(said).collect()
     }
 
+    /// Whether a process has run the connector.
+    fn has_it(&self, name: &str) -> bool {
+        fs::read_to_string(self.log(name)).is_ok_and(|log| log.contains(HAS_IT))
+    }
+
     /// Who runs the connector.
     fn owner(&self) -> Option<&'static str> {
-        let has_it = |name: &&&str| fs::read_to_string(self.log(name)).is_ok_and(|log| log.contains(HAS_IT));
-        self.running.keys().find(has_it).copied()
+        self.running.keys().find(|name| self.has_it(name)).copied()
     }
+
+    fn stop(&mut self) {
+        for (name, process) in std::mem::take(&mut self.running) {
+            assert!(process.terminate(Duration::from_secs(60)), "{name} does not stop\n{}", self.said());
+        }
+    }
+}
+
+/// Whether there is time for more than a few faults.
+fn has_many_faults() -> bool {
+    let faults = std::env::var("MILLSTREAM_KAFKA_FAULTS").ok().and_then(|text| text.parse().ok());
+    faults.is_some_and(|faults: u64| faults >= 10)
 }
 
 /// How often each id stands in the files that are whole.
@@ -96,14 +124,11 @@ fn a_killed_process_leaves_its_connector_to_another() {
              'flush.size' = '30', 'rotate.schedule.interval.ms' = '300');",
         out.display()
     );
-    fs::write(directory.path().join("landing.sql"), script).expect("written");
-    let servers = cluster.bootstrap();
-    let mut service = Service { directory: directory.path().to_owned(), servers, running: BTreeMap::new() };
+    let mut service = Service::new("landing", cluster, directory.path(), &script);
     service.start("ada");
     wait_until("nobody runs it", &service, || service.owner().is_some());
     service.start("bob");
-    let faults: u64 = std::env::var("MILLSTREAM_KAFKA_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let kills = if faults < 10 { 1 } else { 5 };
+    let kills = if has_many_faults() { 5 } else { 1 };
     let mut sent = 0;
     for round in 0..=kills {
         let rows: String = (sent..sent + ROUND).map(|n| format!("id-{n}|{{\"N\":{n}}}\n")).collect();
@@ -122,7 +147,63 @@ fn a_killed_process_leaves_its_connector_to_another() {
     }
     let expected: BTreeMap<String, usize> = (0..sent).map(|n| (format!("id-{n}"), 1)).collect();
     assert_eq!(landed(&out), expected, "each once");
-    for (name, process) in std::mem::take(&mut service.running) {
-        assert!(process.terminate(Duration::from_secs(60)), "{name} does not stop\n{}", service.said());
+    service.stop();
+}
+
+/// How often each row stands in the files that the manifest names.
+fn in_bucket(server: &MotoServer) -> BTreeMap<u64, usize> {
+    let text = python("read_s3.py", &[&server.url(), "lake", "topics", "lake.LANDED"]);
+    let read: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let mut rows = BTreeMap::new();
+    for row in read["rows"].as_array().expect("a list") {
+        *rows.entry(row["N"].as_u64().expect("a number")).or_default() += 1;
     }
+    rows
+}
+
+#[test]
+fn a_process_that_stands_still_is_replaced_and_spoils_nothing() {
+    let Some(cluster) = KafkaCluster::shared().filter(|_| kcat::is_there() && has_many_faults()) else { return };
+    let Some(server) = MotoServer::start() else { return };
+    server.create_bucket("lake");
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = format!(
+        "CREATE STREAM rows (id STRING KEY, n INT) WITH (KAFKA_TOPIC = 'sql-lake', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
+         CREATE SINK CONNECTOR landed FROM rows WITH ('connector.class' = 's3', 's3.bucket.name' = 'lake', 'store.url' = '{}',
+             'aws.access.key.id' = '${{env:MILLSTREAM_TEST_KEY}}', 'aws.secret.access.key' = '${{env:MILLSTREAM_TEST_KEY}}', 'format' = 'json', 'flush.size' = '30',
+             'rotate.schedule.interval.ms' = '100');",
+        server.url()
+    );
+    let mut service = Service::new("lake", cluster, directory.path(), &script);
+    service.start("ada");
+    wait_until("nobody runs it", &service, || service.owner().is_some());
+    service.start("bob");
+    let mut sent = 0;
+    let mut send = || {
+        let rows: String = (sent..sent + ROUND).map(|n| format!("id-{n}|{{\"N\":{n}}}\n")).collect();
+        kcat::produce(&cluster.bootstrap(), "sql-lake", &[], &rows);
+        sent += ROUND;
+        sent
+    };
+    for round in 0..3 {
+        let owner = service.owner().expect("one of the two runs it");
+        let other = if owner == "ada" { "bob" } else { "ada" };
+        send();
+        // While it writes.
+        thread::sleep(Duration::from_millis(30 * round));
+        service.running[owner].signal("STOP");
+        wait_until("nobody takes over", &service, || service.has_it(other));
+        send();
+        thread::sleep(Duration::from_millis(100));
+        service.running[owner].signal("CONT");
+        let sent = send();
+        let waited = wait_until("rows are missing", &service, || in_bucket(&server).len() as u64 >= sent);
+        eprintln!("{sent} rows are in the bucket after {:.1} s", waited.as_secs_f64());
+        // It is a process like any other again, which gets the connector when the other one stands still.
+        drop(service.running.remove(owner));
+        service.start(owner);
+    }
+    service.stop();
+    let expected: BTreeMap<u64, usize> = (0..sent).map(|n| (n, 1)).collect();
+    assert_eq!(in_bucket(&server), expected, "each once");
 }
