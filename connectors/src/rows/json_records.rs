@@ -7,7 +7,7 @@
 //! | offset, timestamp, headers | those of the record that was read |
 //!
 //! A record without a row (left out by a condition) is left out, its offset with it. Records that cannot be read, and rows that are no JSON, are
-//! rejected. What the sink itself rejects is handed on as it was read, not as it was sent: a dead letter is the original record.
+//! rejected. So is a record without value in a stream, where it is no row, unless the sink leaves such records out anyway. What the sink itself rejects is handed on as it was read, not as it was sent: a dead letter is the original record.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +25,7 @@ use millstream::{
 };
 
 use super::{RowReader, Rows, TopicRows};
+use crate::config::NullValues;
 
 /// Whether the records as they were read are held until the sink has taken them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub(crate) struct JsonRecords {
     sink: Box<dyn Sink>,
     rows: TopicRows,
     originals: Originals,
+    null_values: NullValues,
     /// By topic, made when its first records come.
     makers: BTreeMap<TopicName, Option<Maker>>,
     /// What was written since the sink last settled.
@@ -48,9 +50,9 @@ pub(crate) struct JsonRecords {
 }
 
 impl JsonRecords {
-    /// Puts rows in front of a sink.
-    pub(crate) fn new(sink: Box<dyn Sink>, rows: TopicRows, originals: Originals) -> Self {
-        Self { sink, rows, originals, makers: BTreeMap::new(), held: Vec::new(), rejected: Vec::new() }
+    /// Puts rows in front of a sink that does this with records without a value.
+    pub(crate) fn new(sink: Box<dyn Sink>, rows: TopicRows, originals: Originals, null_values: NullValues) -> Self {
+        Self { sink, rows, originals, null_values, makers: BTreeMap::new(), held: Vec::new(), rejected: Vec::new() }
     }
 
     fn maker(&mut self, topic: &TopicName) -> Result<Option<&mut Maker>, ConnectError> {
@@ -91,6 +93,9 @@ impl Sink for JsonRecords {
     fn write(&mut self, partition: &TopicPartition, batch: &FetchedBatch) -> Result<(), ConnectError> {
         let Some(maker) = self.maker(&partition.topic)? else { return self.sink.write(partition, batch) };
         let (made, mut rejected) = maker.make(partition, batch)?;
+        if self.null_values == NullValues::Ignore {
+            rejected.retain(|rejected| rejected.record.value.is_some());
+        }
         self.rejected.append(&mut rejected);
         if made.records.is_empty() {
             return Ok(());
@@ -344,11 +349,20 @@ mod tests {
 
     /// What arrives, as `offset key value`, and what is rejected, as `offset: problem`.
     fn write(columns: RecordColumns, records: Vec<Record>, refused: u64) -> (Vec<String>, Vec<RejectedRecord>) {
+        write_with(NullValues::Fail, columns, records, refused)
+    }
+
+    fn write_with(
+        null_values: NullValues,
+        columns: RecordColumns,
+        records: Vec<Record>,
+        refused: u64,
+    ) -> (Vec<String>, Vec<RejectedRecord>) {
         let topic = TopicName::new("people").expect("legal");
         let got = Arc::new(Mutex::new(Vec::new()));
         let keeper = Keeper { topics: vec![topic.clone()], got: Arc::clone(&got), refused, rejected: Vec::new() };
         let rows = TopicRows::default().with(topic.clone(), columns.row_format().expect("legal"));
-        let mut sink = JsonRecords::new(Box::new(keeper), rows, Originals::Held);
+        let mut sink = JsonRecords::new(Box::new(keeper), rows, Originals::Held, null_values);
         sink.open(&[]).expect("opens");
         let batch = FetchedBatch { offsets: Offsets::From(Offset(40)), records: records.into_iter().collect() };
         sink.write(&TopicPartition::new(topic, PartitionId(2)), &batch).expect("takes it");
@@ -389,6 +403,18 @@ mod tests {
         let both = r#"{"A":"x","B":3"#;
         check(two, Format::Json, br#"{"B":3,"A":"x"}"#, &format!("{both}}} {both},{object}"));
         check(Vec::new(), Format::None, b"kept", &format!("kept {{{object}"));
+    }
+
+    #[test]
+    fn a_record_of_a_stream_without_value_is_rejected_or_left_out() {
+        let stream = || columns(RowKind::Stream, vec![field("ID", DataType::Utf8)], Format::Kafka);
+        let records = || vec![record(b"a", None), record(b"b", Some("{"))];
+        let rejected = |null_values: NullValues| -> Vec<u64> {
+            let (got, rejected) = write_with(null_values, stream(), records(), 0);
+            assert!(got.is_empty(), "{got:?}");
+            rejected.iter().map(|rejected| rejected.offset.0).collect()
+        };
+        assert_eq!((rejected(NullValues::Fail), rejected(NullValues::Ignore)), (vec![40, 41], vec![41]));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     source_task::SourceTask, status::Shared,
 };
 use crate::{
-    config::{ConnectorConfig, ConnectorKind, Direction, TaskSettings},
+    config::{ConnectorConfig, ConnectorKind, Direction, NullValues, TaskSettings},
     rows::{JsonRecords, Originals},
 };
 
@@ -79,8 +79,8 @@ pub enum WaitError {
 pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<RunningConnector, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ConnectorConfig { kind, settings, rows } = config;
-    let of_records = |sink: Box<dyn Sink>, originals: Originals| -> Box<dyn Sink> {
-        if rows.is_empty() { sink } else { Box::new(JsonRecords::new(sink, rows.clone(), originals)) }
+    let of_records = |sink: Box<dyn Sink>, originals: Originals, null_values: NullValues| -> Box<dyn Sink> {
+        if rows.is_empty() { sink } else { Box::new(JsonRecords::new(sink, rows.clone(), originals, null_values)) }
     };
     match kind {
         ConnectorKind::FileSource(source) => {
@@ -93,15 +93,17 @@ pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<Runn
             start_source(name, Box::new(reader), settings, log, clock)
         }
         ConnectorKind::SqsSink(sink) => {
-            let writer = of_records(Box::new(sink.writer(clock.clone())), Originals::Held);
+            let null_values = sink.null_values;
+            let writer = of_records(Box::new(sink.writer(clock.clone())), Originals::Held, null_values);
             start_sink(name, writer, settings, log, clock)
         }
         ConnectorKind::Webhook(sink) => {
-            let writer = of_records(Box::new(sink.writer(clock.clone())), Originals::Held);
+            let null_values = sink.null_values;
+            let writer = of_records(Box::new(sink.writer(clock.clone())), Originals::Held, null_values);
             start_sink(name, writer, settings, log, clock)
         }
         ConnectorKind::FileSink(sink) => {
-            let writer = of_records(Box::new(sink.writer()), Originals::NotNeeded);
+            let writer = of_records(Box::new(sink.writer()), Originals::NotNeeded, NullValues::Fail);
             start_sink(name, writer, settings, log, clock)
         }
         ConnectorKind::DirectorySink(sink) => {
