@@ -31,7 +31,9 @@ use super::{
 
 const CHILD: &str = "postgres_rivals::child_that_sinks";
 const SEED: u64 = 20_261_129;
+/// Records of each topic, at least, and for each fault: so many that there is something to write until the end.
 const RECORDS: i64 = 20_000;
+const RECORDS_A_FAULT: i64 = 1_500;
 const KEYS: i64 = 300;
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -116,13 +118,14 @@ fn the_newest_of_several_writes_and_nothing_is_doubled() {
     let seed = std::env::var("MILLSTREAM_CONNECTOR_SEED").map_or(SEED, |seed| seed.parse().expect("a number"));
     eprintln!("MILLSTREAM_CONNECTOR_SEED={seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let count = RECORDS.max(RECORDS_A_FAULT * i64::from(faults));
     let directory = tempfile::tempdir().expect("a directory");
     let origin = directory.path().join("origin");
     let log = open_log(&origin);
     let value = |amount: i64| format!(r#"{{"AMOUNT":{amount}}}"#);
-    for (name, keys) in [("events", RECORDS), ("stock", KEYS)] {
+    for (name, keys) in [("events", count), ("stock", KEYS)] {
         make_topic(log.as_ref(), name, 2);
-        let all: Vec<_> = (0..RECORDS).map(|n| record(n % keys, Some(&value(n)))).collect();
+        let all: Vec<_> = (0..count).map(|n| record(n % keys, Some(&value(n)))).collect();
         append(log.as_ref(), name, &all);
     }
     drop(log);
@@ -161,9 +164,9 @@ fn the_newest_of_several_writes_and_nothing_is_doubled() {
     running.stop();
     eprintln!("longest until a successor has written: {longest:?}");
     let events = server.shop("SELECT count(*), count(DISTINCT id), min(id), max(id) FROM events");
-    assert_eq!(events, format!("{RECORDS}|{RECORDS}|0|{}\n", RECORDS - 1));
+    assert_eq!(events, format!("{count}|{count}|0|{}\n", count - 1));
     let stock = server.shop("SELECT id, amount FROM stock ORDER BY id");
-    let newest = |key: i64| (0..RECORDS).rev().find(|n| n % KEYS == key).expect("there is one");
+    let newest = |key: i64| (0..count).rev().find(|n| n % KEYS == key).expect("there is one");
     let expected: String = (0..KEYS).map(|key| format!("{key}|{}\n", newest(key))).collect();
     assert_eq!(stock, expected);
 }
