@@ -44,5 +44,5 @@ mod json_text;
 #[cfg(test)]
 mod memory_log;
 
-pub use config::{ConfigError, ConnectorConfig, ConnectorKind, Direction};
+pub use config::{ConfigError, ConnectorConfig, ConnectorKind, Direction, SinkKind, SourceKind};
 pub use runtime::{ConnectorState, ConnectorStatus, RunningConnector, StartError, start};

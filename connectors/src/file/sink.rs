@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{DirectorySink, fingerprint::Fingerprint};
 use crate::{
-    config::{ConfigError, ConnectorKind, Properties},
+    config::{ConfigError, Properties, SinkKind},
     json_text::{push_bytes, push_string},
 };
 
@@ -58,7 +58,7 @@ impl FileSink {
     }
 
     /// One file of JSON lines, or a directory of files of columns, by the format.
-    pub(crate) fn from_properties(properties: &mut Properties) -> Result<ConnectorKind, ConfigError> {
+    pub(crate) fn from_properties(properties: &mut Properties) -> Result<SinkKind, ConfigError> {
         let path = properties.required("path");
         let topics = properties.topics()?;
         properties.complete("file sink")?;
@@ -68,11 +68,11 @@ impl FileSink {
             return Err(ConfigError::BadValue { name: "path".into(), value: path, expected });
         }
         if properties.peek("format").is_some_and(|format| !format.eq_ignore_ascii_case("json")) {
-            return DirectorySink::from_properties(properties, path.into(), topics).map(ConnectorKind::DirectorySink);
+            return DirectorySink::from_properties(properties, path.into(), topics).map(SinkKind::Directory);
         }
         properties.optional("format");
         let lines = if properties.flag("envelope")? { LineShape::Envelope } else { LineShape::Value };
-        Ok(ConnectorKind::FileSink(Self { lines, ..Self::new(path, topics) }))
+        Ok(SinkKind::File(Self { lines, ..Self::new(path, topics) }))
     }
 
     /// The sink that writes it.

@@ -12,10 +12,7 @@ use super::{
     Clock, ConnectorState, ConnectorStatus, SystemClock, positions::partitions_of, sink_group, sink_task::SinkTask,
     source_task::SourceTask, status::Shared,
 };
-use crate::{
-    config::{ConnectorConfig, ConnectorKind, Direction, NullValues, TaskSettings},
-    rows::{JsonRecords, Originals},
-};
+use crate::config::{ConnectorConfig, ConnectorKind, Direction, TaskSettings};
 
 /// Why a connector was not started.
 #[derive(Debug, thiserror::Error)]
@@ -79,47 +76,9 @@ pub enum WaitError {
 pub fn start(name: &str, config: ConnectorConfig, log: SharedLog) -> Result<RunningConnector, StartError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ConnectorConfig { kind, settings, rows } = config;
-    let of_records = |sink: Box<dyn Sink>, originals: Originals, null_values: NullValues| -> Box<dyn Sink> {
-        if rows.is_empty() { sink } else { Box::new(JsonRecords::new(sink, rows.clone(), originals, null_values)) }
-    };
     match kind {
-        ConnectorKind::FileSource(source) => {
-            let reader = source.reader(clock.clone());
-            start_source(name, Box::new(reader), settings, log, clock)
-        }
-        ConnectorKind::Nexmark(source) => start_source(name, Box::new(source.generator()), settings, log, clock),
-        ConnectorKind::SqsSource(source) => {
-            let reader = source.reader(clock.clone());
-            start_source(name, Box::new(reader), settings, log, clock)
-        }
-        ConnectorKind::SqsSink(sink) => {
-            let null_values = sink.null_values;
-            let writer = of_records(Box::new(sink.writer(clock.clone())), Originals::Held, null_values);
-            start_sink(name, writer, settings, log, clock)
-        }
-        ConnectorKind::Webhook(sink) => {
-            let null_values = sink.null_values;
-            let writer = of_records(Box::new(sink.writer(clock.clone())), Originals::Held, null_values);
-            start_sink(name, writer, settings, log, clock)
-        }
-        ConnectorKind::FileSink(sink) => {
-            let writer = of_records(Box::new(sink.writer()), Originals::NotNeeded, NullValues::Fail);
-            start_sink(name, writer, settings, log, clock)
-        }
-        ConnectorKind::DirectorySink(sink) => {
-            start_sink(name, Box::new(sink.writer(rows, clock.clone())), settings, log, clock)
-        }
-        ConnectorKind::PostgresSource(source) => {
-            start_source(name, Box::new(source.reader(name)), settings, log, clock)
-        }
-        ConnectorKind::PostgresSink(sink) => start_sink(name, Box::new(sink.writer(name, rows)), settings, log, clock),
-        ConnectorKind::S3Source(source) => {
-            start_source(name, Box::new(source.reader(clock.clone())), settings, log, clock)
-        }
-        ConnectorKind::S3Sink(sink) => {
-            let writer = sink.writer(name, rows, clock.clone());
-            start_sink(name, Box::new(writer), settings, log, clock)
-        }
+        ConnectorKind::Source(source) => start_source(name, source.reader(name, clock.clone()), settings, log, clock),
+        ConnectorKind::Sink(sink) => start_sink(name, sink.writer(name, rows, clock.clone()), settings, log, clock),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Connectors: what a statement declares, and what it does to those that run.
 
 use millstream::record::TopicName;
-use millstream_connectors::{ConfigError, ConnectorConfig, Direction};
+use millstream_connectors::{ConfigError, ConnectorConfig, Direction, SinkKind};
 
 use super::{
     Inner,
@@ -99,6 +99,10 @@ fn direction(kind: ConnectorKind) -> Direction {
     }
 }
 
+fn has_columns(config: &ConnectorConfig) -> bool {
+    config.kind.as_sink().is_some_and(SinkKind::has_columns)
+}
+
 /// What a statement says a connector is to do, checked.
 ///
 /// # Errors
@@ -110,7 +114,7 @@ pub(super) fn config_of(catalog: &Catalog, create: &CreateConnector) -> Result<C
     let mut config = parse(&create.properties, direction(create.kind), topic.as_ref())?;
     if let (Some(input), Some((source, at)), Some(topic)) = (&create.input, source, topic) {
         // Targets with columns have nothing but those to know a row of a table by; a record keeps its key beside them.
-        let key = if config.kind.has_columns() { KeyColumns::Selected } else { KeyColumns::Beside };
+        let key = if has_columns(&config) { KeyColumns::Selected } else { KeyColumns::Beside };
         let rows = match input {
             SinkInput::From(_) => declared_rows(source, at)?,
             SinkInput::Select(query) => selected_rows(query, source, catalog, key)?,
@@ -119,7 +123,7 @@ pub(super) fn config_of(catalog: &Catalog, create: &CreateConnector) -> Result<C
         return Ok(config);
     }
     // Whoever names topics gets their records as they are, where a target takes such.
-    let topics = if config.kind.has_columns() { config.kind.topics().to_vec() } else { Vec::new() };
+    let topics = if has_columns(&config) { config.kind.topics().to_vec() } else { Vec::new() };
     for topic in topics {
         let mut declared = catalog.sources().filter(|source| source.topic == topic.as_str());
         if let (Some(source), None) = (declared.next(), declared.next()) {

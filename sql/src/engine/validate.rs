@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millstream_connectors::Direction;
+use millstream_connectors::{Direction, SinkKind};
 
 use super::{
     connectors::{self, config_of},
@@ -78,7 +78,12 @@ fn check(script: &str, catalog: &mut Catalog, checked: &mut Vec<CheckedConnector
                     },
                     class: class.cloned().unwrap_or_default(),
                     topics: topics.iter().map(ToString::to_string).collect(),
-                    target: config.as_ref().ok().and_then(|config| config.kind.target()).unwrap_or_default(),
+                    target: config
+                        .as_ref()
+                        .ok()
+                        .and_then(|config| config.kind.as_sink())
+                        .map(SinkKind::target)
+                        .unwrap_or_default(),
                     problem: config.err().map(|error| error.to_string()),
                 });
                 connectors::recall(catalog, create, &parsed.text)?;

@@ -188,7 +188,7 @@ fn bad(name: &str, value: &str, expected: &str) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ConnectorConfig, ConnectorKind, Direction};
+    use crate::config::{ConnectorConfig, ConnectorKind, Direction, SinkKind};
 
     fn parse(text: &str) -> Result<PostgresSink, ConfigError> {
         let all = format!("connector.class=postgres connection.url=postgresql://ada@localhost/shop {text}");
@@ -198,7 +198,7 @@ mod tests {
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
         match ConnectorConfig::parse(&pairs, Direction::Sink)?.kind {
-            ConnectorKind::PostgresSink(sink) => Ok(*sink),
+            ConnectorKind::Sink(SinkKind::Postgres(sink)) => Ok(*sink),
             other => panic!("no postgres sink: {other:?}"),
         }
     }

@@ -205,7 +205,7 @@ fn parse_tables(list: &str) -> Result<Vec<(String, String)>, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ConnectorConfig, ConnectorKind, Direction};
+    use crate::config::{ConnectorConfig, ConnectorKind, Direction, SourceKind};
 
     fn parse(text: &str) -> Result<PostgresSource, ConfigError> {
         let all = format!("connector.class=postgres connection.url=postgresql://ada@localhost/shop {text}");
@@ -215,7 +215,7 @@ mod tests {
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
         match ConnectorConfig::parse(&pairs, Direction::Source)?.kind {
-            ConnectorKind::PostgresSource(source) => Ok(*source),
+            ConnectorKind::Source(SourceKind::Postgres(source)) => Ok(*source),
             other => panic!("no postgres source: {other:?}"),
         }
     }
