@@ -328,8 +328,15 @@ impl ConnectError {
                     | io::ErrorKind::ResourceBusy
             ),
             Self::Outside { retryable, .. } => *retryable,
-            Self::Position { .. } | Self::Input { .. } | Self::Record { .. } | Self::Log(_) | Self::Commit(_) => false,
+            Self::Log(error) => error.is_transient(),
+            Self::Commit(CommitError::Rejected(error) | CommitError::Unknown(error)) => error.is_transient(),
+            Self::Position { .. } | Self::Input { .. } | Self::Record { .. } | Self::Commit(_) => false,
         }
+    }
+
+    /// Whether somebody else has taken over under the same name.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self, Self::Commit(CommitError::Fenced { .. }))
     }
 }
 
@@ -339,6 +346,12 @@ mod tests {
 
     #[test]
     fn only_passing_troubles_are_retried() {
+        let remote = |transient| LogError::Remote {
+            cluster: "a:9092".into(),
+            action: "read".into(),
+            problem: "no leader".into(),
+            transient,
+        };
         let io = |kind: io::ErrorKind| ConnectError::Io { file: "f".into(), action: "read", source: kind.into() };
         let outside =
             |retryable| ConnectError::Outside { system: "db".into(), problem: "down".into(), retryable, source: None };
@@ -347,6 +360,11 @@ mod tests {
         check(io(io::ErrorKind::NotFound), false);
         check(outside(true), true);
         check(outside(false), false);
+        check(remote(true).into(), true);
+        check(remote(false).into(), false);
+        check(CommitError::Unknown(remote(true)).into(), true);
+        check(CommitError::Rejected(remote(false)).into(), false);
+        check(CommitError::Fenced { producer: "p".into() }.into(), false);
         check(ConnectError::Position { partition: "p".into(), problem: "shorter".into() }, false);
     }
 }

@@ -6,6 +6,7 @@
 
 mod clock;
 mod dead_letters;
+mod own_producer;
 mod positions;
 mod running;
 mod sink_task;

@@ -142,7 +142,10 @@ impl RunningConnector {
         let body = move || {
             let result = panic::catch_unwind(panic::AssertUnwindSafe(&mut run));
             of_task.end(match result {
-                Ok(ended) => ended.map_err(|error| error.to_string()),
+                Ok(ended) => ended.map_err(|error| {
+                    of_task.update(|status| status.is_replaced = error.is_replaced());
+                    error.to_string()
+                }),
                 Err(_) => Err("the connector panicked; this is a bug in it".to_owned()),
             });
         };

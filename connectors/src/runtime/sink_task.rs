@@ -3,7 +3,7 @@
 //! Offsets of *all* partitions are committed each time, all with the same mark, so the newest mark is found beside any of
 //! them. Offsets are committed only after the flush: a record may be written twice, never skipped; what the mark or the target's own positions
 //! let the sink undo, it undoes when it is opened. Dead letters are durable before the flush: a crash between the two writes them once more,
-//! never loses them. The producer stays the same after an error, as that of a source does.
+//! never loses them.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -16,8 +16,9 @@ use millstream::{
 use super::{
     Clock, ConnectorState,
     dead_letters::DeadLetters,
+    own_producer::OwnProducer,
     positions::{partitions_of, rows_below},
-    producer_name, sink_group,
+    sink_group,
     status::Shared,
 };
 use crate::config::TaskSettings;
@@ -61,8 +62,9 @@ impl SinkTask {
         let group = sink_group(&self.name).map_err(LogError::from)?;
         let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.clock));
         let retry = self.settings.retry;
-        let mut producer = self.log.exclusive_producer(&producer_name(&self.name))?;
-        shared.retry(&retry, clock.as_ref(), |failures| self.session(producer.as_mut(), &group, failures))
+        let mut producer = OwnProducer::new(&self.log, &self.name);
+        shared
+            .retry(&retry, clock.as_ref(), |failures| producer.run(|producer| self.session(producer, &group, failures)))
     }
 
     fn session(

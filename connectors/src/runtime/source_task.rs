@@ -2,8 +2,7 @@
 //!
 //! Invariant: the committed position and the committed rows always agree, because there is no commit of one without the
 //! other. Nothing else survives the task, so the way back from an error is the way back from a crash: a new session,
-//! opened from the committed position. The producer fences whatever came before the task; it stays the same after an error, so that a task
-//! that was replaced while it waited does not fence the one that replaced it.
+//! opened from the committed position.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,8 +18,8 @@ use millstream::{
 
 use super::{
     Clock, ConnectorState,
+    own_producer::OwnProducer,
     positions::{ensure_positions_topic, ensure_topic, position_append, read_positions},
-    producer_name,
     status::Shared,
 };
 use crate::config::{Direction, TaskSettings, Tolerance};
@@ -42,9 +41,9 @@ impl SourceTask {
     pub(super) fn run(&mut self) -> Result<ConnectorState, ConnectError> {
         let (shared, clock) = (Arc::clone(&self.shared), Arc::clone(&self.clock));
         let retry = self.settings.retry;
+        let mut producer = OwnProducer::new(&self.log, &self.name);
         // The order matters: whoever wrote positions before is fenced before they are read.
-        let mut producer = self.log.exclusive_producer(&producer_name(&self.name))?;
-        shared.retry(&retry, clock.as_ref(), |failures| self.session(producer.as_mut(), failures))
+        shared.retry(&retry, clock.as_ref(), |failures| producer.run(|producer| self.session(producer, failures)))
     }
 
     /// From opening to the end or the first error. Any commit ends a row of failures.

@@ -65,6 +65,8 @@ pub struct ConnectorStatus {
     pub progress: Progress,
     /// The last error, retried ones included.
     pub last_error: Option<String>,
+    /// Whether it has failed because another one has taken over under its name.
+    pub is_replaced: bool,
 }
 
 /// Shared between a task and those who watch it.
@@ -88,6 +90,7 @@ impl Shared {
             retries: 0,
             progress: Progress::default(),
             last_error: None,
+            is_replaced: false,
         };
         Self {
             status: Mutex::new(status),

@@ -2,7 +2,8 @@
 //!
 //! A connector has a group with one task. The process that the group gives it to runs the connector; the others stand by, and one of them gets
 //! the task when that process leaves or is silent for too long. Who has lost the task without knowing it is fenced by the producer of its
-//! successor: all processes write for a connector under one name.
+//! successor: all processes write for a connector under one name. If it fences its successor instead, by opening its producer again late, the
+//! successor, which has the task, starts anew.
 
 use std::{
     sync::{
@@ -177,7 +178,7 @@ impl Work {
         let mut has_it = false;
         while !self.shared.stop.load(Ordering::Acquire) {
             match self.group.next(LOOK) {
-                Ok(GroupEvent::Unchanged) => {}
+                Ok(GroupEvent::Unchanged) => self.take_back(),
                 Ok(GroupEvent::Assigned(wanted)) => {
                     let is_wanted = wanted.active.contains(&TASK);
                     self.change(is_wanted);
@@ -209,6 +210,17 @@ impl Work {
         self.change(false);
         self.group.report(&owned(false));
         self.group.leave();
+    }
+
+    /// Starts it anew if one took over that has lost the task without knowing it. It hears of that soon, and then gives way.
+    fn take_back(&self) {
+        let is_replaced = |running: &RunningConnector| running.status().is_replaced;
+        if self.shared.running.lock().as_ref().is_some_and(is_replaced) {
+            tracing::warn!(connector = %self.name, "it was taken over by a process that does not have it any more: it starts anew");
+            self.change(false);
+            std::thread::sleep(PAUSE);
+            self.change(true);
+        }
     }
 
     /// Lets it run, or stops it.

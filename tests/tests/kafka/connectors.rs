@@ -1,5 +1,6 @@
 //! A connector of a service runs in one of its processes, and in another one when that is killed: each row is in the files once. One that stands
-//! still for longer than it may is replaced, too, and when it goes on it spoils nothing: each row is in the bucket once.
+//! still for longer than it may is replaced, too, and when it goes on it spoils nothing: each row is in the bucket once. A broker that is killed
+//! is waited for.
 //!
 //! `MILLSTREAM_KAFKA_FAULTS`: from ten on, five processes are killed, otherwise one; and only then processes stand still, which takes a while.
 
@@ -13,7 +14,7 @@ use std::{
 
 use millstream_tests::{
     fetched::python,
-    kafka_cluster::{Guarded, KafkaCluster},
+    kafka_cluster::{ClusterSettings, Guarded, KafkaCluster},
     moto_server::MotoServer,
 };
 
@@ -206,4 +207,36 @@ fn a_process_that_stands_still_is_replaced_and_spoils_nothing() {
     service.stop();
     let expected: BTreeMap<u64, usize> = (0..sent).map(|n| (n, 1)).collect();
     assert_eq!(in_bucket(&server), expected, "each once");
+}
+
+#[test]
+fn a_broker_that_is_killed_does_not_end_a_connector() {
+    let Some(cluster) = kcat::is_there().then(|| KafkaCluster::start(ClusterSettings::default())).flatten() else {
+        return;
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().join("out");
+    let script = format!(
+        "CREATE STREAM surviving (id STRING KEY, n INT) WITH (KAFKA_TOPIC = 'surviving', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
+         CREATE SINK CONNECTOR survivor FROM surviving WITH ('connector.class' = 'file', 'format' = 'csv', 'path' = '{}',
+             'flush.size' = '10', 'rotate.schedule.interval.ms' = '100');",
+        out.display()
+    );
+    let mut service = Service::new("surviving", &cluster, directory.path(), &script);
+    service.start("ada");
+    wait_until("nobody runs it", &service, || service.owner().is_some());
+    let mut sent = 0;
+    for _ in 0..if has_many_faults() { 5 } else { 2 } {
+        let rows: String = (sent..sent + ROUND).map(|n| format!("id-{n}|{{\"N\":{n}}}\n")).collect();
+        kcat::produce(&cluster.bootstrap(), "surviving", &[], &rows);
+        sent += ROUND;
+        // In the midst of its commits.
+        wait_until("nothing is in files", &service, || landed(&out).len() as u64 > sent - ROUND);
+        cluster.restart(1);
+        let waited = wait_until("rows are missing", &service, || landed(&out).len() as u64 >= sent);
+        eprintln!("{sent} rows are in files {:.1} s after the broker was back", waited.as_secs_f64());
+    }
+    let expected: BTreeMap<String, usize> = (0..sent).map(|n| (format!("id-{n}"), 1)).collect();
+    assert_eq!(landed(&out), expected, "each once");
+    service.stop();
 }
