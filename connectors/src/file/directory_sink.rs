@@ -6,7 +6,7 @@
 //!
 //! When the sink opens, files whose first offset lies at or behind the committed position were never committed and are removed, as are those
 //! with a dot; their records come again. Invariants: a file with its own name is whole, durable and never changed; a directory with files of
-//! somebody else's is left alone.
+//! somebody else's is left alone, and so is one that another writer has open.
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +23,7 @@ use millstream::{
     record::{Offset, PartitionId, Timestamp, TopicName, TopicPartition},
 };
 
+use super::lock::lock;
 use crate::{
     config::{ConfigError, Properties},
     file_format::{Made, RowMaker, RowsFile, WrittenFormat, end_of, new_file},
@@ -93,6 +94,8 @@ pub struct DirectorySinkWriter {
 
 struct Session {
     config: DirectorySink,
+    /// Locked as long as it is open.
+    _folder: File,
     makers: BTreeMap<TopicName, RowMaker>,
     open: BTreeMap<TopicPartition, OpenFile>,
     /// Behind the last record that was written.
@@ -184,10 +187,13 @@ impl Sink for DirectorySinkWriter {
         let makers = self.config.topics.iter().map(maker).collect::<Result<_, ConnectError>>()?;
         let folder = &self.config.path;
         fs::create_dir_all(folder).map_err(io_error(folder, "make"))?;
+        let handle = File::open(folder).map_err(io_error(folder, "open"))?;
+        lock(&handle, folder)?;
         self.restore(committed)?;
         self.positions = committed.iter().map(|position| (position.partition.clone(), position.next)).collect();
         self.session = Some(Session {
             config: self.config.clone(),
+            _folder: handle,
             makers,
             open: BTreeMap::new(),
             seen: self.positions.clone(),

@@ -11,6 +11,7 @@ mod directory_sink;
 mod file_rows;
 mod fingerprint;
 mod json_rows;
+mod lock;
 mod row_reader;
 mod sink;
 mod source;

@@ -8,7 +8,7 @@
 //! The mark that is committed with the offsets is the length of the file and what it is recognised by. Lines are durable
 //! before the mark is committed; what lies beyond the committed length when the sink starts was never committed and is cut
 //! off. Invariant: the file up to a committed length is never touched again. A file that this sink did not write is
-//! neither appended to nor cut.
+//! neither appended to nor cut, nor is one that another writer has open.
 
 use std::{
     fs::{File, OpenOptions},
@@ -23,7 +23,7 @@ use millstream::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{DirectorySink, fingerprint::Fingerprint};
+use super::{DirectorySink, fingerprint::Fingerprint, lock::lock};
 use crate::{
     config::{ConfigError, Properties, SinkKind},
     json_text::{push_bytes, push_string},
@@ -171,6 +171,7 @@ impl Sink for FileSinkWriter {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&self.config.path).map_err(self.io("open"))?;
+        lock(&file, &self.config.path)?;
         let mark = self.restore(&file, mark)?;
         file.seek(SeekFrom::Start(mark.bytes)).map_err(self.io("go on in"))?;
         if is_new {

@@ -2,7 +2,7 @@
 //!
 //! The schema follows from the columns: every field is a union of null and its type, so that any row fits; letters that Avro does not allow
 //! in names become `_`. Blocks end at 16 KiB. The marker between blocks is made from the schema, not by chance, so that equal rows make
-//! equal files.
+//! equal files, but for the order of the two entries of the header, which the library leaves to chance.
 //!
 //! After the specification of Avro 1.12, "Object Container Files".
 

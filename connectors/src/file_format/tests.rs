@@ -63,6 +63,14 @@ fn lines(format: WrittenFormat, bytes: &[u8], skip: u64) -> Vec<serde_json::Valu
     read
 }
 
+/// What follows the header of an Avro file. The header ends with the marker, as the file does.
+fn blocks(file: &[u8]) -> &[u8] {
+    let marker = &file[file.len() - 16..];
+    let header = file.windows(16).position(|bytes| bytes == marker).expect("the file ends with it");
+    assert!(header + 16 < file.len(), "there are blocks");
+    &file[header..]
+}
+
 #[test]
 fn columns_come_back() {
     let (first, second) = (batch(0), batch(3));
@@ -95,9 +103,12 @@ fn columns_come_back() {
     }
     let zstd = written(WrittenFormat::Json(Compression::Zstd), &[first.clone(), second]);
     assert_eq!(parse(&zstd::decode_all(&zstd[..]).expect("packed")), expected);
-    let repeated =
-        |format| written(format, std::slice::from_ref(&first)) == written(format, std::slice::from_ref(&first));
-    assert!(repeated(WrittenFormat::Avro(Compression::Deflate)) && repeated(WrittenFormat::Parquet(Compression::Zstd)));
+    let [one, again] =
+        [(); 2].map(|()| written(WrittenFormat::Parquet(Compression::Zstd), std::slice::from_ref(&first)));
+    assert_eq!(one, again);
+    let [one, again] =
+        [(); 2].map(|()| written(WrittenFormat::Avro(Compression::Deflate), std::slice::from_ref(&first)));
+    assert_eq!(blocks(&one), blocks(&again));
 }
 
 #[test]
