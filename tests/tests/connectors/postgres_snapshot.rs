@@ -213,8 +213,8 @@ fn a_transaction_that_is_cut_arrives_whole_and_once() {
     let (mut random, kills) = (random(), kills());
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("log");
-    // 320 changes a commit: the transaction is cut again and again.
-    let text = settings(&server, "public.t,public.aside", "batch.rows=20");
+    // At most 320 changes a commit: the transaction is cut again and again. Not so fast that a kill comes behind its end.
+    let text = settings(&server, "public.t,public.aside", "batch.rows=20 rows.per.second=5000");
     let child = Child::spawn(&log, &text);
     child.wait("it does not come to rest", |_, idle| idle);
     child.kill();
