@@ -149,12 +149,11 @@ impl SinkTask {
     /// pass begins, so that no partition waits behind another one for long.
     fn pass(&mut self, session: &mut Session<'_>) -> Result<u64, ConnectError> {
         let bytes = session.limit.saturating_mul(BYTES_A_ROW).min(FETCH_BYTES);
-        let mut partitions: Vec<(TopicPartition, Offset)> =
-            session.cursor.iter().map(|(partition, next)| (partition.clone(), *next)).collect();
+        let mut partitions: Vec<(&TopicPartition, &mut Offset)> = session.cursor.iter_mut().collect();
         let turn = session.turn % partitions.len().max(1);
         partitions.rotate_left(turn);
         let mut rows = 0;
-        for (place, (partition, next)) in partitions.iter().enumerate() {
+        for (place, (partition, next)) in partitions.into_iter().enumerate() {
             if rows >= session.limit {
                 session.turn = turn + place;
                 break;
@@ -165,22 +164,20 @@ impl SinkTask {
                 let skip = rows_below(&batch.offsets, &batch.records, *next);
                 let left = batch.records.len() - skip;
                 let taken = left.min(session.limit - rows);
-                if taken < left {
-                    reached = batch.offsets.at(skip + taken);
-                }
                 if taken > 0 {
                     let is_whole = taken == batch.records.len();
                     let records = if is_whole { batch.records } else { batch.records.slice(skip, taken) };
-                    let offsets = if skip == 0 { batch.offsets } else { batch.offsets.skip(skip) };
+                    let offsets = if skip == 0 { batch.offsets.clone() } else { batch.offsets.skip(skip) };
                     session.written.insert(partition.clone(), Offset(offsets.at(taken - 1).0 + 1));
                     self.sink.write(partition, &FetchedBatch { records, offsets })?;
                     rows += taken;
                 }
                 if taken < left {
+                    reached = batch.offsets.at(skip + taken);
                     break;
                 }
             }
-            session.cursor.insert(partition.clone(), reached);
+            *next = reached;
         }
         Ok(rows as u64)
     }

@@ -1,6 +1,6 @@
 //! A connector of a service runs in one of its processes, and in another one when that is killed: each row is in the files once. One that stands
 //! still for longer than it may is replaced, too, and when it goes on it spoils nothing: each row is in the bucket once. A broker that is killed
-//! is waited for.
+//! is waited for, and who is fenced by mistake starts anew.
 //!
 //! `MILLSTREAM_KAFKA_FAULTS`: from ten on, five processes are killed, otherwise one; and only then processes stand still, which takes a while.
 
@@ -20,6 +20,7 @@ use millstream_tests::{
 
 use super::{
     binary::{command, text},
+    kafka_log::Connection,
     kcat,
 };
 
@@ -87,6 +88,23 @@ fn has_many_faults() -> bool {
     faults.is_some_and(|faults: u64| faults >= 10)
 }
 
+/// Writes the rows of a round behind those that were sent; how many there are then.
+fn send(cluster: &KafkaCluster, topic: &str, sent: u64) -> u64 {
+    let rows: String = (sent..sent + ROUND).map(|n| format!("id-{n}|{{\"N\":{n}}}\n")).collect();
+    kcat::produce(&cluster.bootstrap(), topic, &[], &rows);
+    sent + ROUND
+}
+
+/// A stream over `topic` and the sink `LANDED` of it, into files in `out`.
+fn into_files(topic: &str, out: &Path) -> String {
+    format!(
+        "CREATE STREAM rows (id STRING KEY, n INT) WITH (KAFKA_TOPIC = '{topic}', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
+         CREATE SINK CONNECTOR landed FROM rows WITH ('connector.class' = 'file', 'format' = 'csv', 'path' = '{}',
+             'flush.size' = '10', 'rotate.schedule.interval.ms' = '100');",
+        out.display()
+    )
+}
+
 /// How often each id stands in the files that are whole.
 fn landed(folder: &Path) -> BTreeMap<String, usize> {
     let mut ids = BTreeMap::new();
@@ -104,6 +122,11 @@ fn landed(folder: &Path) -> BTreeMap<String, usize> {
     ids
 }
 
+/// What is in the files when everything is as it should be.
+fn once_each(sent: u64) -> BTreeMap<String, usize> {
+    (0..sent).map(|n| (format!("id-{n}"), 1)).collect()
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test that hangs is to fail")]
 fn wait_until(what: &str, service: &Service, mut done: impl FnMut() -> bool) -> Duration {
     let begin = Instant::now();
@@ -119,22 +142,14 @@ fn a_killed_process_leaves_its_connector_to_another() {
     let Some(cluster) = KafkaCluster::shared().filter(|_| kcat::is_there()) else { return };
     let directory = tempfile::tempdir().expect("a directory");
     let out = directory.path().join("out");
-    let script = format!(
-        "CREATE STREAM landing (id STRING KEY, n INT) WITH (KAFKA_TOPIC = 'sql-landing', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
-         CREATE SINK CONNECTOR landed FROM landing WITH ('connector.class' = 'file', 'format' = 'csv', 'path' = '{}',
-             'flush.size' = '30', 'rotate.schedule.interval.ms' = '300');",
-        out.display()
-    );
-    let mut service = Service::new("landing", cluster, directory.path(), &script);
+    let mut service = Service::new("landing", cluster, directory.path(), &into_files("sql-landing", &out));
     service.start("ada");
     wait_until("nobody runs it", &service, || service.owner().is_some());
     service.start("bob");
     let kills = if has_many_faults() { 5 } else { 1 };
     let mut sent = 0;
     for round in 0..=kills {
-        let rows: String = (sent..sent + ROUND).map(|n| format!("id-{n}|{{\"N\":{n}}}\n")).collect();
-        kcat::produce(&cluster.bootstrap(), "sql-landing", &[], &rows);
-        sent += ROUND;
+        sent = send(cluster, "sql-landing", sent);
         if round < kills {
             wait_until("nobody runs it", &service, || service.owner().is_some());
             let owner = service.owner().expect("one of the two runs it");
@@ -146,8 +161,7 @@ fn a_killed_process_leaves_its_connector_to_another() {
         let waited = wait_until("rows are missing", &service, || landed(&out).len() as u64 >= sent);
         eprintln!("{sent} rows are in files after {:.1} s", waited.as_secs_f64());
     }
-    let expected: BTreeMap<String, usize> = (0..sent).map(|n| (format!("id-{n}"), 1)).collect();
-    assert_eq!(landed(&out), expected, "each once");
+    assert_eq!(landed(&out), once_each(sent));
     service.stop();
 }
 
@@ -180,24 +194,18 @@ fn a_process_that_stands_still_is_replaced_and_spoils_nothing() {
     wait_until("nobody runs it", &service, || service.owner().is_some());
     service.start("bob");
     let mut sent = 0;
-    let mut send = || {
-        let rows: String = (sent..sent + ROUND).map(|n| format!("id-{n}|{{\"N\":{n}}}\n")).collect();
-        kcat::produce(&cluster.bootstrap(), "sql-lake", &[], &rows);
-        sent += ROUND;
-        sent
-    };
     for round in 0..3 {
         let owner = service.owner().expect("one of the two runs it");
         let other = if owner == "ada" { "bob" } else { "ada" };
-        send();
+        sent = send(cluster, "sql-lake", sent);
         // While it writes.
         thread::sleep(Duration::from_millis(30 * round));
         service.running[owner].signal("STOP");
         wait_until("nobody takes over", &service, || service.has_it(other));
-        send();
+        sent = send(cluster, "sql-lake", sent);
         thread::sleep(Duration::from_millis(100));
         service.running[owner].signal("CONT");
-        let sent = send();
+        sent = send(cluster, "sql-lake", sent);
         let waited = wait_until("rows are missing", &service, || in_bucket(&server).len() as u64 >= sent);
         eprintln!("{sent} rows are in the bucket after {:.1} s", waited.as_secs_f64());
         // It is a process like any other again, which gets the connector when the other one stands still.
@@ -216,27 +224,39 @@ fn a_broker_that_is_killed_does_not_end_a_connector() {
     };
     let directory = tempfile::tempdir().expect("a directory");
     let out = directory.path().join("out");
-    let script = format!(
-        "CREATE STREAM surviving (id STRING KEY, n INT) WITH (KAFKA_TOPIC = 'surviving', VALUE_FORMAT = 'JSON', PARTITIONS = 2);
-         CREATE SINK CONNECTOR survivor FROM surviving WITH ('connector.class' = 'file', 'format' = 'csv', 'path' = '{}',
-             'flush.size' = '10', 'rotate.schedule.interval.ms' = '100');",
-        out.display()
-    );
-    let mut service = Service::new("surviving", &cluster, directory.path(), &script);
+    let mut service = Service::new("surviving", &cluster, directory.path(), &into_files("surviving", &out));
     service.start("ada");
     wait_until("nobody runs it", &service, || service.owner().is_some());
     let mut sent = 0;
     for _ in 0..if has_many_faults() { 5 } else { 2 } {
-        let rows: String = (sent..sent + ROUND).map(|n| format!("id-{n}|{{\"N\":{n}}}\n")).collect();
-        kcat::produce(&cluster.bootstrap(), "surviving", &[], &rows);
-        sent += ROUND;
+        sent = send(&cluster, "surviving", sent);
         // In the midst of its commits.
         wait_until("nothing is in files", &service, || landed(&out).len() as u64 > sent - ROUND);
         cluster.restart(1);
         let waited = wait_until("rows are missing", &service, || landed(&out).len() as u64 >= sent);
         eprintln!("{sent} rows are in files {:.1} s after the broker was back", waited.as_secs_f64());
     }
-    let expected: BTreeMap<String, usize> = (0..sent).map(|n| (format!("id-{n}"), 1)).collect();
-    assert_eq!(landed(&out), expected, "each once");
+    assert_eq!(landed(&out), once_each(sent));
+    service.stop();
+}
+
+#[test]
+fn who_is_fenced_by_one_that_has_lost_the_task_starts_anew() {
+    let Some(cluster) = KafkaCluster::shared().filter(|_| kcat::is_there()) else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let out = directory.path().join("out");
+    let mut service = Service::new("chased", cluster, directory.path(), &into_files("sql-chased", &out));
+    service.start("ada");
+    wait_until("nobody runs it", &service, || service.owner().is_some());
+    let mut sent = send(cluster, "sql-chased", 0);
+    wait_until("rows are missing", &service, || landed(&out).len() as u64 >= sent);
+    // As of a process that stood still, and opens its producer once more before it hears that the task is another's.
+    let log = Connection::to(&cluster.bootstrap()).open();
+    let late = log.exclusive_producer("connector-chased.LANDED").expect("it fences");
+    sent = send(cluster, "sql-chased", sent);
+    wait_until("rows are missing", &service, || landed(&out).len() as u64 >= sent);
+    drop(late);
+    assert!(service.said().contains("it starts anew"), "it was not fenced\n{}", service.said());
+    assert_eq!(landed(&out), once_each(sent));
     service.stop();
 }
